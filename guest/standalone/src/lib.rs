@@ -1,0 +1,1 @@
+//! The engine as a WASI component that does its own I/O.

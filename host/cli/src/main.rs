@@ -1,0 +1,2 @@
+//! The command wif.
+fn main() {}

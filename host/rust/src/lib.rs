@@ -1,0 +1,1 @@
+//! Loads the credential component into a Rust program and drives it.
