@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::Secret;
 
-
 // ---- time and start ---------------------------------------------------------------------------------------------
 
 /// What time it is, as the host sees it. Given with every step; a session has no other source of time.

@@ -4,20 +4,50 @@
 //! down once, in `wit/session.wit`; [`contract`] holds the same types for Rust.
 //!
 //! ```
-//! use wif_engine::{Session, contract::{Access, Capability, Clock, Event, Start}};
+//! use wif_engine::{Session, contract::{Access, Clock, Event, Start}};
 //!
 //! let configuration = r#"{ "bearer": { "source": "literal", "value": "token-from-a-broker" } }"#;
-//! let mut session = Session::open(configuration, 7, &[Capability::ReadFile], Start::Fresh).unwrap();
+//! let mut session = Session::open(configuration, 7, &[], Start::Fresh).unwrap();
 //! let output = session.step(Clock { wall_ms: 0, steady_ms: Some(0) }, Event::Woken);
 //! assert!(matches!(output.access, Access::Usable(_)));
 //! ```
 //!
-//! Where to look: what is configured, [`configuration`]; precedence and profiles, `discovery`; what an answer means, the table
-//! in `answer`; when to refresh, `schedule`; what is known of an identity token, `ledger`; sharing, `lease`.
+//! Where to look: what can be configured, `configuration`; precedence and profiles, `discovery`; what an answer means, the
+//! table in `answer`; when to refresh, `schedule`; what is known of an identity token, `ledger`; what outlives a session,
+//! `state`; everything that decides, `session`.
 
 #![forbid(unsafe_code)]
 
+mod answer;
+mod base_url;
+mod configuration;
 pub mod contract;
+mod discovery;
+mod held;
+mod identity_token;
+pub mod json;
+mod ledger;
+mod lint;
+mod rejections;
+mod schedule;
+mod scrub;
 mod secret;
+mod session;
+mod state;
+mod timeline;
 
 pub use secret::Secret;
+pub use session::Session;
+
+use sha2::{Digest, Sha256};
+
+/// The id of a token or an identity token: the first 16 hexadecimal digits of its SHA-256.
+#[must_use]
+pub fn id_of(token: &str) -> String {
+    hexadecimal(&Sha256::digest(token)[..8])
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).collect()
+}

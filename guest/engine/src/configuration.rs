@@ -1,0 +1,584 @@
+//! The configuration document: parsed once, into values that cannot be wrong.
+//!
+//! Its reference for people and editors is `wit/configuration.schema.json`. Unknown keys are refused, with the nearest known
+//! key in the message.
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use crate::base_url::BaseUrl;
+use crate::contract::{ConfigurationError, Field};
+use crate::{Secret, id_of};
+
+/// The audience that an identity token carries unless the federation rule says otherwise.
+pub(crate) const DEFAULT_AUDIENCE: &str = "https://api.anthropic.com";
+
+/// A whole configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Configuration {
+    /// Where the API is. Without it discovery may find one; otherwise the vendor's.
+    pub(crate) base_url: Option<BaseUrl>,
+    /// Whether the first exchange waits for the first caller.
+    pub(crate) prefetch: bool,
+    /// How long a caller waits for a running exchange in the mandatory window, in milliseconds.
+    pub(crate) wait_at_most_ms: u32,
+    /// How long one request to the token endpoint may take, in milliseconds.
+    pub(crate) exchange_timeout_ms: u32,
+    /// Where the credential comes from.
+    pub(crate) credential: Credential,
+}
+
+/// Where the credential comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum Credential {
+    /// Variables and profiles, by precedence.
+    Discover(Discover),
+    /// An exchange of identity tokens.
+    Federation(Federation),
+    /// A bearer token that somebody else issues.
+    Bearer(Bearer),
+}
+
+/// Limits to discovery.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Discover {
+    /// The directory of profiles, instead of the usual ones.
+    pub(crate) config_dir: Option<String>,
+    /// The profile to use, whatever the variables say.
+    pub(crate) profile: Option<String>,
+}
+
+/// An exchange of identity tokens.
+#[derive(Debug, Clone)]
+pub(crate) struct Federation {
+    /// `fdrl_…`
+    pub(crate) rule: String,
+    /// A UUID.
+    pub(crate) organization: String,
+    /// `svac_…`
+    pub(crate) service_account: Option<String>,
+    /// `wrkspc_…` or `default`.
+    pub(crate) workspace: Option<String>,
+    /// Where identity tokens come from.
+    pub(crate) identity_token: IdentityTokenSource,
+    /// Whether one may be exchanged again.
+    pub(crate) reuse: Reuse,
+}
+
+/// Where identity tokens come from.
+#[derive(Debug, Clone)]
+pub(crate) enum IdentityTokenSource {
+    /// A file that its owner rotates.
+    File(String),
+    /// An environment variable.
+    Variable(String),
+    /// The configuration itself.
+    Literal(Secret),
+    /// A callable of the embedding program.
+    Callable {
+        /// Its name.
+        name: String,
+        /// What it is asked for.
+        audience: String,
+        /// What it answers with.
+        freshness: Freshness,
+    },
+    /// A key that stays with the host signs them.
+    Signer(Signer),
+}
+
+/// Whether each read gives another identity token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// Each read mints one.
+    Minted,
+    /// Reads show the same one until it is rotated.
+    Shared,
+}
+
+/// How self-issued identity tokens look.
+#[derive(Debug, Clone)]
+pub(crate) struct Signer {
+    /// Which key of the host.
+    pub(crate) key: String,
+    /// The JWS algorithm.
+    pub(crate) algorithm: String,
+    /// Header `kid`.
+    pub(crate) key_id: String,
+    /// Claim `iss`.
+    pub(crate) issuer: String,
+    /// Claim `sub`.
+    pub(crate) subject: String,
+    /// Claim `aud`.
+    pub(crate) audience: String,
+    /// `exp` minus `iat`, in seconds.
+    pub(crate) lifetime_s: u32,
+}
+
+/// Whether an identity token may be exchanged again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reuse {
+    /// If it has no `jti`.
+    Auto,
+    /// Always: the issuer does not check.
+    Allow,
+    /// Never.
+    Deny,
+}
+
+/// A bearer token that somebody else issues.
+#[derive(Debug, Clone)]
+pub(crate) enum Bearer {
+    /// The token itself.
+    Literal(Secret),
+    /// A key for the header `x-api-key`. Only discovery finds these.
+    ApiKey(Secret),
+    /// A callable of the embedding program.
+    Callable(String),
+}
+
+impl Configuration {
+    /// Reads the document.
+    pub(crate) fn parse(document: &str) -> Result<Self, ConfigurationError> {
+        let value: Value = serde_json::from_str(document).map_err(|error| {
+            // serde_json's own message can quote the document, which may hold a literal token.
+            ConfigurationError {
+                field: String::new(),
+                message: format!("is not JSON: the fault is at line {}, column {}", error.line(), error.column()),
+            }
+        })?;
+        let mut fields = Fields::of("", value)?;
+        let base_url = fields.base_url("base_url")?;
+        let prefetch = fields.boolean("prefetch", true)?;
+        let wait_at_most_ms = fields.number("wait_at_most_ms", 1_000, 0..=30_000)?;
+        let exchange_timeout_ms = fields.number("exchange_timeout_ms", 30_000, 1_000..=120_000)?;
+        let discover = fields.object("discover")?;
+        let federation = fields.object("federation")?;
+        let bearer = fields.object("bearer")?;
+        fields.finish()?;
+        let credential = match (discover, federation, bearer) {
+            (None, None, None) => Credential::Discover(Discover::default()),
+            (Some(fields), None, None) => Credential::Discover(Discover::parse(fields)?),
+            (None, Some(fields), None) => Credential::Federation(Federation::parse(fields)?),
+            (None, None, Some(fields)) => Credential::Bearer(Bearer::parse(fields)?),
+            _ => {
+                return Err(ConfigurationError {
+                    field: String::new(),
+                    message: "must have at most one of `discover`, `federation` and `bearer`".to_owned(),
+                });
+            }
+        };
+        Ok(Self { base_url, prefetch, wait_at_most_ms, exchange_timeout_ms, credential })
+    }
+}
+
+impl Discover {
+    fn parse(mut fields: Fields) -> Result<Self, ConfigurationError> {
+        let config_dir = fields.optional_text("config_dir")?;
+        let profile = fields.optional_text("profile")?;
+        if let Some(name) = &profile {
+            check_profile_name(name).map_err(|message| fields.error("profile", message))?;
+        }
+        fields.finish()?;
+        Ok(Self { config_dir, profile })
+    }
+}
+
+impl Federation {
+    fn parse(mut fields: Fields) -> Result<Self, ConfigurationError> {
+        let rule = fields.text("federation_rule_id")?;
+        let organization = fields.text("organization_id")?;
+        let service_account = fields.optional_text("service_account_id")?;
+        let workspace = fields.optional_text("workspace_id")?;
+        let source = fields
+            .object("identity_token")?
+            .ok_or_else(|| fields.error("identity_token", "is missing: say where identity tokens come from"))?;
+        let identity_token = IdentityTokenSource::parse(source)?;
+        let reuse = match fields.choice("assertion_reuse", &["auto", "allow", "deny"])? {
+            Some(1) => Reuse::Allow,
+            Some(2) => Reuse::Deny,
+            _ => Reuse::Auto,
+        };
+        let federation = Self { rule, organization, service_account, workspace, identity_token, reuse };
+        federation.check().map_err(|(field, message)| fields.error(field, message))?;
+        fields.finish()?;
+        Ok(federation)
+    }
+
+    /// Checks the shapes of the identifiers: the field's name and what is wrong with it.
+    pub(crate) fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        if !tagged(&self.rule, "fdrl_") {
+            return Err(("federation_rule_id", "must be a tagged id such as fdrl_01AbCd: copy it from the federation rule"));
+        }
+        if !is_uuid(&self.organization) {
+            return Err((
+                "organization_id",
+                "must be a bare UUID such as 3f2b8c1e-0000-4000-8000-1234567890ab, without a prefix",
+            ));
+        }
+        if self.service_account.as_deref().is_some_and(|id| !tagged(id, "svac_")) {
+            return Err(("service_account_id", "must be a tagged id such as svac_01AbCd"));
+        }
+        if self.workspace.as_deref().is_some_and(|id| id != "default" && !tagged(id, "wrkspc_")) {
+            return Err(("workspace_id", "must be a tagged id such as wrkspc_01AbCd, or the word default"));
+        }
+        Ok(())
+    }
+
+    /// The key of this identity: a hash over every input that changes the token, each with its length before it, so
+    /// that no two identities can be spelled alike.
+    pub(crate) fn entry_key(&self, base_url: &BaseUrl) -> String {
+        let workspace = self.workspace.as_deref();
+        entry_key(&[
+            Some("federation"),
+            Some(&base_url.join("")),
+            Some(&self.rule),
+            Some(&self.organization),
+            self.service_account.as_deref(),
+            workspace,
+            Some(&self.identity_token.identity()),
+        ])
+    }
+
+    pub(crate) fn describe(&self) -> Vec<Field> {
+        let mut fields = vec![
+            field("credential", "federation"),
+            field("federation_rule_id", &self.rule),
+            field("organization_id", &self.organization),
+        ];
+        fields.extend(self.service_account.iter().map(|id| field("service_account_id", id)));
+        fields.extend(self.workspace.iter().map(|id| field("workspace_id", id)));
+        fields.push(field("identity_token", &self.identity_token.describe()));
+        fields.push(field(
+            "assertion_reuse",
+            match self.reuse {
+                Reuse::Auto => "auto",
+                Reuse::Allow => "allow",
+                Reuse::Deny => "deny",
+            },
+        ));
+        fields
+    }
+}
+
+impl IdentityTokenSource {
+    /// Whether reads show the same identity token until it is rotated.
+    #[must_use]
+    pub(crate) fn shared(&self) -> bool {
+        !matches!(self, Self::Signer(_) | Self::Callable { freshness: Freshness::Minted, .. })
+    }
+
+    /// Where it comes from, for people; no secret.
+    #[must_use]
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::File(path) => format!("file {path}"),
+            Self::Variable(name) => format!("variable {name}"),
+            Self::Literal(_) => "literal".to_owned(),
+            Self::Callable { name, freshness: Freshness::Minted, .. } => format!("callable {name} (mints)"),
+            Self::Callable { name, .. } => format!("callable {name} (shared)"),
+            Self::Signer(signer) => format!("key {} of issuer {}", signer.key, signer.issuer),
+        }
+    }
+
+    fn identity(&self) -> String {
+        match self {
+            Self::Literal(value) => entry_key(&[Some("literal"), Some(value.reveal())]),
+            Self::Callable { name, audience, .. } => entry_key(&[Some("callable"), Some(name), Some(audience)]),
+            Self::Signer(signer) => entry_key(&[
+                Some("signer"),
+                Some(&signer.key),
+                Some(&signer.key_id),
+                Some(&signer.issuer),
+                Some(&signer.subject),
+                Some(&signer.audience),
+            ]),
+            Self::File(_) | Self::Variable(_) => self.describe(),
+        }
+    }
+
+    fn parse(mut fields: Fields) -> Result<Self, ConfigurationError> {
+        const SOURCES: [&str; 5] = ["file", "variable", "literal", "callable", "signer"];
+        let audience = |fields: &mut Fields| {
+            fields.optional_text("audience").map(|audience| audience.unwrap_or_else(|| DEFAULT_AUDIENCE.to_owned()))
+        };
+        let source = match fields.choice("source", &SOURCES)? {
+            Some(0) => Self::File(fields.text("path")?),
+            Some(1) => Self::Variable(fields.text("name")?),
+            Some(2) => Self::Literal(Secret::from(fields.text("value")?)),
+            Some(3) => Self::Callable {
+                name: fields.optional_text("name")?.unwrap_or_else(|| "default".to_owned()),
+                audience: audience(&mut fields)?,
+                freshness: match fields.choice("freshness", &["minted", "shared"])? {
+                    Some(0) => Freshness::Minted,
+                    Some(_) => Freshness::Shared,
+                    None => {
+                        return Err(fields.error(
+                            "freshness",
+                            "is missing: say whether each call has a new token `minted`, or shows a `shared` one",
+                        ));
+                    }
+                },
+            },
+            Some(_) => Self::Signer(Signer {
+                key: fields.optional_text("key")?.unwrap_or_else(|| "default".to_owned()),
+                algorithm: {
+                    const ALGORITHMS: [&str; 8] = ["ES256", "ES384", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
+                    let chosen = fields.choice("algorithm", &ALGORITHMS)?.unwrap_or(0);
+                    ALGORITHMS[chosen].to_owned()
+                },
+                key_id: fields.text("key_id")?,
+                issuer: fields.text("issuer")?,
+                subject: fields.text("subject")?,
+                audience: audience(&mut fields)?,
+                lifetime_s: fields.number("lifetime_s", 600, 60..=86_400)?,
+            }),
+            None => return Err(fields.error("source", &format!("is missing: one of {}", SOURCES.join(", ")))),
+        };
+        fields.finish()?;
+        Ok(source)
+    }
+}
+
+impl Bearer {
+    fn parse(mut fields: Fields) -> Result<Self, ConfigurationError> {
+        let bearer = match fields.choice("source", &["literal", "callable"])? {
+            Some(0) => Self::Literal(Secret::from(fields.text("value")?)),
+            Some(_) => Self::Callable(fields.optional_text("name")?.unwrap_or_else(|| "default".to_owned())),
+            None => return Err(fields.error("source", "is missing: literal or callable")),
+        };
+        fields.finish()?;
+        Ok(bearer)
+    }
+
+    pub(crate) fn entry_key(&self, base_url: &BaseUrl) -> String {
+        let (kind, value) = match self {
+            Self::Literal(value) => ("bearer-literal", id_of(value.reveal())),
+            Self::ApiKey(value) => ("api-key", id_of(value.reveal())),
+            Self::Callable(name) => ("bearer-callable", name.clone()),
+        };
+        entry_key(&[Some(kind), Some(&base_url.join("")), Some(&value)])
+    }
+
+    pub(crate) fn describe(&self) -> Vec<Field> {
+        match self {
+            Self::Literal(_) => vec![field("credential", "bearer token, literal")],
+            Self::ApiKey(_) => vec![field("credential", "API key")],
+            Self::Callable(name) => vec![field("credential", &format!("bearer token, callable {name}"))],
+        }
+    }
+}
+
+/// Whether `name` can be the name of a profile; otherwise what is wrong with it.
+pub(crate) fn check_profile_name(name: &str) -> Result<(), &'static str> {
+    let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    if name.is_empty() || name.len() > 128 || name.starts_with('.') || !name.bytes().all(fine) {
+        return Err("must be 1 to 128 letters, digits, `_`, `-` or `.`, not beginning with a dot");
+    }
+    Ok(())
+}
+
+pub(crate) fn field(name: &str, value: &str) -> Field {
+    Field { name: name.to_owned(), value: value.to_owned() }
+}
+
+fn entry_key(parts: &[Option<&str>]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        // A missing part differs from an empty one.
+        let length = part.map_or(u64::MAX, |part| part.len() as u64);
+        hash.update(length.to_be_bytes());
+        hash.update(part.unwrap_or_default());
+    }
+    crate::hexadecimal(&hash.finalize()[..16])
+}
+
+fn tagged(id: &str, prefix: &str) -> bool {
+    id.strip_prefix(prefix).is_some_and(|rest| {
+        (1..=128).contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+    })
+}
+
+fn is_uuid(id: &str) -> bool {
+    let groups: Vec<&str> = id.split('-').collect();
+    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
+        && groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// An object being read: every key that nobody asked for is an error in the end.
+struct Fields {
+    path: String,
+    values: Map<String, Value>,
+    known: Vec<&'static str>,
+}
+
+impl Fields {
+    fn of(path: &str, value: Value) -> Result<Self, ConfigurationError> {
+        match value {
+            Value::Object(values) => Ok(Self { path: path.to_owned(), values, known: Vec::new() }),
+            _ => Err(ConfigurationError { field: path.to_owned(), message: "must be an object".to_owned() }),
+        }
+    }
+
+    fn error(&self, name: &str, message: &str) -> ConfigurationError {
+        ConfigurationError { field: self.name(name), message: message.to_owned() }
+    }
+
+    fn name(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<Value> {
+        self.known.push(name);
+        self.values.remove(name)
+    }
+
+    fn optional_text(&mut self, name: &'static str) -> Result<Option<String>, ConfigurationError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::String(text)) if text.is_empty() => Err(self.error(name, "is empty: leave it out or fill it in")),
+            Some(Value::String(text)) if text.trim() != text => Err(self.error(name, "has white space at its beginning or end")),
+            Some(Value::String(text)) if text.contains(['\0', '\n', '\r']) => {
+                Err(self.error(name, "contains a line break or a NUL"))
+            }
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(self.error(name, "must be a string")),
+        }
+    }
+
+    fn text(&mut self, name: &'static str) -> Result<String, ConfigurationError> {
+        self.optional_text(name)?.ok_or_else(|| self.error(name, "is missing"))
+    }
+
+    fn boolean(&mut self, name: &'static str, default: bool) -> Result<bool, ConfigurationError> {
+        match self.take(name) {
+            None => Ok(default),
+            Some(Value::Bool(value)) => Ok(value),
+            Some(_) => Err(self.error(name, "must be true or false")),
+        }
+    }
+
+    /// Control planes turn whole numbers into doubles, so `1000.0` is one too.
+    fn number(
+        &mut self,
+        name: &'static str,
+        default: u32,
+        range: core::ops::RangeInclusive<u32>,
+    ) -> Result<u32, ConfigurationError> {
+        let Some(value) = self.take(name) else { return Ok(default) };
+        let number = value.as_f64().filter(|number| number.fract() == 0.0);
+        match number {
+            Some(number) if (f64::from(*range.start())..=f64::from(*range.end())).contains(&number) => {
+                // In range and whole, so the conversion is exact.
+                Ok(number as u32)
+            }
+            _ => {
+                let message = format!("must be a whole number from {} to {}", range.start(), range.end());
+                Err(self.error(name, &message))
+            }
+        }
+    }
+
+    fn choice(&mut self, name: &'static str, choices: &[&str]) -> Result<Option<usize>, ConfigurationError> {
+        let Some(text) = self.optional_text(name)? else { return Ok(None) };
+        match choices.iter().position(|choice| *choice == text) {
+            Some(position) => Ok(Some(position)),
+            None => Err(self.error(name, &format!("must be one of {}", choices.join(", ")))),
+        }
+    }
+
+    fn object(&mut self, name: &'static str) -> Result<Option<Fields>, ConfigurationError> {
+        let path = self.name(name);
+        self.take(name).map(|value| Fields::of(&path, value)).transpose()
+    }
+
+    fn base_url(&mut self, name: &'static str) -> Result<Option<BaseUrl>, ConfigurationError> {
+        let text = self.optional_text(name)?;
+        text.map(|text| BaseUrl::parse(&text).map_err(|message| self.error(name, message))).transpose()
+    }
+
+    fn finish(self) -> Result<(), ConfigurationError> {
+        let Some(unknown) = self.values.keys().next() else { return Ok(()) };
+        let nearest = self.known.iter().min_by_key(|known| strsim::damerau_levenshtein(known, unknown));
+        let message = match nearest {
+            Some(nearest) => format!("is not known; the nearest known key is `{nearest}`"),
+            None => "is not known".to_owned(),
+        };
+        // A key is the document's own text, and of any length.
+        let shown: String = unknown.chars().filter(|character| !character.is_control()).take(64).collect();
+        Err(self.error(&shown, &message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FEDERATION: &str = r#"{
+        "federation": {
+            "federation_rule_id": "fdrl_1", "organization_id": "00000000-0000-4000-8000-000000000000",
+            "identity_token": { "source": "file", "path": "/token" }
+        }
+    }"#;
+
+    fn error_of(document: &str) -> (String, String) {
+        let error = Configuration::parse(document).unwrap_err();
+        (error.field, error.message)
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_known_one() {
+        let (field, message) = error_of(&FEDERATION.replace("organization_id", "organisation_id"));
+        assert_eq!(field, "federation.organization_id");
+        assert_eq!(message, "is missing");
+        let (field, message) = error_of(r#"{ "base_ulr": "https://x.example" }"#);
+        assert_eq!(field, "base_ulr");
+        assert!(message.contains("`base_url`"), "{message}");
+    }
+
+    /// A13: a malformed id is refused when the configuration is read, by the field's name.
+    #[test]
+    fn malformed_ids_are_refused_by_name() {
+        for (from, to, field) in [
+            ("fdrl_1", "rule_1", "federation.federation_rule_id"),
+            ("fdrl_1", "fdrl_", "federation.federation_rule_id"),
+            ("fdrl_1", "fdrl_a b", "federation.federation_rule_id"),
+            ("00000000-", "org_0000-", "federation.organization_id"),
+            ("\"identity_token\"", "\"workspace_id\": \"Default\", \"identity_token\"", "federation.workspace_id"),
+            ("\"identity_token\"", "\"service_account_id\": \"x\", \"identity_token\"", "federation.service_account_id"),
+            ("/token", "", "federation.identity_token.path"),
+            ("\"file\"", "\"url\"", "federation.identity_token.source"),
+        ] {
+            assert_eq!(error_of(&FEDERATION.replace(from, to)).0, field);
+        }
+    }
+
+    #[test]
+    fn a_document_that_is_not_json_is_not_quoted() {
+        let (_, message) = error_of("{ \"bearer\": canary");
+        assert!(!message.contains("canary"), "{message}");
+    }
+
+    /// C12: identities that differ in any input have different keys, however their parts are split.
+    #[test]
+    fn entry_keys_tell_every_input_apart() {
+        let key = |document: &str| match Configuration::parse(document).unwrap().credential {
+            Credential::Federation(federation) => federation.entry_key(&BaseUrl::default()),
+            _ => unreachable!("the documents of this test are federations"),
+        };
+        let mut keys: Vec<String> = [
+            FEDERATION.to_owned(),
+            FEDERATION.replace("fdrl_1", "fdrl_2"),
+            FEDERATION.replace("00000000-", "00000001-"),
+            FEDERATION.replace("/token", "/token2"),
+            FEDERATION.replace("\"identity_token\"", "\"workspace_id\": \"default\", \"identity_token\""),
+            FEDERATION.replace("\"identity_token\"", "\"service_account_id\": \"svac_1\", \"identity_token\""),
+        ]
+        .iter()
+        .map(|document| key(document))
+        .collect();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), 6);
+    }
+}

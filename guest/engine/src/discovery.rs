@@ -1,0 +1,417 @@
+//! Which credential, where the configuration leaves it to the environment: variables first, then profiles.
+//!
+//! The order is the vendor's: a static credential in a variable, the profile that `ANTHROPIC_PROFILE` names, the federation
+//! variables, the active profile. A host only hands over what it is asked for.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::Secret;
+use crate::base_url::BaseUrl;
+use crate::configuration::{Bearer, Discover, Federation, IdentityTokenSource, Reuse, check_profile_name};
+use crate::contract::{FileProtection, FileRequest};
+
+const API_KEY: &str = "ANTHROPIC_API_KEY";
+const AUTH_TOKEN: &str = "ANTHROPIC_AUTH_TOKEN";
+const PROFILE: &str = "ANTHROPIC_PROFILE";
+const CONFIG_DIR: &str = "ANTHROPIC_CONFIG_DIR";
+const BASE_URL: &str = "ANTHROPIC_BASE_URL";
+const RULE: &str = "ANTHROPIC_FEDERATION_RULE_ID";
+const ORGANIZATION: &str = "ANTHROPIC_ORGANIZATION_ID";
+const SERVICE_ACCOUNT: &str = "ANTHROPIC_SERVICE_ACCOUNT_ID";
+const WORKSPACE: &str = "ANTHROPIC_WORKSPACE_ID";
+const TOKEN_FILE: &str = "ANTHROPIC_IDENTITY_TOKEN_FILE";
+const TOKEN: &str = "ANTHROPIC_IDENTITY_TOKEN";
+
+/// Every variable that discovery reads.
+pub(crate) const VARIABLES: [&str; 14] = [
+    API_KEY,
+    AUTH_TOKEN,
+    PROFILE,
+    CONFIG_DIR,
+    BASE_URL,
+    RULE,
+    ORGANIZATION,
+    SERVICE_ACCOUNT,
+    WORKSPACE,
+    TOKEN_FILE,
+    TOKEN,
+    "HOME",
+    "XDG_CONFIG_HOME",
+    "APPDATA",
+];
+
+/// Those of the federation set: empty ones are errors.
+const FEDERATION: [&str; 6] = [RULE, ORGANIZATION, SERVICE_ACCOUNT, WORKSPACE, TOKEN_FILE, TOKEN];
+
+const MAX_FILE_BYTES: u32 = 64 * 1024;
+
+/// Discovery under way.
+#[derive(Debug)]
+pub(crate) struct Discovery {
+    limits: Discover,
+    variables: BTreeMap<&'static str, Secret>,
+    directories: Vec<String>,
+    stage: Stage,
+    looked_at: Vec<String>,
+    ignored: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Variables,
+    /// Reading `active_config` of the first directory left.
+    ActiveProfile,
+    /// Reading this profile from the first directory left.
+    Profile {
+        name: String,
+        chosen_by: &'static str,
+    },
+}
+
+/// What discovery needs or has found.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Read(FileRequest),
+    Found(Found),
+    Failed(Problem),
+}
+
+/// The credential that the environment describes.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) base_url: Option<BaseUrl>,
+    pub(crate) credential: FoundCredential,
+    /// Where it was found, for people.
+    pub(crate) by: String,
+    /// What is set and not used, a sentence each.
+    pub(crate) ignored: Vec<String>,
+}
+
+#[derive(Debug)]
+pub(crate) enum FoundCredential {
+    Bearer(Bearer),
+    Federation(Federation),
+}
+
+/// Why there is no credential.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    pub(crate) message: String,
+    pub(crate) action: String,
+}
+
+/// What became of a file.
+#[derive(Debug)]
+pub(crate) enum File {
+    Content(Secret),
+    Absent,
+    Unreadable(String),
+}
+
+impl Discovery {
+    pub(crate) fn new(limits: Discover) -> Self {
+        Self {
+            limits,
+            variables: BTreeMap::new(),
+            directories: Vec::new(),
+            stage: Stage::Variables,
+            looked_at: Vec::new(),
+            ignored: Vec::new(),
+        }
+    }
+
+    /// Takes a variable's value.
+    pub(crate) fn variable(&mut self, name: &'static str, value: Secret) {
+        self.variables.insert(name, value);
+    }
+
+    /// Goes on when all variables are there.
+    pub(crate) fn variables_read(&mut self) -> Next {
+        match self.by_variables() {
+            Ok(next) => next,
+            Err(problem) => Next::Failed(problem),
+        }
+    }
+
+    /// Goes on with the file that was asked for.
+    pub(crate) fn file(&mut self, file: File) -> Next {
+        let next = match core::mem::replace(&mut self.stage, Stage::Variables) {
+            Stage::ActiveProfile => self.active_profile(file),
+            Stage::Profile { name, chosen_by } => self.profile(file, name, chosen_by),
+            // No file was asked for, so none is answered.
+            Stage::Variables => Err(problem("A file was handed over that nobody asked for.", "Mend the host's driver.")),
+        };
+        next.unwrap_or_else(Next::Failed)
+    }
+
+    fn by_variables(&mut self) -> Result<Next, Problem> {
+        for name in FEDERATION {
+            if self.variables.get(name).is_some_and(|value| value.reveal().trim().is_empty()) {
+                return Err(problem(
+                    &format!("The variable {name} is set and empty."),
+                    "Unset it, or give it its value. An empty variable usually comes from a template that was not filled in.",
+                ));
+            }
+        }
+        for name in [API_KEY, AUTH_TOKEN] {
+            if self.variables.get(name).is_some_and(|value| value.reveal().trim().is_empty()) {
+                self.ignored.push(format!("The variable {name} is set and empty: treated as unset."));
+            }
+        }
+        self.find_directories();
+        if let Some(name) = self.limits.profile.clone() {
+            return Ok(self.read_profile(name, "the configuration"));
+        }
+        if let Some(found) = self.static_credential()? {
+            return Ok(Next::Found(found));
+        }
+        if let Some(name) = self.text(PROFILE) {
+            check_profile_name(name).map_err(|message| {
+                problem(&format!("The variable {PROFILE} {message}."), "Name a profile as it is listed in the config directory.")
+            })?;
+            let name = name.to_owned();
+            return Ok(self.read_profile(name, PROFILE));
+        }
+        if self.text(RULE).is_some() && self.text(ORGANIZATION).is_some() && self.identity_source().is_some() {
+            let federation = self.federation(&Value::Null)?;
+            return self.found(FoundCredential::Federation(federation), None, "the federation variables".to_owned());
+        }
+        Ok(self.read_active_profile())
+    }
+
+    /// A key or bearer in a variable goes before all but an explicit choice of profile by the configuration.
+    fn static_credential(&mut self) -> Result<Option<Found>, Problem> {
+        let (name, bearer) = match (self.text(API_KEY), self.text(AUTH_TOKEN)) {
+            (Some(key), other) => {
+                let key = Secret::from(key);
+                if other.is_some() {
+                    self.ignored.push(format!("{API_KEY} and {AUTH_TOKEN} are both set: {API_KEY} is used."));
+                }
+                (API_KEY, Bearer::ApiKey(key))
+            }
+            (None, Some(token)) => (AUTH_TOKEN, Bearer::Literal(Secret::from(token))),
+            (None, None) => return Ok(None),
+        };
+        let (Bearer::ApiKey(value) | Bearer::Literal(value)) = &bearer else { return Ok(None) };
+        crate::answer::check_token(value.reveal()).map_err(|what| {
+            problem(&format!("The variable {name} cannot be used: {what}."), "Set it to the bare key or token.")
+        })?;
+        if [PROFILE, CONFIG_DIR, RULE, TOKEN_FILE, TOKEN].iter().any(|name| self.text(name).is_some()) {
+            self.ignored.push(format!("{name} is set and goes before the profile and federation variables that are set, too."));
+        }
+        let Next::Found(found) = self.found(FoundCredential::Bearer(bearer), None, format!("the variable {name}"))? else {
+            return Ok(None);
+        };
+        Ok(Some(found))
+    }
+
+    fn find_directories(&mut self) {
+        let home = |suffix: &str| self.text("HOME").map(|home| format!("{}{suffix}", home.trim_end_matches('/')));
+        let chosen = self.limits.config_dir.clone().or_else(|| self.text(CONFIG_DIR).map(str::to_owned));
+        self.directories = match chosen {
+            Some(directory) => vec![directory.trim_end_matches('/').to_owned()],
+            None => {
+                let xdg = self.text("XDG_CONFIG_HOME").map(|directory| format!("{directory}/anthropic"));
+                let windows = self.text("APPDATA").map(|directory| format!("{directory}/Anthropic"));
+                home("/.config/anthropic").into_iter().chain(xdg).chain(windows).collect()
+            }
+        };
+        self.directories.dedup();
+    }
+
+    fn read_active_profile(&mut self) -> Next {
+        let Some(directory) = self.directories.first() else { return Next::Failed(self.nothing_found()) };
+        let path = format!("{directory}/active_config");
+        self.stage = Stage::ActiveProfile;
+        self.read(path)
+    }
+
+    fn active_profile(&mut self, file: File) -> Result<Next, Problem> {
+        match file {
+            File::Content(name) => {
+                let name = name.reveal().trim();
+                check_profile_name(name).map_err(|message| {
+                    problem(
+                        &format!("The profile's name in {} {message}.", self.last_path()),
+                        "Write the name of a profile into it.",
+                    )
+                })?;
+                Ok(self.read_profile(name.to_owned(), "active_config"))
+            }
+            File::Absent => Ok(self.read_profile("default".to_owned(), "")),
+            File::Unreadable(why) => Err(self.unreadable(&why)),
+        }
+    }
+
+    fn read_profile(&mut self, name: String, chosen_by: &'static str) -> Next {
+        let Some(directory) = self.directories.first() else {
+            return Next::Failed(problem(
+                &format!("There is no config directory in which the profile {name} could be."),
+                "Set ANTHROPIC_CONFIG_DIR or HOME.",
+            ));
+        };
+        let path = format!("{directory}/configs/{name}.json");
+        self.stage = Stage::Profile { name, chosen_by };
+        self.read(path)
+    }
+
+    fn profile(&mut self, file: File, name: String, chosen_by: &'static str) -> Result<Next, Problem> {
+        let content = match file {
+            File::Content(content) => content,
+            File::Unreadable(why) => return Err(self.unreadable(&why)),
+            File::Absent => {
+                self.directories.remove(0);
+                return match (self.directories.is_empty(), chosen_by) {
+                    (false, "") => Ok(self.read_active_profile()),
+                    (false, _) => Ok(self.read_profile(name, chosen_by)),
+                    (true, "") => Err(self.nothing_found()),
+                    (true, _) => Err(problem(
+                        &format!(
+                            "The profile {name}, chosen by {chosen_by}, does not exist: there is no {}.",
+                            self.looked_at.join(", no ")
+                        ),
+                        "Create it, or choose another.",
+                    )),
+                };
+            }
+        };
+        let path = self.last_path();
+        let profile: Value = serde_json::from_str(content.reveal())
+            .ok()
+            .filter(Value::is_object)
+            .ok_or_else(|| problem(&format!("The profile {path} is not a JSON object."), "Mend the file."))?;
+        let authentication = &profile["authentication"];
+        match authentication["type"].as_str() {
+            Some("oidc_federation") => {}
+            Some("user_oauth") => {
+                return Err(problem(
+                    &format!("The profile {path} is an interactive login (user_oauth), not a workload's identity."),
+                    "Choose a profile whose authentication.type is oidc_federation, or set the federation variables.",
+                ));
+            }
+            _ => {
+                return Err(problem(
+                    &format!("The profile {path} has no authentication.type that is known."),
+                    "Set authentication.type to oidc_federation.",
+                ));
+            }
+        }
+        let federation = self.federation(&profile)?;
+        let base_url = profile["base_url"].as_str().filter(|url| !url.is_empty()).map(str::to_owned);
+        self.found(FoundCredential::Federation(federation), base_url, format!("the profile {path}"))
+    }
+
+    /// The federation of a profile, with what is missing in it from the variables.
+    fn federation(&self, profile: &Value) -> Result<Federation, Problem> {
+        let authentication = &profile["authentication"];
+        let pick = |of: &Value, key: &str, variable: &str| {
+            let configured = of[key].as_str().map(str::trim).filter(|value| !value.is_empty());
+            configured.or_else(|| self.text(variable)).map(str::to_owned)
+        };
+        let missing = |what: &str, variable: &str| {
+            problem(
+                &format!("The federation is incomplete: {what} is missing."),
+                &format!("Set {variable}, or {what} in the profile."),
+            )
+        };
+        let identity_token = match &authentication["identity_token"] {
+            Value::Null => self.identity_source().ok_or_else(|| missing("authentication.identity_token", TOKEN_FILE))?,
+            source if source["source"] == "file" => {
+                let path = source["path"].as_str().filter(|path| !path.is_empty());
+                let path =
+                    path.ok_or_else(|| problem("authentication.identity_token.path is missing or empty.", "Name the file."))?;
+                IdentityTokenSource::File(path.to_owned())
+            }
+            _ => {
+                return Err(problem(
+                    "authentication.identity_token.source is not known.",
+                    "Profiles know the source `file`; other sources go into this program's own configuration.",
+                ));
+            }
+        };
+        let federation = Federation {
+            rule: pick(authentication, "federation_rule_id", RULE).ok_or_else(|| missing("federation_rule_id", RULE))?,
+            organization: pick(profile, "organization_id", ORGANIZATION)
+                .ok_or_else(|| missing("organization_id", ORGANIZATION))?,
+            service_account: pick(authentication, "service_account_id", SERVICE_ACCOUNT),
+            workspace: pick(profile, "workspace_id", WORKSPACE),
+            identity_token,
+            reuse: Reuse::Auto,
+        };
+        federation.check().map_err(|(field, message)| {
+            let variable = match field {
+                "federation_rule_id" => RULE,
+                "organization_id" => ORGANIZATION,
+                "service_account_id" => SERVICE_ACCOUNT,
+                _ => WORKSPACE,
+            };
+            problem(&format!("{field} (variable {variable}, or the profile) {message}."), "Copy it from the console.")
+        })?;
+        Ok(federation)
+    }
+
+    fn identity_source(&self) -> Option<IdentityTokenSource> {
+        let file = self.text(TOKEN_FILE).map(|path| IdentityTokenSource::File(path.to_owned()));
+        file.or_else(|| self.text(TOKEN).map(|_| IdentityTokenSource::Variable(TOKEN.to_owned())))
+    }
+
+    fn found(&mut self, credential: FoundCredential, base_url: Option<String>, by: String) -> Result<Next, Problem> {
+        let (text, whence) = match (self.text(BASE_URL), base_url) {
+            (Some(url), _) => (Some(url.to_owned()), format!("The variable {BASE_URL}")),
+            (None, Some(url)) => (Some(url), "The profile's base_url".to_owned()),
+            (None, None) => (None, String::new()),
+        };
+        let base_url = text.map(|text| BaseUrl::parse(&text)).transpose().map_err(|message| {
+            problem(&format!("{whence} {message}."), "Give the API's URL, such as https://api.anthropic.com.")
+        })?;
+        Ok(Next::Found(Found { base_url, credential, by, ignored: core::mem::take(&mut self.ignored) }))
+    }
+
+    fn nothing_found(&self) -> Problem {
+        let given: Vec<&str> =
+            [RULE, ORGANIZATION, TOKEN_FILE, TOKEN].into_iter().filter(|name| self.text(name).is_some()).collect();
+        let files = self.looked_at.join(", ");
+        let files = if files.is_empty() { String::new() } else { format!(" and there is no profile ({files})") };
+        if given.is_empty() {
+            return problem(
+                &format!("No credential is configured: neither ANTHROPIC_* variables are set{files}."),
+                "Set ANTHROPIC_FEDERATION_RULE_ID, ANTHROPIC_ORGANIZATION_ID and ANTHROPIC_IDENTITY_TOKEN_FILE.",
+            );
+        }
+        let mut missing: Vec<&str> = [RULE, ORGANIZATION].into_iter().filter(|name| self.text(name).is_none()).collect();
+        if self.identity_source().is_none() {
+            missing.push("ANTHROPIC_IDENTITY_TOKEN_FILE (or ANTHROPIC_IDENTITY_TOKEN)");
+        }
+        problem(
+            &format!(
+                "The federation variables are incomplete: {} is set, {} is not{files}.",
+                given.join(", "),
+                missing.join(", ")
+            ),
+            "Set what is missing.",
+        )
+    }
+
+    fn read(&mut self, path: String) -> Next {
+        self.looked_at.push(path.clone());
+        Next::Read(FileRequest { path, max_bytes: MAX_FILE_BYTES, protection: FileProtection::UnwritableByOthers })
+    }
+
+    fn unreadable(&self, why: &str) -> Problem {
+        problem(&format!("{} cannot be read: {why}.", self.last_path()), "Mend the file or its permissions.")
+    }
+
+    fn last_path(&self) -> String {
+        self.looked_at.last().cloned().unwrap_or_default()
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(|value| value.reveal().trim()).filter(|value| !value.is_empty())
+    }
+}
+
+fn problem(message: &str, action: &str) -> Problem {
+    Problem { message: message.to_owned(), action: action.to_owned() }
+}

@@ -1,0 +1,178 @@
+//! Identity tokens, as far as a client needs to look into them. Nothing is verified here and nothing is trusted: the claims
+//! decide when to send, never whether to believe (RFC 8725).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+use crate::{Secret, id_of};
+
+/// The server's limit, in bytes.
+pub(crate) const MAX_BYTES: usize = 16 * 1024;
+
+/// How far ahead of the wall clock `nbf` and `iat` may be, in milliseconds: the server's own leeway.
+const LEEWAY_MS: u64 = 30_000;
+
+/// An identity token that has the shape of a JWT with the claims that the server requires.
+#[derive(Debug, Clone)]
+pub(crate) struct IdentityToken {
+    /// The JWT.
+    pub(crate) value: Secret,
+    /// What is known about it without its value.
+    pub(crate) about: About,
+}
+
+/// What an identity token says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct About {
+    /// The first 16 hexadecimal digits of SHA-256 of it.
+    pub(crate) id: String,
+    /// Claim `iss`.
+    pub(crate) issuer: String,
+    /// Claim `sub`.
+    pub(crate) subject: String,
+    /// Claim `aud`, joined by commas.
+    pub(crate) audience: String,
+    /// Claim `iat` in milliseconds.
+    pub(crate) issued_at_ms: u64,
+    /// Claim `exp` in milliseconds.
+    pub(crate) expires_at_ms: u64,
+    /// Claim `nbf` in milliseconds.
+    pub(crate) not_before_ms: u64,
+    /// Whether it has a `jti`, and so can be exchanged once.
+    pub(crate) has_jti: bool,
+}
+
+/// What is wrong with an identity token's times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Untimely {
+    /// It expired this many milliseconds ago.
+    Expired(u64),
+    /// It is valid in this many milliseconds.
+    NotYetValid(u64),
+}
+
+impl IdentityToken {
+    /// Reads what a source gave. The message says what is wrong with it and never quotes it.
+    pub(crate) fn parse(content: &str) -> Result<Self, &'static str> {
+        let text = content.trim_ascii();
+        check_shape(text)?;
+        let mut segments = text.split('.');
+        let (Some(header), Some(payload), Some(signature), None) =
+            (segments.next(), segments.next(), segments.next(), segments.next())
+        else {
+            return Err("is not a JWT: it does not have three parts");
+        };
+        if signature.is_empty() || URL_SAFE_NO_PAD.decode(signature).is_err() {
+            return Err("is not a JWT: its signature is missing or not base64url");
+        }
+        let header = decode_object(header).ok_or("is not a JWT: its header is not a JSON object in base64url")?;
+        if header.get("kid").and_then(Value::as_str).is_none_or(str::is_empty) {
+            return Err("has no `kid` in its header, which the server requires");
+        }
+        let claims = decode_object(payload).ok_or("is not a JWT: its claims are not a JSON object in base64url")?;
+        let about = About {
+            id: id_of(text),
+            issuer: text_of(&claims, "iss"),
+            subject: Some(text_of(&claims, "sub"))
+                .filter(|subject| !subject.is_empty())
+                .ok_or("has no claim `sub`, which the server requires")?,
+            audience: audience_of(&claims),
+            issued_at_ms: time_of(&claims, "iat").ok_or("has no claim `iat`, which the server requires")?,
+            expires_at_ms: time_of(&claims, "exp").ok_or("has no claim `exp`, which the server requires")?,
+            not_before_ms: time_of(&claims, "nbf").unwrap_or(0),
+            has_jti: claims.contains_key("jti"),
+        };
+        if about.expires_at_ms <= about.issued_at_ms {
+            return Err("expires before it was issued");
+        }
+        Ok(Self { value: Secret::from(text), about })
+    }
+}
+
+impl About {
+    /// Whether the server could accept it at this time.
+    pub(crate) fn check_times(&self, wall_ms: u64) -> Result<(), Untimely> {
+        let valid_from = self.not_before_ms.max(self.issued_at_ms);
+        if valid_from > wall_ms.saturating_add(LEEWAY_MS) {
+            return Err(Untimely::NotYetValid(valid_from - wall_ms));
+        }
+        if self.expires_at_ms <= wall_ms {
+            return Err(Untimely::Expired(wall_ms - self.expires_at_ms));
+        }
+        Ok(())
+    }
+
+    /// How long it is valid from issue to expiry, in milliseconds.
+    #[must_use]
+    pub(crate) fn lifetime_ms(&self) -> u64 {
+        self.expires_at_ms - self.issued_at_ms
+    }
+
+    /// When its owner should have rotated it, as a kubelet does: at four fifths of its life, and up to 90 s for the
+    /// volume to follow.
+    #[must_use]
+    pub(crate) fn rotation_expected_ms(&self) -> u64 {
+        self.issued_at_ms.saturating_add(self.lifetime_ms() / 5 * 4).saturating_add(90_000)
+    }
+}
+
+/// The claim `exp` of a token if it is a JWT, in milliseconds.
+pub(crate) fn expiry_of_jwt(token: &str) -> Option<u64> {
+    let mut segments = token.split('.');
+    let (_, payload, _, None) = (segments.next()?, segments.next()?, segments.next()?, segments.next()) else {
+        return None;
+    };
+    time_of(&decode_object(payload)?, "exp")
+}
+
+fn check_shape(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() {
+        return Err("is empty");
+    }
+    if text.starts_with('\u{feff}') {
+        return Err("begins with a byte order mark: write it as plain ASCII");
+    }
+    if text.starts_with("-----BEGIN") {
+        return Err("is not a JWT: it is a PEM file, a key or a certificate perhaps");
+    }
+    if text.len() > MAX_BYTES {
+        return Err("is not a JWT that could be exchanged: it is longer than 16 KiB");
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("is not a JWT: it contains white space, control characters or characters outside ASCII");
+    }
+    Ok(())
+}
+
+fn decode_object(segment: &str) -> Option<Map<String, Value>> {
+    let bytes = URL_SAFE_NO_PAD.decode(segment).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// A claim that goes into status and notes: bounded, and free of control characters.
+fn text_of(claims: &Map<String, Value>, name: &str) -> String {
+    printable(claims.get(name).and_then(Value::as_str).unwrap_or_default())
+}
+
+fn audience_of(claims: &Map<String, Value>) -> String {
+    match claims.get("aud") {
+        Some(Value::String(audience)) => printable(audience),
+        Some(Value::Array(audiences)) => {
+            let audiences: Vec<&str> = audiences.iter().filter_map(Value::as_str).take(8).collect();
+            printable(&audiences.join(","))
+        }
+        _ => String::new(),
+    }
+}
+
+fn printable(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(256).collect()
+}
+
+/// A NumericDate of RFC 7519 in milliseconds, saturated.
+fn time_of(claims: &Map<String, Value>, name: &str) -> Option<u64> {
+    let seconds = claims.get(name)?.as_f64().filter(|seconds| *seconds >= 0.0)?;
+    // The conversion saturates.
+    Some((seconds * 1000.0) as u64)
+}

@@ -1,0 +1,159 @@
+//! The one JSON form of events and outputs: the mechanical mapping of the WIT's values.
+//!
+//! A record is an object under the WIT's own names; an absent option is left out; an enum and a case without a payload are
+//! their name; a case with a payload is an object with one key; a list is an array. What leaves a session may hold
+//! secrets, so it is turned into JSON here, by a call, and not by a trait that anybody's logger could find.
+
+use serde_json::{Map, Value, json};
+
+use crate::Secret;
+use crate::contract::{Access, Clock, Event, Header, HttpRequest, Outcome, Output, Start, Status, Swap, Task, Usable};
+
+/// A clock from JSON.
+pub fn clock_from_json(text: &str) -> Result<Clock, serde_json::Error> {
+    serde_json::from_str(text)
+}
+
+/// What a session begins from.
+pub fn start_from_json(text: &str) -> Result<Start, serde_json::Error> {
+    serde_json::from_str(text)
+}
+
+/// An event from JSON.
+pub fn event_from_json(text: &str) -> Result<Event, serde_json::Error> {
+    serde_json::from_str(text)
+}
+
+/// *Secret.* An event as JSON, for recordings.
+#[must_use]
+pub fn event_to_json(event: &Event) -> Value {
+    match event {
+        Event::Woken => json!("woken"),
+        Event::Needed => json!("needed"),
+        Event::Finished(result) => {
+            json!({ "finished": { "number": result.number, "outcome": outcome_to_json(&result.outcome) } })
+        }
+        Event::StillRunning(number) => json!({ "still-running": number }),
+        Event::Rejected(id) => json!({ "rejected": id }),
+        Event::Changed => json!("changed"),
+        Event::Closing => json!("closing"),
+    }
+}
+
+/// *Secret.* An output as JSON.
+#[must_use]
+pub fn output_to_json(output: &Output) -> Value {
+    let tasks: Vec<Value> =
+        output.tasks.iter().map(|task| json!({ "number": task.number, "task": task_to_json(&task.task) })).collect();
+    object([
+        ("access", Some(access_to_json(&output.access))),
+        ("exchanging", Some(json!(output.exchanging))),
+        ("wait-at-most-ms", Some(json!(output.wait_at_most_ms))),
+        ("tasks", Some(Value::Array(tasks))),
+        ("abandon", Some(json!(output.abandon))),
+        ("wake-in-ms", output.wake_in_ms.map(Value::from)),
+        ("journal", output.journal.as_ref().map(revealed)),
+        ("notes", Some(json!(output.notes))),
+    ])
+}
+
+/// A status as JSON.
+#[must_use]
+pub fn status_to_json(status: &Status) -> Value {
+    json!(status)
+}
+
+fn access_to_json(access: &Access) -> Value {
+    match access {
+        Access::Usable(usable) => json!({ "usable": usable_to_json(usable) }),
+        Access::Pending(reason) => json!({ "pending": reason }),
+        Access::Failed(failure) => json!({ "failed": failure }),
+        Access::Idle => json!("idle"),
+        Access::Closed => json!("closed"),
+    }
+}
+
+fn usable_to_json(usable: &Usable) -> Value {
+    object([
+        ("id", Some(json!(usable.id))),
+        ("origin", Some(json!(usable.origin))),
+        ("set", Some(headers_to_json(&usable.set))),
+        ("merge", Some(headers_to_json(&usable.merge))),
+        ("refresh-in-ms", usable.refresh_in_ms.map(Value::from)),
+        ("hold-in-ms", usable.hold_in_ms.map(Value::from)),
+        ("unusable-in-ms", usable.unusable_in_ms.map(Value::from)),
+        ("standing", Some(json!(usable.standing))),
+    ])
+}
+
+fn task_to_json(task: &Task) -> Value {
+    match task {
+        Task::SendRequest(request) => json!({ "send-request": request_to_json(request) }),
+        Task::ReadFile(request) => json!({ "read-file": request }),
+        Task::ReadVariable(name) => json!({ "read-variable": name }),
+        Task::SupplyAssertion(request) => json!({ "supply-assertion": request }),
+        Task::SupplyToken(request) => json!({ "supply-token": request }),
+        Task::Sign(request) => json!({ "sign": request }),
+        Task::LoadEntry(key) => json!({ "load-entry": key }),
+        Task::SwapEntry(swap) => json!({ "swap-entry": swap_to_json(swap) }),
+    }
+}
+
+fn request_to_json(request: &HttpRequest) -> Value {
+    json!({
+        "method": request.method,
+        "url": request.url,
+        "origin": request.origin,
+        "headers": headers_to_json(&request.headers),
+        "body": revealed(&request.body),
+        "timeout-ms": request.timeout_ms,
+        "max-response-bytes": request.max_response_bytes,
+    })
+}
+
+fn swap_to_json(swap: &Swap) -> Value {
+    object([
+        ("key", Some(json!(swap.key))),
+        ("expected", swap.expected.as_deref().map(Value::from)),
+        ("value", Some(revealed(&swap.value))),
+    ])
+}
+
+fn outcome_to_json(outcome: &Outcome) -> Value {
+    let entry = |entry: &crate::contract::Entry| json!({ "version": entry.version, "value": revealed(&entry.value) });
+    match outcome {
+        Outcome::Response(response) => json!({ "response": {
+            "status": response.status,
+            "headers": headers_to_json(&response.headers),
+            "body": revealed(&response.body),
+        } }),
+        Outcome::Content(content) => json!({ "content": revealed(content) }),
+        Outcome::Token(token) => json!({ "token": object([
+            ("value", Some(revealed(&token.value))),
+            ("expires-at-ms", token.expires_at_ms.map(Value::from)),
+        ]) }),
+        Outcome::Entry(found) => json!({ "entry": entry(found) }),
+        Outcome::Swapped(version) => json!({ "swapped": version }),
+        Outcome::Conflict(found) => json!({ "conflict": found.as_ref().map(entry) }),
+        Outcome::Absent => json!("absent"),
+        Outcome::Denied(why) => json!({ "denied": why }),
+        Outcome::Unsupported => json!("unsupported"),
+        Outcome::Unsent(why) => json!({ "unsent": why }),
+        Outcome::MaybeSent(why) => json!({ "maybe-sent": why }),
+        Outcome::Failed(why) => json!({ "failed": why }),
+        Outcome::Lost => json!("lost"),
+    }
+}
+
+fn headers_to_json(headers: &[Header]) -> Value {
+    headers.iter().map(|header| json!({ "name": header.name, "value": revealed(&header.value) })).collect()
+}
+
+fn revealed(secret: &Secret) -> Value {
+    Value::from(secret.reveal())
+}
+
+fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
+    let members = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(members.collect::<Map<_, _>>())
+}

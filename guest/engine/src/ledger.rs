@@ -1,0 +1,84 @@
+//! What is known of the identity tokens that a shared source has shown: which of them can still be exchanged.
+
+use serde::{Deserialize, Serialize};
+
+use crate::contract::Disposition;
+
+/// More identity tokens than a source shows within the longest life of one.
+const BOUND: usize = 32;
+
+/// A bounded list of identity tokens by id. Only those that were sent are in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Ledger(Vec<Line>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Line {
+    id: String,
+    disposition: Disposition,
+    expires_at_ms: u64,
+}
+
+impl Ledger {
+    pub(crate) fn disposition(&self, id: &str) -> Disposition {
+        self.0.iter().find(|line| line.id == id).map_or(Disposition::Unspent, |line| line.disposition)
+    }
+
+    /// Notes what became of an identity token. What is spent stays spent.
+    pub(crate) fn mark(&mut self, id: &str, disposition: Disposition, expires_at_ms: u64) {
+        if let Some(position) = self.0.iter().position(|line| line.id == id) {
+            if self.0[position].disposition == Disposition::Spent {
+                return;
+            }
+            self.0.remove(position);
+        }
+        if matches!(disposition, Disposition::Unspent | Disposition::Reusable) {
+            return;
+        }
+        // What has expired can no longer do harm; so the line that expires first makes room.
+        if self.0.len() >= BOUND {
+            let first = self.0.iter().enumerate().min_by_key(|(_, line)| line.expires_at_ms);
+            if let Some((position, _)) = first {
+                self.0.remove(position);
+            }
+        }
+        self.0.push(Line { id: id.to_owned(), disposition, expires_at_ms });
+    }
+
+    /// Takes over what another session knows.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for line in &other.0 {
+            let known = self.disposition(&line.id);
+            if known == Disposition::Unspent || line.disposition == Disposition::Spent {
+                self.mark(&line.id, line.disposition, line.expires_at_ms);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_spent_stays_spent() {
+        let mut ledger = Ledger::default();
+        ledger.mark("a", Disposition::Uncertain, 10);
+        ledger.mark("a", Disposition::Unspent, 10);
+        assert_eq!(ledger.disposition("a"), Disposition::Unspent);
+        ledger.mark("a", Disposition::Spent, 10);
+        ledger.mark("a", Disposition::Unspent, 10);
+        assert_eq!(ledger.disposition("a"), Disposition::Spent);
+    }
+
+    #[test]
+    fn the_line_that_expires_first_makes_room() {
+        let mut ledger = Ledger::default();
+        for number in 0..=BOUND {
+            ledger.mark(&number.to_string(), Disposition::Spent, 1_000 + number as u64);
+        }
+        assert_eq!(ledger.disposition("0"), Disposition::Unspent);
+        assert_eq!(ledger.disposition("1"), Disposition::Spent);
+        assert_eq!(ledger.0.len(), BOUND);
+    }
+}

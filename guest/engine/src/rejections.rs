@@ -1,0 +1,68 @@
+//! Which tokens the API has rejected, and whether a rejection may still force an exchange.
+
+use serde::{Deserialize, Serialize};
+
+use crate::state::Epoch;
+use crate::timeline::Moment;
+
+/// Two different tokens rejected within this time mean that new ones do not help.
+const WINDOW_MS: u64 = 600_000;
+
+/// For how long then no exchange is forced.
+const PAUSE_MS: u64 = 600_000;
+
+const BOUND: usize = 8;
+
+/// The rejected tokens, newest last. Times are wall clock readings, so that sessions can share them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Rejections {
+    tokens: Vec<Rejected>,
+    stopped_until_wall_ms: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Rejected {
+    id: String,
+    wall_ms: i64,
+}
+
+impl Rejections {
+    pub(crate) fn contains(&self, id: &str) -> bool {
+        self.tokens.iter().any(|token| token.id == id)
+    }
+
+    /// Notes a rejection. Whether forced exchanges stop with it.
+    pub(crate) fn add(&mut self, id: &str, epoch: Epoch) -> bool {
+        if self.contains(id) {
+            return false;
+        }
+        let wall_ms = epoch.wall(epoch.now);
+        let again = self.tokens.last().is_some_and(|last| wall_ms.abs_diff(last.wall_ms) < WINDOW_MS);
+        self.tokens.push(Rejected { id: id.to_owned(), wall_ms });
+        if self.tokens.len() > BOUND {
+            self.tokens.remove(0);
+        }
+        if again {
+            self.stopped_until_wall_ms = wall_ms.saturating_add(PAUSE_MS as i64);
+        }
+        again
+    }
+
+    /// Until when no exchange is forced. A clock that went back does not make it longer.
+    pub(crate) fn stopped_until(&self, epoch: Epoch) -> Moment {
+        epoch.moment(self.stopped_until_wall_ms).min(epoch.now + PAUSE_MS)
+    }
+
+    /// Takes over what another session knows.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for token in &other.tokens {
+            if !self.contains(&token.id) {
+                self.tokens.push(token.clone());
+            }
+        }
+        self.tokens.sort_by_key(|token| token.wall_ms);
+        let excess = self.tokens.len().saturating_sub(BOUND);
+        self.tokens.drain(..excess);
+        self.stopped_until_wall_ms = self.stopped_until_wall_ms.max(other.stopped_until_wall_ms);
+    }
+}

@@ -1,0 +1,390 @@
+//! The session: takes an event, decides, answers. What a step does is told in four parts: `exchange` gets a token, `sharing`
+//! agrees with other sessions, `tasks` keeps the work that is out, `view` says what it all means for callers.
+
+mod configuring;
+mod exchange;
+mod sharing;
+mod tasks;
+mod view;
+
+use crate::Secret;
+use crate::base_url::BaseUrl;
+use crate::configuration::{Bearer, Configuration, Credential, Federation, IdentityTokenSource};
+use crate::contract::{
+    Capability, Clock, ConfigurationError, Event, Failure, FailureCode, Field, Note, NoteCode, NoteLevel, NumberedTask, Output,
+    Standing, Start, Status,
+};
+use crate::discovery::Discovery;
+use crate::held::Held;
+use crate::identity_token::About;
+use crate::ledger::Ledger;
+use crate::rejections::Rejections;
+use crate::schedule::{Pace, Random};
+use crate::state::{Epoch, Journal};
+use crate::timeline::{Moment, Timeline};
+
+use exchange::{Sent, Work};
+use sharing::Share;
+use tasks::{Role, Tasks};
+
+/// A host's text is cut after this many characters.
+const MAX_HOST_TEXT: usize = 200;
+
+/// How often a shared source is looked at while a refresh is due and cannot go on: with a usable token, and without.
+const POLL_MS: (u64, u64) = (10_000, 5_000);
+
+/// One identity's credential: see `wit/session.wit` for the contract.
+#[derive(Debug)]
+pub struct Session {
+    // What was given.
+    configuration: Configuration,
+    can: Vec<Capability>,
+    // Time and chance.
+    timeline: Timeline,
+    now: Moment,
+    wall_ms: u64,
+    random: Random,
+    // What is to be done.
+    plan: Plan,
+    base_url: BaseUrl,
+    entry_key: Option<String>,
+    wanted: bool,
+    closing: bool,
+    // What is known.
+    resumed: Option<Journal>,
+    lost_before: bool,
+    held: Option<Held>,
+    /// A token of unknown expiry: it serves the callers that this step wakes.
+    passing: Option<Held>,
+    pace: Pace,
+    ledger: Ledger,
+    rejections: Rejections,
+    seen: Option<About>,
+    waiting: Option<String>,
+    failure: Option<Trouble>,
+    // What is under way.
+    work: Work,
+    late: Vec<Sent>,
+    tasks: Tasks,
+    share: Option<Share>,
+    // What this step answers with.
+    emitted: Vec<NumberedTask>,
+    abandoned: Vec<u32>,
+    notes: Vec<Note>,
+    changed: bool,
+    // What status tells.
+    warnings: Vec<String>,
+    started: u32,
+    succeeded: u32,
+    clock_skew_ms: Option<i64>,
+}
+
+/// What the session is for.
+#[derive(Debug)]
+enum Plan {
+    /// Nothing was done yet.
+    Unopened,
+    Discovering(Discovery),
+    /// Discovery failed, and is repeated at this moment.
+    Unconfigured(Moment),
+    Federation(Federation),
+    Bearer(Bearer),
+}
+
+/// The last failure, and when the session tries again.
+#[derive(Debug)]
+struct Trouble {
+    failure: Failure,
+    until: Option<Moment>,
+}
+
+impl Session {
+    /// Opens a session. Starts nothing: the first step does.
+    ///
+    /// Fails on a configuration that can never work, by the name of the field.
+    pub fn open(configuration: &str, seed: u64, can: &[Capability], from: Start) -> Result<Self, ConfigurationError> {
+        let configuration = Configuration::parse(configuration)?;
+        check_capabilities(&configuration, can)?;
+        let mut random = Random::new(seed);
+        let mut notes = Vec::new();
+        let resumed = match &from {
+            Start::Resumed(journal) => {
+                let journal = Journal::parse(journal.reveal());
+                if journal.is_none() {
+                    let message = "The journal cannot be read: what an earlier session knew is lost.".to_owned();
+                    notes.push(Note { code: NoteCode::StateIgnored, level: NoteLevel::Warning, message, fields: Vec::new() });
+                }
+                journal
+            }
+            Start::Fresh | Start::Lost => None,
+        };
+        // What was spent stays spent, whoever spent it.
+        let ledger = resumed.as_ref().map(|journal| journal.ledger.clone()).unwrap_or_default();
+        let shares = can.iter().any(|capability| matches!(capability, Capability::Store | Capability::Cache));
+        let share = shares.then(|| Share::new(random.next(), !can.contains(&Capability::Store)));
+        Ok(Self {
+            lost_before: matches!(from, Start::Lost) || matches!(from, Start::Resumed(_)) && resumed.is_none(),
+            wanted: configuration.prefetch,
+            base_url: configuration.base_url.clone().unwrap_or_default(),
+            configuration,
+            can: can.to_vec(),
+            timeline: Timeline::default(),
+            now: Moment::default(),
+            wall_ms: 0,
+            random,
+            plan: Plan::Unopened,
+            entry_key: None,
+            closing: false,
+            resumed,
+            held: None,
+            passing: None,
+            pace: Pace::default(),
+            ledger,
+            rejections: Rejections::default(),
+            seen: None,
+            waiting: None,
+            failure: None,
+            work: Work::Resting,
+            late: Vec::new(),
+            tasks: Tasks::default(),
+            share,
+            emitted: Vec::new(),
+            abandoned: Vec::new(),
+            notes,
+            changed: false,
+            warnings: Vec::new(),
+            started: 0,
+            succeeded: 0,
+            clock_skew_ms: None,
+        })
+    }
+
+    /// The key of this identity's entry in a store; none until discovery is done.
+    #[must_use]
+    pub fn entry_key(&self) -> Option<String> {
+        self.entry_key.clone()
+    }
+
+    /// Takes an event and answers.
+    pub fn step(&mut self, now: Clock, event: Event) -> Output {
+        self.now = self.timeline.advance(now);
+        self.wall_ms = now.wall_ms;
+        self.drop_unusable();
+        match event {
+            Event::Woken => {}
+            Event::Needed => self.wanted = true,
+            Event::Finished(result) if !self.closing => self.finished(result.number, result.outcome),
+            Event::StillRunning(number) => self.tasks.heard(number, self.now),
+            Event::Rejected(id) => self.rejected(&id),
+            Event::Changed => self.look_again(),
+            Event::Closing => self.close(),
+            Event::Finished(_) => {}
+        }
+        self.give_up_overdue();
+        self.advance();
+        self.output()
+    }
+
+    /// A glance that changes nothing.
+    #[must_use]
+    pub fn status(&self, now: Clock) -> Status {
+        self.status_at(self.timeline.at(now), now.wall_ms)
+    }
+
+    /// Starts whatever is due.
+    fn advance(&mut self) {
+        if self.closing {
+            return;
+        }
+        match self.plan {
+            Plan::Unopened => self.configure(),
+            Plan::Unconfigured(retry_at) if self.now >= retry_at => self.configure(),
+            _ => {}
+        }
+        self.keep_share();
+        match self.work {
+            Work::Following { poll_at } if self.now >= poll_at => self.load(),
+            Work::Resting if self.now >= self.next_look() => self.begin(),
+            _ => {}
+        }
+    }
+
+    /// When the source, the store or the endpoint is to be asked next, with nothing under way.
+    fn next_look(&self) -> Moment {
+        if self.share.as_ref().is_some_and(Share::wants_look) && self.entry_key.is_some() {
+            return self.now;
+        }
+        self.due_at().max(self.pace.look_at)
+    }
+
+    /// When another token is wanted than the one that is held.
+    fn due_at(&self) -> Moment {
+        let exchangeable = matches!(self.plan, Plan::Federation(_) | Plan::Bearer(Bearer::Callable(_)));
+        if !self.wanted || !exchangeable {
+            return Moment::NEVER;
+        }
+        let Some(held) = &self.held else { return self.now };
+        let refresh = held.life.map_or(Moment::NEVER, |life| life.refresh);
+        match held.standing {
+            Standing::Good => refresh,
+            Standing::Suspect => refresh.min(self.rejections.stopped_until(self.epoch())),
+        }
+    }
+
+    fn due(&self) -> bool {
+        self.due_at() <= self.now
+    }
+
+    fn drop_unusable(&mut self) {
+        if let Some(held) = self.held.take_if(|held| !held.usable_at(self.now)) {
+            self.changed = true;
+            let fields = vec![field("token", &held.id)];
+            self.note(NoteCode::TokenUnusable, NoteLevel::Error, "The access token has run out and is no longer served.", fields);
+        }
+    }
+
+    fn rejected(&mut self, id: &str) {
+        let epoch = self.epoch();
+        let Some(held) = self.held.as_mut().filter(|held| held.id == id && held.standing == Standing::Good) else { return };
+        held.standing = Standing::Suspect;
+        let fields = vec![field("token", id)];
+        let stopped = self.rejections.add(id, epoch);
+        self.changed = true;
+        self.note(NoteCode::TokenRejected, NoteLevel::Warning, "The API answered 401 to the current access token.", fields);
+        if stopped {
+            let message = "Two access tokens were rejected within ten minutes, so that new ones do not help: no exchange is forced \
+                           for ten minutes, and the API's own answer reaches the callers.";
+            self.note(NoteCode::ForcedExchangesStopped, NoteLevel::Error, message, Vec::new());
+            return;
+        }
+        // The situation has changed: what slept out a backoff is woken.
+        self.pace.retry_at = self.pace.retry_at.min(self.now);
+        self.pace.look_at = self.pace.floor;
+    }
+
+    /// Something may have changed outside: looks at the source again where a look costs nothing.
+    fn look_again(&mut self) {
+        if let Plan::Unconfigured(retry_at) = &mut self.plan {
+            *retry_at = self.now;
+        }
+        if let Some(share) = &mut self.share {
+            share.want_look();
+        }
+        if matches!(&self.plan, Plan::Federation(federation) if federation.identity_token.shared()) {
+            self.pace.look_at = self.pace.look_at.min(self.now.max(self.pace.floor));
+        }
+    }
+
+    fn close(&mut self) {
+        if self.closing {
+            return;
+        }
+        self.closing = true;
+        self.work = Work::Resting;
+        self.late.clear();
+        self.abandoned.extend(self.tasks.clear());
+        self.note(NoteCode::Closing, NoteLevel::Info, "The session is closing.", Vec::new());
+    }
+
+    fn finished(&mut self, number: u32, outcome: crate::contract::Outcome) {
+        if let Some(position) = self.late.iter().position(|sent| sent.number == number) {
+            let sent = self.late.remove(position);
+            self.answered_late(sent, outcome);
+            return;
+        }
+        let Some(role) = self.tasks.take(number) else { return };
+        match role {
+            Role::Variable(name) => self.variable_read(name, outcome),
+            Role::ProfileFile => self.profile_read(outcome),
+            Role::Read => self.source_answered(outcome),
+            Role::Ask => self.token_supplied(outcome),
+            Role::Send => self.answered(outcome),
+            Role::Load => self.loaded(outcome),
+            Role::Lease => self.lease_answered(outcome),
+            Role::Write => self.written(outcome),
+        }
+    }
+
+    /// Treats tasks of which nothing was heard for too long as lost. A request may yet be answered.
+    fn give_up_overdue(&mut self) {
+        let vanish = self.can.contains(&Capability::OwnersVanish);
+        for (number, role) in self.tasks.overdue(self.now, vanish) {
+            self.abandoned.push(number);
+            let fields = vec![field("task", &number.to_string())];
+            self.note(NoteCode::TaskLost, NoteLevel::Warning, "A task did not end in its time: treated as lost.", fields);
+            if role == Role::Send {
+                self.abandon_send();
+            } else {
+                self.finished(number, crate::contract::Outcome::Lost);
+            }
+        }
+    }
+
+    fn epoch(&self) -> Epoch {
+        Epoch { now: self.now, wall_ms: self.wall_ms }
+    }
+
+    fn federation(&self) -> Option<&Federation> {
+        match &self.plan {
+            Plan::Federation(federation) => Some(federation),
+            _ => None,
+        }
+    }
+
+    fn note(&mut self, code: NoteCode, level: NoteLevel, message: &str, fields: Vec<Field>) {
+        // A step that notes more than this is in a state that nobody will read about.
+        if self.notes.len() < 32 {
+            self.notes.push(Note { code, level, message: message.to_owned(), fields });
+        }
+    }
+
+    fn warn(&mut self, message: String) {
+        if !self.warnings.contains(&message) && self.warnings.len() < 16 {
+            self.note(NoteCode::LifetimesConflict, NoteLevel::Warning, &message, Vec::new());
+            self.warnings.push(message);
+        }
+    }
+
+    fn fail(&mut self, code: FailureCode, message: String, action: &str, until: Option<Moment>) {
+        let failure = Failure { code, message, action: action.to_owned(), retry_in_ms: None, status: None, request_id: None };
+        self.failure = Some(Trouble { failure, until });
+    }
+}
+
+fn check_capabilities(configuration: &Configuration, can: &[Capability]) -> Result<(), ConfigurationError> {
+    let (needed, name, field) = match &configuration.credential {
+        Credential::Discover(_) => return Ok(()),
+        Credential::Bearer(Bearer::Callable(_)) => (Capability::SupplyToken, "call for an access token", "bearer.source"),
+        Credential::Bearer(_) => return Ok(()),
+        Credential::Federation(federation) => {
+            let (needed, name) = match federation.identity_token {
+                IdentityTokenSource::File(_) => (Capability::ReadFile, "read files"),
+                IdentityTokenSource::Variable(_) => (Capability::ReadVariable, "read variables"),
+                IdentityTokenSource::Literal(_) => return Ok(()),
+                IdentityTokenSource::Callable { .. } => (Capability::SupplyAssertion, "call for an identity token"),
+                IdentityTokenSource::Signer(_) => (Capability::Sign, "sign"),
+            };
+            (needed, name, "federation.identity_token.source")
+        }
+    };
+    if can.contains(&needed) {
+        return Ok(());
+    }
+    Err(ConfigurationError { field: field.to_owned(), message: format!("cannot work in this host: it does not {name}") })
+}
+
+/// A host's text, fit to be shown.
+fn clip(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).take(MAX_HOST_TEXT).collect()
+}
+
+fn field(name: &str, value: &str) -> Field {
+    crate::configuration::field(name, value)
+}
+
+fn secret_content(outcome: crate::contract::Outcome) -> Result<Secret, crate::contract::Outcome> {
+    match outcome {
+        crate::contract::Outcome::Content(content) => Ok(content),
+        other => Err(other),
+    }
+}

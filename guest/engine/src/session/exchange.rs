@@ -1,0 +1,597 @@
+//! Getting a token: from the source, over the ledger, to the endpoint, and what its answer changes.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::json;
+
+use super::tasks::Role;
+use super::{POLL_MS, Plan, Session, clip, field, secret_content};
+use crate::answer::{self, Consumption, Denial, Grant, Pause, Verdict};
+use crate::configuration::{Bearer, IdentityTokenSource, Reuse, Signer};
+use crate::contract::{
+    AssertionRequest, Disposition, FailureCode, FileProtection, FileRequest, NoteCode, NoteLevel, Outcome, SignRequest, Standing,
+    SuppliedToken, Task, TokenRequest,
+};
+use crate::held::{Held, Scheme};
+use crate::identity_token::{About, IdentityToken, MAX_BYTES, Untimely};
+use crate::lint;
+use crate::schedule::MIN_INTERVAL_MS;
+use crate::scrub::scrub;
+use crate::timeline::Moment;
+use crate::{Secret, id_of};
+
+/// More requests than can be out without an answer within the life of one.
+const MAX_LATE: usize = 8;
+
+/// What is under way to get a token.
+#[derive(Debug)]
+pub(super) enum Work {
+    Resting,
+    /// The store is asked.
+    Loading,
+    /// The source of the identity token is asked.
+    Reading,
+    /// The host signs this.
+    Signing(String),
+    /// The lease on this identity token is being taken.
+    Leasing(Box<IdentityToken>),
+    /// Another session has the lease.
+    Following {
+        poll_at: Moment,
+    },
+    /// The endpoint is asked.
+    Sending(Box<Sent>),
+    /// The embedding program is asked for the token itself.
+    Asking,
+}
+
+/// A request to the endpoint.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) number: u32,
+    identity: IdentityToken,
+    /// What was known of the identity token before.
+    prior: Disposition,
+    at: Moment,
+}
+
+impl Session {
+    /// Begins what will end in a token.
+    pub(super) fn begin(&mut self) {
+        match &self.plan {
+            Plan::Bearer(Bearer::Callable(name)) => {
+                let suspect = self.held.as_ref().filter(|held| held.standing == Standing::Suspect);
+                let request = TokenRequest { name: name.clone(), rejected: suspect.map(|held| held.id.clone()) };
+                self.work = Work::Asking;
+                self.emit(Role::Ask, Task::SupplyToken(request));
+            }
+            Plan::Federation(_) if self.share.is_some() => self.load(),
+            Plan::Federation(_) => self.read_source(),
+            _ => {}
+        }
+    }
+
+    /// Asks the source for the identity token.
+    pub(super) fn read_source(&mut self) {
+        let Some(source) = self.federation().map(|federation| federation.identity_token.clone()) else { return };
+        self.work = Work::Reading;
+        let task = match source {
+            IdentityTokenSource::File(path) => Task::ReadFile(FileRequest {
+                path,
+                // More than may be exchanged, so that the error can say what is wrong.
+                max_bytes: 4 * MAX_BYTES as u32,
+                protection: FileProtection::Any,
+            }),
+            IdentityTokenSource::Variable(name) => Task::ReadVariable(name),
+            IdentityTokenSource::Literal(value) => return self.source_answered(Outcome::Content(value)),
+            IdentityTokenSource::Callable { name, audience, .. } => Task::SupplyAssertion(AssertionRequest { name, audience }),
+            IdentityTokenSource::Signer(signer) => {
+                let (input, request) = self.signing_request(&signer);
+                self.work = Work::Signing(input);
+                Task::Sign(request)
+            }
+        };
+        self.emit(Role::Read, task);
+    }
+
+    /// The header and claims of a self-issued identity token, each with a `jti` of its own.
+    fn signing_request(&mut self, signer: &Signer) -> (String, SignRequest) {
+        let issued_at = self.wall_ms / 1000;
+        let jti = format!("{:016x}{:016x}", self.random.next(), self.random.next() ^ self.wall_ms);
+        let header = json!({ "alg": signer.algorithm, "kid": signer.key_id, "typ": "JWT" });
+        let claims = json!({
+            "iss": signer.issuer, "sub": signer.subject, "aud": signer.audience,
+            "iat": issued_at, "exp": issued_at + u64::from(signer.lifetime_s), "jti": jti,
+        });
+        let encode = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let input = format!("{}.{}", encode(header), encode(claims));
+        let request = SignRequest { key: signer.key.clone(), algorithm: signer.algorithm.clone(), input: input.clone() };
+        (input, request)
+    }
+
+    pub(super) fn source_answered(&mut self, outcome: Outcome) {
+        let work = core::mem::replace(&mut self.work, Work::Resting);
+        let Some(federation) = self.federation() else { return };
+        let source = federation.identity_token.describe();
+        let (code, what, action) = match (secret_content(outcome), work) {
+            (Ok(signature), Work::Signing(input)) => {
+                let token = Secret::from(format!("{input}.{}", signature.reveal().trim()));
+                return self.take_identity_token(&token);
+            }
+            (Ok(content), _) => return self.take_identity_token(&content),
+            (Err(Outcome::Absent), _) => (
+                FailureCode::IdentityTokenMissing,
+                "does not exist".to_owned(),
+                "Check that it is mounted, set or issued for this workload.",
+            ),
+            (Err(Outcome::Denied(why)), _) => (
+                FailureCode::IdentityTokenUnreadable,
+                format!("may not be read: {}", clip(&why)),
+                "Mend its permissions, or the host's policy.",
+            ),
+            (Err(Outcome::Failed(why)), _) => (
+                FailureCode::IdentityTokenUnreadable,
+                format!("cannot be read: {}", clip(&why)),
+                "Check what it is: a regular file, a callable that works.",
+            ),
+            (Err(Outcome::Unsupported), _) => (
+                FailureCode::UnsupportedByHost,
+                "cannot be asked by this host".to_owned(),
+                "Choose a source that this host offers.",
+            ),
+            (Err(_), _) => (
+                FailureCode::IdentityTokenUnreadable,
+                "did not answer".to_owned(),
+                "Nothing needs to be done: it is asked again.",
+            ),
+        };
+        self.source_failed(code, format!("The source of the identity token, {source}, {what}."), action);
+    }
+
+    fn source_failed(&mut self, code: FailureCode, message: String, action: &str) {
+        let shared = self.federation().is_some_and(|federation| federation.identity_token.shared());
+        if shared {
+            self.pace.look_at = self.now + self.poll_ms();
+        } else {
+            let floor = self.pace.retry_at;
+            self.pace.transient(self.now, &mut self.random);
+            self.pace.look_at = self.pace.retry_at.max(floor);
+        }
+        if self.failure.as_ref().is_none_or(|trouble| trouble.failure.code != code) {
+            self.note(NoteCode::IdentityTokenUnusable, NoteLevel::Warning, &message, Vec::new());
+        }
+        let until = self.pace.look_at;
+        self.fail(code, message, action, Some(until));
+    }
+
+    /// Decides about an identity token.
+    fn take_identity_token(&mut self, content: &Secret) {
+        let Some(federation) = self.federation() else { return };
+        let source = federation.identity_token.describe();
+        let (shared, reuse) = (federation.identity_token.shared(), federation.reuse);
+        let identity = match IdentityToken::parse(content.reveal()) {
+            Ok(identity) => identity,
+            Err(what) => {
+                let message = format!("The identity token from {source} {what}.");
+                let action = "Check what the source holds: it must be the bare JWT of the workload.";
+                return self.source_failed(FailureCode::IdentityTokenMalformed, message, action);
+            }
+        };
+        let single_use = match reuse {
+            Reuse::Auto => identity.about.has_jti,
+            Reuse::Allow => false,
+            Reuse::Deny => true,
+        };
+        self.see(&identity.about, shared);
+        if let Err(untimely) = identity.about.check_times(self.wall_ms) {
+            return self.untimely(&source, untimely);
+        }
+        if shared && single_use && self.share.as_ref().is_some_and(|share| share.cache_only) {
+            let message =
+                format!("The identity token from {source} can be exchanged once, and the store of this host is a cache.");
+            let action = "Give the host a store with compare-and-swap, or sessions of their own identity tokens.";
+            return self.source_failed(FailureCode::StoreFailed, message, action);
+        }
+        let id = identity.about.id.clone();
+        if shared && single_use && core::mem::take(&mut self.lost_before) {
+            self.ledger.mark(&id, Disposition::Uncertain, identity.about.expires_at_ms);
+        }
+        if shared && single_use && self.ledger.disposition(&id) == Disposition::Spent {
+            return self.wait_for_rotation(&identity.about);
+        }
+        let same = self.pace.tried.as_deref() == Some(&id);
+        if shared && !same && self.pace.tried.is_some() {
+            // Another input: what was wrong with the last one says nothing about this one.
+            self.pace.refusals = 0;
+            self.pace.retry_at = self.now;
+        }
+        let not_before = if shared { self.pace.retry_at.max(self.pace.floor) } else { self.pace.floor };
+        if self.now < not_before {
+            self.sleep();
+            return;
+        }
+        self.waiting = None;
+        if self.share.as_ref().is_some_and(|share| !share.cache_only) {
+            self.take_lease(identity);
+        } else {
+            self.send(identity);
+        }
+    }
+
+    fn see(&mut self, about: &About, shared: bool) {
+        let rotated = self.seen.as_ref().is_some_and(|seen| seen.id != about.id);
+        if shared && rotated {
+            let fields = vec![field("identity-token", &about.id)];
+            self.note(NoteCode::IdentityTokenRotated, NoteLevel::Info, "The source shows another identity token.", fields);
+        }
+        if self.seen.is_none() || shared && rotated {
+            for warning in lint::of_identity_token(about, self.federation().map(|federation| &federation.identity_token)) {
+                self.warn(warning);
+            }
+        }
+        self.seen = Some(about.clone());
+    }
+
+    fn untimely(&mut self, source: &str, untimely: Untimely) {
+        let (code, message, action) = match untimely {
+            Untimely::Expired(ago) => (
+                FailureCode::IdentityTokenExpired,
+                format!("The identity token from {source} expired {} s ago by this machine's clock.", ago / 1000),
+                "Check that its owner rotates it, and this machine's clock.",
+            ),
+            Untimely::NotYetValid(ahead) => (
+                FailureCode::IdentityTokenNotYetValid,
+                format!("The identity token from {source} is valid only in {} s by this machine's clock.", ahead / 1000),
+                "Check this machine's clock and the issuer's.",
+            ),
+        };
+        self.source_failed(code, message, action);
+    }
+
+    /// The identity token is spent, and only its owner can help.
+    fn wait_for_rotation(&mut self, about: &About) {
+        let rotates =
+            self.federation().is_some_and(|federation| !matches!(federation.identity_token, IdentityTokenSource::Literal(_)));
+        let expected = match about.rotation_expected_ms() {
+            rotation if rotation > self.wall_ms => rotation,
+            _ => about.expires_at_ms.max(self.wall_ms),
+        };
+        let source = self.federation().map(|federation| federation.identity_token.describe()).unwrap_or_default();
+        let (until, action) = if rotates {
+            let action = "Nothing needs to be done if its owner rotates it in time. Otherwise let access tokens live longer than the \
+                          time between rotations, or give this process an identity token of its own.";
+            (Some(self.now + (expected - self.wall_ms)), action)
+        } else {
+            (None, "Restart with a new identity token, and better with one from a file or callable.")
+        };
+        let message = format!("The identity token from {source} can be exchanged once and has been: waiting for another.");
+        if self.waiting.as_ref() != Some(&about.id) {
+            self.waiting = Some(about.id.clone());
+            let mut fields = vec![field("identity-token", &about.id)];
+            if rotates {
+                fields.push(field("rotation-expected-in-s", &((expected - self.wall_ms) / 1000).to_string()));
+            }
+            self.note(NoteCode::WaitingForRotation, NoteLevel::Warning, &message, fields);
+        }
+        self.fail(FailureCode::IdentityTokenSpent, message, action, until);
+        self.pace.look_at = if rotates { self.now + self.poll_ms() } else { Moment::NEVER };
+        self.work = Work::Resting;
+    }
+
+    /// Sends the request. Where sessions share a store this step has just seen its own lease swapped in.
+    pub(super) fn send(&mut self, identity: IdentityToken) {
+        let Some(federation) = self.federation() else { return };
+        let request = answer::request(&self.base_url, federation, &identity, self.configuration.exchange_timeout_ms);
+        let id = identity.about.id.clone();
+        let prior = self.ledger.disposition(&id);
+        // From here until an answer says otherwise nobody knows whether it was exchanged; the journal must say so, too.
+        if self.single_use(&identity.about) {
+            self.ledger.mark(&id, Disposition::Uncertain, identity.about.expires_at_ms);
+        }
+        self.pace.tried = Some(id.clone());
+        self.pace.floor = self.now + MIN_INTERVAL_MS;
+        self.started = self.started.saturating_add(1);
+        self.changed = true;
+        let fields = vec![field("identity-token", &id)];
+        self.note(NoteCode::ExchangeStarted, NoteLevel::Info, "An exchange was started.", fields);
+        let number = self.emit(Role::Send, Task::SendRequest(request));
+        self.work = Work::Sending(Box::new(Sent { number, identity, prior, at: self.now }));
+    }
+
+    /// Whether the ledger keeps this identity token: it is shared between reads and can be exchanged once.
+    fn single_use(&self, about: &About) -> bool {
+        self.federation().is_some_and(|federation| {
+            federation.identity_token.shared()
+                && match federation.reuse {
+                    Reuse::Auto => about.has_jti,
+                    Reuse::Allow => false,
+                    Reuse::Deny => true,
+                }
+        })
+    }
+
+    pub(super) fn answered(&mut self, outcome: Outcome) {
+        let Work::Sending(sent) = core::mem::replace(&mut self.work, Work::Resting) else { return };
+        self.settle_send(*sent, outcome);
+    }
+
+    /// The request's time is over. Its answer is still welcome, for the identity token may be spent.
+    pub(super) fn abandon_send(&mut self) {
+        let Work::Sending(sent) = core::mem::replace(&mut self.work, Work::Resting) else { return };
+        self.tasks.take(sent.number);
+        let number = sent.number;
+        let kept = Sent { number, identity: sent.identity.clone(), prior: sent.prior, at: sent.at };
+        self.settle_send(*sent, Outcome::Lost);
+        if self.late.len() == MAX_LATE {
+            self.late.remove(0);
+        }
+        self.late.push(kept);
+    }
+
+    /// An answer after its time: only a success changes anything.
+    pub(super) fn answered_late(&mut self, sent: Sent, outcome: Outcome) {
+        let Outcome::Response(response) = &outcome else { return };
+        if let Verdict::Granted(_) = answer::read(response, sent.identity.value.reveal(), self.wall_ms) {
+            // What runs meanwhile with the same identity token can only be refused.
+            if matches!(&self.work, Work::Sending(running) if running.identity.about.id == sent.identity.about.id) {
+                self.abandon_running();
+            }
+            self.settle_send(sent, outcome);
+        }
+    }
+
+    fn abandon_running(&mut self) {
+        if let Work::Sending(sent) = core::mem::replace(&mut self.work, Work::Resting) {
+            self.tasks.take(sent.number);
+            self.abandoned.push(sent.number);
+        }
+    }
+
+    fn settle_send(&mut self, sent: Sent, outcome: Outcome) {
+        self.changed = true;
+        let assertion = &sent.identity.value;
+        let about = |why: &str| clip(&scrub(why, assertion.reveal()));
+        let (code, message, action) = match outcome {
+            Outcome::Response(response) => {
+                let request_id = answer::request_id(&response);
+                self.measure_skew(answer::clock_skew(&response, self.wall_ms));
+                match answer::read(&response, assertion.reveal(), self.wall_ms) {
+                    Verdict::Granted(grant) => self.granted(&sent, grant, request_id),
+                    Verdict::Denied(denial) => self.denied(&sent, denial, request_id),
+                }
+                return self.share_result();
+            }
+            Outcome::Unsent(why) => {
+                self.mark(&sent, sent.prior);
+                let message = format!("The token endpoint cannot be reached: {}.", about(&why));
+                if !self.pace.repeated_unsent {
+                    // Nothing left, so nothing can have been spent: once, at once.
+                    self.pace.repeated_unsent = true;
+                    self.pace.floor = self.now;
+                    self.pace.retry_at = self.now;
+                    self.pace.look_at = self.now;
+                    return self.exchange_failed(FailureCode::EndpointUnreachable, message, "", None);
+                }
+                self.pace.transient(self.now, &mut self.random);
+                let action = "Check the network, the name and the certificate of the base_url, and the host's proxy settings.";
+                (FailureCode::EndpointUnreachable, message, action)
+            }
+            Outcome::Denied(why) => {
+                self.mark(&sent, sent.prior);
+                self.pace.terminal(self.now, &mut self.random);
+                let message = format!("The host does not let the request out: {}.", about(&why));
+                (FailureCode::DeniedByHost, message, "Allow the origin of base_url in the host's policy, or change base_url.")
+            }
+            Outcome::Unsupported => {
+                self.mark(&sent, sent.prior);
+                self.pace.terminal(self.now, &mut self.random);
+                let message = "The host cannot send requests.".to_owned();
+                (FailureCode::UnsupportedByHost, message, "Use a host that can, or a bearer token of the embedding program.")
+            }
+            Outcome::MaybeSent(why) | Outcome::Failed(why) => {
+                self.pace.transient(self.now, &mut self.random);
+                let message = format!("The token endpoint's answer did not arrive: {}.", about(&why));
+                (FailureCode::EndpointUnreachable, message, UNCERTAIN)
+            }
+            _ => {
+                self.pace.transient(self.now, &mut self.random);
+                let message = "The token endpoint's answer did not arrive in time.".to_owned();
+                (FailureCode::EndpointUnreachable, message, UNCERTAIN)
+            }
+        };
+        self.sleep();
+        let until = self.pace.retry_at.max(self.pace.floor);
+        self.exchange_failed(code, message, action, Some(until));
+        self.share_result();
+    }
+
+    fn granted(&mut self, sent: &Sent, grant: Grant, request_id: Option<String>) {
+        self.mark(sent, Disposition::Spent);
+        let id = id_of(grant.token.reveal());
+        let new = Held::until(grant.token, grant.lifetime_ms, sent.at + grant.lifetime_ms, &mut self.random);
+        let problem = if self.rejections.contains(&id) {
+            Some("The token endpoint issued again an access token that the API has rejected.")
+        } else if !new.usable_at(self.now) {
+            Some("The token endpoint's answer took longer than its access token lives.")
+        } else {
+            None
+        };
+        if let Some(message) = problem {
+            self.pace.transient(self.now, &mut self.random);
+            self.sleep();
+            let until = self.pace.retry_at;
+            let action = "Check the endpoint and the federation rule's token lifetime.";
+            return self.exchange_failed(FailureCode::AnswerUnusable, message.to_owned(), action, Some(until));
+        }
+        let mut fields = vec![field("token", &id), field("lifetime-s", &(grant.lifetime_ms / 1000).to_string())];
+        fields.extend(request_id.map(|id| field("request-id", &id)));
+        self.succeeded = self.succeeded.saturating_add(1);
+        self.note(NoteCode::ExchangeSucceeded, NoteLevel::Info, "The exchange brought an access token.", fields);
+        for unusual in grant.unusual {
+            self.note(NoteCode::AnswerUnusual, NoteLevel::Warning, &format!("The answer is unusual: {unusual}."), Vec::new());
+        }
+        for warning in
+            lint::of_lifetimes(self.single_use(&sent.identity.about), &sent.identity.about, grant.lifetime_ms, self.wall_ms)
+        {
+            self.warn(warning);
+        }
+        self.failure = None;
+        self.waiting = None;
+        let keep =
+            self.held.as_ref().is_some_and(|held| held.standing == Standing::Good && held.outlives(&new) && held.id != new.id);
+        if keep {
+            // A new token that dies before the old one: asking again at once would bring no better one.
+            self.pace.transient(self.now, &mut self.random);
+            self.pace.look_at = self.pace.retry_at;
+        } else {
+            self.held = Some(new);
+            self.pace.succeeded();
+            self.pace.look_at = self.pace.floor;
+        }
+    }
+
+    fn denied(&mut self, sent: &Sent, denial: Denial, request_id: Option<String>) {
+        let Denial { class, mut message, status, retry_after_ms } = denial;
+        let id = &sent.identity.about.id;
+        match class.consumption {
+            Consumption::Unspent => self.mark(sent, sent.prior),
+            Consumption::Uncertain => {}
+            Consumption::Refused if sent.prior == Disposition::Uncertain => self.mark(sent, Disposition::Spent),
+            Consumption::Refused => self.mark(sent, sent.prior),
+        }
+        if class.consumption == Consumption::Refused && self.ledger.disposition(id) == Disposition::Spent {
+            // The refusal answers the question that the lost answer left open.
+            self.note(
+                NoteCode::ExchangeFailed,
+                NoteLevel::Warning,
+                "The identity token was exchanged by a request whose answer was lost.",
+                Vec::new(),
+            );
+            let about = sent.identity.about.clone();
+            return self.wait_for_rotation(&about);
+        }
+        match class.pause {
+            Pause::Transient => self.pace.transient(self.now, &mut self.random),
+            Pause::Refusal => self.pace.refused(self.now),
+            Pause::Terminal => self.pace.terminal(self.now, &mut self.random),
+        }
+        if let Some(pause) = retry_after_ms {
+            self.pace.not_before(self.now + pause);
+        }
+        if class.consumption == Consumption::Refused {
+            message.push_str(&self.diagnosis());
+        }
+        self.sleep();
+        let until = self.pace.retry_at.max(self.pace.floor);
+        self.exchange_failed(class.code, message, class.action, Some(until));
+        if let Some(trouble) = &mut self.failure {
+            trouble.failure.status = Some(status);
+            trouble.failure.request_id = request_id;
+        }
+    }
+
+    /// What this side can tell about an opaque 401.
+    fn diagnosis(&self) -> String {
+        let mut hints = String::new();
+        if self.federation().is_some_and(|federation| federation.workspace.is_none()) {
+            hints.push_str(" No workspace_id is configured.");
+        }
+        if let Some(skew) = self.clock_skew_ms.filter(|skew| skew.unsigned_abs() > 30_000) {
+            hints.push_str(&format!(" The endpoint's clock and this machine's differ by {} s.", skew / 1000));
+        }
+        hints
+    }
+
+    fn exchange_failed(&mut self, code: FailureCode, message: String, action: &str, until: Option<Moment>) {
+        let mut fields = Vec::new();
+        if let Some(until) = until {
+            fields.push(field("retry-in-ms", &(until - self.now).to_string()));
+        }
+        self.note(NoteCode::ExchangeFailed, NoteLevel::Warning, &message, fields);
+        self.fail(code, message, action, until);
+    }
+
+    fn mark(&mut self, sent: &Sent, disposition: Disposition) {
+        if self.single_use(&sent.identity.about) {
+            self.ledger.mark(&sent.identity.about.id, disposition, sent.identity.about.expires_at_ms);
+        }
+    }
+
+    fn measure_skew(&mut self, skew: Option<i64>) {
+        let Some(skew) = skew else { return };
+        let large = |skew: i64| skew.unsigned_abs() > 30_000;
+        if large(skew) && !self.clock_skew_ms.is_some_and(large) {
+            let fields = vec![field("skew-s", &(skew / 1000).to_string())];
+            let message = "The endpoint's clock and this machine's differ by more than the 30 s that are allowed for.";
+            self.note(NoteCode::ClockSkewed, NoteLevel::Warning, message, fields);
+        }
+        self.clock_skew_ms = Some(skew);
+    }
+
+    /// Rests until something can be done: a retry, or another identity token in a source that is cheap to look at.
+    pub(super) fn sleep(&mut self) {
+        self.work = Work::Resting;
+        let retry_at = self.pace.retry_at.max(self.pace.floor);
+        let looks = match self.federation().map(|federation| &federation.identity_token) {
+            Some(IdentityTokenSource::Literal(_)) | None => false,
+            Some(source) => source.shared() || self.share.is_some(),
+        };
+        let look_at = if looks { retry_at.min(self.now + self.poll_ms()) } else { retry_at };
+        self.pace.look_at = look_at.max(self.pace.floor);
+    }
+
+    pub(super) fn poll_ms(&self) -> u64 {
+        if self.held.is_some() { POLL_MS.0 } else { POLL_MS.1 }
+    }
+
+    pub(super) fn token_supplied(&mut self, outcome: Outcome) {
+        self.work = Work::Resting;
+        let why = match outcome {
+            Outcome::Token(token) => match self.take_supplied(token) {
+                Ok(()) => return,
+                Err(what) => what.to_owned(),
+            },
+            Outcome::Failed(why) | Outcome::Denied(why) => clip(&why),
+            Outcome::Absent => "it has none".to_owned(),
+            Outcome::Unsupported => "this host does not call for access tokens".to_owned(),
+            _ => "it did not answer".to_owned(),
+        };
+        self.pace.transient(self.now, &mut self.random);
+        self.pace.look_at = self.pace.retry_at;
+        let until = self.pace.retry_at;
+        let message = format!("The program's own source of the access token failed: {why}.");
+        self.note(NoteCode::ExchangeFailed, NoteLevel::Warning, &message, Vec::new());
+        self.fail(FailureCode::TokenSourceFailed, message, "Mend the callable that supplies the access token.", Some(until));
+    }
+
+    fn take_supplied(&mut self, token: SuppliedToken) -> Result<(), &'static str> {
+        answer::check_token(token.value.reveal())?;
+        let id = id_of(token.value.reveal());
+        if self.rejections.contains(&id) {
+            return Err("it gave again the token that the API has rejected");
+        }
+        let expires_at_ms = token.expires_at_ms.or_else(|| crate::identity_token::expiry_of_jwt(token.value.reveal()));
+        match expires_at_ms {
+            Some(expires) if expires <= self.wall_ms => return Err("its token has expired"),
+            Some(expires) => {
+                let lifetime = expires - self.wall_ms;
+                self.held = Some(Held::until(token.value, lifetime, self.now + lifetime, &mut self.random));
+                self.changed = true;
+            }
+            None => {
+                self.passing = Some(Held::forever(token.value, Scheme::Bearer));
+                // Nobody knows how long it lives, so every request asks.
+                self.wanted = false;
+            }
+        }
+        let message = "The program supplied an access token.";
+        self.note(NoteCode::TokenSupplied, NoteLevel::Info, message, vec![field("token", &id)]);
+        self.failure = None;
+        self.pace.succeeded();
+        self.pace.look_at = self.now;
+        Ok(())
+    }
+}
+
+const UNCERTAIN: &str = "Nothing needs to be done: the exchange is repeated by itself. If the identity token can be exchanged once and was, the \
+                         repeat is refused and its rotation awaited.";

@@ -1,0 +1,318 @@
+//! Acting as one with the sessions that share a store: load, adopt, follow, lead.
+
+use super::exchange::Work;
+use super::tasks::Role;
+use super::{Session, clip, field};
+use crate::contract::{Disposition, Entry as StoredEntry, FailureCode, NoteCode, NoteLevel, Outcome, Standing, Swap, Task};
+use crate::identity_token::IdentityToken;
+use crate::state::{Entry, LEASE_MS, Lease};
+use crate::timeline::Moment;
+
+/// How often the holder of a lease shows that it lives.
+const BEAT_MS: u64 = LEASE_MS / 3;
+
+/// How often a follower looks.
+const FOLLOW_MS: u64 = 500;
+
+/// How long to wait after the store failed.
+const STORE_PAUSE_MS: u64 = 5_000;
+
+/// Conflicts in a row, after which somebody else is in a hurry.
+const MAX_CONFLICTS: u32 = 8;
+
+/// What this session knows of the store.
+#[derive(Debug)]
+pub(super) struct Share {
+    /// The store cannot compare: there are no leases.
+    pub(super) cache_only: bool,
+    owner: u64,
+    /// The version of the entry as last seen.
+    version: Option<String>,
+    /// The lease in it, of this session or another.
+    lease: Option<Lease>,
+    /// The foreign lease that is being watched: the version that it was seen in, and since when.
+    watched: Option<(String, Moment)>,
+    writing: bool,
+    /// When to write what this session knows.
+    write_at: Option<Moment>,
+    /// When to show that the lease's holder lives.
+    beat_at: Option<Moment>,
+    conflicts: u32,
+    look: bool,
+}
+
+impl Share {
+    pub(super) fn new(owner: u64, cache_only: bool) -> Self {
+        Self {
+            cache_only,
+            owner,
+            version: None,
+            lease: None,
+            watched: None,
+            writing: false,
+            write_at: None,
+            beat_at: None,
+            conflicts: 0,
+            look: false,
+        }
+    }
+
+    pub(super) fn want_look(&mut self) {
+        self.look = true;
+    }
+
+    pub(super) fn wants_look(&self) -> bool {
+        self.look
+    }
+
+    pub(super) fn next_act(&self) -> Option<Moment> {
+        if self.writing { None } else { self.write_at.into_iter().chain(self.beat_at).min() }
+    }
+
+    fn foreign_lease(&self) -> Option<&Lease> {
+        self.lease.as_ref().filter(|lease| lease.owner != self.owner)
+    }
+}
+
+impl Session {
+    /// Asks the store.
+    pub(super) fn load(&mut self) {
+        let (Some(share), Some(key)) = (&mut self.share, &self.entry_key) else { return };
+        share.look = false;
+        self.work = Work::Loading;
+        let task = Task::LoadEntry(key.clone());
+        self.emit(Role::Load, task);
+    }
+
+    pub(super) fn loaded(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Entry(entry) => self.take_entry(Some(entry)),
+            Outcome::Absent => self.take_entry(None),
+            other => return self.store_failed(&other),
+        }
+        self.lead_or_follow();
+    }
+
+    /// With the entry just seen: uses its token, waits for its lease, or goes on to an exchange.
+    fn lead_or_follow(&mut self) {
+        self.work = Work::Resting;
+        if !self.due() {
+            return;
+        }
+        let now = self.now;
+        let Some(share) = &mut self.share else { return };
+        if let Some(lease) = share.foreign_lease().cloned().filter(|_| !share.cache_only) {
+            let version = share.version.clone().unwrap_or_default();
+            let since = match &share.watched {
+                Some((seen, since)) if *seen == version => *since,
+                _ => {
+                    share.watched = Some((version, now));
+                    now
+                }
+            };
+            if now - since < LEASE_MS {
+                let poll_at = now + (FOLLOW_MS - self.random.up_to(FOLLOW_MS / 4));
+                self.work = Work::Following { poll_at };
+                return;
+            }
+            share.watched = None;
+            // Its owner is gone; whether its request left nobody knows.
+            self.ledger.mark(&lease.identity_token, Disposition::Uncertain, lease.expires_at_ms);
+            self.changed = true;
+            let fields = vec![field("identity-token", &lease.identity_token)];
+            self.note(
+                NoteCode::LeaseTakenOver,
+                NoteLevel::Warning,
+                "Nothing was heard of the session that held the lease.",
+                fields,
+            );
+        }
+        let not_before = self.pace.floor.max(self.pace.retry_at);
+        let mints = self.federation().is_some_and(|federation| !federation.identity_token.shared());
+        if now < self.pace.floor || mints && now < not_before {
+            return self.sleep();
+        }
+        self.read_source();
+    }
+
+    /// Swaps the lease on this identity token in.
+    pub(super) fn take_lease(&mut self, identity: IdentityToken) {
+        let Some(share) = &mut self.share else { return };
+        share.lease = Some(Lease {
+            owner: share.owner,
+            identity_token: identity.about.id.clone(),
+            expires_at_ms: identity.about.expires_at_ms,
+            beat: 0,
+        });
+        self.work = Work::Leasing(Box::new(identity));
+        self.swap(Role::Lease);
+    }
+
+    pub(super) fn lease_answered(&mut self, outcome: Outcome) {
+        let Work::Leasing(identity) = core::mem::replace(&mut self.work, Work::Resting) else { return };
+        match outcome {
+            Outcome::Swapped(version) => {
+                let now = self.now;
+                if let Some(share) = &mut self.share {
+                    share.version = Some(version);
+                    share.conflicts = 0;
+                    share.beat_at = Some(now + BEAT_MS);
+                }
+                let fields = vec![field("identity-token", &identity.about.id)];
+                self.note(NoteCode::LeaseTaken, NoteLevel::Info, "The lease on the exchange was taken.", fields);
+                self.send(*identity);
+            }
+            Outcome::Conflict(entry) => {
+                self.take_entry(entry);
+                if self.conflicted() {
+                    let pause = FOLLOW_MS + self.random.up_to(FOLLOW_MS);
+                    self.pace.look_at = self.now + pause;
+                } else {
+                    self.lead_or_follow();
+                }
+            }
+            other => {
+                // The lease may stand in the store: whoever finds it waits for its end.
+                if let Some(share) = &mut self.share {
+                    share.lease = None;
+                }
+                self.store_failed(&other);
+            }
+        }
+    }
+
+    /// Tells the others what came of an exchange.
+    pub(super) fn share_result(&mut self) {
+        let Some(share) = &mut self.share else { return };
+        share.beat_at = None;
+        share.lease.take_if(|lease| lease.owner == share.owner);
+        share.write_at = Some(self.now);
+        self.keep_share();
+    }
+
+    /// Writes what is due to be written.
+    pub(super) fn keep_share(&mut self) {
+        let now = self.now;
+        let Some(share) = self.share.as_mut().filter(|share| !share.writing && self.entry_key.is_some()) else { return };
+        let beat = share.beat_at.is_some_and(|at| now >= at);
+        if beat {
+            share.beat_at = Some(now + BEAT_MS);
+            if let Some(lease) = share.lease.as_mut().filter(|lease| lease.owner == share.owner) {
+                lease.beat = lease.beat.wrapping_add(1);
+            }
+        }
+        if beat || share.write_at.is_some_and(|at| now >= at) {
+            share.write_at = None;
+            share.writing = true;
+            self.swap(Role::Write);
+        }
+    }
+
+    pub(super) fn written(&mut self, outcome: Outcome) {
+        let now = self.now;
+        let Some(share) = &mut self.share else { return };
+        share.writing = false;
+        match outcome {
+            Outcome::Swapped(version) => {
+                share.version = Some(version);
+                share.conflicts = 0;
+            }
+            Outcome::Conflict(entry) => {
+                self.take_entry(entry);
+                let pause = if self.conflicted() { FOLLOW_MS } else { 0 };
+                if let Some(share) = &mut self.share {
+                    if share.foreign_lease().is_some() {
+                        // Somebody took this session for dead. Its own request is out all the same.
+                        share.beat_at = None;
+                    }
+                    share.write_at = Some(now + pause);
+                }
+            }
+            other => {
+                let message = format!("The store did not take what this session knows: {}.", why(&other));
+                share.write_at = Some(now + STORE_PAUSE_MS);
+                // Nobody knows which version is there now; the conflict that follows will tell.
+                self.note(NoteCode::StateIgnored, NoteLevel::Warning, &message, Vec::new());
+            }
+        }
+    }
+
+    /// Takes over what others know.
+    fn take_entry(&mut self, stored: Option<StoredEntry>) {
+        let Some(share) = &mut self.share else { return };
+        share.version = stored.as_ref().map(|stored| stored.version.clone());
+        share.lease = None;
+        let Some(stored) = stored else { return };
+        let Some(entry) = Entry::parse(stored.value.reveal()) else {
+            let message = "The entry in the store cannot be read: it is replaced.";
+            return self.note(NoteCode::StateIgnored, NoteLevel::Warning, message, Vec::new());
+        };
+        share.lease = entry.lease;
+        let epoch = self.epoch();
+        let before = (self.ledger.clone(), self.rejections.clone());
+        self.ledger.merge(&entry.ledger);
+        self.rejections.merge(&entry.rejections);
+        if let Some(held) = self.held.as_mut().filter(|held| self.rejections.contains(&held.id)) {
+            held.standing = Standing::Suspect;
+        }
+        let theirs = entry.pace.revive(epoch, entry.tried);
+        if theirs.retry_at > self.pace.retry_at {
+            self.pace = crate::schedule::Pace { look_at: self.pace.look_at, floor: self.pace.floor.max(theirs.floor), ..theirs };
+        }
+        self.changed |= before != (self.ledger.clone(), self.rejections.clone());
+        let Some(token) = entry.token.filter(|token| !self.rejections.contains(&token.id())) else { return };
+        let token = token.revive(epoch, &mut self.random);
+        let better = match &self.held {
+            None => true,
+            Some(held) if held.id == token.id => false,
+            Some(held) => held.standing == Standing::Suspect || token.outlives(held),
+        };
+        if better && token.usable_at(self.now) {
+            let fields = vec![field("token", &token.id)];
+            self.note(NoteCode::TokenAdopted, NoteLevel::Info, "An access token was taken over from the store.", fields);
+            self.held = Some(token);
+            self.failure = None;
+            self.waiting = None;
+            self.pace.succeeded();
+            self.changed = true;
+        }
+    }
+
+    /// Counts a conflict; true if there were too many in a row.
+    fn conflicted(&mut self) -> bool {
+        let Some(share) = &mut self.share else { return false };
+        share.conflicts += 1;
+        let many = share.conflicts > MAX_CONFLICTS;
+        if many {
+            share.conflicts = 0;
+        }
+        many
+    }
+
+    fn store_failed(&mut self, outcome: &Outcome) {
+        self.work = Work::Resting;
+        let until = self.now + STORE_PAUSE_MS;
+        self.pace.look_at = until;
+        let message = format!("The store that sessions share does not answer: {}.", why(outcome));
+        if self.failure.as_ref().is_none_or(|trouble| trouble.failure.code != FailureCode::StoreFailed) {
+            self.note(NoteCode::ExchangeFailed, NoteLevel::Warning, &message, Vec::new());
+        }
+        self.fail(FailureCode::StoreFailed, message, "Mend the store. Without it an exchange could be made twice.", Some(until));
+    }
+
+    fn swap(&mut self, role: Role) {
+        let epoch = self.epoch();
+        let (Some(share), Some(key)) = (&self.share, &self.entry_key) else { return };
+        let value = Entry::write(epoch, self.held.as_ref(), &self.pace, &self.ledger, &self.rejections, share.lease.as_ref());
+        let swap = Swap { key: key.clone(), expected: share.version.clone(), value };
+        self.emit(role, Task::SwapEntry(swap));
+    }
+}
+
+fn why(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Denied(why) | Outcome::Failed(why) => clip(why),
+        Outcome::Unsupported => "this host has none".to_owned(),
+        _ => "no answer".to_owned(),
+    }
+}

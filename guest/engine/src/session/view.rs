@@ -1,0 +1,223 @@
+//! What it all means for callers, and for people who look.
+
+use super::exchange::Work;
+use super::sharing::Share;
+use super::{Plan, Session, Trouble};
+use crate::configuration::Bearer;
+use crate::contract::{
+    Access, Capability, Disposition, Failure, IdentityTokenStatus, Output, PendingReason, Progress, Standing, State, Status,
+    TokenStatus, Usable,
+};
+use crate::held::Held;
+use crate::state::{Epoch, Journal};
+use crate::timeline::Moment;
+
+/// The longest time that an output asks a host to sleep: a day, in milliseconds.
+const MAX_WAKE_MS: u64 = 86_400_000;
+
+impl Session {
+    pub(super) fn output(&mut self) -> Output {
+        let access = self.access();
+        self.passing = None;
+        let journal = (core::mem::take(&mut self.changed) && !self.closing && self.entry_key.is_some()).then(|| {
+            let epoch = self.epoch();
+            let key = self.entry_key.as_deref();
+            Journal::write(epoch, key, self.held.as_ref(), &self.pace, &self.ledger, &self.rejections)
+        });
+        Output {
+            access,
+            exchanging: if self.resting() { Progress::Resting } else { Progress::Underway },
+            wait_at_most_ms: self.configuration.wait_at_most_ms,
+            tasks: core::mem::take(&mut self.emitted),
+            abandon: core::mem::take(&mut self.abandoned),
+            wake_in_ms: self.next_wake().map(|at| u32::try_from((at - self.now).min(MAX_WAKE_MS)).unwrap_or(u32::MAX)),
+            journal,
+            notes: core::mem::take(&mut self.notes),
+        }
+    }
+
+    fn access(&self) -> Access {
+        if let Some(held) = self.held.as_ref() {
+            return Access::Usable(self.usable(held));
+        }
+        if let Some(passing) = self.passing.as_ref() {
+            let usable = self.usable(passing);
+            return Access::Usable(Usable { refresh_in_ms: Some(0), hold_in_ms: Some(0), unusable_in_ms: Some(0), ..usable });
+        }
+        if self.closing {
+            return Access::Closed;
+        }
+        if let Some(reason) = self.pending_reason() {
+            return Access::Pending(reason);
+        }
+        match &self.failure {
+            Some(trouble) => Access::Failed(failure_at(trouble, self.now)),
+            None if !self.wanted => Access::Idle,
+            // A very short life ended before the next exchange may begin: it begins within seconds.
+            None => Access::Pending(PendingReason::ReadingIdentityToken),
+        }
+    }
+
+    fn usable(&self, held: &Held) -> Usable {
+        let until = |moment: Moment| moment - self.now;
+        let life = held.life;
+        let refresh_in_ms = self.refresh_at(held).map(until);
+        let hold_in_ms = match held.standing {
+            // Callers wait for what runs to replace a rejected token; with nothing running they are served at once.
+            Standing::Suspect if !self.resting() => Some(0),
+            _ => life.map(|life| until(life.hold)),
+        };
+        Usable {
+            id: held.id.clone(),
+            origin: self.base_url.origin().to_owned(),
+            set: held.set(),
+            merge: held.merge(),
+            refresh_in_ms,
+            hold_in_ms,
+            unusable_in_ms: life.map(|life| until(life.unusable)),
+            standing: held.standing,
+        }
+    }
+
+    /// From when on a `needed` does something.
+    fn refresh_at(&self, held: &Held) -> Option<Moment> {
+        let due = self.due_at();
+        if due > self.now && self.wanted {
+            return (due != Moment::NEVER).then_some(due);
+        }
+        let refresh = held.life?.refresh;
+        if refresh > self.now {
+            return Some(refresh);
+        }
+        // A refresh is due, and runs or waits: the next thing to do is what the session would be woken for.
+        self.next_action().map(|at| at.max(self.now + 1))
+    }
+
+    /// What the session does next by itself, apart from letting the token run out.
+    fn next_action(&self) -> Option<Moment> {
+        if self.closing {
+            return None;
+        }
+        let vanish = self.can.contains(&Capability::OwnersVanish);
+        let resting = match (&self.plan, &self.work) {
+            (Plan::Unopened, _) => Some(self.now),
+            (Plan::Unconfigured(at), _) => Some(*at),
+            (_, Work::Following { poll_at }) => Some(*poll_at),
+            (_, Work::Resting) => Some(self.next_look()).filter(|at| *at != Moment::NEVER),
+            _ => None,
+        };
+        let share = self.share.as_ref().and_then(Share::next_act);
+        resting.into_iter().chain(share).chain(self.tasks.next_end(vanish)).min()
+    }
+
+    fn next_wake(&self) -> Option<Moment> {
+        let unusable = self.held.as_ref().and_then(|held| held.life).map(|life| life.unusable);
+        let next = self.next_action().into_iter().chain(unusable).min()?;
+        // What is due now was begun in this very step, or waits for something else.
+        Some(next.max(self.now + 1))
+    }
+
+    fn resting(&self) -> bool {
+        matches!(self.work, Work::Resting)
+    }
+
+    fn pending_reason(&self) -> Option<PendingReason> {
+        if matches!(self.plan, Plan::Unopened | Plan::Discovering(_)) {
+            return Some(PendingReason::Discovering);
+        }
+        match self.work {
+            Work::Resting => None,
+            Work::Loading | Work::Leasing(_) => Some(PendingReason::ReadingStore),
+            Work::Reading | Work::Signing(_) => Some(PendingReason::ReadingIdentityToken),
+            Work::Following { .. } => Some(PendingReason::WaitingForLease),
+            Work::Sending(_) => Some(PendingReason::Exchanging),
+            Work::Asking => Some(PendingReason::AskingForToken),
+        }
+    }
+
+    pub(super) fn status_at(&self, now: Moment, wall_ms: u64) -> Status {
+        let epoch = Epoch { now, wall_ms };
+        let held = self.held.as_ref().filter(|held| held.usable_at(now));
+        let (state, summary) = self.state(held.is_some());
+        let (next, next_at) = self.next(held, now);
+        Status {
+            state,
+            summary: summary.to_owned(),
+            configuration: self.describe(),
+            token: held.map(|held| TokenStatus {
+                id: held.id.clone(),
+                origin: self.base_url.origin().to_owned(),
+                standing: held.standing,
+                lifetime_ms: held.life.map(|life| life.lifetime),
+                refresh_in_ms: held.life.map(|life| life.refresh - now),
+                unusable_in_ms: held.life.map(|life| life.unusable - now),
+            }),
+            identity_token: self.identity_token_status(epoch),
+            next: next.to_owned(),
+            next_in_ms: next_at.map(|at| at - now),
+            failure: self.failure.as_ref().map(|trouble| failure_at(trouble, now)),
+            warnings: self.warnings.clone(),
+            exchanges_started: self.started,
+            exchanges_succeeded: self.succeeded,
+            clock_skew_ms: self.clock_skew_ms,
+        }
+    }
+
+    fn state(&self, usable: bool) -> (State, &'static str) {
+        if self.closing {
+            return (State::Closed, "The session is closing.");
+        }
+        if matches!(self.plan, Plan::Unopened | Plan::Discovering(_)) {
+            return (State::Discovering, "Variables and profiles are being read.");
+        }
+        match (usable, self.resting(), &self.failure) {
+            (true, false, _) => (State::Refreshing, "There is an access token, and the next one is being fetched."),
+            (false, false, _) => (State::Starting, "There is no access token yet, and one is being fetched."),
+            (_, true, Some(_)) if self.waiting.is_some() => (
+                State::WaitingForRotation,
+                "The identity token was exchanged and can be exchanged once: its owner must rotate it.",
+            ),
+            (true, true, Some(_)) => (State::Retrying, "There is an access token; the last refresh failed and is repeated."),
+            (false, true, Some(_)) => (State::Failed, "There is no access token, and the last try failed."),
+            (true, true, None) => (State::Serving, "There is an access token."),
+            (false, true, None) => (State::Idle, "Nobody has asked for an access token yet."),
+        }
+    }
+
+    fn next(&self, held: Option<&Held>, now: Moment) -> (&'static str, Option<Moment>) {
+        let at = self.next_action().map(|at| at.max(now));
+        match (&self.plan, &self.work) {
+            _ if self.closing => ("nothing", None),
+            (Plan::Unopened, _) => ("the configuration is looked for", Some(now)),
+            (Plan::Discovering(_), _) => ("the variables and profiles arrive", None),
+            (Plan::Unconfigured(at), _) => ("the configuration is looked for again", Some(*at)),
+            (Plan::Bearer(Bearer::Literal(_) | Bearer::ApiKey(_)), _) => ("nothing: it is served as it is", None),
+            (_, Work::Sending(_)) => ("the token endpoint answers", None),
+            (_, Work::Following { .. }) => ("the store is looked at again", at),
+            (_, Work::Resting) if !self.wanted => ("the first caller asks", None),
+            (_, Work::Resting) if self.waiting.is_some() => ("the source of the identity token is looked at again", at),
+            (_, Work::Resting) if self.failure.is_some() => ("it is tried again", at),
+            (_, Work::Resting) if held.is_some() => ("the access token is refreshed", at),
+            (_, Work::Resting) => ("an access token is fetched", at),
+            _ => ("the source answers", None),
+        }
+    }
+
+    fn identity_token_status(&self, epoch: Epoch) -> Option<IdentityTokenStatus> {
+        let seen = self.seen.as_ref()?;
+        let known = self.ledger.disposition(&seen.id);
+        let reusable = known == Disposition::Unspent && !seen.has_jti;
+        Some(IdentityTokenStatus {
+            id: seen.id.clone(),
+            issuer: seen.issuer.clone(),
+            subject: seen.subject.clone(),
+            audience: seen.audience.clone(),
+            expires_in_ms: seen.expires_at_ms.checked_sub(epoch.wall_ms).filter(|left| *left > 0),
+            disposition: if reusable { Disposition::Reusable } else { known },
+        })
+    }
+}
+
+fn failure_at(trouble: &Trouble, now: Moment) -> Failure {
+    Failure { retry_in_ms: trouble.until.map(|until| until - now), ..trouble.failure.clone() }
+}
