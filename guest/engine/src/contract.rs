@@ -360,7 +360,7 @@ pub enum PendingReason {
 }
 
 /// Why there is no token, for a program (`code`) and for a person (`message`, `action`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Failure {
     /// The situation.
@@ -381,7 +381,7 @@ pub struct Failure {
 }
 
 /// The situations without a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureCode {
     /// No credential is configured, or what is configured is incomplete or contradictory. Mend the configuration.

@@ -30,8 +30,8 @@ use tasks::{Role, Tasks};
 /// A host's text is cut after this many characters.
 const MAX_HOST_TEXT: usize = 200;
 
-/// How often a shared source is looked at while a refresh is due and cannot go on: with a usable token, and without.
-const POLL_MS: (u64, u64) = (10_000, 5_000);
+/// How often a shared source is looked at without a usable token, while an exchange waits for it. In milliseconds.
+const POLL_MS: u64 = 5_000;
 
 /// One identity's credential: see `wit/session.wit` for the contract.
 #[derive(Debug)]
@@ -267,10 +267,11 @@ impl Session {
         if let Plan::Unconfigured(retry_at) = &mut self.plan {
             *retry_at = self.now;
         }
+        let Plan::Federation(federation) = &self.plan else { return };
         if let Some(share) = &mut self.share {
             share.want_look();
         }
-        if matches!(&self.plan, Plan::Federation(federation) if federation.identity_token.shared()) {
+        if federation.identity_token.shared() {
             self.pace.look_at = self.pace.look_at.min(self.now.max(self.pace.floor));
         }
     }
@@ -282,7 +283,7 @@ impl Session {
         self.closing = true;
         self.work = Work::Resting;
         self.late.clear();
-        self.abandoned.extend(self.tasks.clear());
+        self.abandoned.extend(self.tasks.forget(|_| true));
         self.note(NoteCode::Closing, NoteLevel::Info, "The session is closing.", Vec::new());
     }
 

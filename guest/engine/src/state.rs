@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Secret;
-use crate::contract::Standing;
+use crate::contract::{Failure, Standing};
 use crate::held::Held;
 use crate::ledger::Ledger;
 use crate::rejections::Rejections;
@@ -120,6 +120,8 @@ pub(crate) struct Journal {
     pub(crate) identity: Option<String>,
     pub(crate) token: Option<Kept>,
     pub(crate) pace: KeptPace,
+    /// What the pace's pause is for.
+    pub(crate) failure: Option<Failure>,
     pub(crate) tried: Option<String>,
     pub(crate) ledger: Ledger,
     pub(crate) rejections: Rejections,
@@ -131,6 +133,7 @@ struct JournalRef<'a> {
     identity: Option<&'a str>,
     token: Option<KeptRef<'a>>,
     pace: KeptPace,
+    failure: Option<&'a Failure>,
     tried: Option<&'a str>,
     ledger: &'a Ledger,
     rejections: &'a Rejections,
@@ -146,6 +149,7 @@ impl Journal {
         identity: Option<&str>,
         held: Option<&Held>,
         pace: &Pace,
+        failure: Option<&Failure>,
         ledger: &Ledger,
         rejections: &Rejections,
     ) -> Secret {
@@ -154,6 +158,7 @@ impl Journal {
             identity,
             token: held.and_then(|held| keep(held, epoch)),
             pace: KeptPace::of(pace, epoch),
+            failure,
             tried: pace.tried.as_deref(),
             ledger,
             rejections,
@@ -168,6 +173,8 @@ pub(crate) struct Entry {
     version: u32,
     pub(crate) token: Option<Kept>,
     pub(crate) pace: KeptPace,
+    /// What the pace's pause is for.
+    pub(crate) failure: Option<Failure>,
     pub(crate) tried: Option<String>,
     pub(crate) ledger: Ledger,
     pub(crate) rejections: Rejections,
@@ -192,6 +199,7 @@ struct EntryRef<'a> {
     version: u32,
     token: Option<KeptRef<'a>>,
     pace: KeptPace,
+    failure: Option<&'a Failure>,
     tried: Option<&'a str>,
     ledger: &'a Ledger,
     rejections: &'a Rejections,
@@ -207,6 +215,7 @@ impl Entry {
         epoch: Epoch,
         held: Option<&Held>,
         pace: &Pace,
+        failure: Option<&Failure>,
         ledger: &Ledger,
         rejections: &Rejections,
         lease: Option<&Lease>,
@@ -215,6 +224,7 @@ impl Entry {
             version: VERSION,
             token: held.and_then(|held| keep(held, epoch)),
             pace: KeptPace::of(pace, epoch),
+            failure,
             tried: pace.tried.as_deref(),
             ledger,
             rejections,

@@ -15,7 +15,7 @@ use crate::contract::{
 use crate::held::{Held, Scheme};
 use crate::identity_token::{About, IdentityToken, MAX_BYTES, Untimely};
 use crate::lint;
-use crate::schedule::MIN_INTERVAL_MS;
+use crate::schedule::{MIN_INTERVAL_MS, Windows};
 use crate::scrub::scrub;
 use crate::timeline::Moment;
 use crate::{Secret, id_of};
@@ -540,8 +540,13 @@ impl Session {
         self.pace.look_at = look_at.max(self.pace.floor);
     }
 
+    /// How often a shared source is looked at while a refresh is due and cannot go on.
     pub(super) fn poll_ms(&self) -> u64 {
-        if self.held.is_some() { POLL_MS.0 } else { POLL_MS.1 }
+        match self.held.as_ref().and_then(|held| held.life) {
+            // Four looks before callers would have to wait, for tokens that live long enough.
+            Some(life) => (Windows::of(life.lifetime).advisory / 4).clamp(1_000, 10_000),
+            None => POLL_MS,
+        }
     }
 
     pub(super) fn token_supplied(&mut self, outcome: Outcome) {

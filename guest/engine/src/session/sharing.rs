@@ -28,8 +28,10 @@ pub(super) struct Share {
     owner: u64,
     /// The version of the entry as last seen.
     version: Option<String>,
-    /// The lease in it, of this session or another.
-    lease: Option<Lease>,
+    /// The lease of this session, while its request is out.
+    mine: Option<Lease>,
+    /// The lease of another session in the entry.
+    theirs: Option<Lease>,
     /// The foreign lease that is being watched: the version that it was seen in, and since when.
     watched: Option<(String, Moment)>,
     writing: bool,
@@ -47,7 +49,8 @@ impl Share {
             cache_only,
             owner,
             version: None,
-            lease: None,
+            mine: None,
+            theirs: None,
             watched: None,
             writing: false,
             write_at: None,
@@ -67,10 +70,6 @@ impl Share {
 
     pub(super) fn next_act(&self) -> Option<Moment> {
         if self.writing { None } else { self.write_at.into_iter().chain(self.beat_at).min() }
-    }
-
-    fn foreign_lease(&self) -> Option<&Lease> {
-        self.lease.as_ref().filter(|lease| lease.owner != self.owner)
     }
 }
 
@@ -101,7 +100,7 @@ impl Session {
         }
         let now = self.now;
         let Some(share) = &mut self.share else { return };
-        if let Some(lease) = share.foreign_lease().cloned().filter(|_| !share.cache_only) {
+        if let Some(lease) = share.theirs.clone().filter(|_| !share.cache_only) {
             let version = share.version.clone().unwrap_or_default();
             let since = match &share.watched {
                 Some((seen, since)) if *seen == version => *since,
@@ -116,6 +115,7 @@ impl Session {
                 return;
             }
             share.watched = None;
+            share.theirs = None;
             // Its owner is gone; whether its request left nobody knows.
             self.ledger.mark(&lease.identity_token, Disposition::Uncertain, lease.expires_at_ms);
             self.changed = true;
@@ -138,7 +138,7 @@ impl Session {
     /// Swaps the lease on this identity token in.
     pub(super) fn take_lease(&mut self, identity: IdentityToken) {
         let Some(share) = &mut self.share else { return };
-        share.lease = Some(Lease {
+        share.mine = Some(Lease {
             owner: share.owner,
             identity_token: identity.about.id.clone(),
             expires_at_ms: identity.about.expires_at_ms,
@@ -163,6 +163,9 @@ impl Session {
                 self.send(*identity);
             }
             Outcome::Conflict(entry) => {
+                if let Some(share) = &mut self.share {
+                    share.mine = None;
+                }
                 self.take_entry(entry);
                 if self.conflicted() {
                     let pause = FOLLOW_MS + self.random.up_to(FOLLOW_MS);
@@ -174,7 +177,7 @@ impl Session {
             other => {
                 // The lease may stand in the store: whoever finds it waits for its end.
                 if let Some(share) = &mut self.share {
-                    share.lease = None;
+                    share.mine = None;
                 }
                 self.store_failed(&other);
             }
@@ -185,7 +188,7 @@ impl Session {
     pub(super) fn share_result(&mut self) {
         let Some(share) = &mut self.share else { return };
         share.beat_at = None;
-        share.lease.take_if(|lease| lease.owner == share.owner);
+        share.mine = None;
         share.write_at = Some(self.now);
         self.keep_share();
     }
@@ -197,7 +200,7 @@ impl Session {
         let beat = share.beat_at.is_some_and(|at| now >= at);
         if beat {
             share.beat_at = Some(now + BEAT_MS);
-            if let Some(lease) = share.lease.as_mut().filter(|lease| lease.owner == share.owner) {
+            if let Some(lease) = &mut share.mine {
                 lease.beat = lease.beat.wrapping_add(1);
             }
         }
@@ -221,9 +224,10 @@ impl Session {
                 self.take_entry(entry);
                 let pause = if self.conflicted() { FOLLOW_MS } else { 0 };
                 if let Some(share) = &mut self.share {
-                    if share.foreign_lease().is_some() {
+                    if share.theirs.is_some() {
                         // Somebody took this session for dead. Its own request is out all the same.
                         share.beat_at = None;
+                        share.mine = None;
                     }
                     share.write_at = Some(now + pause);
                 }
@@ -241,13 +245,13 @@ impl Session {
     fn take_entry(&mut self, stored: Option<StoredEntry>) {
         let Some(share) = &mut self.share else { return };
         share.version = stored.as_ref().map(|stored| stored.version.clone());
-        share.lease = None;
+        share.theirs = None;
         let Some(stored) = stored else { return };
         let Some(entry) = Entry::parse(stored.value.reveal()) else {
             let message = "The entry in the store cannot be read: it is replaced.";
             return self.note(NoteCode::StateIgnored, NoteLevel::Warning, message, Vec::new());
         };
-        share.lease = entry.lease;
+        share.theirs = entry.lease.filter(|lease| lease.owner != share.owner);
         let epoch = self.epoch();
         let before = (self.ledger.clone(), self.rejections.clone());
         self.ledger.merge(&entry.ledger);
@@ -303,7 +307,14 @@ impl Session {
     fn swap(&mut self, role: Role) {
         let epoch = self.epoch();
         let (Some(share), Some(key)) = (&self.share, &self.entry_key) else { return };
-        let value = Entry::write(epoch, self.held.as_ref(), &self.pace, &self.ledger, &self.rejections, share.lease.as_ref());
+        let value = Entry::write(
+            epoch,
+            self.held.as_ref(),
+            &self.pace,
+            &self.ledger,
+            &self.rejections,
+            share.mine.as_ref().or(share.theirs.as_ref()),
+        );
         let swap = Swap { key: key.clone(), expected: share.version.clone(), value };
         self.emit(role, Task::SwapEntry(swap));
     }

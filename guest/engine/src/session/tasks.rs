@@ -71,8 +71,9 @@ impl Tasks {
         self.running.iter().map(|running| running.end(vanish)).min()
     }
 
-    pub(super) fn clear(&mut self) -> Vec<u32> {
-        self.running.drain(..).map(|running| running.number).collect()
+    /// Forgets those of these roles, and tells their numbers.
+    pub(super) fn forget(&mut self, of: impl Fn(Role) -> bool) -> Vec<u32> {
+        self.running.extract_if(.., |running| of(running.role)).map(|running| running.number).collect()
     }
 
     pub(super) fn any(&self, wanted: impl Fn(Role) -> bool) -> bool {

@@ -22,11 +22,13 @@ impl Session {
         let journal = (core::mem::take(&mut self.changed) && !self.closing && self.entry_key.is_some()).then(|| {
             let epoch = self.epoch();
             let key = self.entry_key.as_deref();
-            Journal::write(epoch, key, self.held.as_ref(), &self.pace, &self.ledger, &self.rejections)
+            let failure = self.failure.as_ref().map(|trouble| &trouble.failure);
+            Journal::write(epoch, key, self.held.as_ref(), &self.pace, failure, &self.ledger, &self.rejections)
         });
+        let discovering = matches!(self.plan, Plan::Discovering(_));
         Output {
             access,
-            exchanging: if self.resting() { Progress::Resting } else { Progress::Underway },
+            exchanging: if self.resting() && !discovering { Progress::Resting } else { Progress::Underway },
             wait_at_most_ms: self.configuration.wait_at_most_ms,
             tasks: core::mem::take(&mut self.emitted),
             abandon: core::mem::take(&mut self.abandoned),
@@ -81,13 +83,12 @@ impl Session {
 
     /// From when on a `needed` does something.
     fn refresh_at(&self, held: &Held) -> Option<Moment> {
-        let due = self.due_at();
-        if due > self.now && self.wanted {
-            return (due != Moment::NEVER).then_some(due);
+        if !self.wanted {
+            return held.life.map(|life| life.refresh.max(self.now));
         }
-        let refresh = held.life?.refresh;
-        if refresh > self.now {
-            return Some(refresh);
+        let due = self.due_at();
+        if due > self.now {
+            return (due != Moment::NEVER).then_some(due);
         }
         // A refresh is due, and runs or waits: the next thing to do is what the session would be woken for.
         self.next_action().map(|at| at.max(self.now + 1))

@@ -1,0 +1,285 @@
+//! The contract's types on both sides of the boundary, which differ only in that the engine's secrets are a type.
+
+use wif_engine::{Secret, contract as engine};
+
+use crate::bindings::exports::wif::credential::types as wit;
+
+/// An enum whose cases have the same names on both sides and carry nothing.
+macro_rules! enumeration {
+    ($from:ident::$name:ident => $to:ident { $($case:ident),+ $(,)? }) => {
+        impl From<$from::$name> for $to::$name {
+            fn from(value: $from::$name) -> Self {
+                match value {
+                    $($from::$name::$case => Self::$case,)+
+                }
+            }
+        }
+    };
+}
+
+fn all<A, B: From<A>>(list: Vec<A>) -> Vec<B> {
+    list.into_iter().map(Into::into).collect()
+}
+
+// ---- into the engine ------------------------------------------------------------------------------------------------
+
+enumeration!(wit::Capability => engine {
+    ReadFile, ReadVariable, SupplyAssertion, SupplyToken, Sign, Store, Cache, OwnersVanish,
+});
+
+impl From<wit::Clock> for engine::Clock {
+    fn from(clock: wit::Clock) -> Self {
+        Self { wall_ms: clock.wall_ms, steady_ms: clock.steady_ms }
+    }
+}
+
+impl From<wit::Start> for engine::Start {
+    fn from(start: wit::Start) -> Self {
+        match start {
+            wit::Start::Fresh => Self::Fresh,
+            wit::Start::Resumed(journal) => Self::Resumed(Secret::from(journal)),
+            wit::Start::Lost => Self::Lost,
+        }
+    }
+}
+
+impl From<wit::Event> for engine::Event {
+    fn from(event: wit::Event) -> Self {
+        match event {
+            wit::Event::Woken => Self::Woken,
+            wit::Event::Needed => Self::Needed,
+            wit::Event::Finished(result) => {
+                Self::Finished(engine::TaskResult { number: result.number, outcome: result.outcome.into() })
+            }
+            wit::Event::StillRunning(number) => Self::StillRunning(number),
+            wit::Event::Rejected(id) => Self::Rejected(id),
+            wit::Event::Changed => Self::Changed,
+            wit::Event::Closing => Self::Closing,
+        }
+    }
+}
+
+impl From<wit::Outcome> for engine::Outcome {
+    fn from(outcome: wit::Outcome) -> Self {
+        match outcome {
+            wit::Outcome::Response(response) => Self::Response(engine::Response {
+                status: response.status,
+                headers: all(response.headers),
+                body: Secret::from(response.body),
+            }),
+            wit::Outcome::Content(content) => Self::Content(Secret::from(content)),
+            wit::Outcome::Token(token) => Self::Token(engine::SuppliedToken {
+                value: Secret::from(token.value),
+                expires_at_ms: token.expires_at_ms,
+            }),
+            wit::Outcome::Entry(entry) => Self::Entry(entry.into()),
+            wit::Outcome::Swapped(version) => Self::Swapped(version),
+            wit::Outcome::Conflict(entry) => Self::Conflict(entry.map(Into::into)),
+            wit::Outcome::Absent => Self::Absent,
+            wit::Outcome::Denied(rule) => Self::Denied(rule),
+            wit::Outcome::Unsupported => Self::Unsupported,
+            wit::Outcome::Unsent(reason) => Self::Unsent(reason),
+            wit::Outcome::MaybeSent(reason) => Self::MaybeSent(reason),
+            wit::Outcome::Failed(reason) => Self::Failed(reason),
+            wit::Outcome::Lost => Self::Lost,
+        }
+    }
+}
+
+impl From<wit::Entry> for engine::Entry {
+    fn from(entry: wit::Entry) -> Self {
+        Self { version: entry.version, value: Secret::from(entry.value) }
+    }
+}
+
+impl From<wit::Header> for engine::Header {
+    fn from(header: wit::Header) -> Self {
+        Self { name: header.name, value: Secret::from(header.value) }
+    }
+}
+
+// ---- out of the engine ----------------------------------------------------------------------------------------------
+
+enumeration!(engine::FileProtection => wit { Any, UnwritableByOthers });
+enumeration!(engine::Standing => wit { Good, Suspect });
+enumeration!(engine::Progress => wit { Resting, Underway });
+enumeration!(engine::NoteLevel => wit { Info, Warning, Error });
+enumeration!(engine::Disposition => wit { Unspent, Uncertain, Spent, Reusable });
+enumeration!(engine::PendingReason => wit {
+    Discovering, ReadingIdentityToken, ReadingStore, WaitingForLease, Exchanging, AskingForToken,
+});
+enumeration!(engine::State => wit {
+    Discovering, Idle, Starting, Serving, Refreshing, Retrying, WaitingForRotation, Failed, Closed,
+});
+enumeration!(engine::FailureCode => wit {
+    Configuration, IdentityTokenMissing, IdentityTokenUnreadable, IdentityTokenMalformed, IdentityTokenExpired,
+    IdentityTokenNotYetValid, IdentityTokenSpent, Refused, RequestInvalid, Forbidden, RateLimited, EndpointFailed,
+    EndpointUnreachable, AnswerUnusable, TokenSourceFailed, StoreFailed, DeniedByHost, UnsupportedByHost,
+});
+enumeration!(engine::NoteCode => wit {
+    Configured, ConfigurationFailed, SourceIgnored, Resumed, StateIgnored, IdentityTokenRotated, IdentityTokenUnusable,
+    WaitingForRotation, ExchangeStarted, ExchangeSucceeded, ExchangeFailed, TokenAdopted, TokenSupplied, TokenRejected,
+    ForcedExchangesStopped, TokenUnusable, LeaseTaken, LeaseTakenOver, TaskLost, LifetimesConflict, ClockSkewed,
+    AnswerUnusual, Closing,
+});
+
+impl From<engine::Output> for wit::Output {
+    fn from(output: engine::Output) -> Self {
+        Self {
+            access: output.access.into(),
+            exchanging: output.exchanging.into(),
+            wait_at_most_ms: output.wait_at_most_ms,
+            tasks: all(output.tasks),
+            abandon: output.abandon,
+            wake_in_ms: output.wake_in_ms,
+            journal: output.journal.map(Secret::into_revealed),
+            notes: all(output.notes),
+        }
+    }
+}
+
+impl From<engine::Access> for wit::Access {
+    fn from(access: engine::Access) -> Self {
+        match access {
+            engine::Access::Usable(usable) => Self::Usable(wit::Usable {
+                id: usable.id,
+                origin: usable.origin,
+                set: all(usable.set),
+                merge: all(usable.merge),
+                refresh_in_ms: usable.refresh_in_ms,
+                hold_in_ms: usable.hold_in_ms,
+                unusable_in_ms: usable.unusable_in_ms,
+                standing: usable.standing.into(),
+            }),
+            engine::Access::Pending(reason) => Self::Pending(reason.into()),
+            engine::Access::Failed(failure) => Self::Failed(failure.into()),
+            engine::Access::Idle => Self::Idle,
+            engine::Access::Closed => Self::Closed,
+        }
+    }
+}
+
+impl From<engine::NumberedTask> for wit::NumberedTask {
+    fn from(task: engine::NumberedTask) -> Self {
+        Self { number: task.number, task: task.task.into() }
+    }
+}
+
+impl From<engine::Task> for wit::Task {
+    fn from(task: engine::Task) -> Self {
+        match task {
+            engine::Task::SendRequest(request) => Self::SendRequest(wit::HttpRequest {
+                method: request.method,
+                url: request.url,
+                origin: request.origin,
+                headers: all(request.headers),
+                body: request.body.into_revealed(),
+                timeout_ms: request.timeout_ms,
+                max_response_bytes: request.max_response_bytes,
+            }),
+            engine::Task::ReadFile(file) => Self::ReadFile(wit::FileRequest {
+                path: file.path,
+                max_bytes: file.max_bytes,
+                protection: file.protection.into(),
+            }),
+            engine::Task::ReadVariable(name) => Self::ReadVariable(name),
+            engine::Task::SupplyAssertion(request) => {
+                Self::SupplyAssertion(wit::AssertionRequest { name: request.name, audience: request.audience })
+            }
+            engine::Task::SupplyToken(request) => {
+                Self::SupplyToken(wit::TokenRequest { name: request.name, rejected: request.rejected })
+            }
+            engine::Task::Sign(request) => {
+                Self::Sign(wit::SignRequest { key: request.key, algorithm: request.algorithm, input: request.input })
+            }
+            engine::Task::LoadEntry(key) => Self::LoadEntry(key),
+            engine::Task::SwapEntry(swap) => Self::SwapEntry(wit::Swap {
+                key: swap.key,
+                expected: swap.expected,
+                value: swap.value.into_revealed(),
+            }),
+        }
+    }
+}
+
+impl From<engine::Header> for wit::Header {
+    fn from(header: engine::Header) -> Self {
+        Self { name: header.name, value: header.value.into_revealed() }
+    }
+}
+
+impl From<engine::Failure> for wit::Failure {
+    fn from(failure: engine::Failure) -> Self {
+        Self {
+            code: failure.code.into(),
+            message: failure.message,
+            action: failure.action,
+            retry_in_ms: failure.retry_in_ms,
+            status: failure.status,
+            request_id: failure.request_id,
+        }
+    }
+}
+
+impl From<engine::Note> for wit::Note {
+    fn from(note: engine::Note) -> Self {
+        Self { code: note.code.into(), level: note.level.into(), message: note.message, fields: all(note.fields) }
+    }
+}
+
+impl From<engine::Field> for wit::Field {
+    fn from(field: engine::Field) -> Self {
+        Self { name: field.name, value: field.value }
+    }
+}
+
+impl From<engine::Status> for wit::Status {
+    fn from(status: engine::Status) -> Self {
+        Self {
+            state: status.state.into(),
+            summary: status.summary,
+            configuration: all(status.configuration),
+            token: status.token.map(Into::into),
+            identity_token: status.identity_token.map(Into::into),
+            next: status.next,
+            next_in_ms: status.next_in_ms,
+            failure: status.failure.map(Into::into),
+            warnings: status.warnings,
+            exchanges_started: status.exchanges_started,
+            exchanges_succeeded: status.exchanges_succeeded,
+            clock_skew_ms: status.clock_skew_ms,
+        }
+    }
+}
+
+impl From<engine::TokenStatus> for wit::TokenStatus {
+    fn from(token: engine::TokenStatus) -> Self {
+        Self {
+            id: token.id,
+            origin: token.origin,
+            standing: token.standing.into(),
+            lifetime_ms: token.lifetime_ms,
+            refresh_in_ms: token.refresh_in_ms,
+            unusable_in_ms: token.unusable_in_ms,
+        }
+    }
+}
+
+impl From<engine::IdentityTokenStatus> for wit::IdentityTokenStatus {
+    fn from(token: engine::IdentityTokenStatus) -> Self {
+        Self {
+            id: token.id,
+            issuer: token.issuer,
+            subject: token.subject,
+            audience: token.audience,
+            expires_in_ms: token.expires_in_ms,
+            disposition: token.disposition.into(),
+        }
+    }
+}
+
+impl From<engine::ConfigurationError> for wit::ConfigurationError {
+    fn from(error: engine::ConfigurationError) -> Self {
+        Self { field: error.field, message: error.message }
+    }
+}

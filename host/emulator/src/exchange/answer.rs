@@ -1,0 +1,172 @@
+//! What the token endpoint says, and what faults make of it.
+
+use axum::Json;
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
+
+use super::Malformed;
+use crate::envelope::{ApiError, RequestId};
+use crate::faults::Fault;
+use crate::options::ErrorShape;
+use crate::server::CloseUnanswered;
+
+/// The emulator's own answer to an exchange.
+pub(super) enum Answer {
+    Granted {
+        access_token: Zeroizing<String>,
+        lifetime_seconds: u64,
+        workspace_id: String,
+    },
+    Malformed(Malformed),
+    /// Every denial looks the same from outside.
+    Denied,
+}
+
+impl Answer {
+    pub(super) fn into_response(self, shape: ErrorShape, request_id: &RequestId) -> Response {
+        match (self.into_members(), shape) {
+            (Ok(members), _) => Json(members).into_response(),
+            (Err(refusal), ErrorShape::Envelope) => ApiError::new(refusal.status, refusal.message, request_id).into_response(),
+            (Err(refusal), ErrorShape::OAuth) => {
+                let status = match refusal.status {
+                    StatusCode::UNAUTHORIZED => StatusCode::BAD_REQUEST,
+                    other => other,
+                };
+                let body = json!({ "error": refusal.oauth_code, "error_description": refusal.message });
+                (status, Json(body)).into_response()
+            }
+        }
+    }
+
+    /// The members of the successful response (RFC 6749 section 5.1), or the refusal.
+    fn into_members(self) -> Result<Map<String, Value>, Refusal> {
+        match self {
+            Self::Granted { access_token, lifetime_seconds, workspace_id } => {
+                let mut members = Map::new();
+                let mut member = |name: &str, value: Value| members.insert(name.to_owned(), value);
+                member("access_token", access_token.as_str().into());
+                member("token_type", "Bearer".into());
+                member("expires_in", lifetime_seconds.into());
+                member("scope", SCOPE.into());
+                // Not documented, but seen: whoever decodes strictly would fail against the real service.
+                member("workspace_id", workspace_id.into());
+                member("next_challenge", "".into());
+                member("next_challenge_expires_in", 0.into());
+                Ok(members)
+            }
+            Self::Malformed(malformed) => {
+                Err(Refusal { status: malformed.status, oauth_code: "invalid_request", message: malformed.message })
+            }
+            Self::Denied => Err(Refusal {
+                status: StatusCode::UNAUTHORIZED,
+                oauth_code: "invalid_grant",
+                message: "Authentication failed".to_owned(),
+            }),
+        }
+    }
+}
+
+/// The answer of a fault that strikes before the exchange is looked at; `None` if this one strikes after.
+pub(super) fn before_exchange(fault: &Fault, request_id: &RequestId) -> Option<Response> {
+    match fault {
+        Fault::Status { status, retry_after, body } => Some(canned(*status, retry_after.as_deref(), body.as_deref(), request_id)),
+        Fault::Redirect { to } => {
+            let mut response = StatusCode::TEMPORARY_REDIRECT.into_response();
+            set(&mut response, LOCATION, to);
+            Some(response)
+        }
+        Fault::DropBeforeExchange => Some(closed()),
+        Fault::DropBeforeAnswer
+        | Fault::Delay(_)
+        | Fault::StatusAfterExchange { .. }
+        | Fault::Raw200(_)
+        | Fault::ExpiresIn(_)
+        | Fault::Member { .. } => None,
+    }
+}
+
+/// What the sender gets of `answer` when a fault strikes after the exchange.
+pub(super) async fn after_exchange(fault: Fault, answer: Answer, shape: ErrorShape, request_id: &RequestId) -> Response {
+    let granted = matches!(answer, Answer::Granted { .. });
+    match fault {
+        Fault::DropBeforeAnswer => closed(),
+        Fault::Delay(delay) => {
+            tokio::time::sleep(delay).await;
+            answer.into_response(shape, request_id)
+        }
+        Fault::StatusAfterExchange { status, retry_after, body } if granted => {
+            canned(status, retry_after.as_deref(), body.as_deref(), request_id)
+        }
+        Fault::Raw200(body) if granted => ([(CONTENT_TYPE, JSON)], body).into_response(),
+        Fault::ExpiresIn(value) if granted => altered(answer, shape, request_id, "expires_in", Some(value)),
+        Fault::Member { name, value } if granted => altered(answer, shape, request_id, &name, value),
+        _ => answer.into_response(shape, request_id),
+    }
+}
+
+/// The scope of the rule.
+const SCOPE: &str = "workspace:developer";
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+
+struct Refusal {
+    status: StatusCode,
+    oauth_code: &'static str,
+    message: String,
+}
+
+fn altered(answer: Answer, shape: ErrorShape, request_id: &RequestId, name: &str, value: Option<Value>) -> Response {
+    match answer {
+        Answer::Granted { .. } => {
+            let mut members = answer.into_members().unwrap_or_default();
+            match value {
+                Some(value) => members.insert(name.to_owned(), value),
+                None => members.remove(name),
+            };
+            Json(members).into_response()
+        }
+        refused => refused.into_response(shape, request_id),
+    }
+}
+
+/// An answer as it was scripted. What cannot stand in HTTP becomes a 500, or is left out.
+fn canned(status: u16, retry_after: Option<&str>, body: Option<&[u8]>, request_id: &RequestId) -> Response {
+    let status = StatusCode::from_u16(status)
+        .ok()
+        .filter(|status| !status.is_informational())
+        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = match body {
+        Some(body) => {
+            let content_type = match serde_json::from_slice::<Value>(body) {
+                Ok(_) => JSON,
+                Err(_) => HTML,
+            };
+            (status, [(CONTENT_TYPE, content_type)], Body::from(body.to_vec())).into_response()
+        }
+        None => {
+            let message = status.canonical_reason().unwrap_or("Overloaded");
+            ApiError::new(status, message, request_id).into_response()
+        }
+    };
+    if let Some(value) = retry_after {
+        set(&mut response, RETRY_AFTER, value);
+    }
+    response
+}
+
+fn closed() -> Response {
+    let mut response = Response::default();
+    response.extensions_mut().insert(CloseUnanswered);
+    response
+}
+
+fn set(response: &mut Response, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}

@@ -1,0 +1,133 @@
+//! The token endpoint: `POST /v1/oauth/token`.
+
+mod access_tokens;
+mod answer;
+mod federation;
+mod request;
+mod verification;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::State as FromState;
+use axum::extract::rejection::BytesRejection;
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+
+pub(crate) use self::access_tokens::{AccessTokens, Standing};
+use self::answer::Answer;
+pub(crate) use self::federation::Federation;
+use self::request::ExchangeRequest;
+use crate::emulator::State;
+use crate::envelope::RequestId;
+use crate::faults::Fault;
+use crate::history::{Kind, Outcome, Reason, Record};
+use crate::token_id::TokenId;
+
+/// The one `grant_type` that the endpoint takes (RFC 7523 section 2.1).
+pub const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
+/// The largest body accepted, in bytes: an identity token of the largest size with room around it.
+pub(crate) const MOST_BODY_BYTES: usize = 64 * 1024;
+
+pub(crate) async fn handle(
+    FromState(state): FromState<Arc<State>>,
+    Extension(request_id): Extension<RequestId>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let mut response = respond(&state, &request_id, body).await;
+    // RFC 6749 section 5.1.
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn respond(state: &State, request_id: &RequestId, body: Result<Bytes, BytesRejection>) -> Response {
+    let now = state.clock.now();
+    let request = body.map_err(Malformed::of_body).and_then(|body| ExchangeRequest::parse(&body));
+    let fault = state.faults.take();
+    let assertion_id = request.as_ref().ok().map(|request| TokenId::of(&request.assertion));
+
+    if let Some(response) = fault.as_ref().and_then(|fault| answer::before_exchange(fault, request_id)) {
+        state.history.record(Record {
+            fault: fault.as_ref().map(Fault::code),
+            assertion_id,
+            ..Record::new(now, &request_id.0, Kind::Exchange, Outcome::NotProcessed)
+        });
+        return response;
+    }
+
+    let (answer, record) = decide(state, request_id, request, now);
+    state.history.record(Record { fault: fault.as_ref().map(Fault::code), assertion_id, ..record });
+    match fault {
+        Some(fault) => answer::after_exchange(fault, answer, state.error_shape, request_id).await,
+        None => answer.into_response(state.error_shape, request_id),
+    }
+}
+
+/// The exchange itself, in the order of the real service: form, then rule, token, workspace, and `jti` last, so that a
+/// refusal spends nothing.
+fn decide(
+    state: &State,
+    request_id: &RequestId,
+    request: Result<ExchangeRequest, Malformed>,
+    now: SystemTime,
+) -> (Answer, Record) {
+    let record = |outcome| Record::new(now, &request_id.0, Kind::Exchange, outcome);
+    let request = match request {
+        Ok(request) => request,
+        Err(malformed) => {
+            let record =
+                Record { reason: Some(malformed.reason), detail: Some(malformed.message.clone()), ..record(Outcome::Malformed) };
+            return (Answer::Malformed(malformed), record);
+        }
+    };
+    match state.federation.admit(&request, now) {
+        Ok(admission) => {
+            let access_token = state.access_tokens.mint(&admission, now);
+            let record = Record {
+                jti: admission.jti,
+                access_token_id: Some(TokenId::of(&access_token)),
+                lifetime_seconds: Some(admission.lifetime_seconds),
+                ..record(Outcome::Granted)
+            };
+            let answer = Answer::Granted {
+                access_token,
+                lifetime_seconds: admission.lifetime_seconds,
+                workspace_id: admission.workspace_id,
+            };
+            (answer, record)
+        }
+        Err(denial) => {
+            let record =
+                Record { reason: Some(denial.reason), detail: denial.detail, jti: denial.jti, ..record(Outcome::Denied) };
+            (Answer::Denied, record)
+        }
+    }
+}
+
+/// A request that does not have its form. Its sender is told the message, which never repeats what was sent.
+struct Malformed {
+    status: StatusCode,
+    reason: Reason,
+    message: String,
+}
+
+impl Malformed {
+    fn new(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, reason: Reason::RequestMalformed, message: message.into() }
+    }
+
+    fn of_body(rejection: BytesRejection) -> Self {
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self {
+                status: StatusCode::PAYLOAD_TOO_LARGE,
+                reason: Reason::RequestTooLarge,
+                message: "Request exceeds the maximum size".to_owned(),
+            },
+            _ => Self::new("The request body could not be read"),
+        }
+    }
+}

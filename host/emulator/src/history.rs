@@ -1,0 +1,324 @@
+//! What happened, and why.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use tokio::sync::watch;
+
+use crate::token_id::TokenId;
+
+/// One request to the token endpoint or the Messages API. It never holds a token.
+///
+/// The history of the real service knows granted and denied exchanges only; the emulator also keeps malformed and
+/// unprocessed ones, and requests to the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// Counts entries from 0 without gaps.
+    pub sequence: u64,
+    /// When the request was decided, by the emulator's clock.
+    pub time: SystemTime,
+    /// The `request-id` header of the answer.
+    pub request_id: String,
+    /// What was asked for.
+    pub kind: Kind,
+    /// What the emulator decided.
+    pub outcome: Outcome,
+    /// Why, unless the request was granted or not processed.
+    pub reason: Option<Reason>,
+    /// More about the reason, for people: the field or claim that was at fault.
+    pub detail: Option<String>,
+    /// The [`Fault::code`](crate::Fault::code) of the fault that met the request.
+    pub fault: Option<&'static str>,
+    /// The identity token that was presented.
+    pub assertion_id: Option<TokenId>,
+    /// Its `jti`, if its signature was good.
+    pub jti: Option<String>,
+    /// The access token: minted by an exchange, presented with a message.
+    pub access_token_id: Option<TokenId>,
+    /// The lifetime of the access token that an exchange minted, in seconds.
+    pub lifetime_seconds: Option<u64>,
+}
+
+/// What a request asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// An exchange of an identity token for an access token.
+    Exchange,
+    /// A message.
+    Message,
+}
+
+/// What the emulator decided about a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// An access token was minted, or a message answered.
+    Granted,
+    /// The credential was refused.
+    Denied,
+    /// The request did not have its form, and no credential was looked at or spent.
+    Malformed,
+    /// A [`Fault`](crate::Fault) answered in place of the emulator: nothing was looked at or spent.
+    NotProcessed,
+}
+
+/// The true reason of a refusal. Senders of exchanges are not told it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The body, a field or a header does not have its form. The sender is told.
+    RequestMalformed,
+    /// The body is larger than the endpoint takes.
+    RequestTooLarge,
+    /// There is no such federation rule in that organization.
+    RuleNotFound,
+    /// The service account that was named is not the rule's target.
+    ServiceAccountNotFound,
+    /// The identity token is larger than 16 KiB.
+    AssertionTooLarge,
+    /// The identity token is not three segments of base64url, or its header or payload is not a JSON object.
+    AssertionMalformed,
+    /// The identity token's algorithm is not one of RS, PS and ES, or not that of its key.
+    AlgorithmRefused,
+    /// The identity token's header has no `kid`.
+    KeyIdMissing,
+    /// The issuer has no key of that `kid`.
+    KeyUnknown,
+    /// The signature is not the issuer's.
+    SignatureInvalid,
+    /// `iss` is not the issuer, byte for byte.
+    IssuerMismatch,
+    /// A required claim is missing.
+    ClaimMissing,
+    /// A claim does not have its type.
+    ClaimMalformed,
+    /// `iat` is more than the leeway in the future.
+    JwtIssuedInFuture,
+    /// `exp` is more than the leeway in the past.
+    JwtExpired,
+    /// `nbf` is more than the leeway in the future.
+    JwtNotYetValid,
+    /// `exp - iat` is longer than the issuer's limit.
+    JwtLifetimeTooLong,
+    /// `aud` does not contain the rule's audience.
+    AudienceMismatch,
+    /// `sub` is not the rule's.
+    MatchSubjectPrefix,
+    /// The rule is enabled in several workspaces, and none was named.
+    WorkspaceIdRequired,
+    /// The rule is not enabled in the workspace that was named.
+    WorkspaceNotAccessible,
+    /// An identity token with this `jti` was exchanged before.
+    JtiReused,
+    /// The request to the API carried no credential.
+    CredentialMissing,
+    /// The request to the API carried more than one credential.
+    CredentialAmbiguous,
+    /// `x-api-key` was sent; an access token belongs in `Authorization`.
+    ApiKeyInvalid,
+    /// The access token was not minted here.
+    TokenUnknown,
+    /// The access token's lifetime is over.
+    TokenExpired,
+    /// The access token was revoked.
+    TokenRevoked,
+}
+
+/// How many requests were decided, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Requests to the token endpoint, whatever became of them.
+    pub exchanges: u64,
+    /// Access tokens minted.
+    pub exchanges_granted: u64,
+    /// Exchanges denied or malformed.
+    pub exchanges_refused: u64,
+    /// Requests for a message, whatever became of them.
+    pub messages: u64,
+    /// Messages answered.
+    pub messages_granted: u64,
+}
+
+impl Kind {
+    /// A name that stays the same between versions.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Exchange => "exchange",
+            Self::Message => "message",
+        }
+    }
+}
+
+impl Outcome {
+    /// A name that stays the same between versions.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::Denied => "denied",
+            Self::Malformed => "malformed",
+            Self::NotProcessed => "not_processed",
+        }
+    }
+}
+
+impl Reason {
+    /// A name that stays the same between versions; those of exchanges are the real service's where it has one.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::RequestMalformed => "request_malformed",
+            Self::RequestTooLarge => "request_too_large",
+            Self::RuleNotFound => "rule_not_found",
+            Self::ServiceAccountNotFound => "service_account_not_found",
+            Self::AssertionTooLarge => "assertion_too_large",
+            Self::AssertionMalformed => "assertion_malformed",
+            Self::AlgorithmRefused => "algorithm_refused",
+            Self::KeyIdMissing => "key_id_missing",
+            Self::KeyUnknown => "key_unknown",
+            Self::SignatureInvalid => "signature_invalid",
+            Self::IssuerMismatch => "issuer_mismatch",
+            Self::ClaimMissing => "claim_missing",
+            Self::ClaimMalformed => "claim_malformed",
+            Self::JwtIssuedInFuture => "jwt_issued_in_future",
+            Self::JwtExpired => "jwt_expired",
+            Self::JwtNotYetValid => "jwt_not_yet_valid",
+            Self::JwtLifetimeTooLong => "jwt_lifetime_too_long",
+            Self::AudienceMismatch => "audience_mismatch",
+            Self::MatchSubjectPrefix => "match_subject_prefix",
+            Self::WorkspaceIdRequired => "workspace_id_required",
+            Self::WorkspaceNotAccessible => "workspace_not_accessible",
+            Self::JtiReused => "jti_reused",
+            Self::CredentialMissing => "credential_missing",
+            Self::CredentialAmbiguous => "credential_ambiguous",
+            Self::ApiKeyInvalid => "api_key_invalid",
+            Self::TokenUnknown => "token_unknown",
+            Self::TokenExpired => "token_expired",
+            Self::TokenRevoked => "token_revoked",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+/// An entry before it has its place.
+pub(crate) struct Record {
+    pub(crate) time: SystemTime,
+    pub(crate) request_id: String,
+    pub(crate) kind: Kind,
+    pub(crate) outcome: Outcome,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) detail: Option<String>,
+    pub(crate) fault: Option<&'static str>,
+    pub(crate) assertion_id: Option<TokenId>,
+    pub(crate) jti: Option<String>,
+    pub(crate) access_token_id: Option<TokenId>,
+    pub(crate) lifetime_seconds: Option<u64>,
+}
+
+impl Record {
+    pub(crate) fn new(time: SystemTime, request_id: &str, kind: Kind, outcome: Outcome) -> Self {
+        Self {
+            time,
+            request_id: request_id.to_owned(),
+            kind,
+            outcome,
+            reason: None,
+            detail: None,
+            fault: None,
+            assertion_id: None,
+            jti: None,
+            access_token_id: None,
+            lifetime_seconds: None,
+        }
+    }
+}
+
+/// The newest entries, the counts since the start, and who waits for more.
+pub(crate) struct History {
+    kept: Mutex<Kept>,
+    recorded: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Kept {
+    entries: VecDeque<Entry>,
+    next: u64,
+    counts: Counts,
+}
+
+/// An emulator that runs for days under load must not grow.
+const MOST_ENTRIES: usize = 10_000;
+
+impl History {
+    pub(crate) fn new() -> Self {
+        Self { kept: Mutex::default(), recorded: watch::Sender::new(0) }
+    }
+
+    pub(crate) fn record(&self, record: Record) {
+        // The number is sent under the lock, so that waiters never see it go back.
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.counts.count(&record);
+        let sequence = kept.next;
+        kept.next += 1;
+        if kept.entries.len() == MOST_ENTRIES {
+            kept.entries.pop_front();
+        }
+        kept.entries.push_back(Entry {
+            sequence,
+            time: record.time,
+            request_id: record.request_id,
+            kind: record.kind,
+            outcome: record.outcome,
+            reason: record.reason,
+            detail: record.detail,
+            fault: record.fault,
+            assertion_id: record.assertion_id,
+            jti: record.jti,
+            access_token_id: record.access_token_id,
+            lifetime_seconds: record.lifetime_seconds,
+        });
+        self.recorded.send_replace(kept.next);
+    }
+
+    pub(crate) fn since(&self, sequence: u64) -> Vec<Entry> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.entries.iter().filter(|entry| entry.sequence >= sequence).cloned().collect()
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).counts
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.recorded.subscribe()
+    }
+}
+
+impl Counts {
+    fn count(&mut self, record: &Record) {
+        match (record.kind, record.outcome) {
+            (Kind::Exchange, outcome) => {
+                self.exchanges += 1;
+                match outcome {
+                    Outcome::Granted => self.exchanges_granted += 1,
+                    Outcome::Denied | Outcome::Malformed => self.exchanges_refused += 1,
+                    Outcome::NotProcessed => {}
+                }
+            }
+            (Kind::Message, outcome) => {
+                self.messages += 1;
+                if outcome == Outcome::Granted {
+                    self.messages_granted += 1;
+                }
+            }
+        }
+    }
+}

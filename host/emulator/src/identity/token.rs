@@ -1,0 +1,132 @@
+//! Identity tokens and what they claim.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use jsonwebtoken::Header;
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use super::IdentityProvider;
+use crate::clock::unix_seconds;
+use crate::random;
+use crate::token_id::TokenId;
+
+/// A signed identity token. Whoever holds it can become the workload until it is exchanged or expires, so it cannot be
+/// printed; it is wiped from memory when dropped.
+#[derive(Clone)]
+pub struct IdentityToken {
+    text: Zeroizing<String>,
+    jti: Option<String>,
+}
+
+/// An identity token in the making: the claims that the rule expects, to be changed.
+#[must_use = "a token is made by `sign`"]
+pub struct TokenBuilder<'a> {
+    provider: &'a IdentityProvider,
+    header: Header,
+    claims: Map<String, Value>,
+}
+
+impl IdentityToken {
+    /// The secret: the token in its compact form (RFC 7515 section 3.1).
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    /// Its name in the history.
+    pub fn id(&self) -> TokenId {
+        TokenId::of(&self.text)
+    }
+
+    /// Its `jti`, if it has one.
+    pub fn jti(&self) -> Option<&str> {
+        self.jti.as_deref()
+    }
+}
+
+impl fmt::Debug for IdentityToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IdentityToken").field("id", &self.id()).field("jti", &self.jti).finish_non_exhaustive()
+    }
+}
+
+impl<'a> TokenBuilder<'a> {
+    /// Sets `sub`.
+    pub fn subject(self, subject: &str) -> Self {
+        self.claim("sub", subject)
+    }
+
+    /// Sets `iss`.
+    pub fn issuer(self, issuer: &str) -> Self {
+        self.claim("iss", issuer)
+    }
+
+    /// Sets `aud`, as an array of these.
+    pub fn audiences(self, audiences: &[&str]) -> Self {
+        self.claim("aud", audiences)
+    }
+
+    /// Sets `iat` and `nbf` to this time, and `exp` to so many seconds after it.
+    pub fn valid(self, from: SystemTime, for_seconds: u64) -> Self {
+        let from = unix_seconds(from);
+        self.claim("iat", from).claim("nbf", from).claim("exp", from.saturating_add_unsigned(for_seconds))
+    }
+
+    /// Leaves `jti` out, so that the token can be exchanged any number of times.
+    pub fn without_jti(self) -> Self {
+        self.without_claim("jti")
+    }
+
+    /// Sets any claim.
+    pub fn claim(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.claims.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Leaves a claim out.
+    pub fn without_claim(mut self, name: &str) -> Self {
+        self.claims.remove(name);
+        self
+    }
+
+    /// Sets the `kid` of the header. The key stays the same.
+    pub fn key_id(mut self, id: &str) -> Self {
+        self.header.kid = Some(id.to_owned());
+        self
+    }
+
+    /// Leaves the `kid` out of the header.
+    pub fn without_key_id(mut self) -> Self {
+        self.header.kid = None;
+        self
+    }
+
+    /// Signs the token with the provider's key.
+    pub fn sign(self) -> IdentityToken {
+        let key = &self.provider.shared.key;
+        let text = jsonwebtoken::encode(&self.header, &self.claims, key.private())
+            .expect("the key was made for the algorithm in the header, and claims of JSON are JSON");
+        IdentityToken { text: Zeroizing::new(text), jti: self.claims.get("jti").and_then(Value::as_str).map(str::to_owned) }
+    }
+
+    pub(super) fn new(provider: &'a IdentityProvider) -> Self {
+        let shared = &provider.shared;
+        let mut header = Header::new(shared.key.algorithm());
+        // Kubernetes sends no `typ`, and a verifier that demands one would lock its workloads out.
+        header.typ = None;
+        header.kid = Some(shared.key.id().to_owned());
+        Self { provider, header, claims: Map::new() }
+            .issuer(&shared.issuer)
+            .subject(&shared.subject)
+            .audiences(&[&shared.audience])
+            .valid(shared.clock.now(), shared.lifetime_seconds)
+            .claim("jti", random::uuid())
+    }
+}
+
+impl fmt::Debug for TokenBuilder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenBuilder").field("claims", &self.claims).finish_non_exhaustive()
+    }
+}

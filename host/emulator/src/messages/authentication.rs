@@ -1,0 +1,67 @@
+//! Who is calling the API.
+
+use std::time::SystemTime;
+
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderValue};
+
+use crate::emulator::State;
+use crate::exchange::Standing;
+use crate::history::Reason;
+use crate::options::ErrorShape;
+use crate::token_id::TokenId;
+
+/// The holder of an access token.
+pub(super) struct Caller {
+    pub(super) token_id: TokenId,
+    pub(super) workspace_id: String,
+}
+
+/// A caller who was refused.
+pub(super) struct Refusal {
+    pub(super) reason: Reason,
+    pub(super) message: &'static str,
+    pub(super) token_id: Option<TokenId>,
+}
+
+/// Looks at the one credential that a request may carry (RFC 6750 section 2).
+pub(super) fn authenticate(headers: &HeaderMap, state: &State, now: SystemTime) -> Result<Caller, Refusal> {
+    let mut bearers = headers.get_all(AUTHORIZATION).iter();
+    let bearer = bearers.next();
+    let refuse = |reason, message, token: Option<&str>| Err(Refusal { reason, message, token_id: token.map(TokenId::of) });
+    if let Some(key) = headers.get("x-api-key") {
+        let reason = match bearer {
+            Some(_) => Reason::CredentialAmbiguous,
+            None => Reason::ApiKeyInvalid,
+        };
+        return refuse(reason, "invalid x-api-key", key.to_str().ok());
+    }
+    if bearers.next().is_some() {
+        return refuse(Reason::CredentialAmbiguous, UNAUTHENTICATED, None);
+    }
+    let Some(token) = bearer.and_then(bearer_token) else {
+        let message = match state.error_shape {
+            ErrorShape::Envelope => UNAUTHENTICATED,
+            ErrorShape::OAuth => "x-api-key header is required",
+        };
+        return refuse(Reason::CredentialMissing, message, None);
+    };
+    let reason = match state.access_tokens.standing(token, now) {
+        Standing::Good { workspace_id } => {
+            return Ok(Caller { token_id: TokenId::of(token), workspace_id });
+        }
+        Standing::Unknown => Reason::TokenUnknown,
+        Standing::Expired => Reason::TokenExpired,
+        Standing::Revoked => Reason::TokenRevoked,
+    };
+    refuse(reason, "OAuth access token is invalid.", Some(token))
+}
+
+const UNAUTHENTICATED: &str = "Authentication failed";
+
+/// The token of `Bearer <token>`; the scheme is compared without case (RFC 9110 section 11.1).
+fn bearer_token(header: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}

@@ -1,0 +1,228 @@
+//! What an emulator is started with.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::clock::{Clock, SystemClock};
+use crate::random;
+
+/// The settings of an [`Emulator`](crate::Emulator), with the defaults of the real service where it has one.
+///
+/// ```
+/// use wif_emulator::{Algorithm, Options};
+///
+/// let options = Options {
+///     token_lifetime_seconds: 600,
+///     algorithm: Algorithm::Rs256,
+///     ..Options::default()
+/// };
+/// ```
+#[derive(Clone)]
+pub struct Options {
+    /// Where to listen. Only loopback addresses are accepted. Default: 127.0.0.1, on a port of the system's choice.
+    pub listen: SocketAddr,
+    /// The algorithm of the identity provider's key. Default: ES256.
+    pub algorithm: Algorithm,
+    /// The issuer of identity tokens, compared byte for byte. Default (`None`): the emulator's base URL.
+    pub issuer: Option<String>,
+    /// The subject of identity tokens, and what the rule matches. Default: `system:serviceaccount:default:demo`.
+    pub subject: String,
+    /// The audience of identity tokens, and the one that the rule demands. Default: `https://api.anthropic.com`.
+    pub audience: String,
+    /// How long identity tokens live. Default: 3600 seconds.
+    pub identity_token_lifetime_seconds: u64,
+    /// The longest `exp - iat` that the issuer's tokens may have, 1 to 176,400 seconds. Default: 3600.
+    pub max_jwt_lifetime_seconds: u64,
+    /// Whether an identity token with a `jti` can be exchanged only once (RFC 7523 section 3, rule 7). Default: yes.
+    pub check_jti: bool,
+    /// The federation rule, `fdrl_…`. Default: a random one.
+    pub federation_rule_id: String,
+    /// The organization that owns the rule, a UUID. Default: a random one.
+    pub organization_id: String,
+    /// The service account that the rule targets, `svac_…`. Default: a random one.
+    pub service_account_id: String,
+    /// The workspaces that the rule is enabled in, `wrkspc_…` or `default`; at least one. With several, an exchange has
+    /// to name one. Default: one random workspace.
+    pub workspace_ids: Vec<String>,
+    /// How long the rule lets access tokens live, from [`shortest_lifetime_seconds`](Self::shortest_lifetime_seconds)
+    /// to 86,400 seconds. An identity token near its end shortens this: an access token lives for
+    /// `max(shortest, min(this, 2 × what remains of the identity token))`. Default: 3600.
+    pub token_lifetime_seconds: u64,
+    /// The lower bound of the lifetime of access tokens. The real service has 60, the default; less, down to 1, makes
+    /// refreshes quick to watch.
+    pub shortest_lifetime_seconds: u64,
+    /// The form of refusals. Default: the present one.
+    pub error_shape: ErrorShape,
+    /// The pause before each event of a streamed message, so that streaming can be seen. Default: 30 ms.
+    pub stream_delay: Duration,
+    /// The time. Default: the system's.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The algorithm of an identity provider's key (RFC 7518 section 3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Algorithm {
+    /// ECDSA with P-256 and SHA-256. A key is made in about a millisecond.
+    #[default]
+    Es256,
+    /// RSASSA-PKCS1-v1_5 with SHA-256 and a key of 2048 bits, which takes up to seconds to make.
+    Rs256,
+}
+
+/// The form of the refusals of the token endpoint, and of the API towards requests without a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ErrorShape {
+    /// The API's envelope, with 401 for every denial.
+    #[default]
+    Envelope,
+    /// The form before August 2026: `error` and `error_description` with 400 for every denial (RFC 6749 section 5.2).
+    OAuth,
+}
+
+/// Why [`Options`] were refused. Correct the option that the message names.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum OptionsError {
+    /// The address to listen on can be reached from other machines, and the emulator is not safe for that.
+    #[error("listen: {0} is not a loopback address")]
+    NotLoopback(SocketAddr),
+    /// A number is outside its limits.
+    #[error("{option}: {value} is not between {least} and {most}")]
+    OutOfRange {
+        /// The name of the option.
+        option: &'static str,
+        /// What it was set to, in seconds.
+        value: u64,
+        /// The least value accepted, in seconds.
+        least: u64,
+        /// The greatest value accepted, in seconds.
+        most: u64,
+    },
+    /// An id does not have its form.
+    #[error("{option}: {value:?} is not {form}")]
+    Malformed {
+        /// The name of the option.
+        option: &'static str,
+        /// What it was set to.
+        value: String,
+        /// What is accepted.
+        form: &'static str,
+    },
+    /// A text is empty, or there is no workspace.
+    #[error("{0}: must not be empty")]
+    Empty(&'static str),
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            algorithm: Algorithm::default(),
+            issuer: None,
+            subject: "system:serviceaccount:default:demo".to_owned(),
+            audience: DEFAULT_AUDIENCE.to_owned(),
+            identity_token_lifetime_seconds: 3600,
+            max_jwt_lifetime_seconds: 3600,
+            check_jti: true,
+            federation_rule_id: tagged(RULE_PREFIX),
+            organization_id: random::uuid(),
+            service_account_id: tagged(SERVICE_ACCOUNT_PREFIX),
+            workspace_ids: vec![tagged(WORKSPACE_PREFIX)],
+            token_lifetime_seconds: 3600,
+            shortest_lifetime_seconds: 60,
+            error_shape: ErrorShape::default(),
+            stream_delay: Duration::from_millis(30),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("listen", &self.listen)
+            .field("algorithm", &self.algorithm)
+            .field("issuer", &self.issuer)
+            .field("subject", &self.subject)
+            .field("audience", &self.audience)
+            .field("federation_rule_id", &self.federation_rule_id)
+            .field("token_lifetime_seconds", &self.token_lifetime_seconds)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Options {
+    pub(crate) fn check(&self) -> Result<(), OptionsError> {
+        if !self.listen.ip().is_loopback() {
+            return Err(OptionsError::NotLoopback(self.listen));
+        }
+        check_range("max_jwt_lifetime_seconds", self.max_jwt_lifetime_seconds, 1..=176_400)?;
+        check_range("identity_token_lifetime_seconds", self.identity_token_lifetime_seconds, 1..=u64::from(u32::MAX))?;
+        check_range("shortest_lifetime_seconds", self.shortest_lifetime_seconds, 1..=60)?;
+        check_range("token_lifetime_seconds", self.token_lifetime_seconds, self.shortest_lifetime_seconds..=86_400)?;
+        for (option, value) in [("subject", &self.subject), ("audience", &self.audience)] {
+            if value.is_empty() {
+                return Err(OptionsError::Empty(option));
+            }
+        }
+        if self.workspace_ids.is_empty() {
+            return Err(OptionsError::Empty("workspace_ids"));
+        }
+        check_form(
+            "federation_rule_id",
+            &self.federation_rule_id,
+            is_tagged(RULE_PREFIX, &self.federation_rule_id),
+            "fdrl_ and letters or digits",
+        )?;
+        check_form(
+            "service_account_id",
+            &self.service_account_id,
+            is_tagged(SERVICE_ACCOUNT_PREFIX, &self.service_account_id),
+            "svac_ and letters or digits",
+        )?;
+        check_form("organization_id", &self.organization_id, random::is_uuid(&self.organization_id), "a hyphenated UUID")?;
+        for workspace in &self.workspace_ids {
+            check_form("workspace_ids", workspace, is_workspace(workspace), "wrkspc_ and letters or digits, or default")?;
+        }
+        Ok(())
+    }
+}
+
+/// The audience that the service expects of a token unless a rule says otherwise.
+const DEFAULT_AUDIENCE: &str = "https://api.anthropic.com";
+
+pub(crate) const RULE_PREFIX: &str = "fdrl_";
+pub(crate) const SERVICE_ACCOUNT_PREFIX: &str = "svac_";
+const WORKSPACE_PREFIX: &str = "wrkspc_";
+
+/// Whether `id` is `prefix` and then letters or digits.
+pub(crate) fn is_tagged(prefix: &str, id: &str) -> bool {
+    id.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+/// Whether `id` names a workspace, or is the literal that stands for the organization's default one.
+pub(crate) fn is_workspace(id: &str) -> bool {
+    id == "default" || is_tagged(WORKSPACE_PREFIX, id)
+}
+
+fn tagged(prefix: &str) -> String {
+    format!("{prefix}01{}", random::alphanumeric(22))
+}
+
+fn check_range(option: &'static str, value: u64, range: RangeInclusive<u64>) -> Result<(), OptionsError> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(OptionsError::OutOfRange { option, value, least: *range.start(), most: *range.end() })
+}
+
+fn check_form(option: &'static str, value: &str, well_formed: bool, form: &'static str) -> Result<(), OptionsError> {
+    if well_formed {
+        return Ok(());
+    }
+    Err(OptionsError::Malformed { option, value: value.to_owned(), form })
+}

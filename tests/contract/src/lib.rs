@@ -1,0 +1,1 @@
+//! Holds the files of `wit/` to what they promise: see `tests/`.
