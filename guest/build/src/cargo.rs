@@ -10,7 +10,7 @@ use crate::{TARGET, toolchain};
 
 /// What ships, whatever the outer build's profile is. Names are kept: a trap's backtrace is all that a component without
 /// imports can say about its end.
-const PROFILE: [(&str, &str); 9] = [
+const PROFILE: [(&str, &str); 11] = [
     ("OPT_LEVEL", "s"),
     ("STRIP", "debuginfo"),
     ("DEBUG", "false"),
@@ -20,6 +20,9 @@ const PROFILE: [(&str, &str); 9] = [
     ("INCREMENTAL", "false"),
     ("DEBUG_ASSERTIONS", "false"),
     ("OVERFLOW_CHECKS", "false"),
+    // Macros run for a moment, and leave nothing of themselves in the result.
+    ("BUILD_OVERRIDE_OPT_LEVEL", "0"),
+    ("BUILD_OVERRIDE_CODEGEN_UNITS", "256"),
 ];
 
 /// Cargo's variables that say how to reach registries and how many jobs may run. All others of its variables describe the

@@ -1,8 +1,8 @@
 //! Builds a guest crate into a component, from a build script.
 //!
-//! A nested `cargo build` runs in a target directory of its own, under `OUT_DIR`. The same sources and the same toolchain give
-//! the same bytes, wherever the workspace and cargo's home are: paths are remapped, and nothing of the outer build's
-//! profile, flags or wrappers reaches the inner one.
+//! A nested `cargo build` runs in a target directory of its own, which all guests of a profile share: the outer cargo holds the
+//! lock of its own. The same sources and the same toolchain give the same bytes, wherever the workspace and cargo's home
+//! are: paths are remapped, and nothing of the outer build's profile, flags or wrappers reaches the inner one.
 //!
 //! ```no_run
 //! let component = wif_guest_build::Guest {
@@ -60,7 +60,7 @@ impl Guest<'_> {
         }
         let workspace = workspace();
         let out = env::var_os("OUT_DIR").ok_or("OUT_DIR is not set: this library is for build scripts")?;
-        let target_dir = Path::new(&out).join("guest");
+        let target_dir = target_dir(Path::new(&out));
         toolchain::ensure_target(&workspace)?;
         cargo::build(self.package, &workspace, &target_dir)?;
 
@@ -85,6 +85,12 @@ impl Component {
     }
 }
 
+/// Beside the folder `build` of the outer profile, or, where cargo lays out its files otherwise, in `OUT_DIR` itself.
+fn target_dir(out: &Path) -> PathBuf {
+    let build = out.ancestors().nth(2).filter(|folder| folder.ends_with("build"));
+    build.and_then(Path::parent).unwrap_or(out).join("guests")
+}
+
 /// This crate is two folders below the root.
 fn workspace() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -94,13 +100,12 @@ fn workspace() -> PathBuf {
 /// The sources that the compiler read, WIT included, by the dependency file beside the artifact; with their manifests and
 /// what else decides the result.
 fn inputs(dependency_file: &Path, workspace: &Path) -> Result<Vec<PathBuf>, String> {
-    let rule = fs::read_to_string(dependency_file)
-        .map_err(|error| format!("cannot read {}: {error}", dependency_file.display()))?;
+    let rule =
+        fs::read_to_string(dependency_file).map_err(|error| format!("cannot read {}: {error}", dependency_file.display()))?;
     let (_, sources) = rule.split_once(": ").ok_or_else(|| format!("{} is no rule", dependency_file.display()))?;
     // Make's escape of a space; no other character of a path is escaped.
     let sources = sources.replace("\\ ", "\0");
-    let mut inputs: Vec<PathBuf> =
-        sources.split_whitespace().map(|source| PathBuf::from(source.replace('\0', " "))).collect();
+    let mut inputs: Vec<PathBuf> = sources.split_whitespace().map(|source| PathBuf::from(source.replace('\0', " "))).collect();
     let manifests: Vec<PathBuf> = inputs
         .iter()
         .filter_map(|source| source.ancestors().map(|folder| folder.join("Cargo.toml")).find(|file| file.exists()))

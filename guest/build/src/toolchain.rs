@@ -13,11 +13,7 @@ pub(crate) fn ensure_target(workspace: &Path) -> Result<(), String> {
         return Ok(());
     }
     // A toolchain chosen by the outer proxy would keep rustup from reading the file.
-    let _ = Command::new("rustup")
-        .args(["toolchain", "install"])
-        .current_dir(workspace)
-        .env_remove("RUSTUP_TOOLCHAIN")
-        .status();
+    let _ = Command::new("rustup").args(["toolchain", "install"]).current_dir(workspace).env_remove("RUSTUP_TOOLCHAIN").status();
     if target_is_installed()? {
         return Ok(());
     }

@@ -357,21 +357,26 @@ fn check_capabilities(configuration: &Configuration, can: &[Capability]) -> Resu
         Credential::Discover(_) => return Ok(()),
         Credential::Bearer(Bearer::Callable(_)) => (Capability::SupplyToken, "call for an access token", "bearer.source"),
         Credential::Bearer(_) => return Ok(()),
-        Credential::Federation(federation) => {
-            let (needed, name) = match federation.identity_token {
-                IdentityTokenSource::File(_) => (Capability::ReadFile, "read files"),
-                IdentityTokenSource::Variable(_) => (Capability::ReadVariable, "read variables"),
-                IdentityTokenSource::Literal(_) => return Ok(()),
-                IdentityTokenSource::Callable { .. } => (Capability::SupplyAssertion, "call for an identity token"),
-                IdentityTokenSource::Signer(_) => (Capability::Sign, "sign"),
-            };
-            (needed, name, "federation.identity_token.source")
-        }
+        Credential::Federation(federation) => match needed_by(&federation.identity_token) {
+            Some((needed, name)) => (needed, name, "federation.identity_token.source"),
+            None => return Ok(()),
+        },
     };
     if can.contains(&needed) {
         return Ok(());
     }
     Err(ConfigurationError { field: field.to_owned(), message: format!("cannot work in this host: it does not {name}") })
+}
+
+/// What a host must be able to do for a source, and what that is called.
+fn needed_by(source: &IdentityTokenSource) -> Option<(Capability, &'static str)> {
+    match source {
+        IdentityTokenSource::File(_) => Some((Capability::ReadFile, "read files")),
+        IdentityTokenSource::Variable(_) => Some((Capability::ReadVariable, "read variables")),
+        IdentityTokenSource::Literal(_) => None,
+        IdentityTokenSource::Callable { .. } => Some((Capability::SupplyAssertion, "call for an identity token")),
+        IdentityTokenSource::Signer(_) => Some((Capability::Sign, "sign")),
+    }
 }
 
 /// A host's text, fit to be shown.

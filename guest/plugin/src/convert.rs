@@ -68,10 +68,9 @@ impl From<wit::Outcome> for engine::Outcome {
                 body: Secret::from(response.body),
             }),
             wit::Outcome::Content(content) => Self::Content(Secret::from(content)),
-            wit::Outcome::Token(token) => Self::Token(engine::SuppliedToken {
-                value: Secret::from(token.value),
-                expires_at_ms: token.expires_at_ms,
-            }),
+            wit::Outcome::Token(token) => {
+                Self::Token(engine::SuppliedToken { value: Secret::from(token.value), expires_at_ms: token.expires_at_ms })
+            }
             wit::Outcome::Entry(entry) => Self::Entry(entry.into()),
             wit::Outcome::Swapped(version) => Self::Swapped(version),
             wit::Outcome::Conflict(entry) => Self::Conflict(entry.map(Into::into)),
@@ -193,11 +192,9 @@ impl From<engine::Task> for wit::Task {
                 Self::Sign(wit::SignRequest { key: request.key, algorithm: request.algorithm, input: request.input })
             }
             engine::Task::LoadEntry(key) => Self::LoadEntry(key),
-            engine::Task::SwapEntry(swap) => Self::SwapEntry(wit::Swap {
-                key: swap.key,
-                expected: swap.expected,
-                value: swap.value.into_revealed(),
-            }),
+            engine::Task::SwapEntry(swap) => {
+                Self::SwapEntry(wit::Swap { key: swap.key, expected: swap.expected, value: swap.value.into_revealed() })
+            }
         }
     }
 }

@@ -7,9 +7,7 @@ mod convert;
 use std::cell::RefCell;
 
 use bindings::exports::wif::credential::session::{Guest, GuestSession, Session};
-use bindings::exports::wif::credential::types::{
-    Capability, Clock, ConfigurationError, Event, Output, Start, Status,
-};
+use bindings::exports::wif::credential::types::{Capability, Clock, ConfigurationError, Event, Output, Start, Status};
 use wif_engine::contract;
 
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated; documented in wit/")]
@@ -29,12 +27,7 @@ impl Guest for Plugin {
 struct Cell(RefCell<wif_engine::Session>);
 
 impl GuestSession for Cell {
-    fn open(
-        configuration: String,
-        seed: u64,
-        can: Vec<Capability>,
-        start: Start,
-    ) -> Result<Session, ConfigurationError> {
+    fn open(configuration: String, seed: u64, can: Vec<Capability>, start: Start) -> Result<Session, ConfigurationError> {
         let can: Vec<contract::Capability> = can.into_iter().map(Into::into).collect();
         let session = wif_engine::Session::open(&configuration, seed, &can, start.into())?;
         Ok(Session::new(Self(RefCell::new(session))))

@@ -1,2 +1,65 @@
-//! The command wif.
-fn main() {}
+//! The command `wif`: a workload's credential for the Claude API, from an identity token.
+//!
+//! | Exit code | Meaning |
+//! | --- | --- |
+//! | 0 | done |
+//! | 1 | something else went wrong: see the message |
+//! | 2 | the command line is wrong |
+//! | 3 | the configuration is wrong, or the host's policy forbids what it says: mend it |
+//! | 4 | there is no token now, and there may be one later: try again |
+//! | 5 | the endpoint or the identity token's source says no: look at the message |
+
+mod demo;
+mod emulate;
+mod exit;
+mod options;
+mod state_file;
+mod status;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A credential for the Claude API from a workload's identity token. Without a configuration file it is found as the vendor's
+/// clients find it: in the variables ANTHROPIC_* and in profiles.
+#[derive(Debug, Parser)]
+#[command(name = "wif", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the whole life of a credential against a local emulator, in half a minute.
+    Demo,
+    /// Run a local identity provider, token endpoint and Messages API.
+    Emulate(emulate::Options),
+    /// Exchange the identity token and print the access token.
+    Token(token::Options),
+    /// Tell which credential is configured, where it comes from, and what would happen next. Exchanges nothing.
+    Status(status::Options),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = tracing_subscriber::EnvFilter::builder().with_env_var("WIF_LOG").from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::report(&anyhow::Error::from(error)),
+    };
+    let result = runtime.block_on(async {
+        match arguments.command {
+            Command::Demo => demo::run().await,
+            Command::Emulate(options) => emulate::run(options).await,
+            Command::Token(options) => token::run(options).await,
+            Command::Status(options) => status::run(options).await,
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::report(&error),
+    }
+}

@@ -1,1 +1,57 @@
-//! Loads the credential component into a Rust program and drives it.
+//! A workload's credential for the Claude API: from the identity token that the workload has anyway to an access token, and
+//! from there to the next, ahead of time.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let credential = wif::Credential::discover()?;
+//! let token = credential.token().await?;
+//! let mut headers = http::HeaderMap::new();
+//! token.apply(&mut headers); // for a request to token.origin(), and no other
+//! # Ok(()) }
+//! ```
+//!
+//! Everything is decided in a WebAssembly component that can do nothing by itself; its contract is `wit/session.wit`. This
+//! crate loads it, checks what it says against a [`Policy`], does what it asks for, and keeps the current token where
+//! requests find it without a lock. If the component is stopped - it panics, loops, or takes too much memory - it is opened
+//! again from its journal, and the last token is served meanwhile.
+//!
+//! | Where to look | |
+//! | --- | --- |
+//! | what a request does | [`Credential::token`], [`Token::apply`], [`Credential::rejected`] |
+//! | what may leave the process | [`Policy`] |
+//! | why there is no token | [`Error`], [`Failure`], [`Credential::status`] |
+//! | logs | events of `tracing` with the target `wif`; no event holds a secret |
+//! | programs without tokio | [`blocking`] |
+//! | a driver of one's own | [`component`] |
+
+mod bindings;
+pub mod blocking;
+mod builder;
+mod callables;
+mod clock;
+pub mod component;
+mod credential;
+mod driver;
+mod error;
+mod policy;
+mod secret;
+mod snapshot;
+mod status;
+mod store;
+mod tasks;
+mod token;
+mod transport;
+mod vocabulary;
+
+pub use builder::{Builder, DEFAULT_MAX_WAITERS};
+pub use callables::{AssertionRequest, SignRequest, SuppliedToken, TokenRequest};
+pub use clock::{BoxFuture, Clock, Reading, SystemClock};
+pub use credential::Credential;
+pub use driver::Start;
+pub use error::{BuildError, Error, PolicyError};
+pub use policy::Policy;
+pub use secret::Secret;
+pub use status::{Availability, Change, Failure, IdentityTokenStatus, Note, Status, TokenStatus};
+pub use store::{BoxError, Entry, MemoryStore, Store, Swapped};
+pub use token::Token;
+pub use vocabulary::{Disposition, FailureCode, NoteCode, NoteLevel, PendingReason, Standing, State};

@@ -1,7 +1,7 @@
 //! From the configuration to a plan, by way of discovery where it leaves something open.
 
 use super::tasks::Role;
-use super::{Plan, Session, clip, field, secret_content};
+use super::{Plan, Session, Trouble, clip, field, secret_content};
 use crate::configuration::{Bearer, Credential};
 use crate::contract::{Capability, FailureCode, Field, NoteCode, NoteLevel, Outcome, Standing, Task};
 use crate::discovery::{Discovery, File, FoundCredential, Next, Problem, VARIABLES};
@@ -124,6 +124,9 @@ impl Session {
         }
         self.rejections = journal.rejections;
         self.pace = journal.pace.revive(epoch, journal.tried);
+        // Callers are answered at once during a pause that an earlier session began, and told why.
+        let until = self.pace.retry_at.max(self.pace.floor);
+        self.failure = journal.failure.filter(|_| until > self.now).map(|failure| Trouble { failure, until: Some(until) });
         let held = journal.token.map(|token| token.revive(epoch, &mut self.random));
         self.held = held.filter(|held| held.usable_at(self.now));
         if let Some(held) = self.held.as_mut().filter(|held| self.rejections.contains(&held.id)) {

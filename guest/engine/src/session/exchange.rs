@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
 use super::tasks::Role;
-use super::{POLL_MS, Plan, Session, clip, field, secret_content};
+use super::{POLL_MS, Plan, Session, clip, field, needed_by, secret_content};
 use crate::answer::{self, Consumption, Denial, Grant, Pause, Verdict};
 use crate::configuration::{Bearer, IdentityTokenSource, Reuse, Signer};
 use crate::contract::{
@@ -75,6 +75,10 @@ impl Session {
     pub(super) fn read_source(&mut self) {
         let Some(source) = self.federation().map(|federation| federation.identity_token.clone()) else { return };
         self.work = Work::Reading;
+        if needed_by(&source).is_some_and(|(needed, _)| !self.can.contains(&needed)) {
+            // Discovery found it; a configuration with it would have been refused.
+            return self.source_answered(Outcome::Unsupported);
+        }
         let task = match source {
             IdentityTokenSource::File(path) => Task::ReadFile(FileRequest {
                 path,
@@ -124,6 +128,12 @@ impl Session {
                 "does not exist".to_owned(),
                 "Check that it is mounted, set or issued for this workload.",
             ),
+            // Nothing but the host's own policy refuses these.
+            (Err(Outcome::Denied(why)), _) if self.asks_the_program() => (
+                FailureCode::DeniedByHost,
+                format!("is refused by the host: {}", clip(&why)),
+                "Allow it in the host's policy, or choose another source.",
+            ),
             (Err(Outcome::Denied(why)), _) => (
                 FailureCode::IdentityTokenUnreadable,
                 format!("may not be read: {}", clip(&why)),
@@ -146,6 +156,13 @@ impl Session {
             ),
         };
         self.source_failed(code, format!("The source of the identity token, {source}, {what}."), action);
+    }
+
+    /// Whether the source is a callable or a key of the embedding program.
+    fn asks_the_program(&self) -> bool {
+        self.federation().is_some_and(|federation| {
+            matches!(federation.identity_token, IdentityTokenSource::Callable { .. } | IdentityTokenSource::Signer(_))
+        })
     }
 
     fn source_failed(&mut self, code: FailureCode, message: String, action: &str) {

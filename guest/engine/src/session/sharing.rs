@@ -2,7 +2,7 @@
 
 use super::exchange::Work;
 use super::tasks::Role;
-use super::{Session, clip, field};
+use super::{Session, Trouble, clip, field};
 use crate::contract::{Disposition, Entry as StoredEntry, FailureCode, NoteCode, NoteLevel, Outcome, Standing, Swap, Task};
 use crate::identity_token::IdentityToken;
 use crate::state::{Entry, LEASE_MS, Lease};
@@ -261,6 +261,8 @@ impl Session {
         }
         let theirs = entry.pace.revive(epoch, entry.tried);
         if theirs.retry_at > self.pace.retry_at {
+            let until = Some(theirs.retry_at.max(theirs.floor));
+            self.failure = entry.failure.map(|failure| Trouble { failure, until }).or(self.failure.take());
             self.pace = crate::schedule::Pace { look_at: self.pace.look_at, floor: self.pace.floor.max(theirs.floor), ..theirs };
         }
         self.changed |= before != (self.ledger.clone(), self.rejections.clone());
@@ -311,6 +313,7 @@ impl Session {
             epoch,
             self.held.as_ref(),
             &self.pace,
+            self.failure.as_ref().map(|trouble| &trouble.failure),
             &self.ledger,
             &self.rejections,
             share.mine.as_ref().or(share.theirs.as_ref()),

@@ -1,0 +1,189 @@
+//! The driver of the session: follows the rules of `wit/session.wit`, one call at a time.
+
+use std::collections::VecDeque;
+use std::mem;
+
+use wasi::clocks::monotonic_clock;
+use wasi::io::poll::{self, Pollable};
+use wasi::random::random;
+use wif_engine::Session;
+use wif_engine::contract::{
+    Access, Capability, ConfigurationError, Event, Failure, FailureCode, NumberedTask, Outcome, Progress, Start, Task,
+    TaskResult, Usable,
+};
+
+use crate::clock::{Clock, Instant, NANOS_PER_MS, instant};
+use crate::environment;
+use crate::files;
+use crate::http::Exchange;
+
+/// A caller waits no longer, in nanoseconds: longer than an exchange with the default time limit takes.
+const LONGEST_CALL: u64 = 35_000 * NANOS_PER_MS;
+
+/// As many tasks are answered in one turn; then it is looked at whether the caller's time is over.
+const TASKS_PER_TURN: usize = 64;
+
+const CAN: [Capability; 2] = [Capability::ReadFile, Capability::ReadVariable];
+
+/// One session and what is under way for it.
+///
+/// Nobody reads the journals: what outlives the instance would need a place to stay, and this world has none.
+pub(crate) struct Driver {
+    session: Session,
+    clock: Clock,
+    tasks: VecDeque<NumberedTask>,
+    exchanges: Vec<(u32, Exchange)>,
+    // The newest output.
+    access: Access,
+    exchanging: Progress,
+    wait_at_most: u64,
+    wake_at: Option<Instant>,
+}
+
+impl Driver {
+    /// Opens the session. Fails when the variable of the configuration holds something that can never work.
+    pub(crate) fn open() -> Result<Self, Failure> {
+        let configuration = environment::variable(environment::CONFIGURATION);
+        let configuration = configuration.as_deref().unwrap_or("{}");
+        let session =
+            Session::open(configuration, random::get_random_u64(), &CAN, Start::Fresh).map_err(unusable_configuration)?;
+        let mut driver = Self {
+            session,
+            clock: Clock::default(),
+            tasks: VecDeque::new(),
+            exchanges: Vec::new(),
+            access: Access::Idle,
+            exchanging: Progress::Resting,
+            wait_at_most: 0,
+            wake_at: None,
+        };
+        driver.step(Event::Woken);
+        Ok(driver)
+    }
+
+    /// A token, from memory where that is allowed.
+    pub(crate) fn token(&mut self) -> Result<Usable, Failure> {
+        let called = instant();
+        // First what came since the last call, for it may be all that is needed.
+        self.work();
+        self.step(Event::Needed);
+        loop {
+            self.work();
+            let now = instant();
+            let until = match &self.access {
+                Access::Usable(usable) => {
+                    let until = called.saturating_add(self.wait_at_most);
+                    if now >= until || self.exchanging == Progress::Resting || usable.hold_in_ms != Some(0) {
+                        return Ok(usable.clone());
+                    }
+                    until
+                }
+                Access::Failed(failure) => return Err(failure.clone()),
+                // The session is never closed here, and not idle after it was told of a caller.
+                Access::Pending(_) | Access::Idle | Access::Closed => called.saturating_add(LONGEST_CALL),
+            };
+            if now >= until {
+                return Err(overdue());
+            }
+            if self.tasks.is_empty() {
+                self.wait(until);
+                self.work();
+                self.step(Event::Woken);
+            }
+        }
+    }
+
+    /// The API answered 401 to the token with this id. What this starts is not waited for.
+    pub(crate) fn reject(&mut self, id: String) {
+        self.work();
+        self.step(Event::Rejected(id));
+        self.work();
+    }
+
+    /// Answers tasks and takes results, as far as that goes without waiting.
+    fn work(&mut self) {
+        for (number, exchange) in mem::take(&mut self.exchanges) {
+            match exchange.look(instant()) {
+                Ok(outcome) => self.finished(number, outcome),
+                Err(running) => self.exchanges.push((number, running)),
+            }
+        }
+        for _ in 0..TASKS_PER_TURN {
+            let Some(NumberedTask { number, task }) = self.tasks.pop_front() else { return };
+            if let Some(outcome) = self.perform(number, task) {
+                self.finished(number, outcome);
+            }
+        }
+    }
+
+    /// Performs a task; a request that takes its time has no outcome yet.
+    fn perform(&mut self, number: u32, task: Task) -> Option<Outcome> {
+        match task {
+            Task::SendRequest(request) => {
+                let started = Exchange::start(request, instant()).and_then(|exchange| match exchange.look(instant()) {
+                    Ok(outcome) => Err(outcome),
+                    Err(running) => Ok(running),
+                });
+                match started {
+                    Ok(running) => {
+                        self.exchanges.push((number, running));
+                        None
+                    }
+                    Err(outcome) => Some(outcome),
+                }
+            }
+            Task::ReadFile(request) => Some(files::read(&request)),
+            Task::ReadVariable(name) => Some(environment::read(&name)),
+            Task::SupplyAssertion(_) | Task::SupplyToken(_) | Task::Sign(_) | Task::LoadEntry(_) | Task::SwapEntry(_) => {
+                Some(Outcome::Unsupported)
+            }
+        }
+    }
+
+    fn finished(&mut self, number: u32, outcome: Outcome) {
+        self.step(Event::Finished(TaskResult { number, outcome }));
+    }
+
+    fn step(&mut self, event: Event) {
+        let output = self.session.step(self.clock.now(), event);
+        let later = |ms: u64| ms.saturating_mul(NANOS_PER_MS);
+        self.access = output.access;
+        self.exchanging = output.exchanging;
+        self.wait_at_most = later(u64::from(output.wait_at_most_ms));
+        self.wake_at = output.wake_in_ms.map(|ms| instant().saturating_add(later(u64::from(ms))));
+        // `abandon` is not obeyed: a late answer is still welcome, and nothing else takes time.
+        self.tasks.extend(output.tasks);
+    }
+
+    /// Sleeps until something comes in, the session wants to be woken, or `until`.
+    fn wait(&self, until: Instant) {
+        let ends = self.exchanges.iter().map(|(_, exchange)| exchange.deadline()).chain(self.wake_at);
+        let timer = monotonic_clock::subscribe_instant(ends.fold(until, Instant::min));
+        let mut pollables: Vec<Pollable> = self.exchanges.iter().map(|(_, exchange)| exchange.subscribe()).collect();
+        pollables.push(timer);
+        poll::poll(&pollables.iter().collect::<Vec<_>>());
+    }
+}
+
+fn unusable_configuration(error: ConfigurationError) -> Failure {
+    let ConfigurationError { field, message } = error;
+    let variable = environment::CONFIGURATION;
+    let message = if field.is_empty() {
+        format!("The document in {variable} {message}.")
+    } else {
+        format!("In the document in {variable}, {field} {message}.")
+    };
+    let action = format!("Correct the variable {variable}.");
+    Failure { code: FailureCode::Configuration, message, action, retry_in_ms: None, status: None, request_id: None }
+}
+
+fn overdue() -> Failure {
+    Failure {
+        code: FailureCode::EndpointUnreachable,
+        message: format!("The token endpoint has not answered within {} s.", LONGEST_CALL / NANOS_PER_MS / 1_000),
+        action: "Nothing needs to be done: the exchange runs on, and the next call waits for it.".to_owned(),
+        retry_in_ms: Some(0),
+        status: None,
+        request_id: None,
+    }
+}

@@ -1,0 +1,119 @@
+//! Files, from the directories that the host has opened.
+
+use wasi::filesystem::preopens;
+use wasi::filesystem::types::{Descriptor, DescriptorFlags, DescriptorType, ErrorCode, OpenFlags, PathFlags};
+use wif_engine::Secret;
+use wif_engine::contract::{FileRequest, Outcome};
+use zeroize::Zeroizing;
+
+/// Reads a file. Its protection is not checked, for WASI shows no permissions.
+pub(crate) fn read(request: &FileRequest) -> Outcome {
+    let directories = preopens::get_directories();
+    let paths: Vec<&str> = directories.iter().map(|(_, path)| path.as_str()).collect();
+    let Some((position, path)) = locate(&paths, &request.path) else { return Outcome::Absent };
+    read_at(&directories[position].0, &path, request.max_bytes).unwrap_or_else(outcome_of)
+}
+
+/// The directory with the longest path that is a prefix of `path`, and the rest of `path`. As in WASI's C library, all paths begin
+/// at the root: a directory opened as `.` is the root, too.
+fn locate(directories: &[&str], path: &str) -> Option<(usize, String)> {
+    let path = segments(path);
+    let holding = directories.iter().enumerate().filter_map(|(position, directory)| {
+        let directory = segments(directory);
+        path.starts_with(&directory).then_some((directory.len(), position))
+    });
+    let (length, position) = holding.max()?;
+    let rest = path[length..].join("/");
+    Some((position, if rest.is_empty() { ".".to_owned() } else { rest }))
+}
+
+fn segments(path: &str) -> Vec<&str> {
+    path.split('/').filter(|segment| !segment.is_empty() && *segment != ".").collect()
+}
+
+fn read_at(directory: &Descriptor, path: &str, max_bytes: u32) -> Result<Outcome, ErrorCode> {
+    // Links are followed: a kubelet publishes tokens behind two of them. Looked at before it is opened, for to open a pipe may
+    // wait for a writer, and once more when it cannot be swapped any longer.
+    if let Some(refused) = refuse_irregular(directory.stat_at(PathFlags::SYMLINK_FOLLOW, path)?.type_) {
+        return Ok(refused);
+    }
+    let file = directory.open_at(PathFlags::SYMLINK_FOLLOW, path, OpenFlags::empty(), DescriptorFlags::READ)?;
+    if let Some(refused) = refuse_irregular(file.stat()?.type_) {
+        return Ok(refused);
+    }
+    let limit = u64::from(max_bytes);
+    let mut content = Zeroizing::new(Vec::new());
+    loop {
+        let offset = content.len() as u64;
+        if offset > limit {
+            return Ok(Outcome::Failed(format!("the file is longer than {limit} bytes")));
+        }
+        let (bytes, end) = file.read(limit + 1 - offset, offset)?;
+        let bytes = Zeroizing::new(bytes);
+        content.extend_from_slice(&bytes);
+        if end || bytes.is_empty() {
+            return Ok(Outcome::Content(Secret::from(String::from_utf8_lossy(&content).into_owned())));
+        }
+    }
+}
+
+fn refuse_irregular(kind: DescriptorType) -> Option<Outcome> {
+    match kind {
+        DescriptorType::RegularFile => None,
+        DescriptorType::Directory => Some(Outcome::Failed("it is a directory".to_owned())),
+        _ => Some(Outcome::Denied("only regular files are read".to_owned())),
+    }
+}
+
+fn outcome_of(error: ErrorCode) -> Outcome {
+    match error {
+        // A part of the path that is a file is as good as none: a mount that is not there yet.
+        ErrorCode::NoEntry | ErrorCode::NotDirectory => Outcome::Absent,
+        ErrorCode::Access => Outcome::Denied("the file's permissions do not let the host read it".to_owned()),
+        ErrorCode::NotPermitted => {
+            Outcome::Denied("the host does not permit it, or it leads out of the directories that the host has opened".to_owned())
+        }
+        other => Outcome::Failed(format!("the file could not be read ({})", other.name())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn located(directories: &[&'static str], path: &str) -> Option<(&'static str, String)> {
+        locate(directories, path).map(|(position, rest)| (directories[position], rest))
+    }
+
+    #[test]
+    fn the_longest_prefix_wins() {
+        let directories = ["/", "/var/run/secrets", "/var"];
+        let found = |directory, rest: &str| Some((directory, rest.to_owned()));
+        assert_eq!(located(&directories, "/var/run/secrets/token"), found("/var/run/secrets", "token"));
+        assert_eq!(located(&directories, "/var/run//./secrets/a/token"), found("/var/run/secrets", "a/token"));
+        assert_eq!(located(&directories, "/var/run/secretsandmore"), found("/var", "run/secretsandmore"));
+        assert_eq!(located(&directories, "/etc/token"), found("/", "etc/token"));
+        assert_eq!(located(&directories, "/var"), found("/var", "."));
+    }
+
+    #[test]
+    fn a_path_under_no_directory_is_nowhere() {
+        assert_eq!(located(&["/var/run"], "/var/token"), None);
+        assert_eq!(located(&[], "/token"), None);
+    }
+
+    #[test]
+    fn a_relative_path_begins_at_the_root() {
+        assert_eq!(located(&["."], "token"), Some((".", "token".to_owned())));
+        assert_eq!(located(&["/data"], "./data/token"), Some(("/data", "token".to_owned())));
+    }
+
+    #[test]
+    fn errors_are_told_apart_by_what_mends_them() {
+        assert_eq!(outcome_of(ErrorCode::NoEntry), Outcome::Absent);
+        assert_eq!(outcome_of(ErrorCode::NotDirectory), Outcome::Absent);
+        assert!(matches!(outcome_of(ErrorCode::Access), Outcome::Denied(_)));
+        assert!(matches!(outcome_of(ErrorCode::NotPermitted), Outcome::Denied(_)));
+        assert_eq!(outcome_of(ErrorCode::Loop), Outcome::Failed("the file could not be read (loop)".to_owned()));
+    }
+}

@@ -1,0 +1,100 @@
+//! What an error of `wasi:http` says about the request: whether a byte of it may have left.
+
+use wasi::http::types::ErrorCode;
+use wif_engine::contract::Outcome;
+
+/// Alerts that only answer a client's first message, when no request can have been sent (RFC 8446 section 6.2):
+/// handshake_failure, protocol_version, insufficient_security, inappropriate_fallback, unrecognized_name,
+/// no_application_protocol. All others may also come after a request, because a client of TLS 1.3 sends it together with its
+/// certificate.
+const EARLY_ALERTS: [u8; 6] = [40, 70, 71, 86, 112, 120];
+
+pub(super) fn outcome_of(code: &ErrorCode) -> Outcome {
+    let unsent = |text: &str| Outcome::Unsent(text.to_owned());
+    match code {
+        ErrorCode::HttpRequestDenied => Outcome::Denied("the host denies the request".to_owned()),
+        ErrorCode::DestinationIpProhibited => Outcome::Denied("the host prohibits the endpoint's address".to_owned()),
+        ErrorCode::DnsTimeout | ErrorCode::DnsError(_) => unsent("the endpoint's name could not be looked up"),
+        ErrorCode::DestinationNotFound => unsent("the endpoint was not found"),
+        ErrorCode::DestinationUnavailable | ErrorCode::DestinationIpUnroutable => unsent("the endpoint cannot be reached"),
+        ErrorCode::ConnectionRefused => unsent("the connection was refused"),
+        ErrorCode::ConnectionTimeout => unsent("no connection was made in time"),
+        ErrorCode::ConnectionLimitReached => unsent("the host makes no more connections"),
+        ErrorCode::TlsCertificateError => unsent("the endpoint's certificate is not accepted"),
+        ErrorCode::TlsProtocolError => unsent("the TLS handshake failed"),
+        ErrorCode::TlsAlertReceived(alert) if alert.alert_id.is_some_and(|id| EARLY_ALERTS.contains(&id)) => {
+            unsent("the endpoint refused the TLS handshake")
+        }
+        // The host did not begin: the request does not have a form that it sends.
+        ErrorCode::HttpRequestMethodInvalid
+        | ErrorCode::HttpRequestUriInvalid
+        | ErrorCode::HttpRequestUriTooLong
+        | ErrorCode::ConfigurationError => unsent("the host does not send such a request"),
+        other => Outcome::MaybeSent(format!("the exchange broke off ({})", name_of(other))),
+    }
+}
+
+/// The name of the case; what it carries may quote the request.
+fn name_of(code: &ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::ConnectionTerminated => "connection-terminated",
+        ErrorCode::ConnectionReadTimeout => "connection-read-timeout",
+        ErrorCode::ConnectionWriteTimeout => "connection-write-timeout",
+        ErrorCode::TlsAlertReceived(_) => "TLS-alert-received",
+        ErrorCode::HttpResponseIncomplete => "HTTP-response-incomplete",
+        ErrorCode::HttpResponseTimeout => "HTTP-response-timeout",
+        ErrorCode::HttpProtocolError => "HTTP-protocol-error",
+        ErrorCode::LoopDetected => "loop-detected",
+        ErrorCode::InternalError(_) => "internal-error",
+        _ => "another error of HTTP",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasi::http::types::{DnsErrorPayload, TlsAlertReceivedPayload};
+
+    fn alert(id: u8) -> ErrorCode {
+        ErrorCode::TlsAlertReceived(TlsAlertReceivedPayload { alert_id: Some(id), alert_message: None })
+    }
+
+    #[test]
+    fn a_request_that_never_left_is_unsent() {
+        let codes = [
+            ErrorCode::ConnectionRefused,
+            ErrorCode::ConnectionTimeout,
+            ErrorCode::DnsTimeout,
+            ErrorCode::DnsError(DnsErrorPayload { rcode: None, info_code: None }),
+            ErrorCode::TlsCertificateError,
+            ErrorCode::TlsProtocolError,
+            alert(40),
+        ];
+        for code in codes {
+            assert!(matches!(outcome_of(&code), Outcome::Unsent(_)), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_the_host_refuses_is_denied() {
+        for code in [ErrorCode::HttpRequestDenied, ErrorCode::DestinationIpProhibited] {
+            assert!(matches!(outcome_of(&code), Outcome::Denied(_)), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_may_come_after_the_request_is_maybe_sent() {
+        let codes = [
+            ErrorCode::ConnectionTerminated,
+            ErrorCode::ConnectionReadTimeout,
+            ErrorCode::HttpResponseIncomplete,
+            ErrorCode::HttpProtocolError,
+            ErrorCode::InternalError(Some("anything".to_owned())),
+            // certificate_required
+            alert(116),
+        ];
+        for code in codes {
+            assert!(matches!(outcome_of(&code), Outcome::MaybeSent(_)), "{code:?}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Keeps the journal between runs, so that an identity token that can be exchanged once serves more than one of them.
+//!
+//! The file holds the access token: it is made readable by its owner alone, replaced as a whole, and refused when anybody
+//! else could have read it or pointed it elsewhere. While one process uses it, others wait.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+/// A journal takes some kilobytes; more than this is something else.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// A locked state file.
+#[derive(Debug)]
+pub(crate) struct StateFile {
+    path: PathBuf,
+    /// Holds the lock until it is dropped. Beside the file, for the file itself is replaced.
+    _lock: File,
+}
+
+impl StateFile {
+    /// Waits for the lock.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        let lock_path = path.with_added_extension("lock");
+        let lock = private(&mut OpenOptions::new().create(true).truncate(false), &lock_path)
+            .with_context(|| format!("cannot make {}", lock_path.display()))?;
+        lock.lock().with_context(|| format!("cannot lock {}", lock_path.display()))?;
+        Ok(Self { path: path.to_path_buf(), _lock: lock })
+    }
+
+    /// The journal, if there is one.
+    pub(crate) fn load(&self) -> anyhow::Result<Option<String>> {
+        let shown = self.path.display();
+        match fs::symlink_metadata(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("cannot look at {shown}")),
+            Ok(metadata) if !metadata.is_file() => bail!("{shown} is no regular file: name another with --state"),
+            Ok(metadata) => check_private(&metadata, &self.path)?,
+        }
+        let mut journal = String::new();
+        let file = File::open(&self.path).with_context(|| format!("cannot read {shown}"))?;
+        file.take(MAX_BYTES).read_to_string(&mut journal).with_context(|| format!("cannot read {shown}"))?;
+        Ok(Some(journal))
+    }
+
+    /// Replaces the journal as a whole.
+    pub(crate) fn save(&self, journal: &str) -> anyhow::Result<()> {
+        let shown = self.path.display();
+        let new = self.path.with_added_extension("new");
+        let _left_over = fs::remove_file(&new);
+        let mut file =
+            private(OpenOptions::new().create_new(true), &new).with_context(|| format!("cannot make {}", new.display()))?;
+        file.write_all(journal.as_bytes()).and_then(|()| file.sync_all()).with_context(|| format!("cannot write {shown}"))?;
+        fs::rename(&new, &self.path).with_context(|| format!("cannot replace {shown}"))
+    }
+}
+
+#[cfg(unix)]
+fn private(options: &mut OpenOptions, path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    options.write(true).mode(0o600).open(path)
+}
+
+#[cfg(not(unix))]
+fn private(options: &mut OpenOptions, path: &Path) -> std::io::Result<File> {
+    options.write(true).open(path)
+}
+
+#[cfg(unix)]
+fn check_private(metadata: &fs::Metadata, path: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = metadata.permissions().mode();
+    if mode & 0o077 != 0 {
+        bail!("{} can be read or written by others (mode {:o}): chmod 600 it, or remove it", path.display(), mode & 0o777);
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn check_private(_: &fs::Metadata, _: &Path) -> anyhow::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// C16: the file is private, replaced as a whole, and not trusted when others could have touched it.
+    #[cfg(unix)]
+    #[test]
+    fn a_state_file_is_private_and_distrusts_what_others_could_touch() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state");
+        let state = StateFile::open(&path).expect("it opens");
+        assert_eq!(state.load().expect("nothing is there"), None);
+        state.save("one").expect("it is saved");
+        state.save("two").expect("it is replaced");
+        assert_eq!(state.load().expect("it is read").as_deref(), Some("two"));
+        assert_eq!(fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o600);
+
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("its mode changes");
+        assert!(state.load().is_err());
+        fs::remove_file(&path).expect("it goes");
+        symlink(directory.path().join("elsewhere"), &path).expect("a link");
+        assert!(state.load().is_err());
+    }
+}

@@ -1,0 +1,232 @@
+//! What a credential is built from.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio::sync::{broadcast, mpsc};
+
+use crate::callables::{AssertionRequest, Callables, SignRequest, SuppliedToken, TokenRequest, callable};
+use crate::clock::{Clock, SystemClock};
+use crate::component::Component;
+use crate::credential::Credential;
+use crate::driver::{Driver, Opening, Start};
+use crate::error::BuildError;
+use crate::policy::Policy;
+use crate::secret::Secret;
+use crate::snapshot::Published;
+use crate::store::{BoxError, Store};
+use crate::tasks::Host;
+use crate::transport::Transport;
+
+/// So many callers may wait for a token at once, unless [`Builder::max_waiters`] says otherwise.
+pub const DEFAULT_MAX_WAITERS: usize = 16_384;
+
+/// Changes that a slow listener may lag behind.
+const CHANGES_KEPT: usize = 64;
+
+/// Builds a [`Credential`]. Nothing must be given: the configuration is then found in the environment.
+///
+/// ```no_run
+/// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let credential = wif::Credential::builder()
+///     .configuration(r#"{ "federation": {
+///         "federation_rule_id": "fdrl_01ABC",
+///         "organization_id": "00000000-0000-0000-0000-000000000000",
+///         "service_account_id": "svac_01ABC",
+///         "identity_token": { "source": "callable", "name": "metadata-server", "freshness": "minted" }
+///     } }"#)
+///     .identity_token("metadata-server", |request| async move {
+///         Ok(wif::Secret::from(ask_for_token(&request.audience).await?))
+///     })
+///     .build()?;
+/// # Ok(()) }
+/// # async fn ask_for_token(_: &str) -> std::io::Result<String> { todo!() }
+/// ```
+pub struct Builder {
+    configuration: Secret,
+    policy: Policy,
+    clock: Arc<dyn Clock>,
+    store: Option<Arc<dyn Store>>,
+    callables: Callables,
+    extra_roots: Vec<String>,
+    seed: Option<u64>,
+    start: Start,
+    max_waiters: usize,
+    component: Option<Component>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            configuration: Secret::from("{}"),
+            policy: Policy::default(),
+            clock: Arc::new(SystemClock::default()),
+            store: None,
+            callables: Callables::default(),
+            extra_roots: Vec::new(),
+            seed: None,
+            start: Start::Fresh,
+            max_waiters: DEFAULT_MAX_WAITERS,
+            component: None,
+        }
+    }
+}
+
+impl Builder {
+    /// The configuration, a JSON document. `{}` by default: everything is discovered.
+    #[must_use]
+    pub fn configuration(mut self, json: impl Into<String>) -> Self {
+        self.configuration = Secret::from(json.into());
+        self
+    }
+
+    /// What the component may have done for it. See [`Policy`] for the default.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Another clock than the machine's own.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// A store that other credentials share: they then make one exchange between them.
+    #[must_use]
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// A callable for identity tokens, under the name that the configuration uses. Its error's text reaches logs, and must
+    /// hold no secret. It is ended after [`Policy::callable_timeout`].
+    #[must_use]
+    pub fn identity_token<F, Fut>(mut self, name: impl Into<String>, source: F) -> Self
+    where
+        F: Fn(AssertionRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Secret, BoxError>> + Send + 'static,
+    {
+        self.callables.identity_tokens.insert(name.into(), callable(source));
+        self
+    }
+
+    /// A callable for access tokens; otherwise like [`identity_token`](Self::identity_token).
+    #[must_use]
+    pub fn access_token<F, Fut>(mut self, name: impl Into<String>, source: F) -> Self
+    where
+        F: Fn(TokenRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<SuppliedToken, BoxError>> + Send + 'static,
+    {
+        self.callables.access_tokens.insert(name.into(), callable(source));
+        self
+    }
+
+    /// A callable that signs the JWS signing input with a key that stays where it is, and gives the signature's raw bytes
+    /// (RFC 7518 section 3); otherwise like [`identity_token`](Self::identity_token).
+    #[must_use]
+    pub fn signer<F, Fut>(mut self, key: impl Into<String>, sign: F) -> Self
+    where
+        F: Fn(SignRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Vec<u8>, BoxError>> + Send + 'static,
+    {
+        self.callables.signers.insert(key.into(), callable(sign));
+        self
+    }
+
+    /// Certificates, as PEM, to trust beside the platform's own: for a proxy or a test that answers under a private one.
+    #[must_use]
+    pub fn extra_root_certificate(mut self, pem: impl Into<String>) -> Self {
+        self.extra_roots.push(pem.into());
+        self
+    }
+
+    /// The seed of all jitter, for repeatable tests. Random by default; replicas must differ in it.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Begins where an earlier credential [left off](Credential::journal).
+    #[must_use]
+    pub fn resume(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// So many callers may wait for a token at once; more are answered with [`Error::Overloaded`](crate::Error::Overloaded).
+    /// [`DEFAULT_MAX_WAITERS`] by default.
+    #[must_use]
+    pub fn max_waiters(mut self, at_most: usize) -> Self {
+        self.max_waiters = at_most;
+        self
+    }
+
+    /// Another component than the built-in one: see [`Component::new`].
+    #[must_use]
+    pub fn component(mut self, component: Component) -> Self {
+        self.component = Some(component);
+        self
+    }
+
+    /// Opens the credential, and leaves it to a task on the current tokio runtime. Does not wait.
+    ///
+    /// # Errors
+    ///
+    /// The configuration can never work, or the host lacks what is needed: see [`BuildError`]. What depends on variables,
+    /// files or the network is not known yet, and is the first token's error.
+    pub fn build(self) -> Result<Credential, BuildError> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
+        let seed = match self.seed {
+            Some(seed) => seed,
+            None => getrandom::u64().map_err(|error| BuildError::Seed(error.to_string()))?,
+        };
+        let opening = Opening {
+            component: self.component.unwrap_or_else(|| Component::builtin().clone()),
+            configuration: self.configuration,
+            seed,
+            start: self.start,
+        };
+        let host = Host {
+            transport: Transport::new(self.policy.clone(), certificates(&self.extra_roots)?),
+            policy: self.policy,
+            callables: self.callables,
+            store: self.store,
+            clock: Arc::clone(&self.clock),
+        };
+        let (published, generation) = Published::new(self.clock);
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let (changes, _) = broadcast::channel(CHANGES_KEPT);
+        let listeners = changes.downgrade();
+        let driver = Driver::new(opening, Arc::new(host), Arc::clone(&published), generation, changes, receiver)?;
+        runtime.spawn(driver.run());
+        Ok(Credential::new(published, commands, listeners, self.max_waiters))
+    }
+}
+
+fn certificates(pems: &[String]) -> Result<Vec<CertificateDer<'static>>, BuildError> {
+    let invalid = |reason: String| BuildError::RootCertificate(reason);
+    let mut certificates = Vec::new();
+    for pem in pems {
+        let before = certificates.len();
+        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+            certificates.push(certificate.map_err(|error| invalid(error.to_string()))?);
+        }
+        if certificates.len() == before {
+            return Err(invalid("there is no certificate in it".to_owned()));
+        }
+    }
+    Ok(certificates)
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Builder").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,115 @@
+//! The credential component: its bytes, the engine that runs it, and instances of it, for programs that write a driver of
+//! their own by the rules in `wit/session.wit`. [`Credential`](crate::Credential) is such a driver, ready made.
+//!
+//! A component is compiled when this crate is built; there is no compiler in the library. One engine runs all instances of a
+//! process. An instance has a store of its own, and any trap ends it: drop it, and open a session in a new one from the
+//! newest journal.
+
+#[path = "component/config.rs"]
+mod configuration;
+mod instance;
+mod session;
+mod ticker;
+
+use std::sync::OnceLock;
+
+use wasmtime::Engine;
+use wasmtime::component::{InstancePre, Linker};
+
+use crate::bindings::PluginIndices;
+
+pub use configuration::config;
+pub use instance::{Instance, MEMORY_LIMIT_BYTES, STEP_LIMIT_MS, Trap};
+pub(crate) use session::{Refused, Session};
+
+/// The interface that every credential component exports.
+pub const SESSION_INTERFACE: &str = "wif:credential/session@0.1.0";
+
+/// The component itself: WebAssembly, as it was built. This is what an auditor reads.
+#[must_use]
+pub fn wasm() -> &'static [u8] {
+    include_bytes!(concat!(env!("OUT_DIR"), "/plugin.wasm"))
+}
+
+/// The component's size in bytes, function names kept.
+#[must_use]
+pub fn plugin_size() -> usize {
+    wasm().len()
+}
+
+/// The component, compiled for this target with [`config`]. Only [`engine`]s of the same configuration load it.
+#[must_use]
+pub fn precompiled() -> &'static [u8] {
+    PRECOMPILED
+}
+
+/// The engine that runs all components of this process.
+///
+/// # Panics
+///
+/// If wasmtime does not support this machine, though this crate was compiled for it.
+pub fn engine() -> &'static Engine {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    ENGINE.get_or_init(|| Engine::new(&config()).expect("the build script made an engine of the same configuration"))
+}
+
+static PRECOMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plugin.cwasm"));
+
+/// A credential component, ready to be instantiated. Cheap to clone.
+#[derive(Clone)]
+pub struct Component {
+    linked: InstancePre<instance::Limits>,
+    exports: PluginIndices,
+}
+
+/// A component that cannot serve as a credential.
+#[derive(Debug, thiserror::Error)]
+pub enum ComponentError {
+    /// It was compiled for another engine. Load it with [`engine`].
+    #[error("the component belongs to another engine than `wif::component::engine()`")]
+    OtherEngine,
+    /// It imports something, or does not export what the world `plugin` names. Build it for this version of the contract.
+    #[error("the component is none of the world `plugin`: {0}")]
+    OtherWorld(String),
+}
+
+impl Component {
+    /// The component that this crate was built with.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be loaded: this crate was built for another machine than it runs on.
+    pub fn builtin() -> &'static Self {
+        static BUILTIN: OnceLock<Component> = OnceLock::new();
+        BUILTIN.get_or_init(|| {
+            // SAFETY: deserializing runs native code from these bytes. They are what this crate's build script compiled,
+            // from the component that it built or was handed, and are part of this binary: nobody can have exchanged them
+            // who could not exchange the program.
+            let component = unsafe { wasmtime::component::Component::deserialize(engine(), PRECOMPILED) };
+            let component = component.expect("the build script compiled it with this configuration for this target");
+            Self::new(component).expect("the build script built it from this contract")
+        })
+    }
+
+    /// A component of your own: another implementation of the world `plugin`, or one that misbehaves, for tests.
+    ///
+    /// # Errors
+    ///
+    /// It is of another engine than [`engine`], imports anything, or does not export the world.
+    pub fn new(component: wasmtime::component::Component) -> Result<Self, ComponentError> {
+        if !Engine::same(component.engine(), engine()) {
+            return Err(ComponentError::OtherEngine);
+        }
+        // Nothing is linked: a component that imports anything does not pass here.
+        let other = |error: wasmtime::Error| ComponentError::OtherWorld(format!("{error:#}"));
+        let linked = Linker::new(engine()).instantiate_pre(&component).map_err(other)?;
+        let exports = PluginIndices::new(&linked).map_err(other)?;
+        Ok(Self { linked, exports })
+    }
+}
+
+impl std::fmt::Debug for Component {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Component").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,117 @@
+//! An instance in a store of its own, with limits.
+
+use wasmtime::component::{ResourceAny, Val};
+use wasmtime::{AsContextMut, Store, StoreLimits, StoreLimitsBuilder};
+
+use super::{Component, engine, ticker};
+use crate::bindings::Plugin;
+
+/// An instance may not use more memory than this, in bytes.
+pub const MEMORY_LIMIT_BYTES: usize = 8 << 20;
+
+/// A call that takes longer than this, in milliseconds, is ended by a trap; it is measured in ticks, and so one tick of 20 ms
+/// sooner or later.
+pub const STEP_LIMIT_MS: u64 = 5 * ticker::TICK_MS;
+
+/// What may cross the boundary in one call, in bytes of the host's memory.
+const TRANSFER_LIMIT_BYTES: usize = 4 << 20;
+
+/// A session is one handle, and a call lends one more.
+const HANDLES: usize = 1_000;
+
+/// A component consists of a few core instances and tables; more would be another component than ours.
+const PARTS: usize = 16;
+
+/// Elements of a table: the functions that are called through pointers.
+const TABLE_ELEMENTS: usize = 10_000;
+
+/// The instance cannot be used any more: it panicked, ran into a limit, or broke the contract. Drop it and open a new one
+/// from the newest journal.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the component was stopped: {0}")]
+pub struct Trap(String);
+
+impl From<wasmtime::Error> for Trap {
+    fn from(error: wasmtime::Error) -> Self {
+        // Function names, no values: what the component had in its memory stays there.
+        Self(format!("{error:#}"))
+    }
+}
+
+/// One instance of a component, in a store of its own. Its memory goes when it is dropped.
+pub struct Instance {
+    pub(super) store: Store<Limits>,
+    pub(super) plugin: Plugin,
+    instance: wasmtime::component::Instance,
+}
+
+pub(super) struct Limits(StoreLimits);
+
+impl Instance {
+    /// A new instance: some microseconds, and about 40 KiB.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory, or the component's own start traps.
+    pub fn new(component: &Component) -> Result<Self, Trap> {
+        let limits = StoreLimitsBuilder::new()
+            .memory_size(MEMORY_LIMIT_BYTES)
+            .table_elements(TABLE_ELEMENTS)
+            .instances(PARTS)
+            .tables(PARTS)
+            .memories(1)
+            .build();
+        let mut store = Store::new(engine(), Limits(limits));
+        store.limiter(|limits| &mut limits.0);
+        store.set_hostcall_fuel(TRANSFER_LIMIT_BYTES);
+        store.set_max_component_handles(HANDLES);
+        store.epoch_deadline_trap();
+        let _running = begin(&mut store);
+        let instance = component.linked.instantiate(&mut store)?;
+        let plugin = component.exports.load(&mut store, &instance)?;
+        Ok(Self { store, plugin, instance })
+    }
+
+    /// Calls an exported function of an interface by name, such as `[method]session.step` of
+    /// [`SESSION_INTERFACE`](super::SESSION_INTERFACE), within [`STEP_LIMIT_MS`].
+    ///
+    /// For drivers that treat the contract as data. The values hold what the types hold, secrets included.
+    ///
+    /// # Errors
+    ///
+    /// Any error ends the instance, for whoever drives it cannot tell what it was in the middle of.
+    pub fn call(&mut self, interface: &str, function: &str, parameters: &[Val]) -> Result<Option<Val>, Trap> {
+        let unknown = || Trap(format!("there is no {function} in {interface}"));
+        let _running = begin(&mut self.store);
+        let interface = self.instance.get_export_index(&mut self.store, None, interface).ok_or_else(unknown)?;
+        let function = self.instance.get_export_index(&mut self.store, Some(&interface), function).ok_or_else(unknown)?;
+        let function = self.instance.get_func(&mut self.store, function).ok_or_else(unknown)?;
+        let mut results = vec![Val::Bool(false); function.ty(&self.store).results().len()];
+        function.call(&mut self.store, parameters, &mut results)?;
+        Ok(results.pop())
+    }
+
+    /// Drops a resource that a call returned.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Instance::call`].
+    pub fn close(&mut self, resource: ResourceAny) -> Result<(), Trap> {
+        let _running = begin(&mut self.store);
+        Ok(resource.resource_drop(self.store.as_context_mut())?)
+    }
+}
+
+/// Gives the next call its time.
+pub(super) fn begin(store: &mut Store<Limits>) -> ticker::Running {
+    let running = ticker::enter();
+    // The running tick counts as one, so a call gets at least one tick less.
+    store.set_epoch_deadline(STEP_LIMIT_MS / ticker::TICK_MS);
+    running
+}
+
+impl std::fmt::Debug for Instance {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Instance").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,266 @@
+//! The handle that requests ask.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
+use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::{Stream, StreamExt};
+
+use crate::builder::Builder;
+use crate::driver::Command;
+use crate::error::{BuildError, Error};
+use crate::secret::Secret;
+use crate::snapshot::{Access, Published, Snapshot, Verdict};
+use crate::status::{Change, Status};
+use crate::token::Token;
+
+/// A workload's credential: a handle, cheap to clone, that any number of requests ask for a token.
+///
+/// A task on the tokio runtime where it was built drives it: exchanges, refreshes ahead of time, retries. It ends with
+/// [`shutdown`](Self::shutdown), or when the last handle is dropped.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let credential = wif::Credential::discover()?;
+/// let token = credential.token().await?;
+/// let mut headers = http::HeaderMap::new();
+/// token.apply(&mut headers); // for a request to token.origin(), and no other
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Credential(Arc<Inner>);
+
+struct Inner {
+    published: Arc<Published>,
+    commands: mpsc::UnboundedSender<Command>,
+    changes: broadcast::WeakSender<Change>,
+    waiters: Semaphore,
+    max_waiters: usize,
+    /// The snapshot whose token was reported as rejected: one report is enough for each.
+    rejected: AtomicU64,
+}
+
+impl Credential {
+    /// The credential of this workload, found in its environment as the vendor's SDKs find it. The same as
+    /// `Credential::builder().build()`; does not wait, so what is wrong with the environment is the first token's error.
+    ///
+    /// # Errors
+    ///
+    /// There is no tokio runtime, or no random seed.
+    pub fn discover() -> Result<Self, BuildError> {
+        Self::builder().build()
+    }
+
+    /// To say more.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// A token for a request that is about to be sent.
+    ///
+    /// With a good token at hand it returns at once, without a lock. Shortly before the token's end it waits for a running
+    /// exchange, a second at most, and then returns the token that is still good. Without a token it waits for as long as
+    /// one may come: bound it with [`token_within`](Self::token_within). Dropping the future is fine at any point: work that
+    /// is under way goes on for the others.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] if waiting would not help, [`Error::Overloaded`], [`Error::Closed`].
+    pub async fn token(&self) -> Result<Token, Error> {
+        match self.serve_at_once() {
+            Some(token) => Ok(token),
+            None => self.wait().await,
+        }
+    }
+
+    /// [`token`](Self::token), but not for longer than this.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`token`](Self::token), and [`Error::TimedOut`].
+    pub async fn token_within(&self, at_most: Duration) -> Result<Token, Error> {
+        if let Some(token) = self.serve_at_once() {
+            return Ok(token);
+        }
+        tokio::select! {
+            biased;
+            token = self.token() => token,
+            () = self.0.published.clock.sleep(at_most) => {
+                let waiting_for = match &self.0.published.snapshot.load().access {
+                    Access::Pending(reason) => Some(*reason),
+                    _ => None,
+                };
+                Err(Error::TimedOut { after: at_most, waiting_for })
+            }
+        }
+    }
+
+    /// The current token, if there is one that may be served. Never waits; enters no lock and no WebAssembly. Says that a
+    /// token is needed where that is so, which makes it come for a later call.
+    #[must_use]
+    pub fn try_current(&self) -> Option<Token> {
+        self.with_current(Token::clone)
+    }
+
+    /// The same without a clone of the token, whose counter all threads would write to: for the hottest paths.
+    pub fn with_current<R>(&self, use_it: impl FnOnce(&Token) -> R) -> Option<R> {
+        let snapshot = self.0.published.snapshot.load();
+        let now = self.0.published.clock.steady_ms();
+        self.nudge(&snapshot, now);
+        match snapshot.verdict(now) {
+            Verdict::Serve(token) | Verdict::Hold(token) => Some(use_it(token)),
+            Verdict::Ask => {
+                self.0.published.need();
+                None
+            }
+            Verdict::Wait | Verdict::Refuse(_) | Verdict::Closed => None,
+        }
+    }
+
+    /// Reports that the API answered 401 to a request that carried the token with this id. Any other than the current one does
+    /// nothing, so it does not matter how many requests report how late.
+    pub fn rejected(&self, id: &str) {
+        let snapshot = self.0.published.snapshot.load();
+        let Access::Usable { token, .. } = &snapshot.access else { return };
+        if token.id() == id && self.0.rejected.swap(snapshot.generation, Relaxed) != snapshot.generation {
+            // A driver that has ended forces no exchange.
+            let _ = self.0.commands.send(Command::Rejected(id.to_owned()));
+        }
+    }
+
+    /// Says that a file, the store or the network may have changed: sources are read again at once.
+    pub fn changed(&self) {
+        self.0.published.change();
+    }
+
+    /// Where the credential stands. Asks the component: for people and monitoring, not for requests.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`]; [`Error::Unavailable`] while the component is stopped.
+    pub async fn status(&self) -> Result<Status, Error> {
+        let (asker, answer) = oneshot::channel();
+        self.0.commands.send(Command::Status(asker)).map_err(|_| Error::Closed)?;
+        answer.await.map_err(|_| Error::Closed)?
+    }
+
+    /// What changes from here on, until the credential closes. A listener that lags behind by more than 64 changes misses the
+    /// oldest; it does not keep the credential alive.
+    pub fn changes(&self) -> impl Stream<Item = Change> + Send + Unpin + use<> {
+        let receiver = self.0.changes.upgrade().map_or_else(|| broadcast::channel(1).1, |sender| sender.subscribe());
+        BroadcastStream::new(receiver).filter_map(Result::ok)
+    }
+
+    /// The newest journal: the state from which another credential can be [resumed](Builder::resume), in this process or the
+    /// next, so that no identity token is exchanged twice. None before the first step. It holds the access token.
+    #[must_use]
+    pub fn journal(&self) -> Option<Secret> {
+        self.0.published.journal.load().as_deref().cloned()
+    }
+
+    /// Closes the credential: nothing new is started, tasks are stopped. The token is served until it expires, to this handle
+    /// and all others.
+    pub async fn shutdown(&self) {
+        let (asker, done) = oneshot::channel();
+        if self.0.commands.send(Command::Close(asker)).is_ok() {
+            // Closed by somebody else meanwhile, which is as good.
+            let _ = done.await;
+        }
+    }
+
+    pub(crate) fn new(
+        published: Arc<Published>,
+        commands: mpsc::UnboundedSender<Command>,
+        changes: broadcast::WeakSender<Change>,
+        max_waiters: usize,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            published,
+            commands,
+            changes,
+            waiters: Semaphore::new(max_waiters.min(Semaphore::MAX_PERMITS)),
+            max_waiters,
+            rejected: AtomicU64::new(0),
+        }))
+    }
+
+    fn serve_at_once(&self) -> Option<Token> {
+        let snapshot = self.0.published.snapshot.load();
+        let now = self.0.published.clock.steady_ms();
+        match snapshot.verdict(now) {
+            Verdict::Serve(token) => {
+                self.nudge(&snapshot, now);
+                Some(token.clone())
+            }
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn nudge(&self, snapshot: &Snapshot, now: u64) {
+        if now >= snapshot.nudge_from {
+            self.0.published.need();
+        }
+    }
+
+    async fn wait(&self) -> Result<Token, Error> {
+        let Inner { published, waiters, max_waiters, .. } = &*self.0;
+        let _place = waiters.try_acquire().map_err(|_| Error::Overloaded { limit: *max_waiters })?;
+        // Seen before the snapshot is read: what is published in between wakes us for nothing, and nothing is missed.
+        let mut generation = published.generation.clone();
+        generation.borrow_and_update();
+        let waiting_since = published.snapshot.load().generation;
+        let mut held_until = None;
+        loop {
+            let nap = {
+                let snapshot = published.snapshot.load();
+                if let Some((brought_by, token)) = &snapshot.passing
+                    && *brought_by > waiting_since
+                {
+                    return Ok(token.clone());
+                }
+                let now = published.clock.steady_ms();
+                self.nudge(&snapshot, now);
+                match snapshot.verdict(now) {
+                    Verdict::Serve(token) => return Ok(token.clone()),
+                    Verdict::Hold(token) => {
+                        let until = *held_until.get_or_insert(now.saturating_add(snapshot.wait_at_most_ms));
+                        if now >= until {
+                            return Ok(token.clone());
+                        }
+                        Some(until - now)
+                    }
+                    Verdict::Wait => None,
+                    Verdict::Ask => {
+                        published.need();
+                        None
+                    }
+                    Verdict::Refuse(failure) => return Err(Error::Unavailable(failure.clone())),
+                    Verdict::Closed => return Err(Error::Closed),
+                }
+            };
+            tokio::select! {
+                changed = generation.changed() => changed.map_err(|_| Error::Closed)?,
+                () = sleep(published, nap) => {}
+            }
+        }
+    }
+}
+
+async fn sleep(published: &Published, nap_ms: Option<u64>) {
+    match nap_ms {
+        Some(nap_ms) => published.clock.sleep(Duration::from_millis(nap_ms)).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let availability = self.0.published.snapshot.load().availability();
+        formatter.debug_struct("Credential").field("availability", &availability).finish_non_exhaustive()
+    }
+}

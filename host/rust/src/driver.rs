@@ -1,0 +1,339 @@
+//! Drives one session by the rules for drivers of `wit/session.wit`: steps it, publishes what it says, does what it asks for.
+//!
+//! One task owns the session, so that steps are serial; nothing else ever enters the component.
+
+mod answer;
+mod notes;
+mod recovery;
+
+use std::sync::Arc;
+
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::bindings::types::{self, Event};
+use crate::component::{Component, Refused, Session, Trap};
+use crate::error::{BuildError, Error};
+use crate::secret::Secret;
+use crate::snapshot::{Access, Published, Snapshot};
+use crate::status::{Change, Failure, Note, Status};
+use crate::tasks::{Ended, Host, Running};
+use answer::Answer;
+use recovery::{Cause, Recovery, Restart};
+
+/// What a handle asks of the driver.
+pub(crate) enum Command {
+    Rejected(String),
+    Status(oneshot::Sender<Result<Status, Error>>),
+    Close(oneshot::Sender<()>),
+}
+
+/// What a session is opened with, each time.
+pub(crate) struct Opening {
+    pub(crate) component: Component,
+    pub(crate) configuration: Secret,
+    pub(crate) seed: u64,
+    pub(crate) start: Start,
+}
+
+/// What a session begins from.
+#[derive(Debug, Clone, Default)]
+pub enum Start {
+    /// Nothing came before: the first start of this workload.
+    #[default]
+    Fresh,
+    /// The newest journal of an earlier credential with the same or another configuration.
+    Resumed(Secret),
+    /// An earlier credential ran and its journal is lost. An identity token that is shared between reads may already have
+    /// been exchanged, so the first one seen counts as uncertain.
+    Lost,
+}
+
+pub(crate) struct Driver {
+    opening: Opening,
+    /// None while it may not be started again.
+    session: Option<Session>,
+    /// A new session after another one, which has not had its say yet: the last snapshot is served on.
+    recovering: bool,
+    recovery: Recovery,
+    host: Arc<Host>,
+    running: Running,
+    wake_at: Option<u64>,
+    published: Arc<Published>,
+    generation: watch::Sender<u64>,
+    changes: broadcast::Sender<Change>,
+    commands: mpsc::UnboundedReceiver<Command>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        opening: Opening,
+        host: Arc<Host>,
+        published: Arc<Published>,
+        generation: watch::Sender<u64>,
+        changes: broadcast::Sender<Change>,
+        commands: mpsc::UnboundedReceiver<Command>,
+    ) -> Result<Self, BuildError> {
+        let mut driver = Self {
+            opening,
+            session: None,
+            recovering: false,
+            recovery: Recovery::default(),
+            host,
+            running: Running::default(),
+            wake_at: None,
+            published,
+            generation,
+            changes,
+            commands,
+        };
+        let session = driver.open().map_err(|refused| match refused {
+            Refused::Configuration(error) => BuildError::Configuration { field: error.field, message: error.message },
+            Refused::Trapped(trap) => BuildError::Component(trap.to_string()),
+        })?;
+        driver.session = Some(session);
+        Ok(driver)
+    }
+
+    /// Until it is closed, or the last handle is dropped.
+    pub(crate) async fn run(mut self) {
+        self.step(Event::Woken);
+        loop {
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    None => return,
+                    Some(Command::Rejected(id)) => self.step(Event::Rejected(id)),
+                    Some(Command::Status(asker)) => {
+                        // Who asked may have gone.
+                        let _ = asker.send(self.status());
+                    }
+                    Some(Command::Close(asker)) => {
+                        self.step(Event::Closing);
+                        self.close();
+                        let _ = asker.send(());
+                        return;
+                    }
+                },
+                (needed, changed) = self.published.hints() => {
+                    if needed {
+                        self.step(Event::Needed);
+                    }
+                    if changed {
+                        self.step(Event::Changed);
+                    }
+                }
+                ended = self.running.next() => self.finish(ended),
+                () = sleep_until(&self.host, self.wake_at) => self.wake(),
+            }
+        }
+    }
+
+    fn wake(&mut self) {
+        self.wake_at = None;
+        if self.session.is_some() {
+            self.step(Event::Woken);
+        } else {
+            self.reopen();
+        }
+    }
+
+    fn finish(&mut self, ended: Ended) {
+        let Ended { number, kind, outcome } = ended;
+        let outcome = if self.recovery.quarantines(Cause::Finished(kind)) { types::Outcome::Lost } else { outcome };
+        self.step_because(Event::Finished(types::TaskResult { number, outcome }), Cause::Finished(kind));
+    }
+
+    fn step(&mut self, event: Event) {
+        let cause = match &event {
+            Event::Needed => Cause::Needed,
+            Event::Rejected(_) => Cause::Rejected,
+            Event::Changed => Cause::Changed,
+            Event::Closing => Cause::Closing,
+            Event::Woken | Event::StillRunning(_) | Event::Finished(_) => Cause::Woken,
+        };
+        self.step_because(event, cause);
+    }
+
+    fn step_because(&mut self, mut event: Event, cause: Cause) {
+        let Some(session) = &mut self.session else { return };
+        let now = self.host.clock.now();
+        let stepped = session.step(types::Clock { wall_ms: now.wall_ms, steady_ms: Some(now.steady_ms) }, &event);
+        answer::wipe(&mut event);
+        match stepped.map(|output| Answer::check(output, now.steady_ms, &self.host.policy)) {
+            Ok(Ok(answer)) => {
+                self.recovery.passed(cause);
+                self.accept(answer, cause, now.steady_ms);
+            }
+            Ok(Err(breach)) => {
+                let breach = format!("it broke the contract: {breach}");
+                self.recover(&breach, Cause::Answering, now.steady_ms);
+            }
+            Err(trap) => self.recover(&trap.to_string(), cause, now.steady_ms),
+        }
+    }
+
+    /// Publishes, keeps the journal, and only then starts tasks.
+    fn accept(&mut self, answer: Answer, cause: Cause, now: u64) {
+        let Answer { mut snapshot, tasks, abandon, wake_at, journal, notes } = answer;
+        self.wake_at = wake_at;
+        if self.running.len() + tasks.len() > answer::MAX_TASKS {
+            self.recover("it broke the contract: too many tasks", Cause::Answering, now);
+            return;
+        }
+        if let Some(journal) = journal {
+            self.published.journal.store(Some(Arc::new(journal)));
+        }
+        let idle = match &snapshot.access {
+            Access::Idle => true,
+            Access::Usable { unusable_at, .. } => *unusable_at < now,
+            _ => false,
+        };
+        if idle && cause == Cause::Needed && !snapshot.underway {
+            // Whoever asks now would ask for ever.
+            let message = "The component was asked for a token and did nothing.".to_owned();
+            snapshot.access = Access::Failed(Failure::component_stopped(message, None));
+        }
+        self.publish(snapshot, notes, now);
+        for number in abandon {
+            self.running.abandon(number);
+        }
+        for task in tasks {
+            self.running.start(task, &self.host);
+        }
+    }
+
+    fn publish(&mut self, mut snapshot: Snapshot, notes: Vec<Note>, now: u64) {
+        let last = self.published.snapshot.load_full();
+        snapshot.generation = last.generation + 1;
+        if self.recovering {
+            match (&snapshot.access, &last.access) {
+                (Access::Pending(_) | Access::Idle, Access::Usable { token, refresh_at, hold_at, unusable_at })
+                    if now < *unusable_at =>
+                {
+                    let (token, refresh_at, hold_at, unusable_at) = (token.clone(), *refresh_at, *hold_at, *unusable_at);
+                    snapshot.access = Access::Usable { token, refresh_at, hold_at, unusable_at };
+                }
+                _ => self.recovering = false,
+            }
+        }
+        snapshot.passing = match &snapshot.access {
+            Access::Usable { token, unusable_at, .. } if *unusable_at <= now => Some((snapshot.generation, token.clone())),
+            Access::Usable { .. } => None,
+            _ => last.passing.clone(),
+        };
+        let generation = snapshot.generation;
+        let news = !snapshot.tells_the_same_as(&last);
+        let availability = (news || !notes.is_empty()).then(|| snapshot.availability());
+        self.published.snapshot.store(Arc::new(snapshot));
+        self.generation.send_replace(generation);
+        if let Some(availability) = availability {
+            notes::log(&availability, &notes, news);
+            // Nobody may be listening.
+            let _ = self.changes.send(Change { availability, notes });
+        }
+    }
+
+    /// The component was stopped: its store goes, with the tasks that it had asked for, and another session is opened from the
+    /// newest journal, at once or later.
+    fn recover(&mut self, why: &str, cause: Cause, now: u64) {
+        tracing::error!(target: "wif", code = "component-stopped", ?cause, "the component was stopped: {why}");
+        self.session = None;
+        self.running = Running::default();
+        if cause == Cause::Closing {
+            return;
+        }
+        match self.recovery.stopped(cause, now) {
+            Restart::Now => self.reopen(),
+            Restart::At(at) => self.rest(why, at, now),
+        }
+    }
+
+    fn reopen(&mut self) {
+        let now = self.host.clock.steady_ms();
+        match self.open() {
+            Ok(session) => {
+                self.session = Some(session);
+                self.recovering = true;
+                self.step(Event::Woken);
+            }
+            Err(Refused::Trapped(trap)) => self.recover(&trap.to_string(), Cause::Opening, now),
+            Err(Refused::Configuration(error)) => {
+                // It was accepted before: the component is not itself.
+                let why = format!("it refused the configuration: {}", error.message);
+                self.recover(&why, Cause::Opening, now);
+            }
+        }
+    }
+
+    /// Serves the last token on, and after it a failure.
+    fn rest(&mut self, why: &str, until: u64, now: u64) {
+        self.wake_at = Some(until);
+        let retry_in = std::time::Duration::from_millis(until.saturating_sub(now));
+        let failure = Failure::component_stopped(format!("The component was stopped: {why}."), Some(retry_in));
+        let last = self.published.snapshot.load_full();
+        let access = match &last.access {
+            Access::Usable { token, hold_at, unusable_at, .. } if now < *unusable_at => {
+                // Nobody would hear of a need.
+                Access::Usable { token: token.clone(), refresh_at: u64::MAX, hold_at: *hold_at, unusable_at: *unusable_at }
+            }
+            _ => Access::Failed(failure.clone()),
+        };
+        let snapshot = Snapshot {
+            access,
+            underway: false,
+            nudge_from: u64::MAX,
+            stopped: Some(failure),
+            ..Snapshot::before_the_first_step()
+        };
+        self.publish(snapshot, Vec::new(), now);
+    }
+
+    fn open(&mut self) -> Result<Session, Refused> {
+        let Opening { component, configuration, seed, start } = &mut self.opening;
+        let this_seed = *seed;
+        // Another one for the next session: the constant is the one of the generator SplitMix64.
+        *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let start = match (self.published.journal.load_full(), &*start) {
+            (Some(journal), _) => types::Start::Resumed(journal.reveal().to_owned()),
+            (None, Start::Fresh) => types::Start::Fresh,
+            (None, Start::Resumed(journal)) => types::Start::Resumed(journal.reveal().to_owned()),
+            (None, Start::Lost) => types::Start::Lost,
+        };
+        let opened = Session::open(component, configuration.reveal(), this_seed, &self.host.capabilities(), &start);
+        if let types::Start::Resumed(journal) = start {
+            drop(Secret::from(journal));
+        }
+        opened
+    }
+
+    fn status(&mut self) -> Result<Status, Error> {
+        let now = self.host.clock.now();
+        let stopped = |trap: Option<&Trap>| {
+            let why = trap.map_or_else(|| "It is started again later.".to_owned(), Trap::to_string);
+            Error::Unavailable(Failure::component_stopped(format!("The component was stopped: {why}."), None))
+        };
+        let Some(session) = &mut self.session else { return Err(stopped(None)) };
+        match session.status(types::Clock { wall_ms: now.wall_ms, steady_ms: Some(now.steady_ms) }) {
+            Ok(status) => Ok(status.into()),
+            Err(trap) => {
+                self.recover(&trap.to_string(), Cause::Answering, now.steady_ms);
+                Err(stopped(Some(&trap)))
+            }
+        }
+    }
+
+    /// Nothing is served after the last token's time, and nobody waits.
+    fn close(&mut self) {
+        let now = self.host.clock.steady_ms();
+        let last = self.published.snapshot.load_full();
+        if last.usable(now).is_none() && !matches!(last.access, Access::Closed) {
+            let snapshot = Snapshot { access: Access::Closed, underway: false, ..Snapshot::before_the_first_step() };
+            self.publish(snapshot, Vec::new(), now);
+        }
+    }
+}
+
+async fn sleep_until(host: &Host, at: Option<u64>) {
+    let Some(at) = at else { return std::future::pending().await };
+    let left = at.saturating_sub(host.clock.steady_ms());
+    host.clock.sleep(std::time::Duration::from_millis(left)).await;
+}

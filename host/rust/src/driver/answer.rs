@@ -1,0 +1,110 @@
+//! A session's output, checked. Whatever the component says is treated as if a stranger had said it.
+
+use std::time::Duration;
+
+use http::header::{HeaderName, HeaderValue};
+use zeroize::Zeroize;
+
+use crate::bindings::types::{self, Event, Outcome};
+use crate::clock::millis;
+use crate::policy::Policy;
+use crate::secret::Secret;
+use crate::snapshot::{Access, Snapshot};
+use crate::status::Note;
+use crate::token::Token;
+use crate::transport::header_field;
+
+/// So many tasks of a session may be out.
+pub(super) const MAX_TASKS: usize = 64;
+/// No output of the contract has as many notes or headers.
+const MAX_LIST: usize = 64;
+/// The soonest and the latest wake that is obeyed: a component cannot keep the driver busy, nor make a delay overflow.
+const WAKE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(24 * 3600));
+/// No caller is held up for longer, whatever the component says.
+const WAIT_AT_MOST: Duration = Duration::from_secs(10);
+/// Callers who say that a token is needed are heard again after this time at the latest, and not at once: what was due has
+/// been done, and the next is due with a wake.
+const NUDGE_AGAIN: Duration = Duration::from_secs(1);
+/// A thousand years, in milliseconds: later is never.
+const NEVER_MS: u64 = 31_557_600_000_000;
+
+pub(super) struct Answer {
+    pub(super) snapshot: Snapshot,
+    pub(super) tasks: Vec<types::NumberedTask>,
+    pub(super) abandon: Vec<u32>,
+    pub(super) wake_at: Option<u64>,
+    pub(super) journal: Option<Secret>,
+    pub(super) notes: Vec<Note>,
+}
+
+impl Answer {
+    /// Checks what concerns callers. Tasks are checked when they are done, for a refusal is an answer to them.
+    pub(super) fn check(output: types::Output, now: u64, policy: &Policy) -> Result<Self, String> {
+        let journal = output.journal.map(Secret::from);
+        if output.notes.len() > MAX_LIST {
+            return Err("too many notes".to_owned());
+        }
+        let access = match output.access {
+            types::Access::Usable(usable) => check_usable(usable, now, policy)?,
+            types::Access::Pending(reason) => Access::Pending(reason.into()),
+            types::Access::Failed(failure) => Access::Failed(failure.into()),
+            types::Access::Idle => Access::Idle,
+            types::Access::Closed => Access::Closed,
+        };
+        let wake_in = output.wake_in_ms.map(|wake| u64::from(wake).clamp(millis(WAKE.0), millis(WAKE.1)));
+        let wake_at = wake_in.map(|wake| now + wake);
+        // The step that has just ended did all that was due.
+        let soonest_nudge = now + wake_in.unwrap_or(u64::MAX).min(millis(NUDGE_AGAIN));
+        let nudge_from = match &access {
+            Access::Usable { refresh_at, .. } if *refresh_at > now => *refresh_at,
+            Access::Usable { .. } | Access::Failed(_) => soonest_nudge,
+            // Callers of these wait, or say it anyway.
+            Access::Pending(_) | Access::Idle | Access::Closed => u64::MAX,
+        };
+        let snapshot = Snapshot {
+            generation: 0,
+            access,
+            underway: output.exchanging == types::Progress::Underway,
+            wait_at_most_ms: u64::from(output.wait_at_most_ms).min(millis(WAIT_AT_MOST)),
+            nudge_from,
+            passing: None,
+            stopped: None,
+        };
+        let notes = output.notes.into_iter().map(Note::from).collect();
+        Ok(Self { snapshot, tasks: output.tasks, abandon: output.abandon, wake_at, journal, notes })
+    }
+}
+
+fn check_usable(usable: types::Usable, now: u64, policy: &Policy) -> Result<Access, String> {
+    let types::Usable { id, origin, set, merge, refresh_in_ms, hold_in_ms, unusable_in_ms, standing } = usable;
+    // All of them become values that do not print before anything can fail.
+    let (set, merge) = (fields(set), fields(merge));
+    if id.len() != 16 || !id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return Err("a token's id is none".to_owned());
+    }
+    policy.check_origin(&origin)?;
+    let at = |wait: Option<u64>| wait.filter(|wait| *wait < NEVER_MS).map_or(u64::MAX, |wait| now.saturating_add(wait));
+    Ok(Access::Usable {
+        token: Token::new(id, origin, standing.into(), set?, merge?),
+        refresh_at: at(refresh_in_ms),
+        hold_at: at(hold_in_ms),
+        unusable_at: at(unusable_in_ms),
+    })
+}
+
+fn fields(headers: Vec<types::Header>) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+    let fields: Vec<_> = headers.into_iter().map(header_field).collect::<Result<_, _>>()?;
+    if fields.len() > MAX_LIST { Err("too many headers".to_owned()) } else { Ok(fields) }
+}
+
+/// The component has its copy; ours goes.
+pub(super) fn wipe(event: &mut Event) {
+    let Event::Finished(result) = event else { return };
+    match &mut result.outcome {
+        Outcome::Response(response) => response.body.zeroize(),
+        Outcome::Content(content) => content.zeroize(),
+        Outcome::Token(token) => token.value.zeroize(),
+        Outcome::Entry(entry) | Outcome::Conflict(Some(entry)) => entry.value.zeroize(),
+        _ => {}
+    }
+}

@@ -1,0 +1,173 @@
+//! What the component may have done for it. It asks; this decides, whatever it says.
+
+mod origin;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use url::Url;
+
+use crate::clock::millis;
+use crate::error::PolicyError;
+pub(crate) use origin::{Origin, Reach};
+
+/// The variables that discovery reads beside those whose names start with [`PREFIX`].
+const VARIABLES: [&str; 4] = ["HOME", "XDG_CONFIG_HOME", "APPDATA", "USERPROFILE"];
+const PREFIX: &str = "ANTHROPIC_";
+
+/// Limits on everything that leaves or enters on the component's word.
+///
+/// By default:
+///
+/// - requests go to `https://api.anthropic.com` and nowhere else, by `POST`, without redirects and without a proxy; a host's
+///   public name that resolves to a private or local address is refused;
+/// - files are read at any absolute path that the configuration leads to, if they are regular files of bounded size;
+/// - environment variables are read if their names start with `ANTHROPIC_`, or are `HOME`, `XDG_CONFIG_HOME`, `APPDATA` or
+///   `USERPROFILE`;
+/// - a request takes at most a minute, and a callable or a store half a minute.
+///
+/// ```
+/// # fn main() -> Result<(), wif::PolicyError> {
+/// let policy = wif::Policy::default()
+///     .allow_origin("http://127.0.0.1:8080")?
+///     .allow_directory("/var/run/secrets/anthropic.com")
+///     .allow_variable("CI_JOB_TOKEN");
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Policy {
+    origins: Vec<Origin>,
+    directories: Option<Vec<PathBuf>>,
+    variables: BTreeSet<String>,
+    request_timeout: Duration,
+    callable_timeout: Duration,
+    proxy: Option<Url>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            origins: Origin::parse("https://api.anthropic.com", Reach::Public).into_iter().collect(),
+            directories: None,
+            variables: VARIABLES.into_iter().map(str::to_owned).collect(),
+            request_timeout: Duration::from_secs(60),
+            callable_timeout: Duration::from_secs(30),
+            proxy: None,
+        }
+    }
+}
+
+impl Policy {
+    /// Also allows requests, and tokens, for this origin: a scheme, a host and perhaps a port. Plain `http` is for
+    /// `localhost`, `127.0.0.1` and `[::1]` only.
+    ///
+    /// # Errors
+    ///
+    /// It is no origin, or plain HTTP to another machine.
+    pub fn allow_origin(mut self, origin: &str) -> Result<Self, PolicyError> {
+        self.origins.push(Origin::parse(origin, Reach::Public)?);
+        Ok(self)
+    }
+
+    /// The same for a host inside a private network: its name may resolve to private addresses (never to link-local ones,
+    /// where clouds keep their metadata services).
+    ///
+    /// # Errors
+    ///
+    /// As for [`allow_origin`](Self::allow_origin).
+    pub fn allow_private_origin(mut self, origin: &str) -> Result<Self, PolicyError> {
+        self.origins.push(Origin::parse(origin, Reach::Private)?);
+        Ok(self)
+    }
+
+    /// Reads files below this directory only, and below others for which this is called. Symbolic links are followed, and
+    /// must end below one of them.
+    #[must_use]
+    pub fn allow_directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directories.get_or_insert_default().push(directory.into());
+        self
+    }
+
+    /// Also reads this environment variable.
+    #[must_use]
+    pub fn allow_variable(mut self, name: impl Into<String>) -> Self {
+        self.variables.insert(name.into());
+        self
+    }
+
+    /// Ends requests after this time, even if the component grants them more. A minute by default.
+    #[must_use]
+    pub fn request_timeout(mut self, at_most: Duration) -> Self {
+        self.request_timeout = at_most;
+        self
+    }
+
+    /// Ends calls of the program's callables, signers and store after this time. Half a minute by default.
+    #[must_use]
+    pub fn callable_timeout(mut self, at_most: Duration) -> Self {
+        self.callable_timeout = at_most;
+        self
+    }
+
+    /// Sends requests through this proxy (`http://` or `https://`). Without this no proxy is used, whatever the environment
+    /// says. Names are then resolved by the proxy, and its own may be private.
+    ///
+    /// # Errors
+    ///
+    /// It is no such URL.
+    pub fn proxy(mut self, url: &str) -> Result<Self, PolicyError> {
+        let url = Url::parse(url).map_err(|error| PolicyError::Proxy(error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+            return Err(PolicyError::Proxy("it must start with http:// or https://".to_owned()));
+        }
+        self.proxy = Some(url);
+        Ok(self)
+    }
+}
+
+/// What the tasks ask. An `Err` is the rule that refuses, with the way to allow it.
+impl Policy {
+    pub(crate) fn check_origin(&self, origin: &str) -> Result<&Origin, String> {
+        self.origins.iter().find(|allowed| allowed.is(origin)).ok_or_else(|| {
+            let allowed: Vec<&str> = self.origins.iter().map(Origin::as_str).collect();
+            format!(
+                "the policy allows {} only, not {origin}; allow it with Policy::allow_origin(\"{origin}\")",
+                allowed.join(" and ")
+            )
+        })
+    }
+
+    pub(crate) fn check_variable(&self, name: &str) -> Result<(), String> {
+        if name.starts_with(PREFIX) || self.variables.contains(name) {
+            return Ok(());
+        }
+        Err(format!("the policy does not allow the variable {name}; allow it with Policy::allow_variable(\"{name}\")"))
+    }
+
+    /// `resolved` is the path without symbolic links.
+    pub(crate) fn check_file(&self, resolved: &Path) -> Result<(), String> {
+        let Some(directories) = &self.directories else { return Ok(()) };
+        let below = |directory: &PathBuf| directory.canonicalize().is_ok_and(|directory| resolved.starts_with(directory));
+        if directories.iter().any(below) {
+            return Ok(());
+        }
+        Err(format!("the policy does not allow {}; allow it with Policy::allow_directory", resolved.display()))
+    }
+
+    pub(crate) fn clamp_request_ms(&self, asked_ms: u32) -> u64 {
+        u64::from(asked_ms).clamp(1, millis(self.request_timeout).max(1))
+    }
+
+    pub(crate) fn callables_may_take(&self) -> Duration {
+        self.callable_timeout
+    }
+
+    pub(crate) fn origins(&self) -> &[Origin] {
+        &self.origins
+    }
+
+    pub(crate) fn proxy_url(&self) -> Option<&Url> {
+        self.proxy.as_ref()
+    }
+}

@@ -1,0 +1,105 @@
+//! Reading a file: only regular ones, only as much as was asked for, and never waiting for a writer.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::bindings::types::{FileProtection, FileRequest, Outcome};
+use crate::policy::Policy;
+
+/// Whatever the component asks for, no file is larger, in bytes.
+const MAX_BYTES: u32 = 1 << 20;
+/// So many times in a row a file may be swapped while it is being read.
+const SWAPS: u32 = 3;
+
+pub(super) async fn read(request: FileRequest, policy: Policy) -> Outcome {
+    let reading = tokio::task::spawn_blocking(move || read_now(&request, &policy));
+    reading.await.unwrap_or_else(|_| Outcome::Failed("the file could not be read".to_owned()))
+}
+
+fn read_now(request: &FileRequest, policy: &Policy) -> Outcome {
+    let path = Path::new(&request.path);
+    if !path.is_absolute() {
+        return Outcome::Denied("the policy allows absolute paths only".to_owned());
+    }
+    let mut result = try_read(path, request, policy);
+    // What a mount swaps is removed at once: the file that the path led to may be gone before it is opened.
+    for _ in 0..SWAPS {
+        if !matches!(&result, Err(error) if error.kind() == ErrorKind::NotFound) || !path.exists() {
+            break;
+        }
+        result = try_read(path, request, policy);
+    }
+    match result {
+        Ok(outcome) => outcome,
+        // A part of the path that is a file is as good as none: `/a/token/token` of a mount that is not there yet.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Outcome::Absent,
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Outcome::Denied("the file's permissions do not let this process read it".to_owned())
+        }
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
+}
+
+fn try_read(path: &Path, request: &FileRequest, policy: &Policy) -> io::Result<Outcome> {
+    // Resolved once, and then opened where it led: a link that is swapped meanwhile gives the old file or the new one, and
+    // nothing that was not checked.
+    let resolved = path.canonicalize()?;
+    if let Err(rule) = policy.check_file(&resolved) {
+        return Ok(Outcome::Denied(rule));
+    }
+    // Before opening: to open a device may do something.
+    if let Some(refused) = refuse_irregular(&fs::metadata(&resolved)?) {
+        return Ok(refused);
+    }
+    let file = open(&resolved)?;
+    let metadata = file.metadata()?;
+    if let Some(refused) = refuse_irregular(&metadata).or_else(|| refuse_unprotected(&metadata, request.protection)) {
+        return Ok(refused);
+    }
+    let limit = u64::from(request.max_bytes.min(MAX_BYTES));
+    let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len().min(limit)).unwrap_or_default() + 1));
+    file.take(limit + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > limit {
+        return Ok(Outcome::Failed(format!("the file is longer than {limit} bytes")));
+    }
+    Ok(Outcome::Content(String::from_utf8_lossy(&content).into_owned()))
+}
+
+fn refuse_irregular(metadata: &fs::Metadata) -> Option<Outcome> {
+    match metadata.file_type() {
+        kind if kind.is_file() => None,
+        kind if kind.is_dir() => Some(Outcome::Failed("it is a directory".to_owned())),
+        _ => Some(Outcome::Denied("the policy allows regular files only".to_owned())),
+    }
+}
+
+#[cfg(unix)]
+fn refuse_unprotected(metadata: &fs::Metadata, protection: FileProtection) -> Option<Outcome> {
+    use std::os::unix::fs::MetadataExt;
+    const WRITABLE_BY_GROUP_OR_OTHERS: u32 = 0o022;
+    let mode = metadata.mode() & 0o7777;
+    (protection == FileProtection::UnwritableByOthers && mode & WRITABLE_BY_GROUP_OR_OTHERS != 0)
+        .then(|| Outcome::Denied(format!("its group or others may write the file (mode {mode:04o}); run chmod go-w on it")))
+}
+
+#[cfg(not(unix))]
+fn refuse_unprotected(_: &fs::Metadata, _: FileProtection) -> Option<Outcome> {
+    None
+}
+
+#[cfg(unix)]
+fn open(path: &Path) -> io::Result<File> {
+    use rustix::fs::OFlags;
+    use std::os::unix::fs::OpenOptionsExt;
+    // Exchanged for a pipe since it was looked at, it must not make us wait for a writer.
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW).bits();
+    OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).open(path)
+}

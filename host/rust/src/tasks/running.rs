@@ -1,0 +1,95 @@
+//! The tasks that are out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::task::{AbortHandle, Id, JoinSet};
+
+use super::Host;
+use crate::bindings::types::{NumberedTask, Outcome, Task};
+
+/// What a task is, without what it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Send,
+    File,
+    Variable,
+    Assertion,
+    Token,
+    Sign,
+    Load,
+    Swap,
+}
+
+/// A task that has ended.
+pub(crate) struct Ended {
+    pub(crate) number: u32,
+    pub(crate) kind: Kind,
+    pub(crate) outcome: Outcome,
+}
+
+/// The tasks of one session. Dropped, it stops them all.
+#[derive(Default)]
+pub(crate) struct Running {
+    set: JoinSet<Outcome>,
+    numbers: HashMap<Id, (u32, Kind)>,
+    handles: HashMap<u32, (AbortHandle, Kind)>,
+}
+
+impl Running {
+    pub(crate) fn start(&mut self, task: NumberedTask, host: &Arc<Host>) {
+        let NumberedTask { number, task } = task;
+        let kind = Kind::of(&task);
+        let host = Arc::clone(host);
+        let handle = self.set.spawn(async move { host.perform(task).await });
+        self.numbers.insert(handle.id(), (number, kind));
+        self.handles.insert(number, (handle, kind));
+    }
+
+    /// Stops a task whose result is no longer awaited. A request goes on: its identity token may be spent, and what it
+    /// brings is still welcome.
+    pub(crate) fn abandon(&mut self, number: u32) {
+        if let Some((handle, kind)) = self.handles.get(&number)
+            && *kind != Kind::Send
+        {
+            handle.abort();
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.set.len()
+    }
+
+    /// The next task that ends by itself. Waits for ever while there is none; to be cancelled at will.
+    pub(crate) async fn next(&mut self) -> Ended {
+        loop {
+            let (id, outcome) = match self.set.join_next_with_id().await {
+                None => std::future::pending().await,
+                Some(Ok((id, outcome))) => (id, Some(outcome)),
+                Some(Err(error)) if error.is_cancelled() => (error.id(), None),
+                // The program's callable, for nothing here panics. Its message may hold anything, and is not passed on.
+                Some(Err(error)) => (error.id(), Some(Outcome::Lost)),
+            };
+            let Some((number, kind)) = self.numbers.remove(&id) else { continue };
+            self.handles.remove(&number);
+            if let Some(outcome) = outcome {
+                return Ended { number, kind, outcome };
+            }
+        }
+    }
+}
+
+impl Kind {
+    fn of(task: &Task) -> Self {
+        match task {
+            Task::SendRequest(_) => Self::Send,
+            Task::ReadFile(_) => Self::File,
+            Task::ReadVariable(_) => Self::Variable,
+            Task::SupplyAssertion(_) => Self::Assertion,
+            Task::SupplyToken(_) => Self::Token,
+            Task::Sign(_) => Self::Sign,
+            Task::LoadEntry(_) => Self::Load,
+            Task::SwapEntry(_) => Self::Swap,
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Names are resolved to where they may lead, and nowhere else: a public name that answers with a private address is an
+//! attempt to reach what only this machine can reach (DNS rebinding).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use crate::policy::{Origin, Policy, Reach};
+
+/// The system's resolver, with its answers checked.
+pub(super) struct Resolver {
+    origins: Vec<Origin>,
+    proxy_host: Option<String>,
+}
+
+impl Resolver {
+    pub(super) fn new(policy: &Policy) -> Self {
+        let proxy_host = policy.proxy_url().and_then(|url| url.host_str()).map(str::to_owned);
+        Self { origins: policy.origins().to_vec(), proxy_host }
+    }
+
+    fn reach(&self, name: &str) -> Reach {
+        if self.proxy_host.as_deref().is_some_and(|host| host.eq_ignore_ascii_case(name)) {
+            return Reach::Private;
+        }
+        let reaches = || self.origins.iter().filter(|origin| origin.has_host(name)).map(Origin::reach);
+        if reaches().any(|reach| reach == Reach::Private) { Reach::Private } else { reaches().next().unwrap_or(Reach::Public) }
+    }
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let reach = self.reach(name.as_str());
+        Box::pin(async move {
+            let name = name.as_str();
+            let found: Vec<_> = tokio::net::lookup_host((name, 0)).await?.collect();
+            // All of them: an answer that mixes public and private addresses is not an honest one.
+            if let Some(refused) = found.iter().find(|address| !may_reach(reach, address.ip())) {
+                let address = refused.ip();
+                return Err(format!("{name} resolves to {address}, which the policy does not allow for it").into());
+            }
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn may_reach(reach: Reach, address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    match reach {
+        Reach::Loopback => address.is_loopback(),
+        Reach::Public => scope(address) == Scope::Public,
+        // A proxy or a gateway may stand on this machine too.
+        Reach::Private => scope(address) != Scope::Never,
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Scope {
+    Public,
+    Private,
+    /// Link-local (metadata services), multicast, unspecified, reserved.
+    Never,
+}
+
+fn scope(address: IpAddr) -> Scope {
+    match address {
+        IpAddr::V4(address) => scope_v4(address),
+        IpAddr::V6(address) => scope_v6(address),
+    }
+}
+
+/// By the registry of special-purpose addresses (RFC 6890).
+fn scope_v4(address: Ipv4Addr) -> Scope {
+    let [first, second, ..] = address.octets();
+    match (first, second) {
+        (0 | 224.., _) | (169, 254) => Scope::Never,
+        // Carriers' shared space (RFC 6598) and networks of benchmarks (RFC 2544).
+        (100, 64..=127) | (198, 18..=19) => Scope::Private,
+        _ if address.is_private() || address.is_loopback() => Scope::Private,
+        _ => Scope::Public,
+    }
+}
+
+fn scope_v6(address: Ipv6Addr) -> Scope {
+    let [first, second, .., seventh, eighth] = address.segments();
+    match first {
+        _ if address.is_loopback() => Scope::Private,
+        _ if address.is_unspecified() => Scope::Never,
+        // Link-local, site-local and multicast.
+        0xfe80..=0xfeff | 0xff00.. => Scope::Never,
+        // Unique local addresses (RFC 4193).
+        0xfc00..=0xfdff => Scope::Private,
+        // An IPv4 address behind a translator (RFC 6052) or a tunnel (RFC 3056) is as good as itself.
+        0x64 if second == 0xff9b => scope_v4(v4(seventh, eighth)),
+        0x2002 => scope_v4(v4(second, address.segments()[2])),
+        _ => Scope::Public,
+    }
+}
+
+fn v4(high: u16, low: u16) -> Ipv4Addr {
+    Ipv4Addr::from((u32::from(high) << 16) | u32::from(low))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// B3.
+    #[test]
+    fn addresses_lead_only_where_a_name_may_lead() {
+        let cases = [
+            ("160.79.104.10", [true, true, false]),
+            ("2607:6bc0::10", [true, true, false]),
+            ("10.0.0.1", [false, true, false]),
+            ("172.16.0.1", [false, true, false]),
+            ("192.168.1.1", [false, true, false]),
+            ("100.64.0.1", [false, true, false]),
+            ("fd00::1", [false, true, false]),
+            ("127.0.0.1", [false, true, true]),
+            ("::1", [false, true, true]),
+            ("::ffff:127.0.0.1", [false, true, true]),
+            ("::ffff:10.0.0.1", [false, true, false]),
+            ("64:ff9b::10.0.0.1", [false, true, false]),
+            ("2002:0a00:0001::", [false, true, false]),
+            ("169.254.169.254", [false, false, false]),
+            ("::ffff:169.254.169.254", [false, false, false]),
+            ("64:ff9b::169.254.169.254", [false, false, false]),
+            ("fe80::1", [false, false, false]),
+            ("0.0.0.0", [false, false, false]),
+            ("::", [false, false, false]),
+            ("224.0.0.1", [false, false, false]),
+            ("255.255.255.255", [false, false, false]),
+        ];
+        for (address, expected) in cases {
+            let parsed: IpAddr = address.parse().unwrap();
+            let found = [Reach::Public, Reach::Private, Reach::Loopback].map(|reach| may_reach(reach, parsed));
+            assert_eq!(found, expected, "{address}");
+        }
+    }
+}

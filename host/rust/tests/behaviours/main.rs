@@ -1,0 +1,14 @@
+//! What the library promises, one file for each promise. One binary, for each more would be linked anew.
+
+mod a_stopped_component_is_replaced;
+mod blocking_programs_are_served;
+mod callers_share_one_exchange;
+mod hostile_answers_go_nowhere;
+mod no_secret_is_shown;
+mod nothing_happens_against_the_policy;
+mod the_clock_governs_all_time;
+mod the_component_is_what_was_promised;
+mod the_journal_carries_over;
+
+#[allow(unreachable_pub, reason = "shared by the files of one binary")]
+mod support;

@@ -1,0 +1,148 @@
+//! What leaves the process and what enters it is the policy's decision, and a refusal says how to allow it.
+
+use std::time::Duration;
+
+use wif::{Credential, Error, FailureCode, Policy, PolicyError};
+
+use crate::support::{Endpoint, Reply, TokenFile, configuration, credential, identity_token, now_s};
+
+async fn failure(credential: &Credential) -> wif::Failure {
+    match credential.token_within(Duration::from_secs(10)).await {
+        Err(Error::Unavailable(failure)) => failure,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// B1.
+#[tokio::test]
+async fn another_origin_is_denied_and_the_message_says_how_to_allow_it() {
+    let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-x", 3600)).await;
+    let file = TokenFile::new(&identity_token("a", now_s(), 3600));
+    let credential = credential(&endpoint, &file).policy(Policy::default()).build().unwrap();
+    let failure = failure(&credential).await;
+    assert_eq!(failure.code, FailureCode::DeniedByHost, "{failure}");
+    let says = format!("Policy::allow_origin(\"{}\")", endpoint.origin);
+    assert!(failure.to_string().contains(&says), "{failure}");
+    assert_eq!(endpoint.requests(), 0);
+}
+
+/// B1.
+#[test]
+fn origins_are_parsed_and_nothing_else() {
+    let allow = |origin: &str| Policy::default().allow_origin(origin).map(|_| ());
+    for origin in
+        ["https://gateway.example", "https://gateway.example:8443/", "http://127.0.0.1:1", "http://[::1]:1", "http://localhost"]
+    {
+        assert_eq!(allow(origin), Ok(()), "{origin}");
+    }
+    for origin in ["http://gateway.example", "http://localhost.evil.example", "http://10.0.0.1"] {
+        assert_eq!(allow(origin), Err(PolicyError::PlainHttp(origin.to_owned())));
+    }
+    for origin in [
+        "",
+        "gateway.example",
+        "ftp://gateway.example",
+        "https://gateway.example/path",
+        "https://user@gateway.example",
+        "https://gateway.example?x",
+        "https://gateway.example#x",
+        "file:///etc/passwd",
+    ] {
+        assert_eq!(allow(origin), Err(PolicyError::NotAnOrigin(origin.to_owned())));
+    }
+}
+
+#[tokio::test]
+async fn a_variable_is_read_only_if_it_is_allowed() {
+    let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-x", 3600)).await;
+    let source = r#"{"source":"variable","name":"CARGO_MANIFEST_DIR"}"#;
+    let build = |policy: Policy| {
+        let policy = policy.allow_origin(&endpoint.origin).unwrap();
+        Credential::builder().configuration(configuration(&endpoint.origin, source)).policy(policy).build().unwrap()
+    };
+    let denied = failure(&build(Policy::default())).await;
+    assert!(denied.to_string().contains("Policy::allow_variable(\"CARGO_MANIFEST_DIR\")"), "{denied}");
+    // It is read, and is no JWT.
+    let read = failure(&build(Policy::default().allow_variable("CARGO_MANIFEST_DIR"))).await;
+    assert_eq!(read.code, FailureCode::IdentityTokenMalformed, "{read}");
+}
+
+/// A12.
+#[tokio::test]
+async fn a_file_is_read_only_below_an_allowed_directory() {
+    let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-x", 3600)).await;
+    let (inside, outside) = (tempfile::tempdir().unwrap(), TokenFile::new(&identity_token("a", now_s(), 3600)));
+    std::os::unix::fs::symlink(outside.path(), inside.path().join("token")).unwrap();
+    let source = format!(r#"{{"source":"file","path":"{}/token"}}"#, inside.path().display());
+    let build = |policy: Policy| {
+        let policy = policy.allow_origin(&endpoint.origin).unwrap();
+        Credential::builder().configuration(configuration(&endpoint.origin, &source)).policy(policy).build().unwrap()
+    };
+    let denied = failure(&build(Policy::default().allow_directory(inside.path()))).await;
+    assert!(denied.to_string().contains("Policy::allow_directory"), "{denied}");
+    let both = Policy::default().allow_directory(inside.path()).allow_directory(outside.path().parent().unwrap());
+    build(both).token().await.unwrap();
+}
+
+/// A1.
+#[tokio::test]
+async fn a_pipe_or_a_device_is_no_token_file() {
+    let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-x", 3600)).await;
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    for path in [pipe.to_str().unwrap(), "/dev/zero", directory.path().to_str().unwrap()] {
+        let source = format!(r#"{{"source":"file","path":"{path}"}}"#);
+        let policy = Policy::default().allow_origin(&endpoint.origin).unwrap();
+        let credential =
+            Credential::builder().configuration(configuration(&endpoint.origin, &source)).policy(policy).build().unwrap();
+        let failure = failure(&credential).await;
+        assert!(matches!(failure.code, FailureCode::IdentityTokenUnreadable | FailureCode::DeniedByHost), "{path}: {failure}");
+    }
+}
+
+/// B2.
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let target = Endpoint::start(|_| Reply::token("sk-ant-oat01-stolen", 3600)).await;
+    let to = format!("{}/v1/oauth/token", target.origin);
+    let endpoint = Endpoint::start(move |_| Reply::with(307, "").header("location", &to)).await;
+    let file = TokenFile::new(&identity_token("a", now_s(), 3600));
+    let policy = Policy::default().allow_origin(&endpoint.origin).unwrap().allow_origin(&target.origin).unwrap();
+    let credential = credential(&endpoint, &file).policy(policy).build().unwrap();
+    let failure = failure(&credential).await;
+    assert_eq!(failure.code, FailureCode::AnswerUnusable, "{failure}");
+    assert_eq!((endpoint.requests(), target.requests()), (1, 0));
+}
+
+/// B6.
+#[tokio::test]
+async fn an_endless_answer_is_cut_off() {
+    let endless = "x".repeat(1 << 20);
+    let endpoint = Endpoint::start(move |_| Reply::with(200, &endless)).await;
+    let file = TokenFile::new(&identity_token("a", now_s(), 3600));
+    let credential = credential(&endpoint, &file).build().unwrap();
+    assert_eq!(failure(&credential).await.code, FailureCode::EndpointUnreachable);
+}
+
+/// B4: what cannot be verified gets nothing.
+#[tokio::test]
+async fn a_server_without_a_certificate_is_told_nothing() {
+    let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-x", 3600)).await;
+    let https = endpoint.origin.replace("http://", "https://");
+    let file = TokenFile::new(&identity_token("a", now_s(), 3600));
+    let source = format!(r#"{{"source":"file","path":"{}"}}"#, file.path().display());
+    let policy = Policy::default().allow_origin(&https).unwrap();
+    let credential = Credential::builder().configuration(configuration(&https, &source)).policy(policy).build().unwrap();
+    let failure = failure(&credential).await;
+    assert_eq!(failure.code, FailureCode::EndpointUnreachable, "{failure}");
+    // What came was a handshake.
+    assert!(!endpoint.last().contains("assertion"));
+}
+
+#[tokio::test]
+async fn a_root_certificate_must_be_one() {
+    let built = Credential::builder().extra_root_certificate("not a certificate").build();
+    assert!(matches!(built, Err(wif::BuildError::RootCertificate(_))), "{built:?}");
+}

@@ -1,0 +1,102 @@
+//! With a test's clock, hours pass in moments, and nothing reads another clock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use wif::{Credential, Policy};
+
+use crate::support::{Endpoint, Reply, START_MS, TestClock, configuration, identity_token, settle, until};
+
+fn credential(endpoint: &Endpoint, clock: &TestClock) -> Credential {
+    let minted = Arc::new(AtomicU32::new(0));
+    let source = r#"{"source":"callable","name":"minted","freshness":"minted"}"#;
+    let now = clock.clone();
+    Credential::builder()
+        .configuration(configuration(&endpoint.origin, source))
+        .policy(Policy::default().allow_origin(&endpoint.origin).unwrap())
+        .identity_token("minted", move |_| {
+            let count = minted.fetch_add(1, Ordering::SeqCst);
+            let issued_at = wif::Clock::now(&now).wall_ms / 1000;
+            async move { Ok(identity_token(&count.to_string(), issued_at, 600).into()) }
+        })
+        .clock(clock.clone())
+        .seed(7)
+        .build()
+        .unwrap()
+}
+
+/// C2.
+#[tokio::test]
+async fn a_token_is_refreshed_ahead_of_time_without_a_caller() {
+    let endpoint = Endpoint::start(|count| Reply::token(&format!("sk-ant-oat01-{count}"), 3600)).await;
+    let clock = TestClock::new();
+    let credential = credential(&endpoint, &clock);
+    let first = credential.token().await.unwrap();
+    clock.advance(Duration::from_secs(3600 - 150)).await;
+    assert_eq!(credential.try_current().unwrap().id(), first.id());
+    clock.advance(Duration::from_secs(110)).await;
+    until("there is another token", || async { credential.try_current().is_some_and(|token| token.id() != first.id()) }).await;
+    assert_eq!(endpoint.requests(), 2);
+}
+
+/// D2, D8: the machine slept; no timer fired, and a caller comes.
+#[tokio::test]
+async fn an_expired_token_is_not_served_whatever_the_timers_did() {
+    let endpoint = Endpoint::start(|count| Reply::token(&format!("sk-ant-oat01-{count}"), 60)).await;
+    let clock = TestClock::new();
+    let credential = credential(&endpoint, &clock);
+    let first = credential.token().await.unwrap();
+    clock.jump(Duration::from_secs(7200));
+    assert!(credential.try_current().is_none_or(|token| token.id() != first.id()));
+    assert_ne!(credential.token().await.unwrap().id(), first.id());
+}
+
+/// B15, in small: the endpoint fails for as long as the token lives.
+#[tokio::test]
+async fn an_outage_is_survived_until_the_token_ends() {
+    let endpoint = Endpoint::start(|count| match count {
+        1 => Reply::token("sk-ant-oat01-first", 3600),
+        _ => Reply::with(503, "{}"),
+    })
+    .await;
+    let clock = TestClock::new();
+    let credential = credential(&endpoint, &clock);
+    credential.token().await.unwrap();
+    for _ in 0..119 {
+        clock.advance(Duration::from_secs(30)).await;
+        credential.token_within(Duration::from_secs(5)).await.unwrap();
+    }
+    clock.advance(Duration::from_secs(30)).await;
+    settle().await;
+    let failure = credential.token_within(Duration::from_secs(1)).await.unwrap_err();
+    assert!(matches!(failure, wif::Error::Unavailable(_)), "{failure}");
+    // Bounded by the backoff, whatever the request rate.
+    assert!(endpoint.requests() < 40, "{}", endpoint.requests());
+    assert_eq!(wif::Clock::now(&clock).wall_ms, START_MS + 3_600_000);
+}
+
+/// C3: in the mandatory window a caller waits for the exchange, but not for longer than a bound.
+#[tokio::test]
+async fn a_caller_is_held_for_a_second_at_most() {
+    let gate = Arc::new(tokio::sync::Notify::new());
+    let never = Arc::clone(&gate);
+    let endpoint = Endpoint::start(move |count| match count {
+        1 => Reply::token("sk-ant-oat01-first", 3600),
+        _ => Reply::token("sk-ant-oat01-second", 3600).after(&never),
+    })
+    .await;
+    let clock = TestClock::new();
+    let credential = credential(&endpoint, &clock);
+    let first = credential.token().await.unwrap();
+    clock.advance(Duration::from_secs(3600 - 28)).await;
+    until("the refresh is under way", || async { endpoint.requests() >= 2 }).await;
+    let held = tokio::spawn({
+        let credential = credential.clone();
+        async move { credential.token().await.unwrap() }
+    });
+    clock.advance(Duration::from_millis(900)).await;
+    assert!(!held.is_finished());
+    clock.advance(Duration::from_millis(200)).await;
+    assert_eq!(held.await.unwrap().id(), first.id());
+}

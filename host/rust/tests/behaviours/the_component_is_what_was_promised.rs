@@ -1,0 +1,68 @@
+//! The component that ships: what it can reach, what it weighs, what it gives away.
+
+use wasmparser::{Parser, Payload};
+use wif::component::{self, Instance, SESSION_INTERFACE};
+
+/// F3.
+#[test]
+fn it_imports_nothing() {
+    // Inside, its parts import each other; only the outermost level meets the host.
+    let mut level = 0;
+    for payload in Parser::new(0).parse_all(component::wasm()) {
+        match payload.unwrap() {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => level += 1,
+            Payload::End(_) => level -= 1,
+            Payload::ComponentImportSection(imports) if level == 0 => {
+                for import in imports {
+                    // Types may be named there: they are no capabilities.
+                    let import = import.unwrap();
+                    assert!(matches!(import.ty, wasmparser::ComponentTypeRef::Type(_)), "{import:?}");
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Of the machine that built it, nothing.
+#[test]
+fn it_carries_no_path_of_the_machine_that_built_it() {
+    let home = std::env::home_dir().map(|home| home.display().to_string());
+    let cargo = std::env::var("CARGO_HOME").ok();
+    let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().display().to_string();
+    for path in [home, cargo, Some(workspace)].into_iter().flatten().filter(|path| path.len() > 1) {
+        let found = component::wasm().windows(path.len()).any(|bytes| bytes == path.as_bytes());
+        assert!(!found, "it carries {path}");
+    }
+    for fragment in ["registry/src", "index.crates.io", "/.cargo/"] {
+        let found = component::wasm().windows(fragment.len()).any(|bytes| bytes == fragment.as_bytes());
+        assert!(!found, "it carries {fragment}");
+    }
+}
+
+#[test]
+fn it_keeps_its_weight() {
+    let size = component::plugin_size();
+    assert!(size <= 160 * 1024, "it weighs {size} bytes");
+}
+
+#[test]
+fn a_driver_of_ones_own_can_treat_the_contract_as_data() {
+    use wasmtime::component::Val;
+    let mut instance = Instance::new(component::Component::builtin()).unwrap();
+    let text = |text: &str| Val::String(text.to_owned());
+    let variant = |case: &str| Val::Variant(case.to_owned(), None);
+    let open = [text("{}"), Val::U64(1), Val::List(vec![]), variant("fresh")];
+    let opened = instance.call(SESSION_INTERFACE, "[static]session.open", &open).unwrap().unwrap();
+    let Val::Result(Ok(Some(session))) = opened else { panic!("{opened:?}") };
+    let clock = Val::Record(vec![
+        ("wall-ms".to_owned(), Val::U64(0)),
+        ("steady-ms".to_owned(), Val::Option(Some(Box::new(Val::U64(0))))),
+    ]);
+    let step = [(*session).clone(), clock, variant("woken")];
+    let output = instance.call(SESSION_INTERFACE, "[method]session.step", &step).unwrap().unwrap();
+    let Val::Record(fields) = output else { panic!("{output:?}") };
+    assert_eq!(fields[0].0, "access");
+    let Val::Resource(session) = *session else { panic!("a session is a resource") };
+    instance.close(session).unwrap();
+}

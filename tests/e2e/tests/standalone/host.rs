@@ -1,0 +1,263 @@
+//! A component runtime as others have it, with WASI 0.2 and nothing of this project, and what the component meets there.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use wasmtime::Store;
+use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime_wasi::{FsPerms, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{
+    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView, default_hooks,
+};
+use wif_emulator::{Emulator, Options, TokenFile};
+
+use bindings::exports::wif::credential::token::{Credential, Failure};
+
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated; documented in wit/")]
+pub(crate) mod bindings {
+    wasmtime::component::bindgen!({ path: "../../wit", world: "standalone", exports: { default: async } });
+}
+
+/// The component as its build left it.
+pub(crate) const WASM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/standalone.wasm"));
+const COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/standalone.cwasm"));
+
+/// Where the guest finds the identity token.
+const MOUNT: &str = "/var/run/secrets/anthropic";
+
+/// An emulator and a rotated token file, with a clock that goes on by itself and can be put forward.
+pub(crate) struct World {
+    pub(crate) emulator: Emulator,
+    pub(crate) file: TokenFile,
+    pub(crate) directory: TempDir,
+    pub(crate) clock: Clock,
+    client: reqwest::Client,
+}
+
+/// One instance of the component.
+pub(crate) struct Instance {
+    store: Store<Host>,
+    exports: bindings::Standalone,
+}
+
+/// What an instance is given.
+pub(crate) struct Grant<'a> {
+    pub(crate) variables: Vec<(&'a str, String)>,
+    /// The directory that the guest sees at `/var/run/secrets/anthropic`.
+    pub(crate) mount: Option<&'a Path>,
+    /// The one authority that requests may go to.
+    pub(crate) authority: String,
+}
+
+/// The machine's time, put forward.
+#[derive(Clone)]
+pub(crate) struct Clock {
+    started: Instant,
+    forward_ms: Arc<AtomicU64>,
+}
+
+struct Host {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    gate: Gate,
+    table: ResourceTable,
+}
+
+/// Lets requests to one authority pass.
+struct Gate {
+    authority: String,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        let clock = Clock::start();
+        let read = clock.clone();
+        let options = Options { clock: Arc::new(move || UNIX_EPOCH + read.wall()), ..Options::default() };
+        let emulator = Emulator::start(options).await.expect("the options are good");
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = emulator.identity_provider().publish(directory.path()).expect("the directory is writable");
+        Self { emulator, file, directory, clock, client: client() }
+    }
+
+    /// The configuration that fits the emulator.
+    pub(crate) fn configuration(&self) -> Value {
+        let options = self.emulator.options();
+        json!({
+            "base_url": self.emulator.base_url(),
+            "federation": {
+                "federation_rule_id": options.federation_rule_id,
+                "organization_id": options.organization_id,
+                "service_account_id": options.service_account_id,
+                "identity_token": { "source": "file", "path": format!("{MOUNT}/token") },
+            },
+        })
+    }
+
+    pub(crate) fn grant(&self, variables: Vec<(&'static str, String)>) -> Grant<'_> {
+        Grant { variables, mount: Some(self.directory.path()), authority: self.emulator.address().to_string() }
+    }
+
+    /// An instance with the configuration that fits.
+    pub(crate) async fn instance(&self) -> Instance {
+        self.instance_with(&self.configuration()).await
+    }
+
+    pub(crate) async fn instance_with(&self, configuration: &Value) -> Instance {
+        self.instance_granted(self.grant(vec![("WIF_CONFIGURATION", configuration.to_string())])).await
+    }
+
+    pub(crate) async fn instance_granted(&self, grant: Grant<'_>) -> Instance {
+        Instance::new(grant, &self.clock).await.expect("the component is instantiated")
+    }
+
+    /// How many exchanges the emulator has seen.
+    pub(crate) fn exchanges(&self) -> u64 {
+        self.emulator.counts().exchanges
+    }
+
+    /// Waits until the emulator has decided about so many exchanges.
+    pub(crate) async fn until_exchanges(&self, count: u64) {
+        let mut history = self.emulator.subscribe();
+        while self.exchanges() < count {
+            history.changed().await.expect("the emulator runs");
+        }
+    }
+
+    /// Asks the API for a message with this credential: the status of its answer.
+    pub(crate) async fn message_with(&self, credential: &Credential) -> u16 {
+        assert_eq!(credential.origin, self.emulator.base_url());
+        let mut request =
+            self.client.post(format!("{}/v1/messages", self.emulator.base_url())).header("anthropic-version", "2023-06-01").json(
+                &json!({ "model": "claude-opus-4-5", "max_tokens": 16, "messages": [{ "role": "user", "content": "Hello" }] }),
+            );
+        for header in credential.set.iter().chain(&credential.merge) {
+            request = request.header(&header.name, &header.value);
+        }
+        request.send().await.expect("the emulator answers").status().as_u16()
+    }
+}
+
+impl Instance {
+    async fn new(grant: Grant<'_>, clock: &Clock) -> wasmtime::Result<Self> {
+        let engine = wasmtime::Engine::new(&crate::engine::config())?;
+        // SAFETY: the build script has compiled it, for this engine, and nobody else writes there.
+        #[allow(unsafe_code, reason = "there is no safe way to load compiled code")]
+        let component = unsafe { Component::deserialize(&engine, COMPILED) }?;
+        let mut linker = Linker::<Host>::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+
+        let mut wasi = WasiCtx::builder();
+        wasi.wall_clock(clock.clone()).monotonic_clock(clock.clone());
+        for (name, value) in &grant.variables {
+            wasi.env(name, value);
+        }
+        if let Some(directory) = grant.mount {
+            wasi.preopened_dir(directory, MOUNT, FsPerms::ReadOnly)?;
+        }
+        let host = Host {
+            wasi: wasi.build(),
+            http: WasiHttpCtx::new(),
+            gate: Gate { authority: grant.authority },
+            table: ResourceTable::new(),
+        };
+        let mut store = Store::new(&engine, host);
+        let exports = bindings::Standalone::instantiate_async(&mut store, &component, &linker).await?;
+        Ok(Self { store, exports })
+    }
+
+    pub(crate) async fn get_token(&mut self) -> Result<Credential, Failure> {
+        let token = self.exports.wif_credential_token();
+        token.call_get_token(&mut self.store).await.expect("the component does not trap")
+    }
+
+    pub(crate) async fn reject_token(&mut self, id: &str) {
+        let token = self.exports.wif_credential_token();
+        token.call_reject_token(&mut self.store, id).await.expect("the component does not trap");
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the host's own time, which the component is given")]
+impl Clock {
+    fn start() -> Self {
+        Self { started: Instant::now(), forward_ms: Arc::default() }
+    }
+
+    /// Puts both clocks forward.
+    pub(crate) fn forward(&self, by: Duration) {
+        self.forward_ms.fetch_add(u64::try_from(by.as_millis()).expect("a sensible time"), Ordering::SeqCst);
+    }
+
+    fn ahead(&self) -> Duration {
+        Duration::from_millis(self.forward_ms.load(Ordering::SeqCst))
+    }
+
+    fn wall(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).expect("later than 1970") + self.ahead()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.started.elapsed() + self.ahead()
+    }
+}
+
+impl HostWallClock for Clock {
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(1)
+    }
+
+    fn now(&self) -> Duration {
+        self.wall()
+    }
+}
+
+impl HostMonotonicClock for Clock {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.monotonic().as_nanos()).expect("not for 500 years")
+    }
+}
+
+impl WasiView for Host {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Host {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.gate }
+    }
+}
+
+/// What tells of an error in the request or the answer after both have begun.
+type Rest = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+impl WasiHttpHooks for Gate {
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        rest: Rest,
+    ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Rest), Error>> + Send> {
+        if request.uri().authority().is_some_and(|authority| authority.as_str() == self.authority) {
+            return default_hooks().send_request(request, options, rest);
+        }
+        Box::new(async { Err(Error::HttpRequestDenied) })
+    }
+}
+fn client() -> reqwest::Client {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| {
+        rustls::crypto::ring::default_provider().install_default().expect("nothing else installs one");
+    });
+    reqwest::Client::builder().no_proxy().build().expect("a client")
+}

@@ -1,0 +1,31 @@
+//! Builds and compiles the guests, as the library's build script does with the real one.
+
+use std::path::Path;
+use std::{env, fs};
+
+use wif_guest_build::{Guest, fail};
+
+#[path = "../../host/rust/src/component/config.rs"]
+#[allow(unreachable_pub, reason = "public in the library, which shares the file")]
+mod config;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=../../host/rust/src/component/config.rs");
+    if let Err(error) = compile("wif-guest-erratic", "erratic.cwasm") {
+        fail(&error);
+    }
+}
+
+fn compile(package: &str, name: &str) -> Result<(), String> {
+    let component = Guest { package, prebuilt_variable: "WIF_TEST_GUEST_ERRATIC" }.build()?;
+    let wasm = fs::read(&component.path).map_err(|error| error.to_string())?;
+    let target = env::var("TARGET").map_err(|error| error.to_string())?;
+    let out = env::var("OUT_DIR").map_err(|error| error.to_string())?;
+    let compiled = (|| {
+        let engine = wasmtime::Engine::new(config::config().target(&target)?)?;
+        engine.precompile_component(&wasm)
+    })();
+    let compiled = compiled.map_err(|error| format!("{package} does not compile: {error:#}"))?;
+    fs::write(Path::new(&out).join(name), compiled).map_err(|error| error.to_string())
+}

@@ -1,0 +1,219 @@
+//! What stands between a session and a host. Each driver is a page that could be written in any language; the shared part is
+//! [`Core`], which every driver has, and [`Snapshot`], which callers read.
+
+mod exact;
+mod ticking;
+mod vanishing;
+
+use serde_json::{Value, json};
+
+use crate::{Machine, Opening};
+
+pub use exact::Exact;
+pub use ticking::Ticking;
+pub use vanishing::Vanishing;
+
+/// What a driver finds around it.
+pub trait Host {
+    /// Milliseconds on the host's own clock, for timers.
+    fn now_ms(&self) -> u64;
+    /// The wall clock.
+    fn wall_ms(&self) -> u64;
+    /// Starts a task. Its result comes later, by [`Driver::event`].
+    fn start(&mut self, number: u64, task: &Value);
+}
+
+/// Steps a session when it is due.
+pub trait Driver {
+    /// Something happened that the session must hear: a result, a rejection, a hint.
+    fn event(&mut self, host: &mut dyn Host, event: &Value);
+
+    /// A caller comes.
+    fn call(&mut self, host: &mut dyn Host) -> Verdict {
+        match self.core().verdict(host) {
+            Verdict::Serve { id, need: true } => {
+                self.event(host, &"needed".into());
+                Verdict::Serve { id, need: false }
+            }
+            Verdict::Ask => {
+                self.event(host, &"needed".into());
+                self.core().verdict(host)
+            }
+            verdict => verdict,
+        }
+    }
+
+    /// When [`Driver::alarm`] is wanted.
+    fn alarm_ms(&self) -> Option<u64>;
+
+    /// The time has come.
+    fn alarm(&mut self, host: &mut dyn Host);
+
+    /// A second of a request's life has passed: it owns these tasks, or none and only waits.
+    fn second(&mut self, _host: &mut dyn Host, _owned: &[u64]) {}
+
+    /// The part that all drivers share.
+    fn core(&mut self) -> &mut Core;
+}
+
+/// Makes one kind of driver.
+pub type Make = fn(Box<dyn Machine>) -> Box<dyn Driver>;
+
+/// What a driver is called, what it adds to the capabilities, and how it is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Style {
+    /// Its name.
+    pub name: &'static str,
+    /// A capability that it adds.
+    pub adds: Option<&'static str>,
+    /// How it is made.
+    pub make: Make,
+}
+
+/// Every kind of driver.
+pub const STYLES: [Style; 3] = [
+    Style { name: "exact", adds: None, make: |machine| Box::new(Exact::new(machine)) },
+    Style { name: "ticking", adds: None, make: |machine| Box::new(Ticking::new(machine)) },
+    Style { name: "vanishing", adds: Some("owners-vanish"), make: |machine| Box::new(Vanishing::new(machine)) },
+];
+
+impl Style {
+    /// The opening with what this driver adds.
+    pub fn opening(&self, opening: &Opening) -> Opening {
+        let mut opening = opening.clone();
+        opening.can.extend(self.adds.map(str::to_owned));
+        opening
+    }
+}
+
+/// A session with its newest journal and what callers read.
+pub struct Core {
+    machine: Box<dyn Machine>,
+    /// Whether there is a steady clock. Without one the wall clock measures everything.
+    steady: bool,
+    /// The newest journal.
+    pub journal: Option<Value>,
+    /// What callers read.
+    pub snapshot: Snapshot,
+    /// When to step with `woken`.
+    pub wake_ms: Option<u64>,
+    /// Everything that was noted.
+    pub notes: Vec<Value>,
+}
+
+impl Core {
+    pub(crate) fn new(machine: Box<dyn Machine>, steady: bool) -> Self {
+        let snapshot = Snapshot { at_ms: 0, output: Value::Null };
+        Self { machine, steady, journal: None, snapshot, wake_ms: None, notes: Vec::new() }
+    }
+
+    /// What a caller does now.
+    pub fn verdict(&self, host: &dyn Host) -> Verdict {
+        self.snapshot.verdict(self.time(host))
+    }
+
+    /// Whether the wake's time has come.
+    pub(crate) fn overdue(&self, host: &dyn Host) -> bool {
+        self.wake_ms.is_some_and(|wake| wake <= self.time(host))
+    }
+
+    /// The time by which this driver measures.
+    pub fn time(&self, host: &dyn Host) -> u64 {
+        if self.steady { host.now_ms() } else { host.wall_ms() }
+    }
+
+    /// One step: keep the journal, publish, and only then start tasks.
+    pub(crate) fn step(&mut self, host: &mut dyn Host, event: &Value) {
+        let now_ms = self.time(host);
+        let output = self.machine.step(&self.clock(host), event);
+        if let Some(journal) = output.get("journal") {
+            self.journal = Some(journal.clone());
+        }
+        self.wake_ms = output["wake-in-ms"].as_u64().map(|wake| now_ms + wake);
+        self.notes.extend(output["notes"].as_array().into_iter().flatten().cloned());
+        let tasks = output["tasks"].as_array().cloned().unwrap_or_default();
+        self.snapshot = Snapshot { at_ms: now_ms, output };
+        for task in &tasks {
+            host.start(task["number"].as_u64().unwrap_or_default(), &task["task"]);
+        }
+    }
+
+    /// A glance.
+    pub fn status(&mut self, host: &dyn Host) -> Value {
+        self.machine.status(&self.clock(host))
+    }
+
+    fn clock(&self, host: &dyn Host) -> Value {
+        match self.steady {
+            true => json!({"wall-ms": host.wall_ms(), "steady-ms": host.now_ms()}),
+            false => json!({"wall-ms": host.wall_ms()}),
+        }
+    }
+}
+
+/// The last output and when it came: all that a caller looks at.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    at_ms: u64,
+    /// The output.
+    pub output: Value,
+}
+
+/// What a caller does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go with this token; `need`: and let the session know.
+    Serve {
+        /// The token's id.
+        id: String,
+        /// Whether the token is past its refresh.
+        need: bool,
+    },
+    /// Wait for the next output at most until then, then go with this token.
+    Hold {
+        /// The token's id.
+        id: String,
+        /// For how long at most.
+        at_most_ms: u64,
+    },
+    /// Wait.
+    Wait,
+    /// Say `needed`, and look again.
+    Ask,
+    /// Answer at once, with this code.
+    Fail(String),
+}
+
+impl Snapshot {
+    /// What a caller does now: the rules for callers' requests.
+    pub fn verdict(&self, now_ms: u64) -> Verdict {
+        let access = &self.output["access"];
+        if let Some(failure) = access.get("failed") {
+            return Verdict::Fail(failure["code"].as_str().unwrap_or_default().to_owned());
+        }
+        let Some(usable) = access.get("usable") else {
+            return match access.as_str() {
+                Some("closed") => Verdict::Fail("closed".into()),
+                Some("idle") | None if access.get("pending").is_none() => Verdict::Ask,
+                _ => Verdict::Wait,
+            };
+        };
+        let age = now_ms.saturating_sub(self.at_ms);
+        let past = |time: &str| usable[time].as_u64().is_some_and(|time| age >= time);
+        let id = usable["id"].as_str().unwrap_or_default().to_owned();
+        if past("unusable-in-ms") {
+            Verdict::Ask
+        } else if past("hold-in-ms") && self.output["exchanging"] == "underway" {
+            Verdict::Hold { id, at_most_ms: self.output["wait-at-most-ms"].as_u64().unwrap_or_default() }
+        } else {
+            Verdict::Serve { id, need: past("refresh-in-ms") }
+        }
+    }
+
+    /// The token that this output brings to those who were waiting for it, if any.
+    pub fn for_waiters(&self, now_ms: u64) -> Option<String> {
+        let usable = self.output["access"].get("usable")?;
+        let fresh = self.at_ms == now_ms || usable["unusable-in-ms"].as_u64().is_none_or(|end| now_ms.saturating_sub(self.at_ms) < end);
+        fresh.then(|| usable["id"].as_str().unwrap_or_default().to_owned())
+    }
+}

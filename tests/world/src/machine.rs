@@ -1,0 +1,173 @@
+//! One session behind the contract's JSON form, in two makes.
+
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use wasmtime::component::{Component, Func, Instance, Linker, ResourceAny, Type, Val};
+use wasmtime::{Engine, Store};
+use wif_engine::contract::Capability;
+use wif_engine::{Session, json};
+
+use crate::value::{to_json, to_val};
+
+/// A session. Every value is in the contract's JSON form.
+pub trait Machine {
+    /// Takes an event and answers.
+    fn step(&mut self, clock: &Value, event: &Value) -> Value;
+    /// A glance that changes nothing.
+    fn status(&mut self, clock: &Value) -> Value;
+    /// The key of the identity's entry in a store.
+    fn entry_key(&mut self) -> Option<String>;
+}
+
+/// What a session is opened with.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// The JSON document.
+    pub configuration: String,
+    /// Feeds jitter.
+    pub seed: u64,
+    /// Capabilities by their WIT names.
+    pub can: Vec<String>,
+    /// A `start`.
+    pub from: Value,
+}
+
+/// A make of machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The engine, called as a Rust library.
+    Native,
+    /// The component, called through wasmtime.
+    Component,
+}
+
+/// Runs a scenario on each make of machine.
+pub fn both(scenario: impl Fn(Kind)) {
+    for kind in [Kind::Native, Kind::Component] {
+        println!("--- {kind:?}");
+        scenario(kind);
+    }
+}
+
+impl Kind {
+    /// Opens a session, or says why not: a `configuration-error`.
+    pub fn open(self, opening: &Opening) -> Result<Box<dyn Machine>, Value> {
+        match self {
+            Self::Native => NativeMachine::open(opening).map(|machine| Box::new(machine) as Box<dyn Machine>),
+            Self::Component => ComponentMachine::open(opening).map(|machine| Box::new(machine) as Box<dyn Machine>),
+        }
+    }
+}
+
+struct NativeMachine(Session);
+
+impl NativeMachine {
+    fn open(opening: &Opening) -> Result<Self, Value> {
+        let can: Vec<Capability> = opening
+            .can
+            .iter()
+            .map(|name| serde_json::from_value(name.clone().into()).expect("scenarios name real capabilities"))
+            .collect();
+        let from = json::start_from_json(&opening.from.to_string()).expect("scenarios start validly");
+        Session::open(&opening.configuration, opening.seed, &can, from)
+            .map(Self)
+            .map_err(|error| serde_json::to_value(error).expect("a plain record"))
+    }
+}
+
+impl Machine for NativeMachine {
+    fn step(&mut self, clock: &Value, event: &Value) -> Value {
+        let clock = json::clock_from_json(&clock.to_string()).expect("a clock");
+        let event = json::event_from_json(&event.to_string()).unwrap_or_else(|error| panic!("{event}: {error:?}"));
+        json::output_to_json(&self.0.step(clock, event))
+    }
+
+    fn status(&mut self, clock: &Value) -> Value {
+        json::status_to_json(&self.0.status(json::clock_from_json(&clock.to_string()).expect("a clock")))
+    }
+
+    fn entry_key(&mut self) -> Option<String> {
+        self.0.entry_key()
+    }
+}
+
+/// Each session has an instance and a store of its own, as in a host that survives traps.
+struct ComponentMachine {
+    store: Store<()>,
+    instance: Instance,
+    session: ResourceAny,
+}
+
+impl ComponentMachine {
+    fn open(opening: &Opening) -> Result<Self, Value> {
+        let (engine, component) = component();
+        let mut store = Store::new(engine, ());
+        // Nobody moves the epoch here, and a loop would show as a test that hangs.
+        store.set_epoch_deadline(1 << 40);
+        let instance =
+            Linker::new(engine).instantiate(&mut store, component).expect("the component imports nothing and instantiates");
+        let function = function(&mut store, &instance, "[static]session.open");
+        let arguments =
+            [opening.configuration.clone().into(), opening.seed.into(), opening.can.clone().into(), opening.from.clone()];
+        match call(&mut store, function, None, &arguments) {
+            Val::Result(Ok(Some(session))) => {
+                let Val::Resource(session) = *session else { panic!("open gives a session") };
+                Ok(Self { store, instance, session })
+            }
+            Val::Result(Err(Some(error))) => Err(to_json(&error)),
+            other => panic!("open gave {other:?}"),
+        }
+    }
+
+    fn call(&mut self, method: &str, arguments: &[Value]) -> Value {
+        let function = function(&mut self.store, &self.instance, method);
+        to_json(&call(&mut self.store, function, Some(self.session), arguments))
+    }
+}
+
+impl Machine for ComponentMachine {
+    fn step(&mut self, clock: &Value, event: &Value) -> Value {
+        self.call("[method]session.step", &[clock.clone(), event.clone()])
+    }
+
+    fn status(&mut self, clock: &Value) -> Value {
+        self.call("[method]session.status", &[clock.clone()])
+    }
+
+    fn entry_key(&mut self) -> Option<String> {
+        self.call("[method]session.entry-key", &[]).as_str().map(str::to_owned)
+    }
+}
+
+fn component() -> &'static (Engine, Component) {
+    static LOADED: OnceLock<(Engine, Component)> = OnceLock::new();
+    LOADED.get_or_init(|| {
+        let engine = Engine::new(&wif::component::config()).expect("the host's own configuration");
+        // SAFETY: these bytes were precompiled by the build script of `wif`, with this very configuration.
+        let component = unsafe { Component::deserialize(&engine, wif::component::precompiled()) };
+        let component = component.expect("bytes that the build precompiled");
+        (engine, component)
+    })
+}
+
+fn function(store: &mut Store<()>, instance: &Instance, name: &str) -> Func {
+    let interface = instance.get_export_index(&mut *store, None, "wif:credential/session@0.1.0").expect("the interface");
+    let index = instance.get_export_index(&mut *store, Some(&interface), name).expect("the function");
+    instance.get_func(&mut *store, index).expect("a function")
+}
+
+fn call(store: &mut Store<()>, function: Func, this: Option<ResourceAny>, arguments: &[Value]) -> Val {
+    let types: Vec<Type> = function.ty(&*store).params().map(|(_, r#type)| r#type).collect();
+    let own = this.map(Val::Resource);
+    let types = &types[usize::from(own.is_some())..];
+    let arguments = arguments
+        .iter()
+        .zip(types)
+        .map(|(argument, r#type)| to_val(argument, r#type).unwrap_or_else(|error| panic!("{argument}: {error}")));
+    let arguments: Vec<Val> = own.into_iter().chain(arguments).collect();
+    let mut results = [Val::Bool(false)];
+    function.call(store, &arguments, &mut results).expect("the component does not trap");
+    let [result] = results;
+    result
+}

@@ -1,0 +1,385 @@
+//! Any order of events, against a model that knows nothing but the invariants.
+
+use std::collections::{HashMap, HashSet};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use wif_world::world::federation;
+use wif_world::{Kind, Machine, Opening, jwt};
+
+const WALL_MS: u64 = 1_790_000_000_000;
+
+/// What may happen.
+#[derive(Debug, Clone)]
+enum Act {
+    Pass(u64),
+    Event(&'static str),
+    RejectCurrent,
+    RejectOther,
+    StillRunning,
+    /// Answers one of the open tasks.
+    Answer(prop::sample::Index, How),
+    Rotate,
+    Reopen,
+    Jump(i64),
+}
+
+#[derive(Debug, Clone)]
+enum How {
+    Well(u64),
+    SameTokenAgain,
+    Status(u16, Option<&'static str>),
+    Garbage,
+    Outcome(&'static str),
+}
+
+fn how() -> impl Strategy<Value = How> {
+    prop_oneof![
+        6 => prop::sample::select(vec![1, 59, 60, 261, 3_600, 86_400]).prop_map(How::Well),
+        1 => Just(How::SameTokenAgain),
+        3 => (
+            prop::sample::select(vec![301_u16, 400, 401, 401, 403, 408, 425, 429, 500, 503]),
+            prop::sample::select(vec![None, None, Some("1"), Some("77")])
+        )
+            .prop_map(|(status, after)| How::Status(status, after)),
+        1 => Just(How::Garbage),
+        3 => prop::sample::select(vec!["unsent", "maybe-sent", "failed", "denied", "absent", "unsupported", "lost"]).prop_map(How::Outcome),
+    ]
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        4 => prop::sample::select(vec![1, 400, 1_100, 5_000, 15_000, 61_000, 301_000, 3_500_000]).prop_map(Act::Pass),
+        4 => prop::sample::select(vec!["woken", "needed", "needed", "changed"]).prop_map(Act::Event),
+        12 => (any::<prop::sample::Index>(), how()).prop_map(|(which, how)| Act::Answer(which, how)),
+        1 => Just(Act::RejectCurrent),
+        1 => Just(Act::RejectOther),
+        1 => Just(Act::StillRunning),
+        2 => Just(Act::Rotate),
+        1 => Just(Act::Reopen),
+        1 => prop::sample::select(vec![-3_600_000, 3_600_000, -40_000]).prop_map(Act::Jump),
+    ]
+}
+
+struct Open {
+    number: u64,
+    task: Value,
+    /// Whether this identity token's outcome was in doubt when it was sent.
+    in_doubt: bool,
+    at_ms: u64,
+}
+
+/// The same session three times: natively twice and through the component; and what must hold of it.
+struct Model {
+    machines: Vec<Box<dyn Machine>>,
+    opening: Opening,
+    now_ms: u64,
+    jumped_ms: i64,
+    may_jump: bool,
+    serial: u64,
+    minted: u64,
+    output: Value,
+    journal: Option<Value>,
+    open: Vec<Open>,
+    abandoned: HashSet<u64>,
+    entry: Option<Value>,
+    spent: HashSet<String>,
+    in_doubt: HashSet<String>,
+    rejected: HashSet<String>,
+    last_sent_ms: Option<u64>,
+    /// The last answer said that nothing had left.
+    unsent: bool,
+    /// By id: until when it may be served.
+    ends_ms: HashMap<String, u64>,
+    tokens: u64,
+}
+
+impl Model {
+    fn new(scheme: usize, seed: u64, may_jump: bool) -> Self {
+        let file = json!({"source": "file", "path": "/token"});
+        let mint = json!({"source": "callable", "name": "mint", "freshness": "minted"});
+        let (source, can) = match scheme {
+            0 => (file, vec!["read-file"]),
+            1 => (file, vec!["read-file", "store"]),
+            2 => (file, vec!["read-file", "owners-vanish"]),
+            3 => (mint, vec!["supply-assertion"]),
+            _ => (mint, vec!["supply-assertion", "cache"]),
+        };
+        let opening = Opening {
+            configuration: federation(source).to_string(),
+            seed,
+            can: can.into_iter().map(str::to_owned).collect(),
+            from: json!("fresh"),
+        };
+        let mut model = Self {
+            machines: Vec::new(),
+            opening,
+            now_ms: 0,
+            jumped_ms: 0,
+            may_jump,
+            serial: 0,
+            minted: 0,
+            output: Value::Null,
+            journal: None,
+            open: Vec::new(),
+            abandoned: HashSet::new(),
+            entry: None,
+            spent: HashSet::new(),
+            in_doubt: HashSet::new(),
+            rejected: HashSet::new(),
+            last_sent_ms: None,
+            unsent: false,
+            ends_ms: HashMap::new(),
+            tokens: 0,
+        };
+        model.start();
+        model
+    }
+
+    fn start(&mut self) {
+        let open = |kind: Kind| kind.open(&self.opening).expect("a valid configuration");
+        self.machines = vec![open(Kind::Native), open(Kind::Native), open(Kind::Component)];
+        self.step(&json!("woken"));
+    }
+
+    fn act(&mut self, act: &Act) {
+        match act {
+            Act::Pass(ms) => self.now_ms += ms,
+            Act::Event(event) => self.step(&json!(event)),
+            Act::RejectCurrent => {
+                if let Some(id) = self.current() {
+                    self.rejected.insert(id.clone());
+                    self.step(&json!({ "rejected": id }));
+                }
+            }
+            Act::RejectOther => {
+                let before = self.current();
+                self.step(&json!({"rejected": "0123456789abcdef"}));
+                assert!(before.is_none() || self.current() == before || !self.output["notes"].as_array().is_none_or(Vec::is_empty));
+            }
+            Act::StillRunning => {
+                if let Some(open) = self.open.last() {
+                    let number = open.number;
+                    self.step(&json!({ "still-running": number }));
+                }
+            }
+            Act::Answer(which, how) => {
+                if !self.open.is_empty() {
+                    let open = self.open.remove(which.index(self.open.len()));
+                    self.answer(open, how);
+                }
+            }
+            Act::Rotate => self.serial += 1,
+            Act::Reopen => self.reopen(),
+            Act::Jump(ms) => self.jumped_ms += if self.may_jump { *ms } else { 0 },
+        }
+    }
+
+    fn answer(&mut self, open: Open, how: &How) {
+        let outcome = if open.task.get("send-request").is_some() { self.endpoint(&open, how) } else { self.other(&open.task, how) };
+        self.step(&json!({"finished": {"number": open.number, "outcome": outcome}}));
+    }
+
+    /// An answer of the endpoint, and what the session must know after it.
+    fn endpoint(&mut self, open: &Open, how: &How) -> Value {
+        let assertion = assertion_of(&open.task).expect("a request");
+        let listened_to = !self.abandoned.contains(&open.number);
+        match how {
+            How::Well(_) | How::SameTokenAgain => {
+                let life_s = if let How::Well(life_s) = how { *life_s } else { 3_600 };
+                self.tokens += u64::from(matches!(how, How::Well(_)));
+                let token = format!("sk-ant-oat01-canary-{}", self.tokens);
+                let (sent_ms, life_ms) = (open.at_ms, life_s * 1_000);
+                let end = sent_ms + life_ms - (life_ms / 12).min(5_000);
+                self.ends_ms.entry(jwt::id_of(&token)).and_modify(|known| *known = end.max(*known)).or_insert(end);
+                self.spent.insert(assertion);
+                let body = json!({"access_token": token, "token_type": "Bearer", "expires_in": life_s});
+                json!({"response": {"status": 200, "headers": [], "body": body.to_string()}})
+            }
+            How::Status(status, after) => {
+                if listened_to && *status == 401 && open.in_doubt {
+                    self.spent.insert(assertion.clone());
+                } else if matches!(status, 301 | 408 | 500..=599) {
+                    self.in_doubt.insert(assertion.clone());
+                }
+                let headers: Vec<Value> = after.iter().map(|after| json!({"name": "retry-after", "value": after})).collect();
+                let echo = json!({"error": {"type": "canary", "message": format!("no: {assertion}")}});
+                let body = if *status == 301 { String::new() } else { echo.to_string().replace("\"canary\"", "\"invalid\"") };
+                json!({"response": {"status": status, "headers": headers, "body": body}})
+            }
+            How::Garbage => {
+                self.in_doubt.insert(assertion);
+                json!({"response": {"status": 200, "headers": [], "body": "<html>canary</html>"}})
+            }
+            How::Outcome("unsent") => {
+                self.unsent = listened_to;
+                json!({"unsent": "refused"})
+            }
+            How::Outcome("denied") => json!({"denied": "policy"}),
+            How::Outcome("unsupported") => json!("unsupported"),
+            How::Outcome(name) => {
+                self.in_doubt.insert(assertion);
+                if *name == "lost" || *name == "absent" { json!("lost") } else { json!({"maybe-sent": "reset"}) }
+            }
+        }
+    }
+
+    fn other(&mut self, task: &Value, how: &How) -> Value {
+        match how {
+            How::Garbage => json!({"content": "canary, and no JWT"}),
+            How::Outcome(name @ ("absent" | "unsupported" | "lost")) => json!(name),
+            How::Outcome(name @ ("failed" | "denied")) => json!({ *name: "no" }),
+            _ => self.well(task),
+        }
+    }
+
+    /// What a working host answers.
+    fn well(&mut self, task: &Value) -> Value {
+        if task.get("load-entry").is_some() {
+            return self.entry.as_ref().map_or_else(|| json!("absent"), |entry| json!({ "entry": entry }));
+        }
+        if let Some(swap) = task.get("swap-entry") {
+            let cache = self.opening.can.iter().any(|can| can == "cache");
+            let version = self.entry.as_ref().map_or(Value::Null, |entry| entry["version"].clone());
+            if !cache && version != swap["expected"] {
+                return json!({ "conflict": self.entry });
+            }
+            let next = format!("{}+", version.as_str().unwrap_or("v"));
+            self.entry = Some(json!({"version": next, "value": swap["value"]}));
+            return json!({ "swapped": next });
+        }
+        let serial = if task.get("supply-assertion").is_some() {
+            self.minted += 1;
+            format!("minted-{}", self.minted)
+        } else {
+            format!("file-{}", self.serial)
+        };
+        // Valid whatever the wall clock did.
+        let issued = WALL_MS / 1_000 - 8_000;
+        json!({"content": jwt::jwt(&json!({"iss": "i", "sub": "s", "iat": issued, "exp": issued + 900_000_000, "jti": serial}))})
+    }
+
+    fn reopen(&mut self) {
+        if self.jumped_ms != 0 {
+            // Between two sessions there is no clock but the wall's.
+            return;
+        }
+        let before = self.output["access"]["usable"].clone();
+        let served = before["id"].as_str().and_then(|id| self.ends_ms.get(id)).is_some_and(|end| *end > self.now_ms);
+        for open in std::mem::take(&mut self.open) {
+            self.in_doubt.extend(assertion_of(&open.task));
+        }
+        self.abandoned.clear();
+        self.opening.seed += 1;
+        self.opening.from = self.journal.as_ref().map_or_else(|| json!("fresh"), |journal| json!({ "resumed": journal }));
+        self.start();
+        if served {
+            let after = &self.output["access"]["usable"];
+            assert_eq!((&after["id"], &after["standing"]), (&before["id"], &before["standing"]), "the token is served on");
+        }
+    }
+
+    fn current(&self) -> Option<String> {
+        self.output["access"]["usable"]["id"].as_str().map(str::to_owned)
+    }
+
+    fn clock(&self) -> Value {
+        json!({"wall-ms": (WALL_MS + self.now_ms).saturating_add_signed(self.jumped_ms), "steady-ms": self.now_ms})
+    }
+
+    fn step(&mut self, event: &Value) {
+        let clock = self.clock();
+        let outputs: Vec<Value> = self.machines.iter_mut().map(|machine| machine.step(&clock, event)).collect();
+        let statuses: Vec<Value> = self.machines.iter_mut().map(|machine| machine.status(&clock)).collect();
+        assert!(outputs.windows(2).all(|pair| pair[0] == pair[1]), "the same inputs gave other outputs: {outputs:#?}");
+        assert!(statuses.windows(2).all(|pair| pair[0] == pair[1]), "the same inputs gave another status: {statuses:#?}");
+        self.output = outputs.into_iter().next().expect("three");
+        if let Some(journal) = self.output.get("journal") {
+            self.journal = Some(journal.clone());
+        }
+        self.check(&statuses[0]);
+    }
+
+    fn check(&mut self, status: &Value) {
+        let output = self.output.clone();
+        let abandoned = output["abandon"].as_array().into_iter().flatten().filter_map(Value::as_u64);
+        for number in abandoned {
+            self.abandoned.insert(number);
+            let sent = self.open.iter().find(|open| open.number == number).and_then(|open| assertion_of(&open.task));
+            self.in_doubt.extend(sent);
+        }
+        for task in output["tasks"].as_array().into_iter().flatten() {
+            self.started(task["number"].as_u64().expect("a number"), &task["task"]);
+        }
+        let running = |open: &&Open| open.task.get("send-request").is_some() && !self.abandoned.contains(&open.number);
+        assert!(self.open.iter().filter(running).count() <= 1, "two exchanges at a time");
+        if let Some(usable) = output["access"].get("usable") {
+            let id = usable["id"].as_str().expect("an id");
+            assert!(!self.rejected.contains(id) || usable["standing"] == "suspect", "{id} was rejected, and is good again");
+            let left = usable["unusable-in-ms"].as_u64().expect("exchanged tokens end");
+            let end = self.ends_ms[id];
+            assert!(0 < left && self.now_ms + left <= end, "served for {left} ms from {}, and it ends at {end}", self.now_ms);
+            assert!(usable["refresh-in-ms"].as_u64().is_none_or(|refresh| refresh > 0), "a `needed` would do something at once: {output:#}");
+        }
+        assert!(output["wake-in-ms"].as_u64().is_none_or(|wake| wake > 0), "a wake at once is a loop");
+        let public = format!("{}{}{status}", output["notes"], output["access"]["failed"]);
+        assert!(!public.contains("canary") && !public.contains("eyJhbGci"), "a secret shows: {public}");
+    }
+
+    fn started(&mut self, number: u64, task: &Value) {
+        let kind = task.as_object().and_then(|task| task.keys().next()).expect("a task");
+        let capability = match kind.as_str() {
+            "load-entry" | "swap-entry" => "store",
+            other => other,
+        };
+        let can = |name: &str| self.opening.can.iter().any(|can| can == name);
+        assert!(kind == "send-request" || can(capability) || capability == "store" && can("cache"), "asked for {kind}");
+        let assertion = assertion_of(task);
+        let in_doubt = assertion.as_ref().is_some_and(|assertion| self.in_doubt.contains(assertion));
+        if let Some(assertion) = &assertion {
+            assert!(!self.spent.contains(assertion), "an identity token that is spent was sent again");
+            let gap = self.last_sent_ms.map_or(u64::MAX, |last| self.now_ms - last);
+            assert!(gap >= 5_000 || std::mem::take(&mut self.unsent), "{gap} ms between two requests");
+            self.last_sent_ms = Some(self.now_ms);
+        }
+        self.open.push(Open { number, task: task.clone(), in_doubt, at_ms: self.now_ms });
+    }
+
+    /// From here on everything works: whatever came before, callers are served within the longest pause there is.
+    fn recover(&mut self) {
+        self.jumped_ms = 0;
+        self.serial += 1;
+        let until = self.now_ms + 1_300_000;
+        while self.now_ms < until {
+            let wake = self.output["wake-in-ms"].as_u64().unwrap_or(10_000).min(10_000);
+            self.now_ms += wake;
+            self.step(&json!("needed"));
+            for _ in 0..64 {
+                let Some(open) = self.open.pop() else { break };
+                self.answer(open, &How::Well(86_400));
+            }
+        }
+        assert!(self.current().is_some(), "stuck: {:#}", self.output);
+    }
+}
+
+fn assertion_of(task: &Value) -> Option<String> {
+    let body: Value = serde_json::from_str(task.get("send-request")?["body"].as_str()?).ok()?;
+    Some(body["assertion"].as_str()?.to_owned())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// C6-C8, A6, A7, B9-B11, B13, D1, G1: one exchange at a time; five seconds between two requests; no token past its end; no
+    /// rejected token as good; no spent identity token; no secret in what is shown; the same outputs natively, again, and
+    /// through the component; a journal that goes on where the session was; and never stuck.
+    #[test]
+    fn whatever_happens(scheme in 0..5_usize, seed: u32, may_jump: bool, acts in prop::collection::vec(act(), 1..60)) {
+        let mut model = Model::new(scheme, seed.into(), may_jump);
+        for act in &acts {
+            model.act(act);
+        }
+        model.recover();
+    }
+}
