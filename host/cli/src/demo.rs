@@ -181,7 +181,8 @@ impl Account {
         for note in change.notes {
             *self.notes.entry(note.code.as_str()).or_default() += 1;
             let fields: Vec<String> = note.fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            say(&format!("   engine: {} {}", note.code, fields.join(" ")).trim_end().to_owned());
+            let what = if fields.is_empty() { note.message.clone() } else { fields.join(" ") };
+            say(&format!("   engine: {} {what}", note.code));
             self.changes.push(note);
         }
     }

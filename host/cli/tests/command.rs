@@ -1,0 +1,205 @@
+//! The command as its users meet it: a process, its output, its exit code.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use wif_emulator::{Emulator, Fault, Options, TokenFile};
+
+/// An emulator with an identity token on disk, and the directory that all of a test's files are in.
+struct Place {
+    emulator: Emulator,
+    file: TokenFile,
+    directory: tempfile::TempDir,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let emulator = Emulator::start(Options::default()).await.expect("the emulator starts");
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = emulator.identity_provider().publish(directory.path().join("token")).expect("the token is published");
+        Self { emulator, file, directory }
+    }
+
+    /// The command with the federation variables, and no others of the vendor's.
+    fn wif(&self) -> Command {
+        let mut command = bare(self.directory.path());
+        let options = self.emulator.options();
+        command
+            .env("ANTHROPIC_BASE_URL", self.emulator.base_url())
+            .env("ANTHROPIC_FEDERATION_RULE_ID", &options.federation_rule_id)
+            .env("ANTHROPIC_ORGANIZATION_ID", &options.organization_id)
+            .env("ANTHROPIC_SERVICE_ACCOUNT_ID", &options.service_account_id)
+            .env("ANTHROPIC_IDENTITY_TOKEN_FILE", self.file.path());
+        command
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Run {
+        let mut command = self.wif();
+        command.args(arguments).args(["--allow-origin", self.emulator.base_url()]);
+        Run::of(command).await
+    }
+}
+
+fn bare(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wif"));
+    command.env_clear().env("HOME", home).env("WIF_LOG", "wif=trace");
+    command
+}
+
+struct Run {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Run {
+    async fn of(mut command: Command) -> Self {
+        let output: Output = tokio::task::spawn_blocking(move || command.output().expect("the command starts")).await.expect("it ends");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { code: output.status.code().unwrap_or(-1), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("no JSON: {} {}", self.stdout, self.stderr))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demonstration_ends_well_within_half_a_minute() {
+    let home = tempfile::tempdir().expect("a directory");
+    let mut command = bare(home.path());
+    command.arg("demo");
+    let run = tokio::time::timeout(std::time::Duration::from_secs(30), Run::of(command)).await.expect("it ends in time");
+    assert_eq!(run.code, 0, "{}\n{}", run.stdout, run.stderr);
+    for line in ["exchanges: the engine counts 4, the server 4", "engine: waiting-for-rotation", "server: message denied (token_revoked)"] {
+        assert!(run.stdout.contains(line), "{line} is missing in\n{}", run.stdout);
+    }
+    assert!(!run.stdout.contains("sk-ant-oat01-") && !run.stderr.contains("sk-ant-oat01-"), "the access token was printed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_printed_bare_and_as_json_and_the_logs_do_not_hold_it() {
+    let place = Place::new().await;
+    let plain = place.run(&["token"]).await;
+    assert_eq!(plain.code, 0, "{}", plain.stderr);
+    let token = plain.stdout.trim();
+    assert!(token.starts_with("sk-ant-oat01-"));
+    assert!(plain.stderr.contains("exchange-succeeded"), "the log is empty: {}", plain.stderr);
+    assert!(!plain.stderr.contains(token));
+    assert!(!plain.stderr.contains(place.file.current().expose()));
+
+    place.file.rotate().expect("it rotates");
+    let run = place.run(&["token", "--json"]).await;
+    let document = run.json();
+    assert_eq!(document["origin"], place.emulator.base_url());
+    assert_eq!(document["header"], "authorization");
+    assert!(document["unusable_in_ms"].as_u64().is_some_and(|left| left > 3_000_000));
+    assert_eq!(document["id"], wif_emulator::TokenId::of(document["token"].as_str().expect("a token")).as_str());
+}
+
+/// A8b: with a state file an identity token that can be exchanged once serves more than one run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_file_spares_the_second_run_its_exchange() {
+    let place = Place::new().await;
+    let state = place.directory.path().join("state");
+    let state = state.to_str().expect("a path");
+    let first = place.run(&["token", "--state", state]).await;
+    let second = place.run(&["token", "--state", state]).await;
+    assert_eq!((first.code, second.code), (0, 0), "{}", second.stderr);
+    assert_eq!(first.stdout, second.stdout);
+    assert_eq!(place.emulator.counts().exchanges, 1);
+}
+
+/// Several processes that share a state file and an identity token make one exchange.
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_start_together_share_one_exchange() {
+    let place = Place::new().await;
+    let state = place.directory.path().join("state");
+    let state = state.to_str().expect("a path");
+    let arguments = ["token", "--state", state];
+    let run = || place.run(&arguments);
+    let runs = tokio::join!(run(), run(), run(), run());
+    for run in [&runs.0, &runs.1, &runs.2, &runs.3] {
+        assert_eq!((run.code, &run.stdout), (0, &runs.0.stdout), "{}", run.stderr);
+    }
+    assert_eq!(place.emulator.counts().exchanges, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_tells_the_configuration_and_exchanges_nothing() {
+    let place = Place::new().await;
+    let run = place.run(&["status"]).await;
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stdout.contains(&place.emulator.options().federation_rule_id), "{}", run.stdout);
+    assert!(run.stdout.contains("the first caller asks"), "{}", run.stdout);
+    assert_eq!(place.emulator.counts().exchanges, 0);
+
+    let run = place.run(&["status", "--json", "--exchange"]).await;
+    let document = run.json();
+    assert_eq!(document["state"], "serving");
+    assert_eq!(document["identity_token"]["disposition"], "spent");
+    assert_eq!(place.emulator.counts().exchanges, 1);
+    assert!(!run.stdout.contains("sk-ant-oat01-"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_configured_says_what_to_set() {
+    let home = tempfile::tempdir().expect("a directory");
+    let mut command = bare(home.path());
+    command.arg("token");
+    let run = Run::of(command).await;
+    assert_eq!(run.code, 3);
+    assert!(run.stderr.contains("ANTHROPIC_FEDERATION_RULE_ID"), "{}", run.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_cannot_work_is_refused_by_the_name_of_its_field() {
+    let place = Place::new().await;
+    let path = place.directory.path().join("configuration.json");
+    let document = json!({ "federation": {
+        "federation_rule_id": "fdrl_1", "organization_id": "org_1", "identity_token": { "source": "file", "path": "/token" },
+    } });
+    std::fs::write(&path, document.to_string()).expect("it is written");
+    let run = place.run(&["token", "--configuration", path.to_str().expect("a path")]).await;
+    assert_eq!(run.code, 3);
+    assert!(run.stderr.contains("federation.organization_id"), "{}", run.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_that_the_policy_does_not_know_is_not_spoken_to() {
+    let place = Place::new().await;
+    let mut command = place.wif();
+    command.arg("token");
+    let run = Run::of(command).await;
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(run.stderr.contains(place.emulator.base_url()), "{}", run.stderr);
+    assert_eq!(place.emulator.counts().exchanges, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_tells_the_request_id_and_the_exit_code_tells_it_from_an_outage() {
+    let place = Place::new().await;
+    let spent = place.run(&["token"]).await;
+    assert_eq!(spent.code, 0, "{}", spent.stderr);
+    let refused = place.run(&["token"]).await;
+    assert_eq!(refused.code, 5, "{}", refused.stderr);
+    assert!(refused.stderr.contains("req_"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("already exchanged"), "{}", refused.stderr);
+
+    place.file.rotate().expect("it rotates");
+    place.emulator.set_outage(Some(Fault::status(503)));
+    let outage = place.run(&["token"]).await;
+    assert_eq!(outage.code, 4, "{}", outage.stderr);
+    assert!(outage.stdout.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_identity_token_is_named_by_its_path() {
+    let place = Place::new().await;
+    let mut command = place.wif();
+    command.args(["token", "--allow-origin", place.emulator.base_url()]).env("ANTHROPIC_IDENTITY_TOKEN_FILE", "/nowhere/token");
+    let run = Run::of(command).await;
+    assert_eq!(run.code, 5);
+    assert!(run.stderr.contains("/nowhere/token"), "{}", run.stderr);
+}
