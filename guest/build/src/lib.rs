@@ -14,6 +14,8 @@
 //! println!("cargo::rustc-env=PLUGIN={}", component.path.display());
 //! ```
 
+#![allow(clippy::disallowed_macros, reason = "cargo listens to what a build script prints")]
+
 mod cargo;
 mod toolchain;
 

@@ -54,6 +54,8 @@ pub struct Session {
     resumed: Option<Journal>,
     lost_before: bool,
     held: Option<Held>,
+    /// The token that ran out last. A clock that goes back does not bring it back from the store.
+    outlived: Option<String>,
     /// A token of unknown expiry: it serves the callers that this step wakes.
     passing: Option<Held>,
     pace: Pace,
@@ -137,6 +139,7 @@ impl Session {
             closing: false,
             resumed,
             held: None,
+            outlived: None,
             passing: None,
             pace: Pace::default(),
             ledger,
@@ -238,6 +241,7 @@ impl Session {
     fn drop_unusable(&mut self) {
         if let Some(held) = self.held.take_if(|held| !held.usable_at(self.now)) {
             self.changed = true;
+            self.outlived = Some(held.id.clone());
             let fields = vec![field("token", &held.id)];
             self.note(NoteCode::TokenUnusable, NoteLevel::Error, "The access token has run out and is no longer served.", fields);
         }
@@ -250,6 +254,9 @@ impl Session {
         let fields = vec![field("token", id)];
         let stopped = self.rejections.add(id, epoch);
         self.changed = true;
+        if let Some(share) = &mut self.share {
+            share.want_write(self.now);
+        }
         self.note(NoteCode::TokenRejected, NoteLevel::Warning, "The API answered 401 to the current access token.", fields);
         if stopped {
             let message = "Two access tokens were rejected within ten minutes, so that new ones do not help: no exchange is forced \

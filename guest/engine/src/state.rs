@@ -14,6 +14,9 @@ use crate::timeline::Moment;
 /// The form of both documents. A document of another form is ignored.
 const VERSION: u32 = 1;
 
+/// The longest pause that an answer or the schedule ever makes, in milliseconds.
+const MAX_PAUSE_MS: u64 = 600_000;
+
 /// How long a lease is good for without a sign of life, in milliseconds.
 pub(crate) const LEASE_MS: u64 = 4_000;
 
@@ -98,15 +101,19 @@ impl KeptPace {
         }
     }
 
-    /// The pace as it is now: no pause is longer than any that is ever made, whatever the clocks did.
+    /// The pace as it is now. A pause that is longer than any that is ever made is the work of a clock that went back: cut short
+    /// it would begin anew with every look, so it counts as over.
     pub(crate) fn revive(self, epoch: Epoch, tried: Option<String>) -> Pace {
-        let longest = epoch.now + 600_000;
+        let until = |wall_ms: i64| match epoch.moment(wall_ms) {
+            at if at > epoch.now + MAX_PAUSE_MS => epoch.now,
+            at => at,
+        };
         Pace {
             failures: self.failures,
             refusals: self.refusals,
             tried,
-            retry_at: epoch.moment(self.retry_wall_ms).min(longest),
-            floor: epoch.moment(self.floor_wall_ms).min(longest),
+            retry_at: until(self.retry_wall_ms),
+            floor: until(self.floor_wall_ms),
             ..Pace::default()
         }
     }

@@ -213,7 +213,8 @@ impl Snapshot {
     /// The token that this output brings to those who were waiting for it, if any.
     pub fn for_waiters(&self, now_ms: u64) -> Option<String> {
         let usable = self.output["access"].get("usable")?;
-        let fresh = self.at_ms == now_ms || usable["unusable-in-ms"].as_u64().is_none_or(|end| now_ms.saturating_sub(self.at_ms) < end);
+        let fresh =
+            self.at_ms == now_ms || usable["unusable-in-ms"].as_u64().is_none_or(|end| now_ms.saturating_sub(self.at_ms) < end);
         fresh.then(|| usable["id"].as_str().unwrap_or_default().to_owned())
     }
 }

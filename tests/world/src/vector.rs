@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use crate::{Kind, Machine, Opening};
 use matching::matches;
-pub(crate) use names::secrets_in;
 pub use names::Names;
+pub(crate) use names::secrets_in;
 pub use replay::End;
 
 /// A file under `tests/vectors`.
@@ -231,7 +231,9 @@ impl Run {
 
     fn answer_variables(&mut self, clock: &Value, variables: &BTreeMap<String, Value>) -> Result<(), String> {
         let mut unasked: Vec<&String> = variables.keys().collect();
-        while let Some((number, name)) = self.tasks.iter().find_map(|(number, task)| Some((*number, task.get("read-variable")?.clone()))) {
+        while let Some((number, name)) =
+            self.tasks.iter().find_map(|(number, task)| Some((*number, task.get("read-variable")?.clone())))
+        {
             let name = name.as_str().unwrap_or_default();
             unasked.retain(|unasked| *unasked != name);
             let outcome = match variables.get(name) {

@@ -136,6 +136,8 @@ pub struct World {
     settings: Settings,
     /// Everything around the sessions.
     pub around: Surroundings,
+    /// By how much each session's wall clock is off.
+    pub skew_ms: Vec<i64>,
     /// Tokens that the API no longer accepts.
     pub revoked: HashSet<String>,
     /// What callers met.
@@ -148,6 +150,7 @@ struct Desk<'a> {
     around: &'a mut Surroundings,
     seat: usize,
     life: u32,
+    skew_ms: i64,
     started: Vec<(u64, Option<String>)>,
 }
 
@@ -157,7 +160,7 @@ impl Host for Desk<'_> {
     }
 
     fn wall_ms(&self) -> u64 {
-        self.around.wall_ms()
+        self.around.wall_ms().saturating_add_signed(self.skew_ms)
     }
 
     fn start(&mut self, number: u64, task: &Value) {
@@ -171,8 +174,7 @@ impl Host for Desk<'_> {
 impl World {
     /// Opens the sessions; nothing has happened yet.
     pub fn new(settings: Settings) -> Self {
-        let endpoint =
-            Endpoint { lifetime_s: settings.lifetime_s, latency_ms: settings.latency_ms, ..Endpoint::default() };
+        let endpoint = Endpoint { lifetime_s: settings.lifetime_s, latency_ms: settings.latency_ms, ..Endpoint::default() };
         let seat = || Seat {
             driver: None,
             life: 0,
@@ -185,6 +187,7 @@ impl World {
         };
         let mut world = Self {
             around: Surroundings::new(endpoint, settings.file_life_s, START_MS),
+            skew_ms: vec![0; settings.sessions],
             revoked: HashSet::new(),
             record: Record::default(),
             seats: (0..settings.sessions).map(|_| seat()).collect(),
@@ -280,7 +283,8 @@ impl World {
     pub fn run(&mut self, for_ms: u64) {
         let end = self.around.now_ms + for_ms;
         loop {
-            let alarm = self.seats.iter().enumerate().filter_map(|(seat, place)| Some((place.driver.as_ref()?.alarm_ms()?, seat))).min();
+            let alarm =
+                self.seats.iter().enumerate().filter_map(|(seat, place)| Some((place.driver.as_ref()?.alarm_ms()?, seat))).min();
             let happening = self.around.queue.keys().next().copied();
             match (alarm, happening) {
                 (Some((at, seat)), next) if at <= end && next.is_none_or(|(planned, _)| at < planned) => {
@@ -307,7 +311,7 @@ impl World {
     /// A session's status.
     pub fn status(&mut self, seat: usize) -> Value {
         let place = &mut self.seats[seat];
-        let desk = Desk { around: &mut self.around, seat, life: place.life, started: Vec::new() };
+        let desk = Desk { around: &mut self.around, seat, life: place.life, skew_ms: self.skew_ms[seat], started: Vec::new() };
         place.driver.as_mut().map_or(Value::Null, |driver| driver.core().status(&desk))
     }
 
@@ -337,7 +341,8 @@ impl World {
         match happening {
             Happening::Arrival { seat, life, number, request } => {
                 let (now_ms, wall_s) = (self.around.now_ms, self.around.wall_ms() / 1000);
-                let silent = matches!(self.around.endpoint.next.front().or(self.around.endpoint.weather.as_ref()), Some(Weather::Silent));
+                let silent =
+                    matches!(self.around.endpoint.next.front().or(self.around.endpoint.weather.as_ref()), Some(Weather::Silent));
                 let outcome = self.around.endpoint.take(now_ms, wall_s, seat, &request);
                 let body: Value = serde_json::from_str(request["body"].as_str().unwrap_or_default()).unwrap_or_default();
                 let assertion = body["assertion"].as_str().map(str::to_owned);
@@ -397,7 +402,8 @@ impl World {
     fn act(&mut self, seat: usize, turn: impl FnOnce(&mut dyn Driver, &mut dyn Host)) {
         let place = &mut self.seats[seat];
         let Some(driver) = place.driver.as_mut() else { return };
-        let mut desk = Desk { around: &mut self.around, seat, life: place.life, started: Vec::new() };
+        let mut desk =
+            Desk { around: &mut self.around, seat, life: place.life, skew_ms: self.skew_ms[seat], started: Vec::new() };
         turn(driver.as_mut(), &mut desk);
         let started = desk.started;
         let core = driver.core();
@@ -427,7 +433,7 @@ impl World {
             return;
         }
         let Some(driver) = place.driver.as_mut() else { return };
-        let desk = Desk { around: &mut self.around, seat, life: place.life, started: Vec::new() };
+        let desk = Desk { around: &mut self.around, seat, life: place.life, skew_ms: self.skew_ms[seat], started: Vec::new() };
         let time_ms = driver.core().time(&desk);
         let snapshot = driver.core().snapshot.clone();
         let verdict = snapshot.verdict(time_ms);

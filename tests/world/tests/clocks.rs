@@ -71,7 +71,8 @@ fn after_a_long_sleep_the_first_caller_waits_for_a_new_token() {
 fn extreme_readings_do_not_overflow() {
     both(|kind| {
         let opening = Opening {
-            configuration: wif_world::world::federation(json!({"source": "callable", "name": "m", "freshness": "minted"})).to_string(),
+            configuration: wif_world::world::federation(json!({"source": "callable", "name": "m", "freshness": "minted"}))
+                .to_string(),
             seed: u64::MAX,
             can: vec!["supply-assertion".into()],
             from: json!("fresh"),

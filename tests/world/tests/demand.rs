@@ -38,7 +38,12 @@ fn a_refresh_holds_nobody_up() {
             }
             world.traffic(0, 100);
             world.run(HOUR);
-            assert_eq!((world.record.waited_ms.iter().max(), world.record.failed.len()), (world.record.waited_ms.first(), 0), "{}", style.name);
+            assert_eq!(
+                (world.record.waited_ms.iter().max(), world.record.failed.len()),
+                (world.record.waited_ms.first(), 0),
+                "{}",
+                style.name
+            );
             assert_eq!(world.around.endpoint.grants.len(), 2, "{}", style.name);
         }
     });

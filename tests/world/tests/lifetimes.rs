@@ -47,7 +47,12 @@ fn lives_shorter_than_the_pause_between_exchanges() {
             let exchanges = world.around.endpoint.grants.len();
             assert!((100..=121).contains(&exchanges), "{lifetime_s} s: {exchanges} exchanges");
             assert!(world.least_gap_ms() >= 5 * SECOND, "{lifetime_s} s: {}", world.least_gap_ms());
-            assert_eq!((world.record.expired, world.record.failed.len()), (0, 0), "{lifetime_s} s: {:?}", world.record.failed.first());
+            assert_eq!(
+                (world.record.expired, world.record.failed.len()),
+                (0, 0),
+                "{lifetime_s} s: {:?}",
+                world.record.failed.first()
+            );
             let longest = world.record.waited_ms.iter().max().copied().unwrap_or_default();
             assert!(longest <= 6 * SECOND, "{lifetime_s} s: a caller waited {longest} ms");
         }

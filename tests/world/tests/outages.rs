@@ -38,7 +38,11 @@ fn seven_hours_without_the_endpoint() {
             // An average pause is half of two minutes; the shortest is five seconds.
             let requests = world.requests_since(10 * MINUTE);
             assert!((100..=900).contains(&requests), "{weather:?}: {requests} requests");
-            assert!(world.least_gap_ms() >= 5 * SECOND || matches!(weather, Weather::Unreachable), "{weather:?}: {}", world.least_gap_ms());
+            assert!(
+                world.least_gap_ms() >= 5 * SECOND || matches!(weather, Weather::Unreachable),
+                "{weather:?}: {}",
+                world.least_gap_ms()
+            );
 
             let failed = world.record.failed.len();
             world.run(2 * MINUTE + 40 * SECOND);

@@ -170,3 +170,38 @@ fn a_backoff_is_shared() {
         assert!(world.record.failed.len() > 1_000, "callers are answered at once: {}", world.record.failed.len());
     });
 }
+
+/// A8, D1: eight machines whose clocks differ by what the server tolerates still make one exchange for each refresh, and use no
+/// token past its end.
+#[test]
+fn clocks_that_differ_do_not_multiply_exchanges() {
+    both(|kind| {
+        let mut world = World::new(eight(kind));
+        world.skew_ms = vec![0, 20_000, -20_000, 10_000, -10_000, 5_000, -5_000, 28_000];
+        (0..8).for_each(|seat| world.traffic(seat, 5 * SECOND));
+        world.run(6 * HOUR);
+        let grants = world.around.endpoint.grants.len();
+        assert!((6..=9).contains(&grants), "{grants} exchanges in six hours");
+        assert_eq!(world.around.endpoint.refusals, 0);
+        assert_eq!((world.record.expired, world.record.failed.len()), (0, 0), "{:?}", world.record.failed.first());
+    });
+}
+
+/// C6, B10: a token that one session has seen rejected, with no exchange possible, is not taken for a good one by a session that
+/// comes later.
+#[test]
+fn a_rejected_token_is_not_good_for_those_who_come_later() {
+    both(|kind| {
+        let mut world = World::new(eight(kind));
+        world.run(MINUTE);
+        let rejected = all_serve_the_same(&mut world);
+        world.tell(0, &json!({ "rejected": rejected }));
+        world.run(10 * SECOND);
+        world.crash(5, false);
+        world.open_from(5, json!("fresh"));
+        world.run(10 * SECOND);
+        let access = world.output(5)["access"].clone();
+        assert!(access["usable"].is_null() || access["usable"]["standing"] == "suspect", "{access}");
+        assert_eq!(world.around.requests.len(), 1);
+    });
+}

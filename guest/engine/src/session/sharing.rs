@@ -60,6 +60,11 @@ impl Share {
         }
     }
 
+    /// Others must learn of it, too, whether or not an exchange follows.
+    pub(super) fn want_write(&mut self, now: Moment) {
+        self.write_at = Some(now);
+    }
+
     pub(super) fn want_look(&mut self) {
         self.look = true;
     }
@@ -269,7 +274,7 @@ impl Session {
         let Some(token) = entry.token.filter(|token| !self.rejections.contains(&token.id())) else { return };
         let token = token.revive(epoch, &mut self.random);
         let better = match &self.held {
-            None => true,
+            None => self.outlived.as_ref() != Some(&token.id),
             Some(held) if held.id == token.id => false,
             Some(held) => held.standing == Standing::Suspect || token.outlives(held),
         };

@@ -1,5 +1,7 @@
 //! What the library promises, one file for each promise. One binary, for each more would be linked anew.
 
+#![allow(clippy::disallowed_methods, reason = "real servers and real files have the machine's time")]
+
 mod a_stopped_component_is_replaced;
 mod blocking_programs_are_served;
 mod callers_share_one_exchange;

@@ -24,7 +24,12 @@ pub(crate) fn matches(actual: &Value, expected: &Value, names: &mut Names) -> Re
         }),
         (Value::Array(actual), Value::Array(expected)) => {
             if actual.len() != expected.len() {
-                return Err(format!("{} items, where {} are expected: {}", actual.len(), expected.len(), Value::Array(actual.clone())));
+                return Err(format!(
+                    "{} items, where {} are expected: {}",
+                    actual.len(),
+                    expected.len(),
+                    Value::Array(actual.clone())
+                ));
             }
             let mut pairs = actual.iter().zip(expected).enumerate();
             pairs.try_for_each(|(index, (actual, expected))| {

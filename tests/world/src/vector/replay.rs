@@ -89,7 +89,9 @@ impl Vector {
                     driver.event(&mut world, &"closing".into());
                 }
             }
-            if let Some(event) = step.event.as_ref().filter(|event| event.get("finished").is_none() && event.get("still-running").is_none()) {
+            if let Some(event) =
+                step.event.as_ref().filter(|event| event.get("finished").is_none() && event.get("still-running").is_none())
+            {
                 driver.event(&mut world, event);
             }
             world.answer(driver.as_mut());
@@ -126,7 +128,8 @@ impl Vector {
             let number = event.as_ref().and_then(|event| event["finished"]["number"].as_u64());
             let answered = number.and_then(|number| open.into_iter().find(|(open, _)| *open == number)).map(|(_, task)| task);
             let reopened = step.reopen.is_some().then(|| run.opening.clone());
-            let granted = run.output["notes"].as_array().is_some_and(|notes| notes.iter().any(|note| note["code"] == "exchange-succeeded"));
+            let granted =
+                run.output["notes"].as_array().is_some_and(|notes| notes.iter().any(|note| note["code"] == "exchange-succeeded"));
             past.push(Past { at_ms: step.at_ms, jumped_ms, event, answered, reopened, granted });
             for (name, value) in step.variables.iter().flatten() {
                 let outcome = json!({"content": run.names.expand(value, &[])?});
@@ -146,7 +149,6 @@ fn open(kind: Kind, style: Style, opening: &Opening, world: &mut Replay<'_>) -> 
     world.answer(driver.as_mut());
     driver
 }
-
 
 impl<'a> Replay<'a> {
     fn new(vector: &'a Vector, past: &'a [Past]) -> Self {
@@ -234,9 +236,7 @@ impl<'a> Replay<'a> {
             if status == Some(200) {
                 self.consumed.insert(assertion.clone());
             }
-            if granted && single_use {
-                self.spent.insert(assertion);
-            } else if status == Some(401) && self.uncertain.contains(&assertion) {
+            if granted && single_use || status == Some(401) && self.uncertain.contains(&assertion) {
                 self.spent.insert(assertion);
             } else if !matches!(status, Some(400..=407 | 409..=499)) && outcome.get("unsent").is_none() {
                 self.uncertain.insert(assertion);
@@ -274,7 +274,9 @@ impl<'a> Replay<'a> {
         };
         let same = |step: &&Past| step.answered.as_ref().is_some_and(|of| kind_of(of) == kind_of(task) && key(of) == key(task));
         let outcome = |step: &Past| step.event.as_ref().map(|event| event["finished"]["outcome"].clone());
-        if self.vector.configuration["federation"]["identity_token"]["freshness"] == "minted" && task.get("supply-assertion").is_some() {
+        if self.vector.configuration["federation"]["identity_token"]["freshness"] == "minted"
+            && task.get("supply-assertion").is_some()
+        {
             self.mints += 1;
             let scripted = self.past.iter().filter(same).nth(self.mints - 1).and_then(outcome);
             return scripted.unwrap_or_else(|| json!({"content": self.fresh_identity_token(self.mints)}));

@@ -90,7 +90,11 @@ impl Endpoint {
         }
         let by_formula = self.lifetime_s.min(2 * expires.saturating_sub(wall_s)).max(60);
         let lifetime_s = self.exact_lifetime_s.unwrap_or(by_formula);
-        let token = if self.stuck { "sk-ant-oat01-canary-stuck".to_owned() } else { format!("sk-ant-oat01-canary-{}", self.grants.len()) };
+        let token = if self.stuck {
+            "sk-ant-oat01-canary-stuck".to_owned()
+        } else {
+            format!("sk-ant-oat01-canary-{}", self.grants.len())
+        };
         let id = jwt::id_of(&token);
         let expires_ms = now_ms + lifetime_s * 1000;
         self.expiries.insert(id.clone(), expires_ms);

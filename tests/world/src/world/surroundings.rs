@@ -37,7 +37,11 @@ impl TokenFile {
             self.issued_s += period;
             self.serial += 1;
         }
-        if self.present { json!({"content": identity_token(&format!("file-{}", self.serial), self.issued_s, self.life_s)}) } else { json!("absent") }
+        if self.present {
+            json!({"content": identity_token(&format!("file-{}", self.serial), self.issued_s, self.life_s)})
+        } else {
+            json!("absent")
+        }
     }
 }
 
