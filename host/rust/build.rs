@@ -15,9 +15,9 @@ use wif_guest_build::{Guest, fail};
 #[allow(unreachable_pub, reason = "public in the library, which shares the file")]
 mod config;
 
-/// What the component may weigh, names kept. Above it a warning is printed, for a plugin is downloaded, audited and kept in
-/// memory by everyone who uses it.
-const SIZE_BOUND: u64 = 160 * 1024;
+/// What the component should weigh, names kept, for it is downloaded, audited and kept in memory by everyone who uses it. It
+/// weighs more, and every build says so; a test keeps it from growing.
+const SIZE_AIM: u64 = 160 * 1024;
 
 fn main() {
     if let Err(error) = build() {
@@ -29,9 +29,8 @@ fn build() -> Result<(), String> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/component/config.rs");
     let plugin = Guest { package: "wif-plugin", prebuilt_variable: "WIF_PLUGIN_COMPONENT" }.build()?;
-    eprintln!("the component weighs {} bytes", plugin.size);
-    if plugin.size > SIZE_BOUND {
-        println!("cargo::warning=the component weighs {} bytes, more than {SIZE_BOUND}", plugin.size);
+    if plugin.size > SIZE_AIM {
+        println!("cargo::warning=the component weighs {} bytes; the aim is {SIZE_AIM}", plugin.size);
     }
 
     let wasm = fs::read(&plugin.path).map_err(|error| format!("cannot read {}: {error}", plugin.path.display()))?;

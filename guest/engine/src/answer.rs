@@ -1,13 +1,14 @@
 //! The token endpoint: the request to it, and what its answers mean. What an answer means stands in one table.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::Secret;
 use crate::base_url::BaseUrl;
 use crate::configuration::Federation;
 use crate::contract::{FailureCode, Header, HttpRequest, Response};
 use crate::identity_token::IdentityToken;
+use crate::json::object;
 use crate::scrub::scrub;
 
 /// An access token that expires by the answer in more than this is treated as expiring after it.
@@ -198,18 +199,14 @@ pub(crate) fn clock_skew(response: &Response, wall_ms: u64) -> Option<i64> {
 
 /// The request that exchanges an identity token.
 pub(crate) fn request(base_url: &BaseUrl, federation: &Federation, identity: &IdentityToken, timeout_ms: u32) -> HttpRequest {
-    let mut body = json!({
-        "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
-        "assertion": identity.value.reveal(),
-        "federation_rule_id": federation.rule,
-        "organization_id": federation.organization,
-    });
-    if let Some(id) = &federation.service_account {
-        body["service_account_id"] = json!(id);
-    }
-    if let Some(id) = &federation.workspace {
-        body["workspace_id"] = json!(id);
-    }
+    let body = object([
+        ("grant_type", Some("urn:ietf:params:oauth:grant-type:jwt-bearer".into())),
+        ("assertion", Some(identity.value.reveal().into())),
+        ("federation_rule_id", Some(federation.rule.as_str().into())),
+        ("organization_id", Some(federation.organization.as_str().into())),
+        ("service_account_id", federation.service_account.as_deref().map(Value::from)),
+        ("workspace_id", federation.workspace.as_deref().map(Value::from)),
+    ]);
     let headers = [
         ("content-type", "application/json"),
         ("accept", "application/json"),
@@ -280,7 +277,7 @@ fn lifetime(expires_in: Option<&Value>) -> Result<Option<u64>, &'static str> {
     let seconds = match expires_in {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Number(number)) => number.as_f64(),
-        Some(Value::String(text)) => text.parse().ok(),
+        Some(Value::String(text)) => serde_json::from_str(text).ok(),
         Some(_) => None,
     };
     match seconds {

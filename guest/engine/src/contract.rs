@@ -15,7 +15,8 @@ pub struct Clock {
     /// and used to measure elapsed time only where `steady-ms` is absent.
     pub wall_ms: u64,
     /// Milliseconds on a clock that never goes back and counts while the machine sleeps (CLOCK_BOOTTIME on Linux).
-    /// Absent where there is none (Workers, proxy-wasm). Either every step of a session has it or none.
+    /// Absent where there is none (Workers, proxy-wasm). Either every step of a session has it or none. A host whose
+    /// monotonic clock stops in suspend adds what the wall clock is ahead of it, from a second on.
     #[serde(default)]
     pub steady_ms: Option<u64>,
 }

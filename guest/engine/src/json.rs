@@ -153,7 +153,8 @@ fn revealed(secret: &Secret) -> Value {
     Value::from(secret.reveal())
 }
 
-fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
+/// An object of the members that are there.
+pub(crate) fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
     let members = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::Object(members.collect::<Map<_, _>>())
 }

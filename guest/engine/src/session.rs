@@ -20,7 +20,7 @@ use crate::identity_token::About;
 use crate::ledger::Ledger;
 use crate::rejections::Rejections;
 use crate::schedule::{Pace, Random};
-use crate::state::{Epoch, Journal};
+use crate::state::{Epoch, Known, Lease, State};
 use crate::timeline::{Moment, Timeline};
 
 use exchange::{Sent, Work};
@@ -51,7 +51,7 @@ pub struct Session {
     wanted: bool,
     closing: bool,
     // What is known.
-    resumed: Option<Journal>,
+    resumed: Option<State>,
     lost_before: bool,
     held: Option<Held>,
     /// The token that ran out last. A clock that goes back does not bring it back from the store.
@@ -111,7 +111,7 @@ impl Session {
         let mut notes = Vec::new();
         let resumed = match &from {
             Start::Resumed(journal) => {
-                let journal = Journal::parse(journal.reveal());
+                let journal = State::parse(journal.reveal());
                 if journal.is_none() {
                     let message = "The journal cannot be read: what an earlier session knew is lost.".to_owned();
                     notes.push(Note { code: NoteCode::StateIgnored, level: NoteLevel::Warning, message, fields: Vec::new() });
@@ -330,6 +330,20 @@ impl Session {
 
     fn epoch(&self) -> Epoch {
         Epoch { now: self.now, wall_ms: self.wall_ms }
+    }
+
+    /// *Secret.* All that is known, as a journal or, with the lease that is to stand in it, as an entry.
+    fn state_document(&self, lease: Option<&Lease>) -> Secret {
+        let known = Known {
+            identity: self.entry_key.as_deref(),
+            held: self.held.as_ref(),
+            pace: &self.pace,
+            failure: self.failure.as_ref().map(|trouble| &trouble.failure),
+            ledger: &self.ledger,
+            rejections: &self.rejections,
+            lease,
+        };
+        known.write(self.epoch())
     }
 
     fn federation(&self) -> Option<&Federation> {

@@ -1,5 +1,5 @@
-//! The two documents that outlive a session: its journal, and the entry that sessions share. Both hold the token; both are
-//! opaque to hosts.
+//! The document that outlives a session, as its journal or as the entry that sessions share. It holds the token, and is opaque
+//! to hosts.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::rejections::Rejections;
 use crate::schedule::{Pace, Random};
 use crate::timeline::Moment;
 
-/// The form of both documents. A document of another form is ignored.
+/// The form of the document. One of another form is ignored.
 const VERSION: u32 = 1;
 
 /// The longest pause that an answer or the schedule ever makes, in milliseconds.
@@ -20,7 +20,7 @@ const MAX_PAUSE_MS: u64 = 600_000;
 /// How long a lease is good for without a sign of life, in milliseconds.
 pub(crate) const LEASE_MS: u64 = 4_000;
 
-/// Translates between a session's moments and the wall clock, in which documents keep their times.
+/// Translates between a session's moments and the wall clock, in which the document keeps its times.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Epoch {
     pub(crate) now: Moment,
@@ -38,7 +38,7 @@ impl Epoch {
     }
 }
 
-/// A token in a document.
+/// A token in the document.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Kept {
@@ -82,7 +82,7 @@ fn keep(held: &Held, epoch: Epoch) -> Option<KeptRef<'_>> {
     })
 }
 
-/// When the next try may be, in a document.
+/// When the next try may be, in the document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct KeptPace {
     failures: u32,
@@ -119,11 +119,11 @@ impl KeptPace {
     }
 }
 
-/// The state to open from after a trap, a restart, a reload.
+/// What one session leaves to the next, or shares with others.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Journal {
+pub(crate) struct State {
     version: u32,
-    /// The identity that the token and the pace belong to. The ledger belongs to no one.
+    /// The identity that everything but the ledger belongs to: a hash, as the key of the entry. The ledger belongs to no one.
     pub(crate) identity: Option<String>,
     pub(crate) token: Option<Kept>,
     pub(crate) pace: KeptPace,
@@ -132,59 +132,7 @@ pub(crate) struct Journal {
     pub(crate) tried: Option<String>,
     pub(crate) ledger: Ledger,
     pub(crate) rejections: Rejections,
-}
-
-#[derive(Serialize)]
-struct JournalRef<'a> {
-    version: u32,
-    identity: Option<&'a str>,
-    token: Option<KeptRef<'a>>,
-    pace: KeptPace,
-    failure: Option<&'a Failure>,
-    tried: Option<&'a str>,
-    ledger: &'a Ledger,
-    rejections: &'a Rejections,
-}
-
-impl Journal {
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        serde_json::from_str::<Self>(text).ok().filter(|journal| journal.version == VERSION)
-    }
-
-    pub(crate) fn write(
-        epoch: Epoch,
-        identity: Option<&str>,
-        held: Option<&Held>,
-        pace: &Pace,
-        failure: Option<&Failure>,
-        ledger: &Ledger,
-        rejections: &Rejections,
-    ) -> Secret {
-        let journal = JournalRef {
-            version: VERSION,
-            identity,
-            token: held.and_then(|held| keep(held, epoch)),
-            pace: KeptPace::of(pace, epoch),
-            failure,
-            tried: pace.tried.as_deref(),
-            ledger,
-            rejections,
-        };
-        Secret::from(to_json(&journal))
-    }
-}
-
-/// The entry of sessions that share a store.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Entry {
-    version: u32,
-    pub(crate) token: Option<Kept>,
-    pub(crate) pace: KeptPace,
-    /// What the pace's pause is for.
-    pub(crate) failure: Option<Failure>,
-    pub(crate) tried: Option<String>,
-    pub(crate) ledger: Ledger,
-    pub(crate) rejections: Rejections,
+    /// Only in an entry.
     pub(crate) lease: Option<Lease>,
 }
 
@@ -201,9 +149,11 @@ pub(crate) struct Lease {
     pub(crate) beat: u32,
 }
 
+/// What goes into the document.
 #[derive(Serialize)]
-struct EntryRef<'a> {
+struct StateRef<'a> {
     version: u32,
+    identity: Option<&'a str>,
     token: Option<KeptRef<'a>>,
     pace: KeptPace,
     failure: Option<&'a Failure>,
@@ -213,35 +163,38 @@ struct EntryRef<'a> {
     lease: Option<&'a Lease>,
 }
 
-impl Entry {
+impl State {
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        serde_json::from_str::<Self>(text).ok().filter(|entry| entry.version == VERSION)
-    }
-
-    pub(crate) fn write(
-        epoch: Epoch,
-        held: Option<&Held>,
-        pace: &Pace,
-        failure: Option<&Failure>,
-        ledger: &Ledger,
-        rejections: &Rejections,
-        lease: Option<&Lease>,
-    ) -> Secret {
-        let entry = EntryRef {
-            version: VERSION,
-            token: held.and_then(|held| keep(held, epoch)),
-            pace: KeptPace::of(pace, epoch),
-            failure,
-            tried: pace.tried.as_deref(),
-            ledger,
-            rejections,
-            lease,
-        };
-        Secret::from(to_json(&entry))
+        serde_json::from_str::<Self>(text).ok().filter(|state| state.version == VERSION)
     }
 }
 
-fn to_json<T: Serialize>(document: &T) -> String {
-    // Both documents are made of strings, numbers and lists of them, which always serialise.
-    serde_json::to_string(document).unwrap_or_default()
+/// What a session knows, to be written down.
+pub(crate) struct Known<'a> {
+    pub(crate) identity: Option<&'a str>,
+    pub(crate) held: Option<&'a Held>,
+    pub(crate) pace: &'a Pace,
+    pub(crate) failure: Option<&'a Failure>,
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) rejections: &'a Rejections,
+    pub(crate) lease: Option<&'a Lease>,
+}
+
+impl Known<'_> {
+    /// *Secret.* The document.
+    pub(crate) fn write(&self, epoch: Epoch) -> Secret {
+        let state = StateRef {
+            version: VERSION,
+            identity: self.identity,
+            token: self.held.and_then(|held| keep(held, epoch)),
+            pace: KeptPace::of(self.pace, epoch),
+            failure: self.failure,
+            tried: self.pace.tried.as_deref(),
+            ledger: self.ledger,
+            rejections: self.rejections,
+            lease: self.lease,
+        };
+        // It is made of strings, numbers and lists of them, which always serialise.
+        Secret::from(serde_json::to_string(&state).unwrap_or_default())
+    }
 }

@@ -43,7 +43,7 @@ mod http;
 use std::cell::RefCell;
 
 use bindings::exports::wif::credential::token::{Credential, Failure, Guest};
-use bindings::exports::wif::credential::types::{FailureCode, Header};
+use bindings::exports::wif::credential::types::{FailureCode, Header, Standing};
 use driver::Driver;
 use wif_engine::contract;
 
@@ -94,7 +94,12 @@ impl From<contract::Usable> for Credential {
             origin: usable.origin,
             set: all(usable.set),
             merge: all(usable.merge),
+            refresh_in_ms: usable.refresh_in_ms,
             unusable_in_ms: usable.unusable_in_ms,
+            standing: match usable.standing {
+                contract::Standing::Good => Standing::Good,
+                contract::Standing::Suspect => Standing::Suspect,
+            },
         }
     }
 }

@@ -34,7 +34,11 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let result = if options.exchange { credential.token_within(LIMIT).await.map(drop) } else { settled(&credential).await };
     let status = credential.status().await?;
     credential.shutdown().await;
-    if options.json { say(&as_json(&status).to_string()) } else { as_text(&status).iter().for_each(|line| say(line)) }
+    if options.json {
+        say(&as_json(&status).to_string())
+    } else {
+        as_text(&status).iter().for_each(|line| say(line))
+    }
     result?;
     Ok(())
 }

@@ -55,7 +55,8 @@ struct Run {
 
 impl Run {
     async fn of(mut command: Command) -> Self {
-        let output: Output = tokio::task::spawn_blocking(move || command.output().expect("the command starts")).await.expect("it ends");
+        let output: Output =
+            tokio::task::spawn_blocking(move || command.output().expect("the command starts")).await.expect("it ends");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self { code: output.status.code().unwrap_or(-1), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
@@ -72,7 +73,9 @@ async fn the_demonstration_ends_well_within_half_a_minute() {
     command.arg("demo");
     let run = tokio::time::timeout(std::time::Duration::from_secs(30), Run::of(command)).await.expect("it ends in time");
     assert_eq!(run.code, 0, "{}\n{}", run.stdout, run.stderr);
-    for line in ["exchanges: the engine counts 4, the server 4", "engine: waiting-for-rotation", "server: message denied (token_revoked)"] {
+    for line in
+        ["exchanges: the engine counts 4, the server 4", "engine: waiting-for-rotation", "server: message denied (token_revoked)"]
+    {
         assert!(run.stdout.contains(line), "{line} is missing in\n{}", run.stdout);
     }
     assert!(!run.stdout.contains("sk-ant-oat01-") && !run.stderr.contains("sk-ant-oat01-"), "the access token was printed");

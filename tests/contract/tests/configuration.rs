@@ -4,13 +4,8 @@ use serde_json::{Value, json};
 use wif_engine::Session;
 use wif_engine::contract::{Capability, Start};
 
-const ALL: [Capability; 5] = [
-    Capability::ReadFile,
-    Capability::ReadVariable,
-    Capability::SupplyAssertion,
-    Capability::SupplyToken,
-    Capability::Sign,
-];
+const ALL: [Capability; 5] =
+    [Capability::ReadFile, Capability::ReadVariable, Capability::SupplyAssertion, Capability::SupplyToken, Capability::Sign];
 
 fn schema() -> jsonschema::Validator {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit/configuration.schema.json");
@@ -49,12 +44,9 @@ fn good() -> Vec<Value> {
         ]
         .map(federation),
     );
-    for (key, value) in [
-        ("service_account_id", "svac_1"),
-        ("workspace_id", "default"),
-        ("workspace_id", "wrkspc_1"),
-        ("assertion_reuse", "deny"),
-    ] {
+    for (key, value) in
+        [("service_account_id", "svac_1"), ("workspace_id", "default"), ("workspace_id", "wrkspc_1"), ("assertion_reuse", "deny")]
+    {
         let mut document = federation(json!({ "source": "file", "path": "token" }));
         document["federation"][key] = json!(value);
         documents.push(document);

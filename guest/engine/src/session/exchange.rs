@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::json;
+use serde_json::Value;
 
 use super::tasks::Role;
 use super::{POLL_MS, Plan, Session, clip, field, needed_by, secret_content};
@@ -14,6 +14,7 @@ use crate::contract::{
 };
 use crate::held::{Held, Scheme};
 use crate::identity_token::{About, IdentityToken, MAX_BYTES, Untimely};
+use crate::json::object;
 use crate::lint;
 use crate::schedule::{MIN_INTERVAL_MS, Windows};
 use crate::scrub::scrub;
@@ -102,12 +103,17 @@ impl Session {
     fn signing_request(&mut self, signer: &Signer) -> (String, SignRequest) {
         let issued_at = self.wall_ms / 1000;
         let jti = format!("{:016x}{:016x}", self.random.next(), self.random.next() ^ self.wall_ms);
-        let header = json!({ "alg": signer.algorithm, "kid": signer.key_id, "typ": "JWT" });
-        let claims = json!({
-            "iss": signer.issuer, "sub": signer.subject, "aud": signer.audience,
-            "iat": issued_at, "exp": issued_at + u64::from(signer.lifetime_s), "jti": jti,
-        });
-        let encode = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let text = |value: &str| Some(Value::from(value));
+        let header = object([("alg", text(&signer.algorithm)), ("kid", text(&signer.key_id)), ("typ", text("JWT"))]);
+        let claims = object([
+            ("iss", text(&signer.issuer)),
+            ("sub", text(&signer.subject)),
+            ("aud", text(&signer.audience)),
+            ("iat", Some(issued_at.into())),
+            ("exp", Some((issued_at + u64::from(signer.lifetime_s)).into())),
+            ("jti", text(&jti)),
+        ]);
+        let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let input = format!("{}.{}", encode(header), encode(claims));
         let request = SignRequest { key: signer.key.clone(), algorithm: signer.algorithm.clone(), input: input.clone() };
         (input, request)

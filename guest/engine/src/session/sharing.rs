@@ -3,9 +3,9 @@
 use super::exchange::Work;
 use super::tasks::Role;
 use super::{Session, Trouble, clip, field};
-use crate::contract::{Disposition, Entry as StoredEntry, FailureCode, NoteCode, NoteLevel, Outcome, Standing, Swap, Task};
+use crate::contract::{Disposition, Entry, FailureCode, NoteCode, NoteLevel, Outcome, Standing, Swap, Task};
 use crate::identity_token::IdentityToken;
-use crate::state::{Entry, LEASE_MS, Lease};
+use crate::state::{LEASE_MS, Lease, State};
 use crate::timeline::Moment;
 
 /// How often the holder of a lease shows that it lives.
@@ -247,12 +247,12 @@ impl Session {
     }
 
     /// Takes over what others know.
-    fn take_entry(&mut self, stored: Option<StoredEntry>) {
+    fn take_entry(&mut self, stored: Option<Entry>) {
         let Some(share) = &mut self.share else { return };
         share.version = stored.as_ref().map(|stored| stored.version.clone());
         share.theirs = None;
         let Some(stored) = stored else { return };
-        let Some(entry) = Entry::parse(stored.value.reveal()) else {
+        let Some(entry) = State::parse(stored.value.reveal()) else {
             let message = "The entry in the store cannot be read: it is replaced.";
             return self.note(NoteCode::StateIgnored, NoteLevel::Warning, message, Vec::new());
         };
@@ -312,17 +312,8 @@ impl Session {
     }
 
     fn swap(&mut self, role: Role) {
-        let epoch = self.epoch();
         let (Some(share), Some(key)) = (&self.share, &self.entry_key) else { return };
-        let value = Entry::write(
-            epoch,
-            self.held.as_ref(),
-            &self.pace,
-            self.failure.as_ref().map(|trouble| &trouble.failure),
-            &self.ledger,
-            &self.rejections,
-            share.mine.as_ref().or(share.theirs.as_ref()),
-        );
+        let value = self.state_document(share.mine.as_ref().or(share.theirs.as_ref()));
         let swap = Swap { key: key.clone(), expected: share.version.clone(), value };
         self.emit(role, Task::SwapEntry(swap));
     }

@@ -9,7 +9,7 @@ use crate::contract::{
     TokenStatus, Usable,
 };
 use crate::held::Held;
-use crate::state::{Epoch, Journal};
+use crate::state::Epoch;
 use crate::timeline::Moment;
 
 /// The longest time that an output asks a host to sleep: a day, in milliseconds.
@@ -19,12 +19,8 @@ impl Session {
     pub(super) fn output(&mut self) -> Output {
         let access = self.access();
         self.passing = None;
-        let journal = (core::mem::take(&mut self.changed) && !self.closing && self.entry_key.is_some()).then(|| {
-            let epoch = self.epoch();
-            let key = self.entry_key.as_deref();
-            let failure = self.failure.as_ref().map(|trouble| &trouble.failure);
-            Journal::write(epoch, key, self.held.as_ref(), &self.pace, failure, &self.ledger, &self.rejections)
-        });
+        let journal = core::mem::take(&mut self.changed) && !self.closing && self.entry_key.is_some();
+        let journal = journal.then(|| self.state_document(None));
         let discovering = matches!(self.plan, Plan::Discovering(_));
         Output {
             access,
