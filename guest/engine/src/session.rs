@@ -18,6 +18,7 @@ use crate::discovery::Discovery;
 use crate::held::Held;
 use crate::identity_token::About;
 use crate::ledger::Ledger;
+use crate::lint::Warning;
 use crate::rejections::Rejections;
 use crate::schedule::{Pace, Random};
 use crate::state::{Epoch, Known, Lease, State};
@@ -75,7 +76,7 @@ pub struct Session {
     notes: Vec<Note>,
     changed: bool,
     // What status tells.
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
     started: u32,
     succeeded: u32,
     clock_skew_ms: Option<i64>,
@@ -360,10 +361,13 @@ impl Session {
         }
     }
 
-    fn warn(&mut self, message: String) {
-        if !self.warnings.contains(&message) && self.warnings.len() < 16 {
-            self.note(NoteCode::LifetimesConflict, NoteLevel::Warning, &message, Vec::new());
-            self.warnings.push(message);
+    fn warn(&mut self, warning: Warning) {
+        match self.warnings.iter_mut().find(|known| known.kind == warning.kind) {
+            Some(known) => known.text = warning.text,
+            None => {
+                self.note(NoteCode::LifetimesConflict, NoteLevel::Warning, &warning.text, Vec::new());
+                self.warnings.push(warning);
+            }
         }
     }
 

@@ -153,7 +153,7 @@ impl Session {
             next: next.to_owned(),
             next_in_ms: next_at.map(|at| at - now),
             failure: self.failure.as_ref().map(|trouble| failure_at(trouble, now)),
-            warnings: self.warnings.clone(),
+            warnings: self.warnings.iter().map(|warning| warning.text.clone()).collect(),
             exchanges_started: self.started,
             exchanges_succeeded: self.succeeded,
             clock_skew_ms: self.clock_skew_ms,
