@@ -453,7 +453,7 @@ impl Session {
         for unusual in grant.unusual {
             self.note(NoteCode::AnswerUnusual, NoteLevel::Warning, &format!("The answer is unusual: {unusual}."), Vec::new());
         }
-        for warning in
+        if let Some(warning) =
             lint::of_lifetimes(self.single_use(&sent.identity.about), &sent.identity.about, grant.lifetime_ms, self.wall_ms)
         {
             self.warn(warning);
