@@ -1,18 +1,20 @@
 //! What is known of the identity tokens that a shared source has shown: which of them can still be exchanged.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::contract::Disposition;
+use crate::state::string;
 
 /// More identity tokens than a source shows within the longest life of one.
 const BOUND: usize = 32;
 
 /// A bounded list of identity tokens by id. Only those that were sent are in it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Ledger(Vec<Line>);
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Line {
     id: String,
     disposition: Disposition,
@@ -20,6 +22,21 @@ struct Line {
 }
 
 impl Ledger {
+    /// From the document that it was written to.
+    pub(crate) fn read(value: Value) -> Option<Self> {
+        let Value::Array(lines) = value else { return None };
+        let read = |mut line: Value| {
+            let disposition = match line["disposition"].as_str()? {
+                "spent" => Disposition::Spent,
+                "uncertain" => Disposition::Uncertain,
+                _ => return None,
+            };
+            Some(Line { id: string(&mut line["id"])?, disposition, expires_at_ms: line["expires_at_ms"].as_u64()? })
+        };
+        let lines = lines.into_iter().map(read).collect::<Option<Vec<Line>>>()?;
+        (lines.len() <= BOUND).then_some(Self(lines))
+    }
+
     pub(crate) fn disposition(&self, id: &str) -> Disposition {
         self.0.iter().find(|line| line.id == id).map_or(Disposition::Unspent, |line| line.disposition)
     }

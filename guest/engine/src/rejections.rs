@@ -1,8 +1,9 @@
 //! Which tokens the API has rejected, and whether a rejection may still force an exchange.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 
-use crate::state::Epoch;
+use crate::state::{Epoch, string};
 use crate::timeline::Moment;
 
 /// Two different tokens rejected within this time mean that new ones do not help.
@@ -14,19 +15,28 @@ const PAUSE_MS: u64 = 600_000;
 const BOUND: usize = 8;
 
 /// The rejected tokens, newest last. Times are wall clock readings, so that sessions can share them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Rejections {
     tokens: Vec<Rejected>,
     stopped_until_wall_ms: i64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Rejected {
     id: String,
     wall_ms: i64,
 }
 
 impl Rejections {
+    /// From the document that it was written to.
+    pub(crate) fn read(value: &mut Value) -> Option<Self> {
+        let Value::Array(tokens) = value["tokens"].take() else { return None };
+        let read = |mut token: Value| Some(Rejected { id: string(&mut token["id"])?, wall_ms: token["wall_ms"].as_i64()? });
+        let tokens = tokens.into_iter().map(read).collect::<Option<Vec<Rejected>>>()?;
+        let stopped_until_wall_ms = value["stopped_until_wall_ms"].as_i64()?;
+        (tokens.len() <= BOUND).then_some(Self { tokens, stopped_until_wall_ms })
+    }
+
     pub(crate) fn contains(&self, id: &str) -> bool {
         self.tokens.iter().any(|token| token.id == id)
     }

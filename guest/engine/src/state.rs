@@ -1,10 +1,11 @@
 //! The document that outlives a session, as its journal or as the entry that sessions share. It holds the token, and is opaque
 //! to hosts.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize as _, Serialize};
+use serde_json::Value;
 
 use crate::Secret;
-use crate::contract::{Failure, Standing};
+use crate::contract::{Failure, FailureCode, Standing};
 use crate::held::Held;
 use crate::ledger::Ledger;
 use crate::rejections::Rejections;
@@ -39,8 +40,7 @@ impl Epoch {
 }
 
 /// A token in the document.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug)]
 pub(crate) struct Kept {
     value: Secret,
     lifetime_ms: u64,
@@ -57,6 +57,15 @@ struct KeptRef<'a> {
 }
 
 impl Kept {
+    fn read(value: &mut Value) -> Option<Self> {
+        Some(Self {
+            value: Secret::from(string(&mut value["value"])?),
+            lifetime_ms: value["lifetime_ms"].as_u64()?,
+            expires_wall_ms: value["expires_wall_ms"].as_i64()?,
+            suspect: value["suspect"].as_bool()?,
+        })
+    }
+
     /// The token as it is now. A clock that went back does not make it live longer than it was issued for.
     pub(crate) fn revive(self, epoch: Epoch, random: &mut Random) -> Held {
         let expires = epoch.moment(self.expires_wall_ms).min(epoch.now + self.lifetime_ms);
@@ -83,7 +92,7 @@ fn keep(held: &Held, epoch: Epoch) -> Option<KeptRef<'_>> {
 }
 
 /// When the next try may be, in the document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub(crate) struct KeptPace {
     failures: u32,
     refusals: u32,
@@ -92,6 +101,15 @@ pub(crate) struct KeptPace {
 }
 
 impl KeptPace {
+    fn read(value: &Value) -> Option<Self> {
+        Some(Self {
+            failures: small(&value["failures"])?,
+            refusals: small(&value["refusals"])?,
+            retry_wall_ms: value["retry_wall_ms"].as_i64()?,
+            floor_wall_ms: value["floor_wall_ms"].as_i64()?,
+        })
+    }
+
     pub(crate) fn of(pace: &Pace, epoch: Epoch) -> Self {
         Self {
             failures: pace.failures,
@@ -120,9 +138,8 @@ impl KeptPace {
 }
 
 /// What one session leaves to the next, or shares with others.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(crate) struct State {
-    version: u32,
     /// The identity that everything but the ledger belongs to: a hash, as the key of the entry. The ledger belongs to no one.
     pub(crate) identity: Option<String>,
     pub(crate) token: Option<Kept>,
@@ -137,7 +154,7 @@ pub(crate) struct State {
 }
 
 /// The right to exchange one identity token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Lease {
     /// Who holds it: a random number.
     pub(crate) owner: u64,
@@ -147,6 +164,17 @@ pub(crate) struct Lease {
     pub(crate) expires_at_ms: u64,
     /// Counts the signs of life.
     pub(crate) beat: u32,
+}
+
+impl Lease {
+    fn read(value: &mut Value) -> Option<Self> {
+        Some(Self {
+            owner: value["owner"].as_u64()?,
+            identity_token: string(&mut value["identity_token"])?,
+            expires_at_ms: value["expires_at_ms"].as_u64()?,
+            beat: small(&value["beat"])?,
+        })
+    }
 }
 
 /// What goes into the document.
@@ -164,9 +192,53 @@ struct StateRef<'a> {
 }
 
 impl State {
+    /// Reads the document; nothing if any part of it is not as it was written. By hand, for what derives make of it would be
+    /// a tenth of the component.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        serde_json::from_str::<Self>(text).ok().filter(|state| state.version == VERSION)
+        let mut document: Value = serde_json::from_str(text).ok()?;
+        if document["version"] != VERSION {
+            return None;
+        }
+        Some(Self {
+            identity: optional(&mut document["identity"], string)?,
+            token: optional(&mut document["token"], Kept::read)?,
+            pace: KeptPace::read(&document["pace"])?,
+            failure: optional(&mut document["failure"], read_failure)?,
+            tried: optional(&mut document["tried"], string)?,
+            ledger: Ledger::read(document["ledger"].take())?,
+            rejections: Rejections::read(&mut document["rejections"])?,
+            lease: optional(&mut document["lease"], Lease::read)?,
+        })
     }
+}
+
+/// What may be missing, but not malformed.
+fn optional<T>(value: &mut Value, read: impl FnOnce(&mut Value) -> Option<T>) -> Option<Option<T>> {
+    if value.is_null() { Some(None) } else { read(value).map(Some) }
+}
+
+/// Moves a string out, so that no copy of a secret stays behind.
+pub(crate) fn string(value: &mut Value) -> Option<String> {
+    match value.take() {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn small(value: &Value) -> Option<u32> {
+    u32::try_from(value.as_u64()?).ok()
+}
+
+fn read_failure(value: &mut Value) -> Option<Failure> {
+    let status = optional(&mut value["status"], |value| u16::try_from(value.as_u64()?).ok())?;
+    Some(Failure {
+        code: FailureCode::deserialize(value["code"].take()).ok()?,
+        message: string(&mut value["message"])?,
+        action: string(&mut value["action"])?,
+        retry_in_ms: None,
+        status,
+        request_id: optional(&mut value["request-id"], string)?,
+    })
 }
 
 /// What a session knows, to be written down.

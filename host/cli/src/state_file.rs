@@ -24,7 +24,7 @@ impl StateFile {
     /// Waits for the lock.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let lock_path = path.with_added_extension("lock");
-        let lock = private(&mut OpenOptions::new().create(true).truncate(false), &lock_path)
+        let lock = private(OpenOptions::new().create(true).truncate(false), &lock_path)
             .with_context(|| format!("cannot make {}", lock_path.display()))?;
         lock.lock().with_context(|| format!("cannot lock {}", lock_path.display()))?;
         Ok(Self { path: path.to_path_buf(), _lock: lock })

@@ -55,3 +55,8 @@ pub use status::{Availability, Change, Failure, IdentityTokenStatus, Note, Statu
 pub use store::{BoxError, Entry, MemoryStore, Store, Swapped};
 pub use token::Token;
 pub use vocabulary::{Disposition, FailureCode, NoteCode, NoteLevel, PendingReason, Standing, State};
+
+/// The README's program is compiled as a test of the documentation, so that it cannot fall behind.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -2,12 +2,14 @@
 
 #![allow(clippy::disallowed_methods, reason = "real servers and real files have the machine's time")]
 
+mod a_shared_store_makes_one_of_many;
 mod a_stopped_component_is_replaced;
 mod blocking_programs_are_served;
 mod callers_share_one_exchange;
 mod hostile_answers_go_nowhere;
 mod no_secret_is_shown;
 mod nothing_happens_against_the_policy;
+mod only_a_verified_server_is_told_anything;
 mod the_clock_governs_all_time;
 mod the_component_is_what_was_promised;
 mod the_journal_carries_over;
