@@ -3,8 +3,6 @@
 //! The order is the vendor's: a static credential in a variable, the profile that `ANTHROPIC_PROFILE` names, the federation
 //! variables, the active profile. A host only hands over what it is asked for.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use crate::Secret;
@@ -51,7 +49,7 @@ const MAX_FILE_BYTES: u32 = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Discovery {
     limits: Discover,
-    variables: BTreeMap<&'static str, Secret>,
+    variables: Vec<(&'static str, Secret)>,
     directories: Vec<String>,
     stage: Stage,
     looked_at: Vec<String>,
@@ -114,7 +112,7 @@ impl Discovery {
     pub(crate) fn new(limits: Discover) -> Self {
         Self {
             limits,
-            variables: BTreeMap::new(),
+            variables: Vec::new(),
             directories: Vec::new(),
             stage: Stage::Variables,
             looked_at: Vec::new(),
@@ -124,7 +122,7 @@ impl Discovery {
 
     /// Takes a variable's value.
     pub(crate) fn variable(&mut self, name: &'static str, value: Secret) {
-        self.variables.insert(name, value);
+        self.variables.push((name, value));
     }
 
     /// Goes on when all variables are there.
@@ -148,7 +146,7 @@ impl Discovery {
 
     fn by_variables(&mut self) -> Result<Next, Problem> {
         for name in FEDERATION {
-            if self.variables.get(name).is_some_and(|value| value.reveal().trim().is_empty()) {
+            if self.value(name).is_some_and(str::is_empty) {
                 return Err(problem(
                     &format!("The variable {name} is set and empty."),
                     "Unset it, or give it its value. An empty variable usually comes from a template that was not filled in.",
@@ -156,7 +154,7 @@ impl Discovery {
             }
         }
         for name in [API_KEY, AUTH_TOKEN] {
-            if self.variables.get(name).is_some_and(|value| value.reveal().trim().is_empty()) {
+            if self.value(name).is_some_and(str::is_empty) {
                 self.ignored.push(format!("The variable {name} is set and empty: treated as unset."));
             }
         }
@@ -408,7 +406,11 @@ impl Discovery {
     }
 
     fn text(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(|value| value.reveal().trim()).filter(|value| !value.is_empty())
+        self.value(name).filter(|value| !value.is_empty())
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.reveal().trim())
     }
 }
 

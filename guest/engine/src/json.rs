@@ -155,6 +155,11 @@ fn revealed(secret: &Secret) -> Value {
 
 /// An object of the members that are there.
 pub(crate) fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
-    let members = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    Value::Object(members.collect::<Map<_, _>>())
+    let mut object = Map::new();
+    for (name, value) in members {
+        if let Some(value) = value {
+            object.insert(name.to_owned(), value);
+        }
+    }
+    Value::Object(object)
 }

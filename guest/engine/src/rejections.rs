@@ -67,10 +67,10 @@ impl Rejections {
     pub(crate) fn merge(&mut self, other: &Self) {
         for token in &other.tokens {
             if !self.contains(&token.id) {
-                self.tokens.push(token.clone());
+                let position = self.tokens.iter().position(|known| known.wall_ms > token.wall_ms);
+                self.tokens.insert(position.unwrap_or(self.tokens.len()), token.clone());
             }
         }
-        self.tokens.sort_by_key(|token| token.wall_ms);
         let excess = self.tokens.len().saturating_sub(BOUND);
         self.tokens.drain(..excess);
         self.stopped_until_wall_ms = self.stopped_until_wall_ms.max(other.stopped_until_wall_ms);

@@ -2,7 +2,7 @@
 //!
 //! Its configuration is a list of words `key=value`. A key that is the name of an event says what that event does: `panic`,
 //! `loop`, `memory`, or `panic-if-resumed` in a session that began with a journal. `task=variable` asks for a variable with
-//! each `woken`, and a `lost` answer to it is survived whatever `finished` says. `answer` spoils every output: see [`spoil`].
+//! each `woken`, and a `lost` answer to it is survived whatever `finished` says. `answer` spoils every output: see `spoil`.
 //! Without a word it serves one token for an hour, whose journal is its number; each session that is opened from a journal
 //! serves the same.
 
