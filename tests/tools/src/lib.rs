@@ -1,0 +1,163 @@
+//! What tests need from other ecosystems: Python packages and npm packages, fetched once into `target/tools`, pinned by hash,
+//! under a lock that all test processes respect.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use wif_test_tools::{Missing, not_run, python};
+//!
+//! let interpreter = match python(Path::new("requirements.txt")) {
+//!     Ok(interpreter) => interpreter,
+//!     Err(Missing::DebianPackage(package)) => return not_run(package),
+//!     Err(missing) => panic!("{missing}"),
+//! };
+//! ```
+
+#![allow(clippy::disallowed_methods, reason = "installs programs for tests, outside of any virtual time")]
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+
+/// Why a tool is not there.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Missing {
+    /// A Debian package has to be installed; call [`not_run`] with its name.
+    #[error("the Debian package {0} is not installed")]
+    DebianPackage(&'static str),
+    /// A program that the README asks for is not on the path.
+    #[error("{0} is not on the path: install it, or put it there")]
+    Program(&'static str),
+    /// A file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The installer did not succeed; these are the last lines of what it printed.
+    #[error("{command} failed:\n{output}")]
+    Installation {
+        /// What was run.
+        command: &'static str,
+        /// The end of its output.
+        output: String,
+    },
+}
+
+/// Says that a test was not run, and why, where the test runner does not hide it: `.ci/run` counts this as a failure.
+pub fn not_run(debian_package: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    // The macros' output is captured and dropped when a test passes.
+    let _ = writeln!(io::stderr(), "NOT RUN: {test} needs the Debian package {debian_package}");
+}
+
+/// An interpreter that finds the packages of this requirements file, in which each has its version and hashes.
+///
+/// # Errors
+///
+/// [`Missing`], if Python 3 is not there or the packages cannot be fetched.
+pub fn python(requirements: &Path) -> Result<PathBuf, Missing> {
+    let python = "python3";
+    if !runs(Command::new(python).arg("--version")) {
+        return Err(Missing::Program("python3"));
+    }
+    if !runs(Command::new(python).args(["-c", "import ensurepip, venv"])) {
+        return Err(Missing::DebianPackage("python3-venv"));
+    }
+    let text = read(requirements)?;
+    let directory = installed("python", &[&text], |directory| {
+        run("python3 -m venv", Command::new(python).args(["-m", "venv"]).arg(directory))?;
+        let mut pip = Command::new(interpreter(directory));
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]);
+        run("pip install", pip.args(["--only-binary", ":all:", "--requirement"]).arg(requirements))
+    })?;
+    Ok(interpreter(&directory))
+}
+
+/// A folder in which Node finds the packages of the `package.json` and `package-lock.json` in `project`.
+///
+/// # Errors
+///
+/// [`Missing`], if Node or npm is not there or the packages cannot be fetched.
+pub fn node(project: &Path) -> Result<PathBuf, Missing> {
+    for program in ["node", "npm"] {
+        if !runs(Command::new(program).arg("--version")) {
+            return Err(Missing::Program(program));
+        }
+    }
+    let manifest = read(&project.join("package.json"))?;
+    let lock = read(&project.join("package-lock.json"))?;
+    installed("node", &[&manifest, &lock], |directory| {
+        write(&directory.join("package.json"), &manifest)?;
+        write(&directory.join("package-lock.json"), &lock)?;
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(directory);
+        run("npm ci", &mut npm)
+    })
+}
+
+/// The folder `target/tools/<name>-<hash of the pins>`, filled by `install` if that was not done to its end before.
+fn installed(name: &str, pins: &[&[u8]], install: impl FnOnce(&Path) -> Result<(), Missing>) -> Result<PathBuf, Missing> {
+    let mut hash = Sha256::new();
+    for pin in pins {
+        hash.update(pin.len().to_le_bytes());
+        hash.update(pin);
+    }
+    let hash: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools");
+    fs::create_dir_all(&tools).map_err(at(&tools))?;
+    // Node does not find packages through a path with `..` in it, where a program is named by its real path.
+    let tools = tools.canonicalize().map_err(at(&tools))?;
+    let directory = tools.join(format!("{name}-{hash}"));
+    let lock = directory.with_extension("lock");
+    let lock = File::create(&lock).and_then(|file| file.lock().map(|()| file)).map_err(at(&lock))?;
+    let complete = directory.join(".complete");
+    if !complete.exists() {
+        if directory.exists() {
+            fs::remove_dir_all(&directory).map_err(at(&directory))?;
+        }
+        fs::create_dir_all(&directory).map_err(at(&directory))?;
+        install(&directory)?;
+        write(&complete, b"")?;
+    }
+    drop(lock);
+    Ok(directory)
+}
+
+fn interpreter(directory: &Path) -> PathBuf {
+    directory.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" })
+}
+
+fn runs(command: &mut Command) -> bool {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+fn run(name: &'static str, command: &mut Command) -> Result<(), Missing> {
+    let failed = |output: String| Missing::Installation { command: name, output };
+    let output = command.stdin(Stdio::null()).output().map_err(|error| failed(error.to_string()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    let lines: Vec<&str> = text.lines().collect();
+    Err(failed(lines[lines.len().saturating_sub(30)..].join("\n")))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Missing> {
+    fs::read(path).map_err(at(path))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Missing> {
+    fs::write(path, bytes).map_err(at(path))
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> Missing {
+    let path = path.to_path_buf();
+    move |source| Missing::File { path, source }
+}
