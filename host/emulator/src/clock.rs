@@ -1,6 +1,8 @@
 //! Where the emulator's time comes from.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A source of wall-clock time, so that a test can move it.
 ///
@@ -24,6 +26,47 @@ impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods, reason = "the one place where the emulator reads an ambient clock")]
     fn now(&self) -> SystemTime {
         SystemTime::now()
+    }
+}
+
+/// The emulator's two clocks: the world's, by which identity tokens are made, and the service's, which may be wrong.
+pub(crate) struct Clocks {
+    source: Arc<dyn Clock>,
+    advanced_ms: AtomicU64,
+    skew_seconds: AtomicI64,
+}
+
+impl Clocks {
+    pub(crate) fn new(source: Arc<dyn Clock>) -> Self {
+        Self { source, advanced_ms: AtomicU64::new(0), skew_seconds: AtomicI64::new(0) }
+    }
+
+    /// The service's time.
+    pub(crate) fn service(&self) -> SystemTime {
+        let skew = self.skew_seconds.load(Ordering::Relaxed);
+        let by = Duration::from_secs(skew.unsigned_abs());
+        let now = self.now();
+        let skewed = if skew < 0 { now.checked_sub(by) } else { now.checked_add(by) };
+        skewed.unwrap_or(now)
+    }
+
+    /// Puts both clocks forward.
+    pub(crate) fn advance(&self, by: Duration) {
+        let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        // An update that always has a value cannot fail.
+        let _ = self.advanced_ms.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |ms| Some(ms.saturating_add(by)));
+    }
+
+    pub(crate) fn skew(&self, seconds: i64) {
+        self.skew_seconds.store(seconds, Ordering::Relaxed);
+    }
+}
+
+/// The world's time.
+impl Clock for Clocks {
+    fn now(&self) -> SystemTime {
+        let now = self.source.now();
+        now.checked_add(Duration::from_millis(self.advanced_ms.load(Ordering::Relaxed))).unwrap_or(now)
     }
 }
 

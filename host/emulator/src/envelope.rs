@@ -1,9 +1,13 @@
 //! The form of errors, on every route.
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use serde_json::json;
+use serde_json::{Value, json};
+
+use crate::server::CloseUnanswered;
 
 /// The id of a request, in its `request-id` header, its error body and its history entry.
 #[derive(Debug, Clone)]
@@ -47,6 +51,53 @@ pub(crate) async fn not_found(Extension(request_id): Extension<RequestId>) -> Ap
 pub(crate) async fn method_not_allowed(Extension(request_id): Extension<RequestId>) -> ApiError {
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed", &request_id)
 }
+
+/// An answer as it was scripted. What cannot stand in HTTP becomes a 500, or is left out.
+pub(crate) fn canned(status: u16, retry_after: Option<&str>, body: Option<&[u8]>, request_id: &RequestId) -> Response {
+    let status = StatusCode::from_u16(status)
+        .ok()
+        .filter(|status| !status.is_informational())
+        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = match body {
+        Some(body) => {
+            let content_type = match serde_json::from_slice::<Value>(body) {
+                Ok(_) => JSON,
+                Err(_) => HTML,
+            };
+            (status, [(CONTENT_TYPE, content_type)], Body::from(body.to_vec())).into_response()
+        }
+        None => {
+            let message = status.canonical_reason().unwrap_or("Overloaded");
+            ApiError::new(status, message, request_id).into_response()
+        }
+    };
+    if let Some(value) = retry_after {
+        set(&mut response, RETRY_AFTER, value);
+    }
+    response
+}
+
+/// Asks the sender to send the same to another place (RFC 9110 section 15.4.8).
+pub(crate) fn redirect(to: &str) -> Response {
+    let mut response = StatusCode::TEMPORARY_REDIRECT.into_response();
+    set(&mut response, LOCATION, to);
+    response
+}
+
+pub(crate) fn closed() -> Response {
+    let mut response = Response::default();
+    response.extensions_mut().insert(CloseUnanswered);
+    response
+}
+
+fn set(response: &mut Response, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
 /// The vendor's name for each status.
 fn error_type(status: StatusCode) -> &'static str {

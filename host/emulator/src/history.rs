@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::token_id::TokenId;
@@ -40,6 +41,26 @@ pub struct Entry {
     pub access_token_id: Option<TokenId>,
     /// The lifetime of the access token that an exchange minted, in seconds.
     pub lifetime_seconds: Option<u64>,
+    /// Who was involved, as far as the emulator got.
+    pub parties: Parties,
+}
+
+/// Who was involved in a request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Parties {
+    /// The rule that an exchange named.
+    pub federation_rule_id: Option<String>,
+    /// The organization that an exchange named, or that an access token belongs to.
+    pub organization_id: Option<String>,
+    /// The rule's target.
+    pub service_account_id: Option<String>,
+    /// The workspace of the access token.
+    pub workspace_id: Option<String>,
+    /// The `iss` of an identity token whose signature was good.
+    pub issuer: Option<String>,
+    /// The `sub` of an identity token whose signature was good.
+    pub subject: Option<String>,
 }
 
 /// What a request asked for.
@@ -50,6 +71,14 @@ pub enum Kind {
     Exchange,
     /// A message.
     Message,
+    /// The number of tokens of a message.
+    CountTokens,
+    /// The models, or one of them.
+    Models,
+    /// What other than inference needs a scope: files, the organization.
+    Other,
+    /// A sender of an exchange followed a redirect, and showed its identity token to another origin.
+    FollowedRedirect,
 }
 
 /// What the emulator decided about a request.
@@ -74,8 +103,16 @@ pub enum Reason {
     RequestMalformed,
     /// The body is larger than the endpoint takes.
     RequestTooLarge,
+    /// The `anthropic-beta` header does not hold what was asked for by a switch. The sender is told.
+    BetaRefused,
     /// There is no such federation rule in that organization.
     RuleNotFound,
+    /// The rule is archived.
+    RuleArchived,
+    /// The rule's issuer is archived.
+    IssuerArchived,
+    /// The rule's target is archived.
+    ServiceAccountArchived,
     /// The service account that was named is not the rule's target.
     ServiceAccountNotFound,
     /// The identity token is larger than 16 KiB.
@@ -88,6 +125,8 @@ pub enum Reason {
     KeyIdMissing,
     /// The issuer has no key of that `kid`.
     KeyUnknown,
+    /// The issuer's keys could not be fetched.
+    JwksUnavailable,
     /// The signature is not the issuer's.
     SignatureInvalid,
     /// `iss` is not the issuer, byte for byte.
@@ -108,10 +147,16 @@ pub enum Reason {
     AudienceMismatch,
     /// `sub` is not the rule's.
     MatchSubjectPrefix,
+    /// A claim is not the rule's.
+    MatchClaims,
+    /// The rule's condition is false, or has no answer.
+    MatchCondition,
     /// The rule is enabled in several workspaces, and none was named.
     WorkspaceIdRequired,
-    /// The rule is not enabled in the workspace that was named.
+    /// The rule is not enabled in the workspace that was named, or the service account is not its member.
     WorkspaceNotAccessible,
+    /// The rule's scope is more than its target may have, or the access token's less than the endpoint needs.
+    InsufficientScope,
     /// An identity token with this `jti` was exchanged before.
     JtiReused,
     /// The request to the API carried no credential.
@@ -150,7 +195,48 @@ impl Kind {
         match self {
             Self::Exchange => "exchange",
             Self::Message => "message",
+            Self::CountTokens => "count_tokens",
+            Self::Models => "models",
+            Self::Other => "other",
+            Self::FollowedRedirect => "followed_redirect",
         }
+    }
+}
+
+impl Entry {
+    /// The form of the administration API: `time_ms` counts from the epoch, and what is not known is left out.
+    pub fn to_json(&self) -> Value {
+        let since = self.time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let mut entry = json!({
+            "sequence": self.sequence,
+            "time_ms": u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+            "request_id": self.request_id,
+            "kind": self.kind.code(),
+            "outcome": self.outcome.code(),
+        });
+        let id = |id: &Option<TokenId>| id.as_ref().map(|id| id.as_str().into());
+        let text = |text: &Option<String>| text.as_deref().map(Value::from);
+        let optional = [
+            ("reason", self.reason.map(|reason| reason.code().into())),
+            ("detail", text(&self.detail)),
+            ("fault", self.fault.map(Value::from)),
+            ("assertion_id", id(&self.assertion_id)),
+            ("jti", text(&self.jti)),
+            ("access_token_id", id(&self.access_token_id)),
+            ("lifetime_seconds", self.lifetime_seconds.map(Value::from)),
+            ("federation_rule_id", text(&self.parties.federation_rule_id)),
+            ("organization_id", text(&self.parties.organization_id)),
+            ("service_account_id", text(&self.parties.service_account_id)),
+            ("workspace_id", text(&self.parties.workspace_id)),
+            ("issuer", text(&self.parties.issuer)),
+            ("subject", text(&self.parties.subject)),
+        ];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                entry[name] = value;
+            }
+        }
+        entry
     }
 }
 
@@ -172,13 +258,18 @@ impl Reason {
         match self {
             Self::RequestMalformed => "request_malformed",
             Self::RequestTooLarge => "request_too_large",
+            Self::BetaRefused => "beta_refused",
             Self::RuleNotFound => "rule_not_found",
+            Self::RuleArchived => "rule_archived",
+            Self::IssuerArchived => "issuer_archived",
+            Self::ServiceAccountArchived => "service_account_archived",
             Self::ServiceAccountNotFound => "service_account_not_found",
             Self::AssertionTooLarge => "assertion_too_large",
             Self::AssertionMalformed => "assertion_malformed",
             Self::AlgorithmRefused => "algorithm_refused",
             Self::KeyIdMissing => "key_id_missing",
             Self::KeyUnknown => "key_unknown",
+            Self::JwksUnavailable => "jwks_unavailable",
             Self::SignatureInvalid => "signature_invalid",
             Self::IssuerMismatch => "issuer_mismatch",
             Self::ClaimMissing => "claim_missing",
@@ -189,8 +280,11 @@ impl Reason {
             Self::JwtLifetimeTooLong => "jwt_lifetime_too_long",
             Self::AudienceMismatch => "audience_mismatch",
             Self::MatchSubjectPrefix => "match_subject_prefix",
+            Self::MatchClaims => "match_claims",
+            Self::MatchCondition => "match_condition",
             Self::WorkspaceIdRequired => "workspace_id_required",
             Self::WorkspaceNotAccessible => "workspace_not_accessible",
+            Self::InsufficientScope => "insufficient_scope",
             Self::JtiReused => "jti_reused",
             Self::CredentialMissing => "credential_missing",
             Self::CredentialAmbiguous => "credential_ambiguous",
@@ -221,6 +315,7 @@ pub(crate) struct Record {
     pub(crate) jti: Option<String>,
     pub(crate) access_token_id: Option<TokenId>,
     pub(crate) lifetime_seconds: Option<u64>,
+    pub(crate) parties: Parties,
 }
 
 impl Record {
@@ -237,6 +332,7 @@ impl Record {
             jti: None,
             access_token_id: None,
             lifetime_seconds: None,
+            parties: Parties::default(),
         }
     }
 }
@@ -284,6 +380,7 @@ impl History {
             jti: record.jti,
             access_token_id: record.access_token_id,
             lifetime_seconds: record.lifetime_seconds,
+            parties: record.parties,
         });
         self.recorded.send_replace(kept.next);
     }
@@ -319,6 +416,7 @@ impl Counts {
                     self.messages_granted += 1;
                 }
             }
+            (Kind::CountTokens | Kind::Models | Kind::Other | Kind::FollowedRedirect, _) => {}
         }
     }
 }

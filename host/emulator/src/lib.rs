@@ -1,4 +1,4 @@
-//! A local identity provider, token endpoint and Messages API, faithful to the real ones.
+//! A local identity provider, token endpoint and API, faithful to the real ones.
 //!
 //! [`Emulator::start`] listens on loopback and serves, without TLS:
 //!
@@ -6,15 +6,55 @@
 //! |---|---|
 //! | `POST /v1/oauth/token` | exchanges an identity token for an access token (RFC 7523 section 2.1, with a JSON body) |
 //! | `POST /v1/messages` | answers a message, whole or streamed, to whoever holds such an access token |
+//! | `POST /v1/messages/count_tokens`, `GET /v1/models`, `GET /v1/models/{id}` | likewise |
+//! | `GET /v1/files` | an empty list; needs the scope `workspace:developer` |
+//! | `GET /v1/organizations/me` | the organization; needs the scope `org:admin` |
 //! | `GET`, `HEAD /api/hello` | answers 200 |
+//! | `GET /.well-known/openid-configuration`, `GET /.well-known/jwks.json` | the identity provider's documents |
 //!
 //! Identity tokens come from [`Emulator::identity_provider`]: JWTs with real signatures by keys made at start, which a
 //! [`TokenFile`] publishes in a directory the way a kubelet does. A refused exchange tells its sender nothing, as in
 //! production; the true [`Reason`] stands in [`Emulator::history`], which never holds a token.
 //!
+//! Who may exchange what is said by [`Resources`], one document with organizations, workspaces, service accounts, issuers and
+//! rules; without one there is one of each. [`Emulator::try_out`] tells of an identity token and a rule which check passes and
+//! which fails, so that a rule can be tried before it is created.
+//!
 //! What goes wrong in production can be made to go wrong here: [`Emulator::inject`] scripts [`Fault`]s for the
-//! exchanges to come, [`Emulator::set_outage`] keeps one up until it is taken down, and [`Emulator::revoke`] ends an
-//! access token early. Time comes from a [`Clock`] that the caller may move.
+//! exchanges to come, [`Emulator::set_outage`] keeps one up until it is taken down, [`Emulator::inject_api`] and
+//! [`Emulator::set_api_outage`] do the same for the API, [`Emulator::set_switches`] turns what stays turned, and
+//! [`Emulator::revoke`] ends an access token early. Time comes from a [`Clock`] that the caller may move.
+//!
+//! # Administration
+//!
+//! All of this can be had over HTTP as well, at [`Options::admin`]: for people, and for tests in other languages. The listener
+//! is apart from the others, on loopback; it takes no credential, and refuses what names another host or comes from a web
+//! page. Bodies are JSON.
+//!
+//! | Route | What it does |
+//! |---|---|
+//! | `GET /state` | addresses, clocks and counts |
+//! | `GET`, `PUT /switches` | [`Switches`] |
+//! | `GET`, `PUT`, `DELETE /faults` | `{"exchange": {"next": [fault], "outage": fault}, "api": {…}}`; names are at [`Fault::from_json`] |
+//! | `POST /faults` | adds one: `{"endpoint": "exchange", "fault": "lost_answer", "times": 1}` |
+//! | `GET /history?since=N` | [`Entry`], from that number on |
+//! | `GET`, `PUT /resources` | [`Resources`] |
+//! | `POST /try` | [`Trial`] of an exchange: `{"assertion": …, "federation_rule_id": …, "organization_id": …}` |
+//! | `POST /identity-tokens` | mints one: `{"federation_rule_id", "claims", "without_claims", "lifetime_seconds", "key_id"}`, all optional |
+//! | `POST /token-file/rotate` | rotates the published identity token |
+//! | `POST /revoke` | `{"access_token_id": …}` or `{"all": true}` |
+//! | `GET /keys` | the identity provider's keys |
+//! | `POST /keys/publish`, `/keys/rotate` | the next key, ahead or at once: `{"algorithm": "ES256"}` |
+//! | `POST /keys/withdraw`, `/keys/forget` | the old keys go; the service's cache goes |
+//! | `POST /clock/advance` | `{"seconds": 60}` |
+//!
+//! # What is not as in production
+//!
+//! - There is no TLS, and only loopback is listened on.
+//! - Keys may be fetched by plain HTTP and from any port if the host is loopback.
+//! - [`Jwks::Emulator`] exists, so that a rule for an issuer that cannot be reached from here can be tried with tokens of the
+//!   emulator's own.
+//! - A message always says the same, whatever the model.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -33,6 +73,8 @@
 
 #![forbid(unsafe_code)]
 
+mod admin;
+mod api;
 mod clock;
 mod emulator;
 mod envelope;
@@ -40,19 +82,24 @@ mod exchange;
 mod faults;
 mod history;
 mod identity;
-mod messages;
 mod options;
 mod random;
+mod resources;
 mod server;
+mod switches;
 mod token_id;
 
 pub use clock::{Clock, SystemClock};
 pub use emulator::{Emulator, StartError};
-pub use exchange::GRANT_TYPE;
-pub use faults::Fault;
-pub use history::{Counts, Entry, Kind, Outcome, Reason};
-pub use identity::{IdentityProvider, IdentityToken, TokenBuilder};
+pub use exchange::{Check, GRANT_TYPE, Trial};
+pub use faults::{ApiFault, Fault, FaultError};
+pub use history::{Counts, Entry, Kind, Outcome, Parties, Reason};
+pub use identity::{IdentityProvider, IdentityToken, KeyError, TokenBuilder};
 #[cfg(unix)]
 pub use identity::{Rotation, TokenFile, TokenFileError};
 pub use options::{Algorithm, ErrorShape, Options, OptionsError};
+pub use resources::{
+    Issuer, Jwks, Match, Organization, OrganizationRole, Resources, ResourcesError, Rule, ServiceAccount, Target, Workspace,
+};
+pub use switches::{Betas, Switches};
 pub use token_id::TokenId;

@@ -6,10 +6,12 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::clock::{Clock, SystemClock};
 use crate::random;
+use crate::resources::{DEFAULT_AUDIENCE, Resources, ResourcesError};
 
 /// The settings of an [`Emulator`](crate::Emulator), with the defaults of the real service where it has one.
 ///
@@ -26,6 +28,8 @@ use crate::random;
 pub struct Options {
     /// Where to listen. Only loopback addresses are accepted. Default: 127.0.0.1, on a port of the system's choice.
     pub listen: SocketAddr,
+    /// Where the administration API listens, loopback too; `None`: nowhere. Default: nowhere.
+    pub admin: Option<SocketAddr>,
     /// The algorithm of the identity provider's key. Default: ES256.
     pub algorithm: Algorithm,
     /// The issuer of identity tokens, compared byte for byte. Default (`None`): the emulator's base URL.
@@ -62,25 +66,49 @@ pub struct Options {
     pub stream_delay: Duration,
     /// The time. Default: the system's.
     pub clock: Arc<dyn Clock>,
+    /// Organizations, issuers and rules. Default (`None`): one of each, as the options above say.
+    ///
+    /// With a document, the options from [`issuer`](Self::issuer) to [`token_lifetime_seconds`](Self::token_lifetime_seconds)
+    /// follow the rule that [`federation_rule_id`](Self::federation_rule_id) names, or the document's first one:
+    /// [`Emulator::options`](crate::Emulator::options) has what a client needs. The identity provider then mints tokens as
+    /// that rule expects them, as far as its claims can be told from it.
+    pub resources: Option<Resources>,
 }
 
-/// The algorithm of an identity provider's key (RFC 7518 section 3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The algorithm of an identity provider's key (RFC 7518 section 3.1): all that the service takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum Algorithm {
     /// ECDSA with P-256 and SHA-256. A key is made in about a millisecond.
     #[default]
     Es256,
+    /// ECDSA with P-384 and SHA-384.
+    Es384,
+    /// ECDSA with P-521 and SHA-512.
+    Es512,
     /// RSASSA-PKCS1-v1_5 with SHA-256 and a key of 2048 bits, which takes up to seconds to make.
     Rs256,
+    /// The same with SHA-384.
+    Rs384,
+    /// The same with SHA-512.
+    Rs512,
+    /// RSASSA-PSS with SHA-256 and a key of 2048 bits, which takes up to seconds to make.
+    Ps256,
+    /// The same with SHA-384.
+    Ps384,
+    /// The same with SHA-512.
+    Ps512,
 }
 
 /// The form of the refusals of the token endpoint, and of the API towards requests without a credential.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum ErrorShape {
     /// The API's envelope, with 401 for every denial.
     #[default]
+    #[serde(rename = "envelope")]
     Envelope,
     /// The form before August 2026: `error` and `error_description` with 400 for every denial (RFC 6749 section 5.2).
+    #[serde(rename = "oauth")]
     OAuth,
 }
 
@@ -88,7 +116,7 @@ pub enum ErrorShape {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OptionsError {
     /// The address to listen on can be reached from other machines, and the emulator is not safe for that.
-    #[error("listen: {0} is not a loopback address")]
+    #[error("{0} is not a loopback address, and the emulator listens on no other")]
     NotLoopback(SocketAddr),
     /// A number is outside its limits.
     #[error("{option}: {value} is not between {least} and {most}")]
@@ -115,12 +143,16 @@ pub enum OptionsError {
     /// A text is empty, or there is no workspace.
     #[error("{0}: must not be empty")]
     Empty(&'static str),
+    /// The resources are not as the real service would let them be created.
+    #[error("resources: {0}")]
+    Resources(#[from] ResourcesError),
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            admin: None,
             algorithm: Algorithm::default(),
             issuer: None,
             subject: "system:serviceaccount:default:demo".to_owned(),
@@ -128,15 +160,16 @@ impl Default for Options {
             identity_token_lifetime_seconds: 3600,
             max_jwt_lifetime_seconds: 3600,
             check_jti: true,
-            federation_rule_id: tagged(RULE_PREFIX),
+            federation_rule_id: random::tagged(RULE_PREFIX),
             organization_id: random::uuid(),
-            service_account_id: tagged(SERVICE_ACCOUNT_PREFIX),
-            workspace_ids: vec![tagged(WORKSPACE_PREFIX)],
+            service_account_id: random::tagged(SERVICE_ACCOUNT_PREFIX),
+            workspace_ids: vec![random::tagged(WORKSPACE_PREFIX)],
             token_lifetime_seconds: 3600,
             shortest_lifetime_seconds: 60,
             error_shape: ErrorShape::default(),
             stream_delay: Duration::from_millis(30),
             clock: Arc::new(SystemClock),
+            resources: None,
         }
     }
 }
@@ -156,9 +189,40 @@ impl fmt::Debug for Options {
 }
 
 impl Options {
+    /// Takes over what the chosen rule of the resources says, so that clients find it here.
+    pub(crate) fn follow_resources(&mut self) {
+        let Some(resources) = self.resources.clone() else {
+            return;
+        };
+        let Some((owner, rule)) = resources.chosen_rule(&self.federation_rule_id) else {
+            return;
+        };
+        if let Some(prefix) = &rule.matcher.subject_prefix {
+            self.subject = match prefix.strip_suffix('*') {
+                Some(beginning) => format!("{beginning}emulated"),
+                None => prefix.clone(),
+            };
+        }
+        if let Some(issuer) = owner.issuer(&rule.issuer_id) {
+            self.issuer = Some(issuer.issuer_url.clone());
+            self.check_jti = issuer.check_jti;
+            self.max_jwt_lifetime_seconds = issuer.max_jwt_lifetime_seconds;
+            self.identity_token_lifetime_seconds = self.identity_token_lifetime_seconds.min(issuer.max_jwt_lifetime_seconds);
+        }
+        self.audience = rule.audience().to_owned();
+        self.federation_rule_id = rule.id.clone();
+        self.organization_id = owner.id.clone();
+        self.service_account_id = rule.service_account_id().to_owned();
+        self.workspace_ids = match rule.is_for_the_organization() {
+            true => Vec::new(),
+            false => rule.enabled_in(owner).into_iter().map(str::to_owned).collect(),
+        };
+        self.token_lifetime_seconds = rule.token_lifetime_seconds;
+    }
+
     pub(crate) fn check(&self) -> Result<(), OptionsError> {
-        if !self.listen.ip().is_loopback() {
-            return Err(OptionsError::NotLoopback(self.listen));
+        if let Some(address) = [Some(self.listen), self.admin].into_iter().flatten().find(|address| !address.ip().is_loopback()) {
+            return Err(OptionsError::NotLoopback(address));
         }
         check_range("max_jwt_lifetime_seconds", self.max_jwt_lifetime_seconds, 1..=176_400)?;
         check_range("identity_token_lifetime_seconds", self.identity_token_lifetime_seconds, 1..=u64::from(u32::MAX))?;
@@ -168,6 +232,9 @@ impl Options {
             if value.is_empty() {
                 return Err(OptionsError::Empty(option));
             }
+        }
+        if let Some(resources) = &self.resources {
+            return Ok(resources.check(self.shortest_lifetime_seconds)?);
         }
         if self.workspace_ids.is_empty() {
             return Err(OptionsError::Empty("workspace_ids"));
@@ -192,12 +259,9 @@ impl Options {
     }
 }
 
-/// The audience that the service expects of a token unless a rule says otherwise.
-const DEFAULT_AUDIENCE: &str = "https://api.anthropic.com";
-
 pub(crate) const RULE_PREFIX: &str = "fdrl_";
 pub(crate) const SERVICE_ACCOUNT_PREFIX: &str = "svac_";
-const WORKSPACE_PREFIX: &str = "wrkspc_";
+pub(crate) const WORKSPACE_PREFIX: &str = "wrkspc_";
 
 /// Whether `id` is `prefix` and then letters or digits.
 pub(crate) fn is_tagged(prefix: &str, id: &str) -> bool {
@@ -207,10 +271,6 @@ pub(crate) fn is_tagged(prefix: &str, id: &str) -> bool {
 /// Whether `id` names a workspace, or is the literal that stands for the organization's default one.
 pub(crate) fn is_workspace(id: &str) -> bool {
     id == "default" || is_tagged(WORKSPACE_PREFIX, id)
-}
-
-fn tagged(prefix: &str) -> String {
-    format!("{prefix}01{}", random::alphanumeric(22))
 }
 
 fn check_range(option: &'static str, value: u64, range: RangeInclusive<u64>) -> Result<(), OptionsError> {

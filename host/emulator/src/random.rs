@@ -20,6 +20,11 @@ pub(crate) fn alphanumeric(length: usize) -> String {
     buffer.into_iter().map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()])).collect()
 }
 
+/// An id with this prefix, in the vendor's form.
+pub(crate) fn tagged(prefix: &str) -> String {
+    format!("{prefix}01{}", alphanumeric(22))
+}
+
 /// A random UUID (RFC 9562 section 5.4), hyphenated.
 pub(crate) fn uuid() -> String {
     let mut buffer = [0; 16];

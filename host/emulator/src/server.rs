@@ -25,7 +25,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::emulator::State;
 use crate::envelope::{self, RequestId};
-use crate::{exchange, messages, random};
+use crate::{api, exchange, identity, random};
 
 /// A listening server. It stops when dropped.
 pub(crate) struct Server {
@@ -45,9 +45,9 @@ impl Server {
         Ok((listener, address))
     }
 
-    pub(crate) fn serve(listener: TcpListener, state: Arc<State>) -> Self {
+    pub(crate) fn serve(listener: TcpListener, router: Router) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(accept(listener, router(state), stopped));
+        let task = tokio::spawn(accept(listener, router, stopped));
         Self { stop, task }
     }
 
@@ -62,10 +62,12 @@ impl Server {
 /// How long a request may take to end after [`Server::stop`].
 const GRACE: Duration = Duration::from_secs(1);
 
-fn router(state: Arc<State>) -> Router {
+/// The routes of the services that are emulated.
+pub(crate) fn router(state: Arc<State>) -> Router {
     Router::new()
         .route("/v1/oauth/token", post(exchange::handle).layer(DefaultBodyLimit::max(exchange::MOST_BODY_BYTES)))
-        .route("/v1/messages", post(messages::handle).layer(DefaultBodyLimit::max(messages::MOST_BODY_BYTES)))
+        .merge(api::routes())
+        .merge(identity::routes())
         .route("/api/hello", get(|| async { Json(json!({ "message": "hello" })) }))
         .fallback(envelope::not_found)
         .method_not_allowed_fallback(envelope::method_not_allowed)
@@ -74,13 +76,13 @@ fn router(state: Arc<State>) -> Router {
 }
 
 /// Gives every request its id and every answer its date, by the emulator's clock.
-async fn identify(FromState(state): FromState<Arc<State>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn identify(FromState(state): FromState<Arc<State>>, mut request: Request, next: Next) -> Response {
     let id = format!("req_01{}", random::alphanumeric(22));
     let header = HeaderValue::from_str(&id).expect("letters, digits and an underscore are a header value");
     request.extensions_mut().insert(RequestId(id));
     let mut response = next.run(request).await;
     response.headers_mut().insert("request-id", header);
-    let date = httpdate::fmt_http_date(state.clock.now());
+    let date = httpdate::fmt_http_date(state.clocks.service());
     let date = HeaderValue::from_str(&date).expect("a date of RFC 9110 is a header value");
     response.headers_mut().insert(DATE, date);
     response

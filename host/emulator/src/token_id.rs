@@ -17,6 +17,12 @@ impl TokenId {
         Self(digest(token)[..8].iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
+    /// The id that is written so; `None` if it is not 16 lower-case hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let well_formed = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        well_formed.then(|| Self(text.to_owned()))
+    }
+
     /// The 16 lower-case hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -18,10 +18,18 @@ pub(crate) struct AccessTokens {
 
 /// What the API knows about a bearer token.
 pub(crate) enum Standing {
-    Good { workspace_id: String },
+    Good(Holder),
     Unknown,
     Expired,
     Revoked,
+}
+
+/// Whom a token stands for, and what it is good for.
+#[derive(Clone)]
+pub(crate) struct Holder {
+    pub(crate) organization_id: String,
+    pub(crate) workspace_id: Option<String>,
+    pub(crate) scope: String,
 }
 
 #[derive(Default)]
@@ -32,7 +40,7 @@ struct Issued {
 
 struct Grant {
     id: TokenId,
-    workspace_id: String,
+    holder: Holder,
     expires_at: SystemTime,
     revoked: bool,
 }
@@ -43,7 +51,11 @@ impl AccessTokens {
         let token = Zeroizing::new(format!("{PREFIX}{}", *random::url_safe(RANDOM_BYTES)));
         let grant = Grant {
             id: TokenId::of(&token),
-            workspace_id: admission.workspace_id.clone(),
+            holder: Holder {
+                organization_id: admission.organization_id.clone(),
+                workspace_id: admission.workspace_id.clone(),
+                scope: admission.scope.clone(),
+            },
             expires_at: now + Duration::from_secs(admission.lifetime_seconds),
             revoked: false,
         };
@@ -58,7 +70,7 @@ impl AccessTokens {
             None => Standing::Unknown,
             Some(grant) if grant.revoked => Standing::Revoked,
             Some(grant) if grant.expires_at <= now => Standing::Expired,
-            Some(grant) => Standing::Good { workspace_id: grant.workspace_id.clone() },
+            Some(grant) => Standing::Good(grant.holder.clone()),
         }
     }
 

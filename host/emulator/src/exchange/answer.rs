@@ -1,25 +1,25 @@
 //! What the token endpoint says, and what faults make of it.
 
 use axum::Json;
-use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::Malformed;
-use crate::envelope::{ApiError, RequestId};
+use crate::emulator::State;
+use crate::envelope::{ApiError, RequestId, canned, closed, redirect};
 use crate::faults::Fault;
 use crate::options::ErrorShape;
-use crate::server::CloseUnanswered;
 
 /// The emulator's own answer to an exchange.
 pub(super) enum Answer {
     Granted {
         access_token: Zeroizing<String>,
         lifetime_seconds: u64,
-        workspace_id: String,
+        workspace_id: Option<String>,
+        scope: String,
     },
     Malformed(Malformed),
     /// Every denial looks the same from outside.
@@ -45,15 +45,17 @@ impl Answer {
     /// The members of the successful response (RFC 6749 section 5.1), or the refusal.
     fn into_members(self) -> Result<Map<String, Value>, Refusal> {
         match self {
-            Self::Granted { access_token, lifetime_seconds, workspace_id } => {
+            Self::Granted { access_token, lifetime_seconds, workspace_id, scope } => {
                 let mut members = Map::new();
                 let mut member = |name: &str, value: Value| members.insert(name.to_owned(), value);
                 member("access_token", access_token.as_str().into());
                 member("token_type", "Bearer".into());
                 member("expires_in", lifetime_seconds.into());
-                member("scope", SCOPE.into());
+                member("scope", scope.into());
                 // Not documented, but seen: whoever decodes strictly would fail against the real service.
-                member("workspace_id", workspace_id.into());
+                if let Some(id) = workspace_id {
+                    member("workspace_id", id.into());
+                }
                 member("next_challenge", "".into());
                 member("next_challenge_expires_in", 0.into());
                 Ok(members)
@@ -71,19 +73,16 @@ impl Answer {
 }
 
 /// The answer of a fault that strikes before the exchange is looked at; `None` if this one strikes after.
-pub(super) fn before_exchange(fault: &Fault, request_id: &RequestId) -> Option<Response> {
+pub(super) fn before_exchange(fault: &Fault, state: &State, request_id: &RequestId) -> Option<Response> {
     match fault {
         Fault::Status { status, retry_after, body } => Some(canned(*status, retry_after.as_deref(), body.as_deref(), request_id)),
-        Fault::Redirect { to } => {
-            let mut response = StatusCode::TEMPORARY_REDIRECT.into_response();
-            set(&mut response, LOCATION, to);
-            Some(response)
-        }
+        Fault::Redirect { to } => Some(redirect(state.elsewhere(to))),
         Fault::DropBeforeExchange => Some(closed()),
         Fault::DropBeforeAnswer
         | Fault::Delay(_)
         | Fault::StatusAfterExchange { .. }
         | Fault::Raw200(_)
+        | Fault::Oversized { .. }
         | Fault::ExpiresIn(_)
         | Fault::Member { .. } => None,
     }
@@ -102,17 +101,16 @@ pub(super) async fn after_exchange(fault: Fault, answer: Answer, shape: ErrorSha
             canned(status, retry_after.as_deref(), body.as_deref(), request_id)
         }
         Fault::Raw200(body) if granted => ([(CONTENT_TYPE, JSON)], body).into_response(),
+        Fault::Oversized { bytes } if granted => {
+            altered(answer, shape, request_id, "padding", Some(Value::String(" ".repeat(bytes))))
+        }
         Fault::ExpiresIn(value) if granted => altered(answer, shape, request_id, "expires_in", Some(value)),
         Fault::Member { name, value } if granted => altered(answer, shape, request_id, &name, value),
         _ => answer.into_response(shape, request_id),
     }
 }
 
-/// The scope of the rule.
-const SCOPE: &str = "workspace:developer";
-
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
 struct Refusal {
     status: StatusCode,
@@ -131,42 +129,5 @@ fn altered(answer: Answer, shape: ErrorShape, request_id: &RequestId, name: &str
             Json(members).into_response()
         }
         refused => refused.into_response(shape, request_id),
-    }
-}
-
-/// An answer as it was scripted. What cannot stand in HTTP becomes a 500, or is left out.
-fn canned(status: u16, retry_after: Option<&str>, body: Option<&[u8]>, request_id: &RequestId) -> Response {
-    let status = StatusCode::from_u16(status)
-        .ok()
-        .filter(|status| !status.is_informational())
-        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = match body {
-        Some(body) => {
-            let content_type = match serde_json::from_slice::<Value>(body) {
-                Ok(_) => JSON,
-                Err(_) => HTML,
-            };
-            (status, [(CONTENT_TYPE, content_type)], Body::from(body.to_vec())).into_response()
-        }
-        None => {
-            let message = status.canonical_reason().unwrap_or("Overloaded");
-            ApiError::new(status, message, request_id).into_response()
-        }
-    };
-    if let Some(value) = retry_after {
-        set(&mut response, RETRY_AFTER, value);
-    }
-    response
-}
-
-fn closed() -> Response {
-    let mut response = Response::default();
-    response.extensions_mut().insert(CloseUnanswered);
-    response
-}
-
-fn set(response: &mut Response, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        response.headers_mut().insert(name, value);
     }
 }

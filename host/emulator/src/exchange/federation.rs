@@ -1,27 +1,38 @@
-//! Who may exchange what: the rule, its issuer, and the identity tokens that were spent.
+//! Who may exchange what: the rules, their issuers, and the identity tokens that were spent.
+//!
+//! The order is the real service's: the rule, the token, what it claims, what the rule matches, the workspace, the scope,
+//! and the `jti` last, so that a refusal spends nothing.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use super::request::ExchangeRequest;
-use super::verification::{self, LEEWAY_SECONDS};
-use crate::clock::unix_seconds;
-use crate::history::Reason;
-use crate::identity::IdentityProvider;
-use crate::options::Options;
+use serde_json::{Map, Value};
 
-/// One organization with one issuer and one rule.
+use super::key_source::{Found, KeySource};
+use super::report::{Check, Report, Stop};
+use super::request::ExchangeRequest;
+use super::verification::{self, Expectations, LEEWAY_SECONDS};
+use crate::clock::unix_seconds;
+use crate::history::{Parties, Reason};
+use crate::identity::IdentityProvider;
+use crate::resources::{Condition, Organization, OrganizationRole, Resources, Rule};
+
+/// What exchanges are judged by.
 pub(crate) struct Federation {
-    rule: Rule,
-    issuer: Issuer,
+    resources: Resources,
+    rules: HashMap<String, Known>,
+    issuers: HashMap<String, Issuer>,
     shortest_lifetime_seconds: u64,
 }
 
 /// An exchange that was let through. The identity token is spent.
 pub(super) struct Admission {
     pub(super) jti: Option<String>,
-    pub(super) workspace_id: String,
+    pub(super) organization_id: String,
+    /// `None` for tokens of the organization.
+    pub(super) workspace_id: Option<String>,
+    pub(super) scope: String,
     pub(super) lifetime_seconds: u64,
 }
 
@@ -32,130 +43,388 @@ pub(super) struct Denial {
     pub(super) jti: Option<String>,
 }
 
-struct Rule {
-    id: String,
-    organization_id: String,
-    service_account_id: String,
-    audience: String,
-    subject: String,
-    workspace_ids: Vec<String>,
-    token_lifetime_seconds: u64,
+/// What was found out about an exchange on the way.
+#[derive(Default)]
+struct Findings {
+    jti: Option<String>,
+    expires_at: Option<i64>,
+    workspace_id: Option<String>,
+    /// Where the `jti` counts, if it does.
+    spent: Option<Arc<Spent>>,
+}
+
+struct Known {
+    /// Of the organization, and of the rule in it.
+    place: (usize, usize),
+    condition: Option<Condition>,
 }
 
 struct Issuer {
-    provider: IdentityProvider,
-    max_jwt_lifetime_seconds: u64,
-    check_jti: bool,
-    spent: Mutex<Spent>,
+    keys: KeySource,
+    spent: Arc<Spent>,
 }
 
 /// Every `jti` that was exchanged, with the `exp` until which a copy of its token could still pass.
 #[derive(Default)]
-struct Spent {
+struct Spent(Mutex<Ledger>);
+
+#[derive(Default)]
+struct Ledger {
     expiries: HashMap<String, i64>,
     sweep_at: usize,
 }
 
 impl Federation {
-    pub(crate) fn new(options: &Options, provider: &IdentityProvider) -> Self {
-        Self {
-            rule: Rule {
-                id: options.federation_rule_id.clone(),
-                organization_id: options.organization_id.clone(),
-                service_account_id: options.service_account_id.clone(),
-                audience: options.audience.clone(),
-                subject: options.subject.clone(),
-                workspace_ids: options.workspace_ids.clone(),
-                token_lifetime_seconds: options.token_lifetime_seconds,
-            },
-            issuer: Issuer {
-                provider: provider.clone(),
-                max_jwt_lifetime_seconds: options.max_jwt_lifetime_seconds,
-                check_jti: options.check_jti,
-                spent: Mutex::default(),
-            },
-            shortest_lifetime_seconds: options.shortest_lifetime_seconds,
+    /// `resources` were checked. What `earlier` knows to be spent stays spent.
+    pub(crate) fn new(
+        resources: Resources,
+        provider: &IdentityProvider,
+        shortest_lifetime_seconds: u64,
+        earlier: Option<&Self>,
+    ) -> Self {
+        let mut rules = HashMap::new();
+        let mut issuers = HashMap::new();
+        for (nth, organization) in resources.organizations.iter().enumerate() {
+            for issuer in &organization.federation_issuers {
+                let spent = earlier.and_then(|earlier| earlier.issuers.get(&issuer.id)).map(|issuer| issuer.spent.clone());
+                let keys = KeySource::new(issuer, provider);
+                issuers.insert(issuer.id.clone(), Issuer { keys, spent: spent.unwrap_or_default() });
+            }
+            for (index, rule) in organization.federation_rules.iter().enumerate() {
+                let condition = rule.matcher.condition.as_deref().and_then(|text| Condition::compile(text).ok());
+                rules.insert(rule.id.clone(), Known { place: (nth, index), condition });
+            }
+        }
+        Self { resources, rules, issuers, shortest_lifetime_seconds }
+    }
+
+    pub(crate) fn resources(&self) -> &Resources {
+        &self.resources
+    }
+
+    /// The organization of this id.
+    pub(crate) fn organization(&self, id: &str) -> Option<&Organization> {
+        self.resources.organizations.iter().find(|organization| organization.id == id)
+    }
+
+    /// Forgets the keys that were fetched.
+    pub(crate) async fn forget_keys(&self) {
+        for issuer in self.issuers.values() {
+            issuer.keys.forget().await;
         }
     }
 
     /// Lets a request through or refuses it. The `jti` is spent last, and by one of several requests at once.
-    pub(super) fn admit(&self, request: &ExchangeRequest, now: SystemTime) -> Result<Admission, Denial> {
-        let now = unix_seconds(now);
-        self.rule.find(request)?;
-
-        let claims = verification::signed_claims(&request.assertion, &self.issuer.provider.keys())?;
-        let jti = claims.jti();
-        let with_jti = |denial: Denial| Denial { jti: jti.clone(), ..denial };
-
-        let identity = claims
-            .check(&verification::Expectations {
-                issuer: self.issuer.provider.issuer(),
-                audience: &self.rule.audience,
-                max_jwt_lifetime_seconds: self.issuer.max_jwt_lifetime_seconds,
-                now,
-            })
-            .map_err(with_jti)?;
-        if identity.subject != self.rule.subject {
-            return Err(with_jti(Denial::new(Reason::MatchSubjectPrefix)));
+    pub(super) async fn admit(
+        &self,
+        request: &ExchangeRequest,
+        now: SystemTime,
+        parties: &mut Parties,
+    ) -> Result<Admission, Denial> {
+        let mut report = Report::of_exchange();
+        let mut findings = Findings::default();
+        let examined = self.examine(request, now, &mut report, &mut findings, parties).await;
+        let denied = |reason, detail, jti| Err(Denial { reason, detail, jti });
+        if let (Err(Stop), Some(failure)) | (Ok(()), Some(failure)) = (&examined, report.first_failure()) {
+            return denied(failure.failure.unwrap_or(Reason::RuleNotFound), failure.explanation(), findings.jti);
         }
-        let workspace_id = self.rule.workspace(request).map_err(with_jti)?;
-        if let (true, Some(jti)) = (self.issuer.check_jti, &jti)
-            && !self.issuer.spend(jti, identity.expires_at, now)
+        let Some((owner, rule, _)) = self.rule(&request.federation_rule_id) else {
+            return denied(Reason::RuleNotFound, None, findings.jti);
+        };
+        let seconds = unix_seconds(now);
+        let expires_at = findings.expires_at.unwrap_or(seconds);
+        if let (Some(spent), Some(jti)) = (&findings.spent, &findings.jti)
+            && !spent.spend(jti, expires_at, seconds)
         {
-            return Err(with_jti(Denial::new(Reason::JtiReused)));
+            return denied(Reason::JtiReused, None, findings.jti);
         }
-
-        let remaining = u64::try_from(identity.expires_at - now).unwrap_or(0);
         Ok(Admission {
-            jti,
-            workspace_id,
-            lifetime_seconds: self
-                .rule
-                .token_lifetime_seconds
-                .min(remaining.saturating_mul(2))
-                .max(self.shortest_lifetime_seconds),
+            jti: findings.jti,
+            organization_id: owner.id.clone(),
+            workspace_id: findings.workspace_id,
+            scope: rule.oauth_scope.clone(),
+            lifetime_seconds: self.lifetime_seconds(rule, expires_at, seconds),
         })
     }
+
+    /// Makes every check that can be made, and spends nothing. With the checks comes what an exchange would grant.
+    pub(super) async fn try_out(&self, request: &ExchangeRequest, now: SystemTime) -> (Vec<Check>, Option<Admission>) {
+        let mut report = Report::of_trial();
+        let mut findings = Findings::default();
+        // A trial is not stopped.
+        let _ = self.examine(request, now, &mut report, &mut findings, &mut Parties::default()).await;
+        let admission = match (report.first_failure(), self.rule(&request.federation_rule_id)) {
+            (None, Some((owner, rule, _))) => Some(Admission {
+                jti: findings.jti,
+                organization_id: owner.id.clone(),
+                workspace_id: findings.workspace_id,
+                scope: rule.oauth_scope.clone(),
+                lifetime_seconds: self.lifetime_seconds(rule, findings.expires_at.unwrap_or(0), unix_seconds(now)),
+            }),
+            _ => None,
+        };
+        (report.checks, admission)
+    }
+
+    fn rule(&self, id: &str) -> Option<(&Organization, &Rule, Option<&Condition>)> {
+        let known = self.rules.get(id)?;
+        let organization = &self.resources.organizations[known.place.0];
+        Some((organization, &organization.federation_rules[known.place.1], known.condition.as_ref()))
+    }
+
+    fn lifetime_seconds(&self, rule: &Rule, expires_at: i64, now: i64) -> u64 {
+        let remaining = u64::try_from(expires_at - now).unwrap_or(0);
+        rule.token_lifetime_seconds.min(remaining.saturating_mul(2)).max(self.shortest_lifetime_seconds)
+    }
+
+    async fn examine(
+        &self,
+        request: &ExchangeRequest,
+        now: SystemTime,
+        report: &mut Report,
+        findings: &mut Findings,
+        parties: &mut Parties,
+    ) -> Result<(), Stop> {
+        parties.federation_rule_id = Some(request.federation_rule_id.clone());
+        parties.organization_id = Some(request.organization_id.clone());
+        let Some((owner, rule, condition)) = self.rule(&request.federation_rule_id) else {
+            let detail = "federation_rule_id: there is no such rule".to_owned();
+            return report.fail("rule", Reason::RuleNotFound, None, None, Some(detail));
+        };
+        self.check_rule(request, owner, rule, report)?;
+        parties.service_account_id = Some(rule.service_account_id().to_owned());
+        let (Some(document), Some(issuer)) = (owner.issuer(&rule.issuer_id), self.issuers.get(&rule.issuer_id)) else {
+            return report.fail(
+                "issuer",
+                Reason::RuleNotFound,
+                None,
+                None,
+                Some("issuer_id: there is no such issuer".to_owned()),
+            );
+        };
+        if document.archived {
+            report.fail("issuer", Reason::IssuerArchived, None, Some(document.id.as_str().into()), None)?;
+        }
+        let account = owner.service_account(rule.service_account_id());
+        if account.is_none_or(|account| account.archived) {
+            let found = Some(rule.service_account_id().into());
+            report.fail("service_account", Reason::ServiceAccountArchived, None, found, None)?;
+        }
+        if let Some(id) = &request.service_account_id {
+            let target = rule.service_account_id();
+            let found = Some(id.as_str().into());
+            report.check("service_account", id == target, Reason::ServiceAccountNotFound, target, found)?;
+        }
+
+        let mut claims = None;
+        if let Some(token) = verification::read(&request.assertion, report)? {
+            let verified = self.check_signature(&token, issuer, now, report).await?;
+            match token.claims() {
+                Ok(read) => claims = Some((read, verified)),
+                Err((reason, detail)) => report.fail("payload", reason, None, None, detail)?,
+            }
+        }
+        if let Some((claims, verified)) = &claims {
+            let jti = claims.get("jti").and_then(Value::as_str);
+            if *verified {
+                findings.jti = jti.map(str::to_owned);
+                let text = |name: &str| claims.get(name).and_then(Value::as_str).map(bounded);
+                (parties.issuer, parties.subject) = (text("iss"), text("sub"));
+            }
+            let identity = verification::check_claims(
+                claims,
+                &Expectations {
+                    issuer: &document.issuer_url,
+                    audience: rule.audience(),
+                    max_jwt_lifetime_seconds: document.max_jwt_lifetime_seconds,
+                    now: unix_seconds(now),
+                },
+                report,
+            )?;
+            findings.expires_at = identity.expires_at;
+            check_match(rule, condition, identity.subject.as_deref(), claims, report)?;
+        }
+        findings.workspace_id = check_workspace(request, owner, rule, report)?;
+        parties.workspace_id.clone_from(&findings.workspace_id);
+        check_scope(owner, rule, report)?;
+        if let (true, Some((claims, _))) = (document.check_jti, &claims)
+            && let Some(jti) = claims.get("jti").and_then(Value::as_str)
+        {
+            findings.spent = Some(issuer.spent.clone());
+            report.check("jti", !issuer.spent.has(jti), Reason::JtiReused, "not exchanged before", Some(jti.into()))?;
+        }
+        Ok(())
+    }
+
+    fn check_rule(&self, request: &ExchangeRequest, owner: &Organization, rule: &Rule, report: &mut Report) -> Result<(), Stop> {
+        report.pass("rule", None, Some(rule.id.as_str().into()));
+        match request.organization_id.eq_ignore_ascii_case(&owner.id) {
+            true => report.pass("organization", Some(owner.id.as_str().into()), Some(request.organization_id.as_str().into())),
+            false => {
+                let detail = match self.resources.organizations.iter().any(|other| other.id == request.organization_id) {
+                    true => "organization_id: the rule belongs to another organization",
+                    false => "organization_id: there is no such organization",
+                };
+                let (expected, found) = (owner.id.as_str().into(), request.organization_id.as_str().into());
+                report.fail("organization", Reason::RuleNotFound, Some(expected), Some(found), Some(detail.to_owned()))?;
+            }
+        }
+        match rule.archived {
+            true => report.fail("rule", Reason::RuleArchived, None, Some(rule.id.as_str().into()), None),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the issuer signed the token.
+    async fn check_signature(
+        &self,
+        token: &verification::Unverified<'_>,
+        issuer: &Issuer,
+        now: SystemTime,
+        report: &mut Report,
+    ) -> Result<bool, Stop> {
+        let Some(algorithm) = token.algorithm else {
+            report.fail(
+                "alg",
+                Reason::AlgorithmRefused,
+                None,
+                None,
+                Some("alg: only RS, PS and ES with 256, 384, 512".to_owned()),
+            )?;
+            return Ok(false);
+        };
+        report.pass("alg", None, Some(algorithm.name().into()));
+        let Some(key_id) = &token.key_id else {
+            report.fail("kid", Reason::KeyIdMissing, None, None, None)?;
+            return Ok(false);
+        };
+        let found = Some(Value::from(key_id.as_str()));
+        let key = match issuer.keys.find(key_id, now).await {
+            Found::Key(key) => key,
+            Found::Unknown(known) => {
+                report.fail("kid", Reason::KeyUnknown, Some(known.join(", ").into()), found, None)?;
+                return Ok(false);
+            }
+            Found::Unavailable(why) => {
+                report.fail("kid", Reason::JwksUnavailable, None, found, Some(why))?;
+                return Ok(false);
+            }
+        };
+        report.pass("kid", None, found);
+        match token.verify(&key, algorithm) {
+            Ok(()) => {
+                report.pass("signature", None, None);
+                Ok(true)
+            }
+            Err((reason, detail)) => {
+                report.fail("signature", reason, None, None, detail)?;
+                Ok(false)
+            }
+        }
+    }
 }
 
-impl Denial {
-    pub(super) fn new(reason: Reason) -> Self {
-        Self { reason, detail: None, jti: None }
+fn check_match(
+    rule: &Rule,
+    condition: Option<&Condition>,
+    subject: Option<&str>,
+    claims: &Map<String, Value>,
+    report: &mut Report,
+) -> Result<(), Stop> {
+    if let Some(prefix) = &rule.matcher.subject_prefix {
+        let matches = subject.is_some_and(|subject| match prefix.strip_suffix('*') {
+            Some(beginning) => subject.starts_with(beginning),
+            None => subject == prefix,
+        });
+        let found = subject.map(Value::from);
+        report.check("match.subject_prefix", matches, Reason::MatchSubjectPrefix, prefix.as_str(), found)?;
     }
-
-    pub(super) fn with_detail(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { detail: Some(detail.into()), ..Self::new(reason) }
+    for (name, expected) in &rule.matcher.claims {
+        let found = claims.get(name);
+        let matches = found.and_then(Value::as_str) == Some(expected);
+        report.check(&format!("match.claims.{name}"), matches, Reason::MatchClaims, expected.as_str(), found.cloned())?;
     }
+    if let (Some(text), Some(condition)) = (&rule.matcher.condition, condition) {
+        let expected = Some(Value::from(text.as_str()));
+        match condition.holds(claims) {
+            Ok(true) => report.pass("match.condition", expected, Some(true.into())),
+            Ok(false) => report.fail("match.condition", Reason::MatchCondition, expected, Some(false.into()), None)?,
+            Err(error) => {
+                report.fail("match.condition", Reason::MatchCondition, expected, Some(format!("error: {error}").into()), None)?;
+            }
+        }
+    }
+    Ok(())
 }
 
-impl Rule {
-    fn find(&self, request: &ExchangeRequest) -> Result<(), Denial> {
-        if request.federation_rule_id != self.id {
-            return Err(Denial::with_detail(Reason::RuleNotFound, "federation_rule_id"));
-        }
-        if !request.organization_id.eq_ignore_ascii_case(&self.organization_id) {
-            return Err(Denial::with_detail(Reason::RuleNotFound, "organization_id"));
-        }
-        match &request.service_account_id {
-            Some(id) if *id != self.service_account_id => Err(Denial::new(Reason::ServiceAccountNotFound)),
-            _ => Ok(()),
-        }
+/// The workspace that an access token will belong to.
+fn check_workspace(
+    request: &ExchangeRequest,
+    owner: &Organization,
+    rule: &Rule,
+    report: &mut Report,
+) -> Result<Option<String>, Stop> {
+    if rule.is_for_the_organization() {
+        return Ok(None);
     }
-
-    fn workspace(&self, request: &ExchangeRequest) -> Result<String, Denial> {
-        match (&request.workspace_id, self.workspace_ids.as_slice()) {
-            (None, [only]) => Ok(only.clone()),
-            (None, _) => Err(Denial::new(Reason::WorkspaceIdRequired)),
-            (Some(id), enabled) if enabled.contains(id) => Ok(id.clone()),
-            (Some(_), _) => Err(Denial::new(Reason::WorkspaceNotAccessible)),
-        }
+    let enabled = rule.enabled_in(owner);
+    let expected = || Some(Value::from(enabled.join(", ")));
+    let found = request.workspace_id.as_deref().map(Value::from);
+    let chosen = match &request.workspace_id {
+        Some(name) => owner.workspace(name),
+        None => match enabled.as_slice() {
+            [only] if !rule.applies_to_all_workspaces => Some(*only),
+            _ => {
+                let detail = format!("the rule is enabled in {}", enabled.join(", "));
+                report.fail("workspace", Reason::WorkspaceIdRequired, expected(), None, Some(detail))?;
+                return Ok(None);
+            }
+        },
+    };
+    let Some(chosen) = chosen.filter(|chosen| enabled.contains(chosen)) else {
+        report.fail("workspace", Reason::WorkspaceNotAccessible, expected(), found, None)?;
+        return Ok(None);
+    };
+    let is_member = owner.default_workspace() == Some(chosen)
+        || rule.has_only_the_legacy_workspace()
+        || owner
+            .service_account(rule.service_account_id())
+            .is_some_and(|account| account.workspace_ids.iter().any(|name| owner.workspace(name) == Some(chosen)));
+    if !is_member {
+        let detail = format!("the service account is not a member of {chosen}");
+        report.fail("workspace", Reason::WorkspaceNotAccessible, expected(), found, Some(detail))?;
+        return Ok(None);
     }
+    report.pass("workspace", expected(), Some(chosen.into()));
+    Ok(Some(chosen.to_owned()))
 }
 
-impl Issuer {
+fn check_scope(owner: &Organization, rule: &Rule, report: &mut Report) -> Result<(), Stop> {
+    let needs_admin = rule.oauth_scope.split(' ').any(|scope| scope == "org:admin");
+    let account = owner.service_account(rule.service_account_id());
+    let is_admin = account.is_some_and(|account| account.organization_role == OrganizationRole::Admin);
+    let scope = Some(Value::from(rule.oauth_scope.as_str()));
+    if needs_admin && !is_admin {
+        let detail = "org:admin needs a service account with organization_role admin".to_owned();
+        return report.fail("scope", Reason::InsufficientScope, scope, None, Some(detail));
+    }
+    report.pass("scope", None, scope);
+    Ok(())
+}
+
+/// The claims of strangers are kept no longer than this, in bytes at most.
+fn bounded(text: &str) -> String {
+    text.chars().take(256).collect()
+}
+
+impl Spent {
+    fn has(&self, jti: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).expiries.contains_key(jti)
+    }
+
     /// Whether this is the first time.
     fn spend(&self, jti: &str, expires_at: i64, now: i64) -> bool {
-        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if spent.expiries.contains_key(jti) {
             return false;
         }

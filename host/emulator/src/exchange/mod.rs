@@ -3,7 +3,10 @@
 mod access_tokens;
 mod answer;
 mod federation;
+mod key_source;
+mod report;
 mod request;
+mod trial;
 mod verification;
 
 use std::sync::Arc;
@@ -14,17 +17,19 @@ use axum::body::Bytes;
 use axum::extract::State as FromState;
 use axum::extract::rejection::BytesRejection;
 use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 
-pub(crate) use self::access_tokens::{AccessTokens, Standing};
+pub(crate) use self::access_tokens::{AccessTokens, Holder, Standing};
 use self::answer::Answer;
 pub(crate) use self::federation::Federation;
+pub use self::report::Check;
 use self::request::ExchangeRequest;
+pub use self::trial::Trial;
 use crate::emulator::State;
 use crate::envelope::RequestId;
 use crate::faults::Fault;
-use crate::history::{Kind, Outcome, Reason, Record};
+use crate::history::{Kind, Outcome, Parties, Reason, Record};
 use crate::token_id::TokenId;
 
 /// The one `grant_type` that the endpoint takes (RFC 7523 section 2.1).
@@ -36,21 +41,26 @@ pub(crate) const MOST_BODY_BYTES: usize = 64 * 1024;
 pub(crate) async fn handle(
     FromState(state): FromState<Arc<State>>,
     Extension(request_id): Extension<RequestId>,
+    headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let mut response = respond(&state, &request_id, body).await;
+    let mut response = respond(&state, &request_id, &headers, body).await;
     // RFC 6749 section 5.1.
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-async fn respond(state: &State, request_id: &RequestId, body: Result<Bytes, BytesRejection>) -> Response {
-    let now = state.clock.now();
-    let request = body.map_err(Malformed::of_body).and_then(|body| ExchangeRequest::parse(&body));
+async fn respond(state: &State, request_id: &RequestId, headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Response {
+    let now = state.clocks.service();
+    let switches = state.switches.get();
+    let request = match switches.exchange_betas.objection(headers) {
+        Some(objection) => Err(Malformed { reason: Reason::BetaRefused, ..Malformed::new(objection) }),
+        None => body.map_err(Malformed::of_body).and_then(|body| ExchangeRequest::parse(&body)),
+    };
     let fault = state.faults.take();
     let assertion_id = request.as_ref().ok().map(|request| TokenId::of(&request.assertion));
 
-    if let Some(response) = fault.as_ref().and_then(|fault| answer::before_exchange(fault, request_id)) {
+    if let Some(response) = fault.as_ref().and_then(|fault| answer::before_exchange(fault, state, request_id)) {
         state.history.record(Record {
             fault: fault.as_ref().map(Fault::code),
             assertion_id,
@@ -59,17 +69,17 @@ async fn respond(state: &State, request_id: &RequestId, body: Result<Bytes, Byte
         return response;
     }
 
-    let (answer, record) = decide(state, request_id, request, now);
+    let (answer, record) = decide(state, request_id, request, now).await;
     state.history.record(Record { fault: fault.as_ref().map(Fault::code), assertion_id, ..record });
     match fault {
-        Some(fault) => answer::after_exchange(fault, answer, state.error_shape, request_id).await,
-        None => answer.into_response(state.error_shape, request_id),
+        Some(fault) => answer::after_exchange(fault, answer, switches.error_shape, request_id).await,
+        None => answer.into_response(switches.error_shape, request_id),
     }
 }
 
 /// The exchange itself, in the order of the real service: form, then rule, token, workspace, and `jti` last, so that a
 /// refusal spends nothing.
-fn decide(
+async fn decide(
     state: &State,
     request_id: &RequestId,
     request: Result<ExchangeRequest, Malformed>,
@@ -84,25 +94,33 @@ fn decide(
             return (Answer::Malformed(malformed), record);
         }
     };
-    match state.federation.admit(&request, now) {
+    let mut parties = Parties::default();
+    match state.federation().admit(&request, now, &mut parties).await {
         Ok(admission) => {
             let access_token = state.access_tokens.mint(&admission, now);
             let record = Record {
                 jti: admission.jti,
                 access_token_id: Some(TokenId::of(&access_token)),
                 lifetime_seconds: Some(admission.lifetime_seconds),
+                parties,
                 ..record(Outcome::Granted)
             };
             let answer = Answer::Granted {
                 access_token,
                 lifetime_seconds: admission.lifetime_seconds,
                 workspace_id: admission.workspace_id,
+                scope: admission.scope,
             };
             (answer, record)
         }
         Err(denial) => {
-            let record =
-                Record { reason: Some(denial.reason), detail: denial.detail, jti: denial.jti, ..record(Outcome::Denied) };
+            let record = Record {
+                reason: Some(denial.reason),
+                detail: denial.detail,
+                jti: denial.jti,
+                parties,
+                ..record(Outcome::Denied)
+            };
             (Answer::Denied, record)
         }
     }

@@ -21,14 +21,18 @@ impl ExchangeRequest {
         let Ok(Value::Object(members)) = serde_json::from_slice(body) else {
             return Err(Malformed::new("The request body is not a JSON object"));
         };
-        if required(&members, "grant_type")? != GRANT_TYPE {
+        Self::of_members(&members)
+    }
+
+    pub(super) fn of_members(members: &Map<String, Value>) -> Result<Self, Malformed> {
+        if required(members, "grant_type")? != GRANT_TYPE {
             return Err(Malformed::new(format!("grant_type: must be `{GRANT_TYPE}`")));
         }
-        let assertion = Zeroizing::new(required(&members, "assertion")?);
-        let federation_rule_id = required(&members, "federation_rule_id")?;
-        let organization_id = required(&members, "organization_id")?;
-        let service_account_id = optional(&members, "service_account_id")?;
-        let workspace_id = optional(&members, "workspace_id")?;
+        let assertion = Zeroizing::new(required(members, "assertion")?);
+        let federation_rule_id = required(members, "federation_rule_id")?;
+        let organization_id = required(members, "organization_id")?;
+        let service_account_id = optional(members, "service_account_id")?;
+        let workspace_id = optional(members, "workspace_id")?;
 
         if !is_tagged(RULE_PREFIX, &federation_rule_id) {
             return Err(Malformed::new("federation_rule_id is not a well-formed fdrl_ tagged ID"));

@@ -2,13 +2,15 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::jwk::JwkSet;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use jsonwebtoken::DecodingKey;
+use jsonwebtoken::jwk::Jwk;
+use p521::ecdsa::signature::Verifier as _;
 use serde_json::{Map, Value};
 
-use super::federation::Denial;
+use super::report::{Report, Stop};
 use crate::history::Reason;
+use crate::identity::library_algorithm;
+use crate::options::Algorithm;
 
 /// How far the clocks of an issuer and the service may be apart, in seconds: on `iat`, `nbf` and `exp`.
 pub(super) const LEEWAY_SECONDS: i64 = 30;
@@ -16,8 +18,14 @@ pub(super) const LEEWAY_SECONDS: i64 = 30;
 /// The largest identity token, in bytes.
 const MOST_ASSERTION_BYTES: usize = 16 * 1024;
 
-/// The claims of a token whose signature is good.
-pub(super) struct SignedClaims(Map<String, Value>);
+/// A token whose signature was not looked at.
+pub(super) struct Unverified<'a> {
+    message: &'a str,
+    payload: &'a str,
+    signature: &'a str,
+    pub(super) algorithm: Option<Algorithm>,
+    pub(super) key_id: Option<String>,
+}
 
 /// What the claims have to be.
 pub(super) struct Expectations<'a> {
@@ -28,146 +36,189 @@ pub(super) struct Expectations<'a> {
     pub(super) now: i64,
 }
 
-/// What the claims say.
+/// What the claims say, as far as they have their types.
+#[derive(Default)]
 pub(super) struct Identity {
-    pub(super) subject: String,
+    pub(super) subject: Option<String>,
     /// Seconds since the epoch.
-    pub(super) expires_at: i64,
+    pub(super) expires_at: Option<i64>,
 }
 
-/// The claims of `assertion`, if one of `keys` signed it.
-pub(super) fn signed_claims(assertion: &str, keys: &JwkSet) -> Result<SignedClaims, Denial> {
-    if assertion.len() > MOST_ASSERTION_BYTES {
-        return Err(Denial::new(Reason::AssertionTooLarge));
-    }
-    let header = header(assertion)?;
-    let algorithm = algorithm(&header)?;
-    let Some(key_id) = header.get("kid").and_then(Value::as_str) else {
-        return Err(Denial::new(Reason::KeyIdMissing));
-    };
-    let key = keys.find(key_id).ok_or_else(|| Denial::new(Reason::KeyUnknown))?;
-    let key = DecodingKey::from_jwk(key).map_err(|_| Denial::new(Reason::KeyUnknown))?;
-    if key.family() != algorithm.family() {
-        return Err(Denial::with_detail(Reason::AlgorithmRefused, "the algorithm is not that of the key"));
-    }
+/// Something is wrong with a token or a claim.
+type Wrong = (Reason, Option<String>);
 
-    // The library checks the signature only: it would read the ambient clock for the rest.
-    let mut validation = Validation::new(algorithm);
-    validation.required_spec_claims.clear();
-    validation.validate_exp = false;
-    validation.validate_nbf = false;
-    validation.validate_aud = false;
-    match jsonwebtoken::decode(assertion, &key, &validation) {
-        Ok(token) => Ok(SignedClaims(token.claims)),
-        Err(error) => Err(Denial::new(match error.kind() {
-            ErrorKind::InvalidSignature => Reason::SignatureInvalid,
-            ErrorKind::InvalidAlgorithm | ErrorKind::UnsupportedAlgorithm => Reason::AlgorithmRefused,
-            _ => Reason::AssertionMalformed,
-        })),
-    }
-}
-
-impl SignedClaims {
-    pub(super) fn jti(&self) -> Option<String> {
-        self.0.get("jti").and_then(Value::as_str).map(str::to_owned)
-    }
-
-    pub(super) fn check(&self, expected: &Expectations<'_>) -> Result<Identity, Denial> {
-        if self.required("iss", Self::text)? != expected.issuer {
-            return Err(Denial::new(Reason::IssuerMismatch));
-        }
-        let subject = self.required("sub", Self::text)?.to_owned();
-        let issued_at = self.required("iat", Self::date)?;
-        let expires_at = self.required("exp", Self::date)?;
-        if issued_at > expected.now + LEEWAY_SECONDS {
-            return Err(Denial::new(Reason::JwtIssuedInFuture));
-        }
-        if expires_at <= expected.now - LEEWAY_SECONDS {
-            return Err(Denial::new(Reason::JwtExpired));
-        }
-        let lifetime = expires_at.saturating_sub(issued_at);
-        if u64::try_from(lifetime).is_ok_and(|lifetime| lifetime > expected.max_jwt_lifetime_seconds) {
-            return Err(Denial::with_detail(
-                Reason::JwtLifetimeTooLong,
-                format!("{lifetime} s, at most {} s", expected.max_jwt_lifetime_seconds),
-            ));
-        }
-        if self.date("nbf")?.is_some_and(|from| from > expected.now + LEEWAY_SECONDS) {
-            return Err(Denial::new(Reason::JwtNotYetValid));
-        }
-        if !self.has_audience(expected.audience) {
-            return Err(Denial::new(Reason::AudienceMismatch));
-        }
-        // A `jti` of another type would slip past the check for reuse.
-        self.text("jti")?;
-        Ok(Identity { subject, expires_at })
-    }
-
-    fn required<'a, T>(
-        &'a self,
-        name: &'static str,
-        read: impl FnOnce(&'a Self, &'static str) -> Result<Option<T>, Denial>,
-    ) -> Result<T, Denial> {
-        read(self, name)?.ok_or_else(|| Denial::with_detail(Reason::ClaimMissing, name))
-    }
-
-    fn text(&self, name: &'static str) -> Result<Option<&str>, Denial> {
-        match self.0.get(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(Denial::with_detail(Reason::ClaimMalformed, name)),
-        }
-    }
-
-    /// A `NumericDate` in whole seconds; RFC 7519 section 2 allows fractions.
-    fn date(&self, name: &'static str) -> Result<Option<i64>, Denial> {
-        let Some(value) = self.0.get(name) else {
+/// Reads the form and the header: what names the key, and how it was used.
+pub(super) fn read<'a>(assertion: &'a str, report: &mut Report) -> Result<Option<Unverified<'a>>, Stop> {
+    let token = match parse(assertion) {
+        Ok(token) => token,
+        Err((reason, detail)) => {
+            report.fail("form", reason, None, None, detail)?;
             return Ok(None);
-        };
-        let seconds = value.as_i64().or_else(|| value.as_f64().map(|seconds| seconds as i64));
-        match seconds {
-            // Far enough from the ends that a leeway can be added.
-            Some(seconds) if seconds.unsigned_abs() < 1 << 53 => Ok(Some(seconds)),
-            _ => Err(Denial::with_detail(Reason::ClaimMalformed, name)),
         }
-    }
-
-    fn has_audience(&self, audience: &str) -> bool {
-        match self.0.get("aud") {
-            Some(Value::String(only)) => only == audience,
-            Some(Value::Array(several)) => several.iter().any(|one| one == audience),
-            _ => false,
-        }
-    }
+    };
+    report.pass("form", None, None);
+    Ok(Some(token))
 }
 
 /// The header, read before the signature is checked because it names the key.
-fn header(assertion: &str) -> Result<Map<String, Value>, Denial> {
-    let malformed = || Denial::new(Reason::AssertionMalformed);
-    let segments: Vec<&str> = assertion.split('.').collect();
-    let [header, _payload, _signature] = segments.as_slice() else {
-        return Err(malformed());
-    };
-    let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| malformed())?;
-    let header: Map<String, Value> = serde_json::from_slice(&header).map_err(|_| malformed())?;
-    // RFC 7515 section 4.1.11: extensions that must be understood, and none is.
-    if header.contains_key("crit") {
-        return Err(Denial::with_detail(Reason::AssertionMalformed, "crit"));
+fn parse(assertion: &str) -> Result<Unverified<'_>, Wrong> {
+    let malformed = |detail: &str| (Reason::AssertionMalformed, Some(detail.to_owned()));
+    if assertion.len() > MOST_ASSERTION_BYTES {
+        return Err((Reason::AssertionTooLarge, Some(format!("{} bytes, at most {MOST_ASSERTION_BYTES}", assertion.len()))));
     }
-    Ok(header)
+    let segments: Vec<&str> = assertion.split('.').collect();
+    let [header, payload, signature] = segments.as_slice() else {
+        return Err(malformed("a JWT has three segments"));
+    };
+    let bytes = URL_SAFE_NO_PAD.decode(header).map_err(|_| malformed("the header is not base64url"))?;
+    let members: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|_| malformed("the header is no JSON object"))?;
+    // RFC 7515 section 4.1.11: extensions that must be understood, and none is.
+    if members.contains_key("crit") {
+        return Err(malformed("crit"));
+    }
+    Ok(Unverified {
+        message: &assertion[..header.len() + 1 + payload.len()],
+        payload,
+        signature,
+        algorithm: members.get("alg").and_then(Value::as_str).and_then(Algorithm::of_name),
+        key_id: members.get("kid").and_then(Value::as_str).map(str::to_owned),
+    })
 }
 
-/// The service takes the RS, PS and ES families. ES512 is missing here because the library lacks it.
-fn algorithm(header: &Map<String, Value>) -> Result<Algorithm, Denial> {
-    match header.get("alg").and_then(Value::as_str) {
-        Some("RS256") => Ok(Algorithm::RS256),
-        Some("RS384") => Ok(Algorithm::RS384),
-        Some("RS512") => Ok(Algorithm::RS512),
-        Some("PS256") => Ok(Algorithm::PS256),
-        Some("PS384") => Ok(Algorithm::PS384),
-        Some("PS512") => Ok(Algorithm::PS512),
-        Some("ES256") => Ok(Algorithm::ES256),
-        Some("ES384") => Ok(Algorithm::ES384),
-        _ => Err(Denial::with_detail(Reason::AlgorithmRefused, "alg")),
+impl Unverified<'_> {
+    /// Whether the owner of `key`, a JWK, signed it.
+    pub(super) fn verify(&self, key: &Value, algorithm: Algorithm) -> Result<(), Wrong> {
+        let malformed = |detail: &str| (Reason::AssertionMalformed, Some(detail.to_owned()));
+        if key["alg"].as_str().is_some_and(|alg| alg != algorithm.name()) {
+            let detail = format!("the key is for {}, the token has {}", key["alg"], algorithm.name());
+            return Err((Reason::AlgorithmRefused, Some(detail)));
+        }
+        let signature = URL_SAFE_NO_PAD.decode(self.signature).map_err(|_| malformed("the signature is not base64url"))?;
+        let is_good = match library_algorithm(algorithm) {
+            Some(known) => {
+                let jwk: Jwk = serde_json::from_value(key.clone()).map_err(|_| unusable())?;
+                let key = DecodingKey::from_jwk(&jwk).map_err(|_| unusable())?;
+                if key.family() != known.family() {
+                    return Err((Reason::AlgorithmRefused, Some("the algorithm is not that of the key".to_owned())));
+                }
+                // An error of the library says that key and signature do not fit, or that the key is none.
+                jsonwebtoken::crypto::verify(self.signature, self.message.as_bytes(), &key, known).unwrap_or(false)
+            }
+            None => {
+                if key["kty"] != "EC" || key["crv"] != "P-521" {
+                    return Err((Reason::AlgorithmRefused, Some("the algorithm is not that of the key".to_owned())));
+                }
+                let key = p521_key(key).ok_or_else(unusable)?;
+                let signature = p521::ecdsa::Signature::from_slice(&signature);
+                signature.is_ok_and(|signature| key.verify(self.message.as_bytes(), &signature).is_ok())
+            }
+        };
+        if is_good { Ok(()) } else { Err((Reason::SignatureInvalid, None)) }
+    }
+
+    /// The claims. Nobody may act on them before [`verify`](Self::verify) has passed.
+    pub(super) fn claims(&self) -> Result<Map<String, Value>, Wrong> {
+        let malformed = |detail: &str| (Reason::AssertionMalformed, Some(detail.to_owned()));
+        let bytes = URL_SAFE_NO_PAD.decode(self.payload).map_err(|_| malformed("the payload is not base64url"))?;
+        serde_json::from_slice(&bytes).map_err(|_| malformed("the payload is no JSON object"))
+    }
+}
+
+fn unusable() -> Wrong {
+    (Reason::KeyUnknown, Some("the issuer's key of that kid is not usable".to_owned()))
+}
+
+/// An uncompressed point (SEC 1 section 2.3.3) from the coordinates of a JWK, which leave leading zeros in.
+fn p521_key(key: &Value) -> Option<p521::ecdsa::VerifyingKey> {
+    let coordinate = |name: &str| URL_SAFE_NO_PAD.decode(key[name].as_str()?).ok().filter(|bytes| bytes.len() == 66);
+    let point = [vec![4], coordinate("x")?, coordinate("y")?].concat();
+    p521::ecdsa::VerifyingKey::from_sec1_bytes(&point).ok()
+}
+
+/// Looks at the claims that every token has.
+pub(super) fn check_claims(
+    claims: &Map<String, Value>,
+    expected: &Expectations<'_>,
+    report: &mut Report,
+) -> Result<Identity, Stop> {
+    let mut identity = Identity::default();
+    let found = |name: &str| claims.get(name).cloned();
+    if let Some(issuer) = required(claims, "iss", text, report)? {
+        report.check("iss", issuer == expected.issuer, Reason::IssuerMismatch, expected.issuer, found("iss"))?;
+    }
+    if let Some(subject) = required(claims, "sub", text, report)? {
+        report.pass("sub", None, found("sub"));
+        identity.subject = Some(subject.to_owned());
+    }
+    let issued_at = required(claims, "iat", date, report)?;
+    let expires_at = required(claims, "exp", date, report)?;
+    identity.expires_at = expires_at;
+    let latest = expected.now + LEEWAY_SECONDS;
+    let at_most = |limit: i64| format!("at most {limit}");
+    if let Some(issued_at) = issued_at {
+        report.check("iat", issued_at <= latest, Reason::JwtIssuedInFuture, at_most(latest), found("iat"))?;
+    }
+    if let Some(expires_at) = expires_at {
+        let limit = expected.now - LEEWAY_SECONDS;
+        report.check("exp", expires_at > limit, Reason::JwtExpired, format!("more than {limit}"), found("exp"))?;
+    }
+    if let (Some(issued_at), Some(expires_at)) = (issued_at, expires_at) {
+        let lifetime = expires_at.saturating_sub(issued_at);
+        let longest = expected.max_jwt_lifetime_seconds;
+        let is_short = !u64::try_from(lifetime).is_ok_and(|lifetime| lifetime > longest);
+        let limit = format!("at most {longest} s");
+        report.check("lifetime", is_short, Reason::JwtLifetimeTooLong, limit, Some(lifetime.into()))?;
+    }
+    match date(claims, "nbf") {
+        Ok(None) => {}
+        Ok(Some(from)) => report.check("nbf", from <= latest, Reason::JwtNotYetValid, at_most(latest), found("nbf"))?,
+        Err((reason, detail)) => report.fail("nbf", reason, None, found("nbf"), detail)?,
+    }
+    let has_audience = match claims.get("aud") {
+        Some(Value::String(only)) => only == expected.audience,
+        Some(Value::Array(several)) => several.iter().any(|one| one == expected.audience),
+        _ => false,
+    };
+    report.check("aud", has_audience, Reason::AudienceMismatch, expected.audience, found("aud"))?;
+    // A `jti` of another type would slip past the check for reuse.
+    if let Err((reason, detail)) = text(claims, "jti") {
+        report.fail("jti", reason, None, found("jti"), detail)?;
+    }
+    Ok(identity)
+}
+
+fn required<'a, T>(
+    claims: &'a Map<String, Value>,
+    name: &'static str,
+    read: impl FnOnce(&'a Map<String, Value>, &'static str) -> Result<Option<T>, Wrong>,
+    report: &mut Report,
+) -> Result<Option<T>, Stop> {
+    let wrong = match read(claims, name) {
+        Ok(Some(value)) => return Ok(Some(value)),
+        Ok(None) => (Reason::ClaimMissing, Some(name.to_owned())),
+        Err(wrong) => wrong,
+    };
+    report.fail(name, wrong.0, None, claims.get(name).cloned(), wrong.1)?;
+    Ok(None)
+}
+
+fn text<'a>(claims: &'a Map<String, Value>, name: &'static str) -> Result<Option<&'a str>, Wrong> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err((Reason::ClaimMalformed, Some(name.to_owned()))),
+    }
+}
+
+/// A `NumericDate` in whole seconds; RFC 7519 section 2 allows fractions.
+fn date(claims: &Map<String, Value>, name: &'static str) -> Result<Option<i64>, Wrong> {
+    let Some(value) = claims.get(name) else {
+        return Ok(None);
+    };
+    let seconds = value.as_i64().or_else(|| value.as_f64().map(|seconds| seconds as i64));
+    match seconds {
+        // Far enough from the ends that a leeway can be added.
+        Some(seconds) if seconds.unsigned_abs() < 1 << 53 => Ok(Some(seconds)),
+        _ => Err((Reason::ClaimMalformed, Some(name.to_owned()))),
     }
 }

@@ -1,67 +1,131 @@
-//! Signing keys, made at start and never written anywhere.
+//! Signing keys, made at start or at a rotation and never written anywhere.
 
 use std::fmt;
 
-use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm as JwtAlgorithm, EncodingKey};
 use p256::elliptic_curve::Generate as _;
 use p256::pkcs8::EncodePrivateKey as _;
+use p521::ecdsa::signature::Signer as _;
 use rsa::pkcs1::EncodeRsaPrivateKey as _;
+use serde_json::{Map, Value, json};
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use crate::options::Algorithm;
 use crate::random;
 
 /// A private key, its public half, and the `kid` of both.
 pub(crate) struct SigningKey {
-    private: EncodingKey,
-    public: Jwk,
-    algorithm: JwtAlgorithm,
+    private: Private,
+    public: Value,
+    algorithm: Algorithm,
     id: String,
 }
 
-/// A key could not be made.
+/// A key could not be made. Try again; if it stays so, the operating system has no randomness.
 #[derive(Debug, Error)]
 #[error("no signing key could be made: {0}")]
-pub(crate) struct KeyError(String);
+pub struct KeyError(String);
+
+enum Private {
+    Library(EncodingKey, JwtAlgorithm),
+    /// ES512, which the library does not have.
+    P521(p521::ecdsa::SigningKey),
+}
 
 impl SigningKey {
-    /// A new key. For RS256 this takes up to seconds of computation.
+    /// A new key. For RS and PS this takes up to seconds of computation.
     pub(crate) fn generate(algorithm: Algorithm) -> Result<Self, KeyError> {
-        let (private, algorithm) = match algorithm {
-            Algorithm::Es256 => {
-                let key = p256::SecretKey::try_generate().map_err(KeyError::new)?;
-                let document = key.to_pkcs8_der().map_err(KeyError::new)?;
-                (EncodingKey::from_ec_der(document.as_bytes()), JwtAlgorithm::ES256)
+        let id = random::alphanumeric(16);
+        let (private, mut public) = match library_algorithm(algorithm) {
+            Some(known) => {
+                let private = encoding_key(algorithm)?;
+                let public = Jwk::from_encoding_key(&private, known).map_err(KeyError::new)?;
+                (Private::Library(private, known), serde_json::to_value(public).map_err(KeyError::new)?)
             }
-            Algorithm::Rs256 => {
-                let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, RSA_BITS).map_err(KeyError::new)?;
-                let document = key.to_pkcs1_der().map_err(KeyError::new)?;
-                (EncodingKey::from_rsa_der(document.as_bytes()), JwtAlgorithm::RS256)
+            None => {
+                let private = p521::ecdsa::SigningKey::try_generate().map_err(KeyError::new)?;
+                let point = private.verifying_key().to_sec1_point(false);
+                let coordinate = |bytes: Option<_>| bytes.map(|bytes: &p521::FieldBytes| URL_SAFE_NO_PAD.encode(bytes));
+                let public = json!({ "kty": "EC", "crv": "P-521", "x": coordinate(point.x()), "y": coordinate(point.y()) });
+                (Private::P521(private), public)
             }
         };
-        let id = random::alphanumeric(16);
-        let mut public = Jwk::from_encoding_key(&private, algorithm).map_err(KeyError::new)?;
-        public.common.key_id = Some(id.clone());
-        public.common.public_key_use = Some(PublicKeyUse::Signature);
+        public["kid"] = id.as_str().into();
+        public["use"] = "sig".into();
+        public["alg"] = algorithm.name().into();
         Ok(Self { private, public, algorithm, id })
     }
 
-    pub(crate) fn private(&self) -> &EncodingKey {
-        &self.private
-    }
-
-    pub(crate) fn public(&self) -> &Jwk {
+    /// A JWK (RFC 7517 section 4).
+    pub(crate) fn public(&self) -> &Value {
         &self.public
     }
 
-    pub(crate) fn algorithm(&self) -> JwtAlgorithm {
+    pub(crate) fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
+
+    /// A JWS in its compact form (RFC 7515 section 3.1).
+    pub(super) fn sign(&self, header: &Map<String, Value>, claims: &Map<String, Value>) -> Zeroizing<String> {
+        let segment = |members: &Map<String, Value>| {
+            URL_SAFE_NO_PAD.encode(serde_json::to_vec(members).expect("members whose names are strings are JSON"))
+        };
+        let message = format!("{}.{}", segment(header), segment(claims));
+        let signature = match &self.private {
+            Private::Library(key, algorithm) => jsonwebtoken::crypto::sign(message.as_bytes(), key, *algorithm)
+                .expect("the key was made for the algorithm, and has signed for its public half"),
+            Private::P521(key) => {
+                let signature: p521::ecdsa::Signature = key.sign(message.as_bytes());
+                URL_SAFE_NO_PAD.encode(signature.to_bytes())
+            }
+        };
+        Zeroizing::new(format!("{message}.{signature}"))
+    }
+}
+
+impl Algorithm {
+    /// The value of `alg`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::Es512 => "ES512",
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
+        }
+    }
+
+    /// The algorithm of this `alg`, if the service takes it.
+    pub fn of_name(name: &str) -> Option<Self> {
+        ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+}
+
+/// What the library calls it; `None` for ES512, which it lacks.
+pub(crate) fn library_algorithm(algorithm: Algorithm) -> Option<JwtAlgorithm> {
+    Some(match algorithm {
+        Algorithm::Es256 => JwtAlgorithm::ES256,
+        Algorithm::Es384 => JwtAlgorithm::ES384,
+        Algorithm::Es512 => return None,
+        Algorithm::Rs256 => JwtAlgorithm::RS256,
+        Algorithm::Rs384 => JwtAlgorithm::RS384,
+        Algorithm::Rs512 => JwtAlgorithm::RS512,
+        Algorithm::Ps256 => JwtAlgorithm::PS256,
+        Algorithm::Ps384 => JwtAlgorithm::PS384,
+        Algorithm::Ps512 => JwtAlgorithm::PS512,
+    })
 }
 
 impl fmt::Debug for SigningKey {
@@ -76,5 +140,37 @@ impl KeyError {
     }
 }
 
+const ALL: [Algorithm; 9] = [
+    Algorithm::Es256,
+    Algorithm::Es384,
+    Algorithm::Es512,
+    Algorithm::Rs256,
+    Algorithm::Rs384,
+    Algorithm::Rs512,
+    Algorithm::Ps256,
+    Algorithm::Ps384,
+    Algorithm::Ps512,
+];
+
 /// The size that identity providers use, and the least that RFC 7518 section 3.3 allows.
 const RSA_BITS: usize = 2048;
+
+fn encoding_key(algorithm: Algorithm) -> Result<EncodingKey, KeyError> {
+    match algorithm {
+        Algorithm::Es384 => {
+            let key = p384::SecretKey::try_generate().map_err(KeyError::new)?;
+            let document = key.to_pkcs8_der().map_err(KeyError::new)?;
+            Ok(EncodingKey::from_ec_der(document.as_bytes()))
+        }
+        Algorithm::Es256 | Algorithm::Es512 => {
+            let key = p256::SecretKey::try_generate().map_err(KeyError::new)?;
+            let document = key.to_pkcs8_der().map_err(KeyError::new)?;
+            Ok(EncodingKey::from_ec_der(document.as_bytes()))
+        }
+        _ => {
+            let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, RSA_BITS).map_err(KeyError::new)?;
+            let document = key.to_pkcs1_der().map_err(KeyError::new)?;
+            Ok(EncodingKey::from_rsa_der(document.as_bytes()))
+        }
+    }
+}

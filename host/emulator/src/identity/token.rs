@@ -1,13 +1,13 @@
 //! Identity tokens and what they claim.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use jsonwebtoken::Header;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::IdentityProvider;
+use super::{IdentityProvider, SigningKey};
 use crate::clock::unix_seconds;
 use crate::random;
 use crate::token_id::TokenId;
@@ -24,7 +24,8 @@ pub struct IdentityToken {
 #[must_use = "a token is made by `sign`"]
 pub struct TokenBuilder<'a> {
     provider: &'a IdentityProvider,
-    header: Header,
+    key: Arc<SigningKey>,
+    header: Map<String, Value>,
     claims: Map<String, Value>,
 }
 
@@ -91,36 +92,47 @@ impl<'a> TokenBuilder<'a> {
     }
 
     /// Sets the `kid` of the header. The key stays the same.
-    pub fn key_id(mut self, id: &str) -> Self {
-        self.header.kid = Some(id.to_owned());
+    pub fn key_id(mut self, id: impl Into<String>) -> Self {
+        self.header.insert("kid".to_owned(), Value::String(id.into()));
         self
     }
 
     /// Leaves the `kid` out of the header.
     pub fn without_key_id(mut self) -> Self {
-        self.header.kid = None;
+        self.header.remove("kid");
         self
     }
 
-    /// Signs the token with the provider's key.
+    /// Sets `iat` and `nbf` to now, and `exp` to so many seconds later.
+    pub fn lifetime(self, seconds: u64) -> Self {
+        let now = self.provider.shared.clock.now();
+        self.valid(now, seconds)
+    }
+
+    /// What the token will claim.
+    pub fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
+    /// Signs the token with the key that the provider signed with when this was begun.
     pub fn sign(self) -> IdentityToken {
-        let key = &self.provider.shared.key;
-        let text = jsonwebtoken::encode(&self.header, &self.claims, key.private())
-            .expect("the key was made for the algorithm in the header, and claims of JSON are JSON");
-        IdentityToken { text: Zeroizing::new(text), jti: self.claims.get("jti").and_then(Value::as_str).map(str::to_owned) }
+        IdentityToken {
+            text: self.key.sign(&self.header, &self.claims),
+            jti: self.claims.get("jti").and_then(Value::as_str).map(str::to_owned),
+        }
     }
 
     pub(super) fn new(provider: &'a IdentityProvider) -> Self {
-        let shared = &provider.shared;
-        let mut header = Header::new(shared.key.algorithm());
+        let expected = &provider.shared.expected;
+        let key = provider.signing_key();
         // Kubernetes sends no `typ`, and a verifier that demands one would lock its workloads out.
-        header.typ = None;
-        header.kid = Some(shared.key.id().to_owned());
-        Self { provider, header, claims: Map::new() }
-            .issuer(&shared.issuer)
-            .subject(&shared.subject)
-            .audiences(&[&shared.audience])
-            .valid(shared.clock.now(), shared.lifetime_seconds)
+        let header =
+            Map::from_iter([("alg".to_owned(), Value::from(key.algorithm().name())), ("kid".to_owned(), Value::from(key.id()))]);
+        Self { provider, key, header, claims: expected.claims.clone() }
+            .issuer(&expected.issuer)
+            .subject(&expected.subject)
+            .audiences(&[&expected.audience])
+            .valid(provider.shared.clock.now(), expected.lifetime_seconds)
             .claim("jti", random::uuid())
     }
 }

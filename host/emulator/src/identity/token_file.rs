@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
@@ -65,11 +65,43 @@ impl IdentityProvider {
         let mut published = Published { generations: volume.earlier_generations()?, volume, token: token.clone() };
         published.replace(token, self.now())?;
         published.volume.link(&path)?;
-        Ok(TokenFile { provider: self.clone(), path, published: Arc::new(Mutex::new(published)) })
+        let published = Arc::new(Mutex::new(published));
+        self.shared.files.add(&published);
+        Ok(TokenFile { provider: self.clone(), path, published })
+    }
+
+    /// Publishes a new token in every directory that is still in use, and says in how many.
+    ///
+    /// # Errors
+    ///
+    /// When one of them cannot be written; its old token then stays published.
+    pub fn rotate_files(&self) -> Result<usize, TokenFileError> {
+        let files = self.shared.files.in_use();
+        for file in &files {
+            let mut published = file.lock().unwrap_or_else(PoisonError::into_inner);
+            published.replace(self.mint(), self.now())?;
+        }
+        Ok(files.len())
     }
 
     fn now(&self) -> SystemTime {
         self.shared.clock.now()
+    }
+}
+
+/// The directories in which tokens are published, as long as somebody holds their [`TokenFile`].
+#[derive(Default)]
+pub(super) struct Files(Mutex<Vec<Weak<Mutex<Published>>>>);
+
+impl Files {
+    fn add(&self, published: &Arc<Mutex<Published>>) {
+        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        files.retain(|file| file.strong_count() > 0);
+        files.push(Arc::downgrade(published));
+    }
+
+    fn in_use(&self) -> Vec<Arc<Mutex<Published>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
     }
 }
 

@@ -77,7 +77,15 @@ async fn a_streamed_message_arrives_event_by_event() {
     names.dedup();
     assert_eq!(
         names,
-        ["message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop"]
+        [
+            "message_start",
+            "content_block_start",
+            "ping",
+            "content_block_delta",
+            "content_block_stop",
+            "message_delta",
+            "message_stop"
+        ]
     );
 }
 

@@ -6,7 +6,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue};
 
 use crate::emulator::State;
-use crate::exchange::Standing;
+use crate::exchange::{Holder, Standing};
 use crate::history::Reason;
 use crate::options::ErrorShape;
 use crate::token_id::TokenId;
@@ -14,7 +14,33 @@ use crate::token_id::TokenId;
 /// The holder of an access token.
 pub(super) struct Caller {
     pub(super) token_id: TokenId,
-    pub(super) workspace_id: String,
+    pub(super) holder: Holder,
+}
+
+/// The scope that an endpoint needs.
+#[derive(Clone, Copy)]
+pub(super) enum Need {
+    /// Messages, token counting, models.
+    Inference,
+    /// Everything else in a workspace.
+    Developer,
+    /// The Admin API.
+    Admin,
+}
+
+impl Need {
+    /// The scope that is missing.
+    pub(super) fn unmet_by(self, scope: &str) -> Option<&'static str> {
+        let has = |wanted: &str| scope.split(' ').any(|scope| scope == wanted);
+        match self {
+            Self::Inference if has("workspace:inference") || has("workspace:developer") => None,
+            Self::Inference => Some("workspace:inference"),
+            Self::Developer if has("workspace:developer") => None,
+            Self::Developer => Some("workspace:developer"),
+            Self::Admin if has("org:admin") => None,
+            Self::Admin => Some("org:admin"),
+        }
+    }
 }
 
 /// A caller who was refused.
@@ -40,22 +66,23 @@ pub(super) fn authenticate(headers: &HeaderMap, state: &State, now: SystemTime) 
         return refuse(Reason::CredentialAmbiguous, UNAUTHENTICATED, None);
     }
     let Some(token) = bearer.and_then(bearer_token) else {
-        let message = match state.error_shape {
+        let message = match state.switches.get().error_shape {
             ErrorShape::Envelope => UNAUTHENTICATED,
             ErrorShape::OAuth => "x-api-key header is required",
         };
         return refuse(Reason::CredentialMissing, message, None);
     };
     let reason = match state.access_tokens.standing(token, now) {
-        Standing::Good { workspace_id } => {
-            return Ok(Caller { token_id: TokenId::of(token), workspace_id });
-        }
+        Standing::Good(holder) => return Ok(Caller { token_id: TokenId::of(token), holder }),
         Standing::Unknown => Reason::TokenUnknown,
         Standing::Expired => Reason::TokenExpired,
         Standing::Revoked => Reason::TokenRevoked,
     };
-    refuse(reason, "OAuth access token is invalid.", Some(token))
+    refuse(reason, INVALID_ACCESS_TOKEN, Some(token))
 }
+
+/// What the API says of a bearer token that it does not know.
+pub(super) const INVALID_ACCESS_TOKEN: &str = "OAuth access token is invalid.";
 
 const UNAUTHENTICATED: &str = "Authentication failed";
 

@@ -1,10 +1,9 @@
 //! A message in answer: always the same words, in the form of the real API.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::response::sse::{Event, Sse};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio_stream::{Stream, StreamExt as _};
 
 use crate::random;
@@ -22,28 +21,42 @@ impl MessageRequest {
     ///
     /// The message for the sender.
     pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
-        let Ok(Value::Object(members)) = serde_json::from_slice(body) else {
-            return Err("The request body is not a JSON object".to_owned());
-        };
-        let required = |name: &str| members.get(name).ok_or_else(|| format!("{name}: Field required"));
-        let model = required("model")?.as_str().ok_or("model: Input should be a valid string")?;
-        let max_tokens =
-            required("max_tokens")?.as_u64().filter(|most| *most > 0).ok_or("max_tokens: Input should be a positive integer")?;
-        let messages = required("messages")?.as_array().ok_or("messages: Input should be a valid array")?;
-        if messages.is_empty() {
-            return Err("messages: at least one message is required".to_owned());
-        }
+        let members = object(body)?;
+        let model = model_and_messages(&members)?;
+        let max_tokens = required(&members, "max_tokens")?;
+        let max_tokens = max_tokens.as_u64().filter(|most| *most > 0).ok_or("max_tokens: Input should be a positive integer")?;
         let stream = match members.get("stream") {
             None => false,
             Some(stream) => stream.as_bool().ok_or("stream: Input should be a valid boolean")?,
         };
         Ok(Self {
             stream,
-            model: model.to_owned(),
+            model,
             max_tokens: usize::try_from(max_tokens).unwrap_or(usize::MAX),
             input_tokens: body.len().div_ceil(BYTES_PER_TOKEN),
         })
     }
+}
+
+/// What the emulator reads of a request to count tokens.
+pub(super) struct CountRequest {
+    input_tokens: usize,
+}
+
+impl CountRequest {
+    /// # Errors
+    ///
+    /// The message for the sender.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
+        let members = object(body)?;
+        model_and_messages(&members)?;
+        Ok(Self { input_tokens: body.len().div_ceil(BYTES_PER_TOKEN) })
+    }
+}
+
+/// The number of tokens.
+pub(super) fn count(request: &CountRequest) -> Value {
+    json!({ "input_tokens": request.input_tokens })
 }
 
 /// The whole message.
@@ -56,12 +69,17 @@ pub(super) fn message(request: &MessageRequest) -> Value {
     message
 }
 
-/// The message word by word, with a pause between events.
-pub(super) fn events(request: &MessageRequest, delay: Duration) -> Sse<impl Stream<Item = Result<Event, Infallible>> + use<>> {
+/// The message word by word, with a pause between events. The connection is closed after `cut_after` of them.
+pub(super) fn events(
+    request: &MessageRequest,
+    delay: Duration,
+    cut_after: Option<usize>,
+) -> Sse<impl Stream<Item = Result<Event, Cut>> + use<>> {
     let words = words(request);
     let mut events = vec![
         json!({ "type": "message_start", "message": envelope(request) }),
         json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }),
+        json!({ "type": "ping" }),
     ];
     events.extend(
         words
@@ -77,17 +95,44 @@ pub(super) fn events(request: &MessageRequest, delay: Duration) -> Sse<impl Stre
         }),
         json!({ "type": "message_stop" }),
     ]);
-    let events = events.into_iter().map(|data| {
+    let end = cut_after.map(|_| Err(Cut));
+    let events = events.into_iter().take(cut_after.unwrap_or(usize::MAX)).map(|data| {
         let name = data["type"].as_str().unwrap_or_default().to_owned();
         Ok(Event::default().event(name).data(data.to_string()))
     });
-    Sse::new(tokio_stream::iter(events).throttle(delay))
+    Sse::new(tokio_stream::iter(events.chain(end)).throttle(delay))
 }
+
+/// The end of a stream that was to be cut.
+#[derive(Debug, thiserror::Error)]
+#[error("the stream was cut, as asked")]
+pub(super) struct Cut;
 
 const TEXT: &str = "Hello from the emulator: your request carried a good access token, and no API key was involved.";
 
 /// A rough guess, so that usage is never zero.
 const BYTES_PER_TOKEN: usize = 4;
+
+fn object(body: &[u8]) -> Result<Map<String, Value>, String> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(members)) => Ok(members),
+        _ => Err("The request body is not a JSON object".to_owned()),
+    }
+}
+
+fn required<'a>(members: &'a Map<String, Value>, name: &str) -> Result<&'a Value, String> {
+    members.get(name).ok_or_else(|| format!("{name}: Field required"))
+}
+
+/// The model; and the messages are looked at.
+fn model_and_messages(members: &Map<String, Value>) -> Result<String, String> {
+    let model = required(members, "model")?.as_str().ok_or("model: Input should be a valid string")?;
+    let messages = required(members, "messages")?.as_array().ok_or("messages: Input should be a valid array")?;
+    match messages.is_empty() {
+        true => Err("messages: at least one message is required".to_owned()),
+        false => Ok(model.to_owned()),
+    }
+}
 
 /// One word stands for one token.
 fn words(request: &MessageRequest) -> Vec<&'static str> {
@@ -111,6 +156,12 @@ fn envelope(request: &MessageRequest) -> Value {
         "content": [],
         "stop_reason": null,
         "stop_sequence": null,
-        "usage": { "input_tokens": request.input_tokens, "output_tokens": 1 },
+        "usage": {
+            "input_tokens": request.input_tokens,
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": 0,
+            "output_tokens": 1,
+            "service_tier": "standard",
+        },
     })
 }

@@ -1,0 +1,274 @@
+//! An issuer's public keys: given, or fetched and cached as the real service caches them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde_json::Value;
+use tokio::sync::Mutex;
+use url::Url;
+
+use crate::identity::IdentityProvider;
+use crate::resources::{Issuer, Jwks, fetched_url, is_loopback};
+
+/// The keys of one issuer.
+pub(super) struct KeySource {
+    origin: Origin,
+    cached: Mutex<Cached>,
+}
+
+/// What became of looking for a key.
+pub(super) enum Found {
+    Key(Value),
+    /// The issuer has keys, of these ids, and not that one.
+    Unknown(Vec<String>),
+    /// The keys could not be fetched, and why.
+    Unavailable(String),
+}
+
+enum Origin {
+    Inline(Vec<Value>),
+    Own(IdentityProvider),
+    Fetched(Fetched),
+}
+
+struct Fetched {
+    location: Location,
+    ca_cert_pem: Option<String>,
+    client: OnceLock<Result<reqwest::Client, String>>,
+}
+
+enum Location {
+    /// The issuer that the discovery document has to name, unless it was looked for elsewhere.
+    Discovery {
+        base: String,
+        issuer: Option<String>,
+    },
+    Keys(String),
+}
+
+#[derive(Default)]
+struct Cached {
+    keys: Option<Vec<Value>>,
+    /// When the keys were fetched.
+    fetched_at: Option<SystemTime>,
+    /// When they were last tried to be.
+    tried_at: Option<SystemTime>,
+    failure: Option<String>,
+}
+
+/// A key that an issuer has just published may be unknown for so long: an unknown `kid` fetches the keys anew, but no more
+/// often.
+const AT_LEAST_BETWEEN_FETCHES: Duration = Duration::from_secs(60);
+
+/// Keys are fetched anew after this, so that a withdrawn one goes out of use.
+const KEPT: Duration = Duration::from_secs(15 * 60);
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Of a discovery document or a key set, in bytes.
+const MOST_BODY_BYTES: usize = 256 * 1024;
+
+impl KeySource {
+    pub(super) fn new(issuer: &Issuer, provider: &IdentityProvider) -> Self {
+        let fetched = |location, ca_cert_pem: &Option<String>| {
+            Origin::Fetched(Fetched { location, ca_cert_pem: ca_cert_pem.clone(), client: OnceLock::new() })
+        };
+        let origin = match &issuer.jwks {
+            Jwks::Inline { keys } => Origin::Inline(keys.clone()),
+            Jwks::Emulator {} => Origin::Own(provider.clone()),
+            Jwks::ExplicitUrl { url, ca_cert_pem } => fetched(Location::Keys(url.clone()), ca_cert_pem),
+            Jwks::Discovery { discovery_base: Some(base), ca_cert_pem } => {
+                fetched(Location::Discovery { base: base.clone(), issuer: None }, ca_cert_pem)
+            }
+            Jwks::Discovery { discovery_base: None, ca_cert_pem } => {
+                let url = &issuer.issuer_url;
+                fetched(Location::Discovery { base: url.clone(), issuer: Some(url.clone()) }, ca_cert_pem)
+            }
+        };
+        Self { origin, cached: Mutex::default() }
+    }
+
+    /// The key of this id. Requests that come while the keys are fetched wait for them.
+    pub(super) async fn find(&self, kid: &str, now: SystemTime) -> Found {
+        if let Origin::Inline(keys) = &self.origin {
+            return find(keys, kid);
+        }
+        let mut cached = self.cached.lock().await;
+        let is_old = cached.fetched_at.is_none_or(|at| age(at, now) >= KEPT);
+        let is_unknown = cached.keys.as_ref().is_none_or(|keys| matches!(find(keys, kid), Found::Unknown(_)));
+        let may_fetch = cached.tried_at.is_none_or(|at| age(at, now) >= AT_LEAST_BETWEEN_FETCHES);
+        if (is_old || is_unknown) && may_fetch {
+            cached.tried_at = Some(now);
+            match self.fetch().await {
+                Ok(keys) => {
+                    cached.keys = Some(keys);
+                    cached.fetched_at = Some(now);
+                    cached.failure = None;
+                }
+                Err(failure) => cached.failure = Some(failure),
+            }
+        }
+        let found = cached.keys.as_ref().map(|keys| find(keys, kid));
+        match (found, &cached.failure) {
+            (Some(Found::Key(key)), _) => Found::Key(key),
+            (_, Some(failure)) => Found::Unavailable(failure.clone()),
+            (Some(found), None) => found,
+            (None, None) => Found::Unavailable("the keys were not fetched yet".to_owned()),
+        }
+    }
+
+    /// Forgets what was fetched, and that it was.
+    pub(super) async fn forget(&self) {
+        *self.cached.lock().await = Cached::default();
+    }
+
+    async fn fetch(&self) -> Result<Vec<Value>, String> {
+        match &self.origin {
+            Origin::Inline(keys) => Ok(keys.clone()),
+            Origin::Own(provider) if provider.is_withheld() => Err("the emulator's keys are withheld, as asked".to_owned()),
+            Origin::Own(provider) => Ok(provider.public_keys()),
+            Origin::Fetched(fetched) => fetched.keys().await,
+        }
+    }
+}
+
+impl Fetched {
+    async fn keys(&self) -> Result<Vec<Value>, String> {
+        let url = match &self.location {
+            Location::Keys(url) => url.clone(),
+            Location::Discovery { base, issuer } => {
+                let url = format!("{}/.well-known/openid-configuration", base.trim_end_matches('/'));
+                let document = self.get(&url).await?;
+                if let Some(issuer) = issuer
+                    && document["issuer"].as_str() != Some(issuer)
+                {
+                    return Err(format!("{url} names another issuer: {}", document["issuer"]));
+                }
+                document["jwks_uri"].as_str().ok_or_else(|| format!("{url} has no jwks_uri"))?.to_owned()
+            }
+        };
+        match self.get(&url).await?.get_mut("keys").map(Value::take) {
+            Some(Value::Array(keys)) => Ok(keys),
+            _ => Err(format!("{url} is no JWK set")),
+        }
+    }
+
+    async fn get(&self, url: &str) -> Result<Value, String> {
+        let parsed = fetched_url(url).map_err(|message| format!("{url}: {message}"))?;
+        let client = self.client.get_or_init(|| client(&parsed, self.ca_cert_pem.as_deref())).as_ref().map_err(Clone::clone)?;
+        let failed = |error: reqwest::Error| format!("{url}: {}", whole(&error));
+        let mut response = client.get(parsed).header("accept", "application/json").send().await.map_err(failed)?;
+        if response.status() != reqwest::StatusCode::OK {
+            return Err(format!("{url}: status {}", response.status().as_u16()));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > MOST_BODY_BYTES {
+                return Err(format!("{url}: the document is larger than {MOST_BODY_BYTES} bytes"));
+            }
+        }
+        serde_json::from_slice(&body).map_err(|_| format!("{url}: the document is not JSON"))
+    }
+}
+
+fn find(keys: &[Value], kid: &str) -> Found {
+    let id = |key: &Value| key["kid"].as_str().map(str::to_owned);
+    match keys.iter().find(|key| key["kid"] == kid && key["use"] != "enc") {
+        Some(key) => Found::Key(key.clone()),
+        None => Found::Unknown(keys.iter().filter_map(id).collect()),
+    }
+}
+
+/// A clock that went back makes what was fetched old, for its age cannot be told.
+fn age(at: SystemTime, now: SystemTime) -> Duration {
+    now.duration_since(at).unwrap_or(Duration::MAX)
+}
+
+/// The error with its causes, for an error of the client alone says little.
+fn whole(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// A client for `url` and what it names; it reaches loopback only from a URL of loopback, and else public addresses.
+fn client(url: &Url, ca_cert_pem: Option<&str>) -> Result<reqwest::Client, String> {
+    let mut extra_roots = Vec::new();
+    if let Some(pem) = ca_cert_pem {
+        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+            extra_roots.push(certificate.map_err(|error| format!("ca_cert_pem: {error}"))?);
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra_roots, Arc::clone(&provider))
+        .map_err(|error| format!("no root certificates: {error}"))?;
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .dangerous() // by name: this verifier is the platform's
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    let loopback = is_loopback(url);
+    let builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .timeout(TIMEOUT)
+        .pool_max_idle_per_host(0)
+        .dns_resolver(Arc::new(Resolver { loopback }));
+    let builder = if loopback { builder.no_proxy() } else { builder };
+    builder.build().map_err(|error| whole(&error))
+}
+
+/// The operating system's answers, without those that the real service would not connect to.
+struct Resolver {
+    loopback: bool,
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let loopback = self.loopback;
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let wanted: Vec<SocketAddr> =
+                found.filter(|address| if loopback { address.ip().is_loopback() } else { is_public(address.ip()) }).collect();
+            match wanted.is_empty() {
+                true => Err(format!("{} has no {} address", name.as_str(), if loopback { "loopback" } else { "public" }).into()),
+                false => Ok(Box::new(wanted.into_iter()) as Addrs),
+            }
+        })
+    }
+}
+
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            !(v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_unspecified()
+                || v4.is_broadcast()
+                || v4.is_multicast()
+                || v4.is_documentation()
+                || (a == 100 && (64..128).contains(&b)))
+        }
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => is_public(v4.into()),
+            None => {
+                let unusual = v6.is_loopback() || v6.is_unspecified() || v6.is_multicast();
+                !(unusual || v6.is_unique_local() || v6.is_unicast_link_local())
+            }
+        },
+    }
+}
