@@ -65,7 +65,7 @@ impl Held {
 
     pub(crate) fn set(&self) -> Vec<Header> {
         let (name, value) = match self.scheme {
-            Scheme::Bearer => ("authorization", format!("Bearer {}", self.value.reveal())),
+            Scheme::Bearer => ("authorization", ["Bearer ", self.value.reveal()].concat()),
             Scheme::ApiKey => ("x-api-key", self.value.reveal().to_owned()),
         };
         vec![Header { name: name.to_owned(), value: value.into() }]

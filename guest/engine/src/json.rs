@@ -153,6 +153,56 @@ fn revealed(secret: &Secret) -> Value {
     Value::from(secret.reveal())
 }
 
+/// *Secret.* An object of texts, in the order in which they are added. It is written once, where it stays: no part of it is
+/// copied on the way, for a copy would not be wiped.
+pub(crate) struct Texts(String);
+
+impl Texts {
+    /// For members whose names and values have so many bytes together, and 6 more each.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        let mut text = String::with_capacity(bytes + 2);
+        text.push('{');
+        Self(text)
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: Option<&str>) -> Self {
+        match value {
+            None => self,
+            Some(value) if value.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') => {
+                self.with_plain(name, value)
+            }
+            Some(value) => {
+                self.name(name);
+                self.0.push_str(&Value::from(value).to_string());
+                self
+            }
+        }
+    }
+
+    /// A value that is known to hold nothing that JSON would escape.
+    pub(crate) fn with_plain(mut self, name: &str, value: &str) -> Self {
+        self.name(name);
+        self.0.push('"');
+        self.0.push_str(value);
+        self.0.push('"');
+        self
+    }
+
+    pub(crate) fn end(mut self) -> Secret {
+        self.0.push('}');
+        Secret::from(self.0)
+    }
+
+    fn name(&mut self, name: &str) {
+        if self.0.len() > 1 {
+            self.0.push(',');
+        }
+        self.0.push('"');
+        self.0.push_str(name);
+        self.0.push_str("\":");
+    }
+}
+
 /// An object of the members that are there.
 pub(crate) fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
     let mut object = Map::new();
@@ -162,4 +212,17 @@ pub(crate) fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Val
         }
     }
     Value::Object(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_escaped_as_the_library_does() {
+        let odd = "a\"b\\c\nd\u{1}é";
+        let text = Texts::with_capacity(64).with("first", Some("plain")).with("absent", None).with("odd", Some(odd)).end();
+        let read: Value = serde_json::from_str(text.reveal()).unwrap();
+        assert_eq!(read, json!({ "first": "plain", "odd": odd }));
+    }
 }

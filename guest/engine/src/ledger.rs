@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::contract::Disposition;
+use crate::identity_token::LEEWAY_MS;
 use crate::state::string;
 
 /// More identity tokens than a source shows within the longest life of one.
@@ -37,6 +38,11 @@ impl Ledger {
         (lines.len() <= BOUND).then_some(Self(lines))
     }
 
+    /// More than it takes in the document, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        128 * self.0.len()
+    }
+
     pub(crate) fn disposition(&self, id: &str) -> Disposition {
         self.0.iter().find(|line| line.id == id).map_or(Disposition::Unspent, |line| line.disposition)
     }
@@ -60,6 +66,12 @@ impl Ledger {
             }
         }
         self.0.push(Line { id: id.to_owned(), disposition, expires_at_ms });
+    }
+
+    /// Forgets what had expired when another identity token was issued: by the issuers' clocks, which do not jump when this
+    /// machine's does. Whatever comes of an expired one, it cannot be exchanged.
+    pub(crate) fn forget_expired(&mut self, issued_at_ms: u64) {
+        self.0.retain(|line| line.expires_at_ms.saturating_add(LEEWAY_MS) > issued_at_ms);
     }
 
     /// Takes over what another session knows.
@@ -86,6 +98,17 @@ mod tests {
         ledger.mark("a", Disposition::Spent, 10);
         ledger.mark("a", Disposition::Unspent, 10);
         assert_eq!(ledger.disposition("a"), Disposition::Spent);
+    }
+
+    /// A journal that grew with every rotation would be written and read in full at each.
+    #[test]
+    fn what_had_expired_when_another_token_was_issued_is_forgotten() {
+        let mut ledger = Ledger::default();
+        ledger.mark("old", Disposition::Spent, 100_000);
+        ledger.mark("last", Disposition::Spent, 200_000);
+        ledger.forget_expired(100_000 + LEEWAY_MS);
+        assert_eq!(ledger.disposition("old"), Disposition::Unspent);
+        assert_eq!(ledger.disposition("last"), Disposition::Spent);
     }
 
     #[test]

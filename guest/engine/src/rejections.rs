@@ -37,6 +37,11 @@ impl Rejections {
         (tokens.len() <= BOUND).then_some(Self { tokens, stopped_until_wall_ms })
     }
 
+    /// More than it takes in the document, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        96 * self.tokens.len()
+    }
+
     pub(crate) fn contains(&self, id: &str) -> bool {
         self.tokens.iter().any(|token| token.id == id)
     }

@@ -51,14 +51,14 @@ pub struct Session {
     entry_key: Option<String>,
     wanted: bool,
     closing: bool,
-    // What is known.
-    resumed: Option<State>,
+    // What is known. What few sessions have, or have for a moment, is boxed: a host may hold many sessions.
+    resumed: Option<Box<State>>,
     lost_before: bool,
     held: Option<Held>,
     /// The token that ran out last. A clock that goes back does not bring it back from the store.
     outlived: Option<String>,
     /// A token of unknown expiry: it serves the callers that this step wakes.
-    passing: Option<Held>,
+    passing: Option<Box<Held>>,
     pace: Pace,
     ledger: Ledger,
     rejections: Rejections,
@@ -69,7 +69,7 @@ pub struct Session {
     work: Work,
     late: Vec<Sent>,
     tasks: Tasks,
-    share: Option<Share>,
+    share: Option<Box<Share>>,
     // What this step answers with.
     emitted: Vec<NumberedTask>,
     abandoned: Vec<u32>,
@@ -117,14 +117,14 @@ impl Session {
                     let message = "The journal cannot be read: what an earlier session knew is lost.".to_owned();
                     notes.push(Note { code: NoteCode::StateIgnored, level: NoteLevel::Warning, message, fields: Vec::new() });
                 }
-                journal
+                journal.map(Box::new)
             }
             Start::Fresh | Start::Lost => None,
         };
         // What was spent stays spent, whoever spent it.
         let ledger = resumed.as_ref().map(|journal| journal.ledger.clone()).unwrap_or_default();
         let shares = can.iter().any(|capability| matches!(capability, Capability::Store | Capability::Cache));
-        let share = shares.then(|| Share::new(random.next(), !can.contains(&Capability::Store)));
+        let share = shares.then(|| Box::new(Share::new(random.next(), !can.contains(&Capability::Store))));
         Ok(Self {
             lost_before: matches!(from, Start::Lost) || matches!(from, Start::Resumed(_)) && resumed.is_none(),
             wanted: configuration.prefetch,
@@ -215,7 +215,7 @@ impl Session {
 
     /// When the source, the store or the endpoint is to be asked next, with nothing under way.
     fn next_look(&self) -> Moment {
-        if self.share.as_ref().is_some_and(Share::wants_look) && self.entry_key.is_some() {
+        if self.share.as_deref().is_some_and(Share::wants_look) && self.entry_key.is_some() {
             return self.now;
         }
         self.due_at().max(self.pace.look_at)

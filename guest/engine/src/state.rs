@@ -253,6 +253,13 @@ pub(crate) struct Known<'a> {
 }
 
 impl Known<'_> {
+    /// More than the document takes, in bytes: grown on the way, it would leave copies of the token behind.
+    fn size(&self) -> usize {
+        let token = self.held.map_or(0, |held| held.value.reveal().len());
+        let failure = self.failure.map_or(0, |failure| 2 * (failure.message.len() + failure.action.len()));
+        1024 + token + failure + self.ledger.size() + self.rejections.size()
+    }
+
     /// *Secret.* The document.
     pub(crate) fn write(&self, epoch: Epoch) -> Secret {
         let state = StateRef {
@@ -267,6 +274,8 @@ impl Known<'_> {
             lease: self.lease,
         };
         // It is made of strings, numbers and lists of them, which always serialise.
-        Secret::from(serde_json::to_string(&state).unwrap_or_default())
+        let mut text = Vec::with_capacity(self.size());
+        let written = serde_json::to_writer(&mut text, &state).ok().and_then(|()| String::from_utf8(text).ok());
+        Secret::from(written.unwrap_or_default())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::tasks::Role;
 use super::{Plan, Session, Trouble, clip, field, secret_content};
-use crate::configuration::{Bearer, Credential};
+use crate::configuration::{Bearer, Credential, Discover};
 use crate::contract::{Capability, FailureCode, Field, NoteCode, NoteLevel, Outcome, Standing, Task};
 use crate::discovery::{Discovery, File, FoundCredential, Next, Problem, VARIABLES};
 use crate::held::{Held, Scheme};
@@ -12,7 +12,13 @@ const RETRY_MS: u64 = 60_000;
 
 impl Session {
     pub(super) fn configure(&mut self) {
-        match self.configuration.credential.clone() {
+        let credential = match &self.configuration.credential {
+            // It may be looked for again.
+            Credential::Discover(limits) => Credential::Discover(limits.clone()),
+            // It moves into the plan: nothing, and no secret, is kept twice.
+            _ => core::mem::replace(&mut self.configuration.credential, Credential::Discover(Discover::default())),
+        };
+        match credential {
             Credential::Federation(federation) => self.settle(Plan::Federation(federation), "the configuration"),
             Credential::Bearer(bearer) => self.settle(Plan::Bearer(bearer), "the configuration"),
             Credential::Discover(limits) => {

@@ -126,9 +126,9 @@ impl Session {
         let (code, what, action) = match (secret_content(outcome), work) {
             (Ok(signature), Work::Signing(input)) => {
                 let token = Secret::from(format!("{input}.{}", signature.reveal().trim()));
-                return self.take_identity_token(&token);
+                return self.take_identity_token(token);
             }
-            (Ok(content), _) => return self.take_identity_token(&content),
+            (Ok(content), _) => return self.take_identity_token(content),
             (Err(Outcome::Absent), _) => (
                 FailureCode::IdentityTokenMissing,
                 "does not exist".to_owned(),
@@ -188,11 +188,11 @@ impl Session {
     }
 
     /// Decides about an identity token.
-    fn take_identity_token(&mut self, content: &Secret) {
+    fn take_identity_token(&mut self, content: Secret) {
         let Some(federation) = self.federation() else { return };
         let source = federation.identity_token.describe();
         let (shared, reuse) = (federation.identity_token.shared(), federation.reuse);
-        let identity = match IdentityToken::parse(content.reveal()) {
+        let identity = match IdentityToken::parse(content) {
             Ok(identity) => identity,
             Err(what) => {
                 let message = format!("The identity token from {source} {what}.");
@@ -309,6 +309,7 @@ impl Session {
         let prior = self.ledger.disposition(&id);
         // From here until an answer says otherwise nobody knows whether it was exchanged; the journal must say so, too.
         if self.single_use(&identity.about) {
+            self.ledger.forget_expired(identity.about.issued_at_ms);
             self.ledger.mark(&id, Disposition::Uncertain, identity.about.expires_at_ms);
         }
         self.pace.tried = Some(id.clone());
@@ -430,8 +431,8 @@ impl Session {
 
     fn granted(&mut self, sent: &Sent, grant: Grant, request_id: Option<String>) {
         self.mark(sent, Disposition::Spent);
-        let id = id_of(grant.token.reveal());
         let new = Held::until(grant.token, grant.lifetime_ms, sent.at + grant.lifetime_ms, &mut self.random);
+        let id = new.id.clone();
         let problem = if self.rejections.contains(&id) {
             Some("The token endpoint issued again an access token that the API has rejected.")
         } else if !new.usable_at(self.now) {
@@ -607,7 +608,7 @@ impl Session {
                 self.changed = true;
             }
             None => {
-                self.passing = Some(Held::forever(token.value, Scheme::Bearer));
+                self.passing = Some(Box::new(Held::forever(token.value, Scheme::Bearer)));
                 // Nobody knows how long it lives, so every request asks.
                 self.wanted = false;
             }

@@ -103,7 +103,7 @@ impl Session {
             (_, Work::Resting) => Some(self.next_look()).filter(|at| *at != Moment::NEVER),
             _ => None,
         };
-        let share = self.share.as_ref().and_then(Share::next_act);
+        let share = self.share.as_deref().and_then(Share::next_act);
         resting.into_iter().chain(share).chain(self.tasks.next_end(vanish)).min()
     }
 
