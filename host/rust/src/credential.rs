@@ -16,6 +16,7 @@ use crate::secret::Secret;
 use crate::snapshot::{Access, Published, Snapshot, Verdict};
 use crate::status::{Change, Status};
 use crate::token::Token;
+use crate::vocabulary::Standing;
 
 /// A workload's credential: a handle, cheap to clone, that any number of requests ask for a token.
 ///
@@ -129,6 +130,49 @@ impl Credential {
         if token.id() == id && self.0.rejected.swap(snapshot.generation, Relaxed) != snapshot.generation {
             // A driver that has ended forces no exchange.
             let _ = self.0.commands.send(Command::Rejected(id.to_owned()));
+        }
+    }
+
+    /// [`rejected`](Self::rejected), and then another token to send the request with once more. Waits for it as callers do in
+    /// the last moments of a token: for `wait_at_most_ms`, a second by default, and only while an exchange is under way. None
+    /// if there is no other by then: pass the API's answer on. A token for another origin may come; see [`Token::is_for`].
+    pub async fn replacement(&self, id: &str) -> Option<Token> {
+        self.rejected(id);
+        let Inner { published, waiters, .. } = &*self.0;
+        let _place = waiters.try_acquire().ok()?;
+        let mut generation = published.generation.clone();
+        generation.borrow_and_update();
+        let waiting_since = published.snapshot.load().generation;
+        let mut wait_until = None;
+        loop {
+            let nap = {
+                let snapshot = published.snapshot.load();
+                let now = published.clock.steady_ms();
+                if let Some((brought_by, token)) = &snapshot.passing
+                    && *brought_by > waiting_since
+                {
+                    return (token.id() != id).then(|| token.clone());
+                }
+                match &snapshot.access {
+                    Access::Usable { token, unusable_at, .. } if token.id() != id && token.standing() == Standing::Good => {
+                        return (now < *unusable_at).then(|| token.clone());
+                    }
+                    // The session knows of it, and cannot do anything about it now.
+                    Access::Usable { token, .. } if token.standing() == Standing::Suspect && !snapshot.underway => return None,
+                    Access::Failed(_) | Access::Closed => return None,
+                    Access::Idle => published.need(),
+                    Access::Usable { .. } | Access::Pending(_) => {}
+                }
+                let until = *wait_until.get_or_insert(now.saturating_add(snapshot.wait_at_most_ms));
+                if now >= until {
+                    return None;
+                }
+                until - now
+            };
+            tokio::select! {
+                changed = generation.changed() => changed.ok()?,
+                () = published.clock.sleep(Duration::from_millis(nap)) => {}
+            }
         }
     }
 

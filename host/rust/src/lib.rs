@@ -18,6 +18,7 @@
 //! | Where to look | |
 //! | --- | --- |
 //! | what a request does | [`Credential::token`], [`Token::apply`], [`Credential::rejected`] |
+//! | clients and proxies of `hyper`, `axum`, `tonic` and `reqwest` | [`layer`] |
 //! | what may leave the process | [`Policy`] |
 //! | why there is no token | [`Error`], [`Failure`], [`Credential::status`] |
 //! | logs | events of `tracing` with the target `wif`; no event holds a secret |
@@ -33,6 +34,7 @@ pub mod component;
 mod credential;
 mod driver;
 mod error;
+pub mod layer;
 mod policy;
 mod secret;
 mod snapshot;

@@ -1,14 +1,17 @@
 //! The credential of one request.
 
+mod fields;
+mod target;
+
 use std::fmt;
 use std::sync::Arc;
 
+use http::Uri;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 use crate::vocabulary::Standing;
-
-/// The two headers in which a caller may have put a credential of its own.
-const CREDENTIALS: [HeaderName; 2] = [AUTHORIZATION, HeaderName::from_static("x-api-key")];
+pub(crate) use fields::strip;
+pub(crate) use target::Target;
 
 /// An access token, as headers for requests to one origin. Cheap to clone, and shows no secret under `Debug`.
 #[derive(Clone)]
@@ -17,6 +20,7 @@ pub struct Token(Arc<Inner>);
 struct Inner {
     id: String,
     origin: String,
+    target: Option<Target>,
     standing: Standing,
     set: Vec<(HeaderName, HeaderValue)>,
     merge: Vec<(HeaderName, HeaderValue)>,
@@ -57,17 +61,29 @@ impl Token {
         &self.0.merge
     }
 
-    /// Puts the credential on a request to [`origin`](Self::origin): takes off the caller's own (`authorization` and
-    /// `x-api-key`), sets ours, and merges the rest. Doing it twice is the same as doing it once.
+    /// Whether a request with this URI goes to [`origin`](Self::origin): the URI names its scheme and authority, and scheme,
+    /// host and port are the token's, case and default ports aside. A `host` header has no say.
+    #[must_use]
+    pub fn is_for(&self, uri: &Uri) -> bool {
+        self.0.target.as_ref().is_some_and(|target| target.contains(uri))
+    }
+
+    /// Puts the credential on a request to [`origin`](Self::origin): takes off every form of the caller's own, sets ours, and
+    /// merges the rest. Doing it twice is the same as doing it once.
+    ///
+    /// Taken off are, with `-` or `_` and in any number: `authorization`, `proxy-authorization`, `x-api-key`, `api-key`,
+    /// `cookie`, `x-goog-…`, `x-amz-security-token`, `x-serverless-authorization`, and `anthropic-workspace-id`, for the
+    /// workspace is the credential's and not the caller's. A `connection` header that names one of these, or one of ours, no
+    /// longer does.
     pub fn apply(&self, headers: &mut HeaderMap) {
-        for credential in &CREDENTIALS {
-            headers.remove(credential);
-        }
-        for (name, value) in &self.0.set {
+        let Inner { set, merge, .. } = &*self.0;
+        strip(headers);
+        fields::keep_through_hops(headers, |name| set.iter().chain(merge).any(|(ours, _)| ours == name));
+        for (name, value) in set {
             headers.insert(name.clone(), value.clone());
         }
-        for (name, value) in &self.0.merge {
-            merge(headers, name, value);
+        for (name, value) in merge {
+            fields::merge(headers, name, value);
         }
     }
 
@@ -87,27 +103,12 @@ impl Token {
         for (_, value) in &mut set {
             value.set_sensitive(true);
         }
-        Self(Arc::new(Inner { id, origin, standing, set, merge }))
+        let target = Target::parse(&origin);
+        Self(Arc::new(Inner { id, origin, target, standing, set, merge }))
     }
-}
 
-/// Adds the elements of a comma-separated value that no field of this name has yet, in one field, in order, each once.
-fn merge(headers: &mut HeaderMap, name: &HeaderName, ours: &HeaderValue) {
-    let theirs: Option<Vec<&str>> = headers.get_all(name).iter().map(|value| value.to_str().ok()).collect();
-    let (Some(theirs), Ok(ours_text)) = (theirs, ours.to_str()) else {
-        // Not text, so not a list that could be read: it stays as it is, and ours stands beside it.
-        headers.append(name.clone(), ours.clone());
-        return;
-    };
-    let mut elements: Vec<&str> = Vec::new();
-    for element in theirs.into_iter().chain([ours_text]).flat_map(|value| value.split(',')).map(str::trim) {
-        if !element.is_empty() && !elements.contains(&element) {
-            elements.push(element);
-        }
-    }
-    // Made of parts of valid values and commas.
-    if let Ok(merged) = HeaderValue::from_str(&elements.join(",")) {
-        headers.insert(name.clone(), merged);
+    pub(crate) fn target(&self) -> Option<&Target> {
+        self.0.target.as_ref()
     }
 }
 

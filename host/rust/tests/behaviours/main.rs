@@ -2,17 +2,23 @@
 
 #![allow(clippy::disallowed_methods, reason = "real servers and real files have the machine's time")]
 
+mod a_rejected_request_is_sent_once_more;
 mod a_shared_store_makes_one_of_many;
 mod a_stopped_component_is_replaced;
+mod a_token_goes_to_its_origin_only;
 mod blocking_programs_are_served;
 mod callers_share_one_exchange;
 mod hostile_answers_go_nowhere;
 mod no_secret_is_shown;
 mod nothing_happens_against_the_policy;
 mod only_a_verified_server_is_told_anything;
+mod requests_carry_one_credential;
 mod the_clock_governs_all_time;
 mod the_component_is_what_was_promised;
+mod the_examples_work;
 mod the_journal_carries_over;
 
+#[allow(unreachable_pub, reason = "shared by the files of one binary")]
+mod api;
 #[allow(unreachable_pub, reason = "shared by the files of one binary")]
 mod support;
