@@ -227,6 +227,8 @@ fn other_field() -> impl Strategy<Value = (HeaderName, HeaderValue)> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     /// E1.
     #[test]
     fn whatever_the_headers_are(
