@@ -8,7 +8,7 @@ use crate::base_url::BaseUrl;
 use crate::configuration::Federation;
 use crate::contract::{FailureCode, Header, HttpRequest, Response};
 use crate::identity_token::IdentityToken;
-use crate::json::Texts;
+use crate::json::Writer;
 use crate::scrub::scrub;
 
 /// An access token that expires by the answer in more than this is treated as expiring after it.
@@ -200,14 +200,18 @@ pub(crate) fn clock_skew(response: &Response, wall_ms: u64) -> Option<i64> {
 /// The request that exchanges an identity token.
 pub(crate) fn request(base_url: &BaseUrl, federation: &Federation, identity: &IdentityToken, timeout_ms: u32) -> HttpRequest {
     // The names, the grant type and the ids are shorter than this.
-    let body = Texts::with_capacity(512 + identity.value.reveal().len())
-        .with_plain("assertion", identity.value.reveal())
-        .with("federation_rule_id", Some(&federation.rule))
-        .with("grant_type", Some("urn:ietf:params:oauth:grant-type:jwt-bearer"))
-        .with("organization_id", Some(&federation.organization))
-        .with("service_account_id", federation.service_account.as_deref())
-        .with("workspace_id", federation.workspace.as_deref())
-        .end();
+    let mut body = Writer::with_capacity(512 + identity.value.reveal().len());
+    // Base64url needs no escape.
+    body.raw(r#"{"assertion":""#).raw(identity.value.reveal());
+    body.raw(r#"","federation_rule_id":"#).text(&federation.rule);
+    body.raw(r#","grant_type":"urn:ietf:params:oauth:grant-type:jwt-bearer","organization_id":"#).text(&federation.organization);
+    if let Some(service_account) = &federation.service_account {
+        body.raw(r#","service_account_id":"#).text(service_account);
+    }
+    if let Some(workspace) = &federation.workspace {
+        body.raw(r#","workspace_id":"#).text(workspace);
+    }
+    body.raw("}");
     let headers = [
         ("content-type", "application/json"),
         ("accept", "application/json"),
@@ -219,7 +223,7 @@ pub(crate) fn request(base_url: &BaseUrl, federation: &Federation, identity: &Id
         url: base_url.join("/v1/oauth/token"),
         origin: base_url.origin().to_owned(),
         headers: headers.map(|(name, value)| Header { name: name.to_owned(), value: value.into() }).into(),
-        body,
+        body: body.end(),
         timeout_ms,
         max_response_bytes: MAX_RESPONSE_BYTES,
     }

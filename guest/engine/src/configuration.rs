@@ -84,7 +84,7 @@ pub(crate) enum IdentityTokenSource {
         freshness: Freshness,
     },
     /// A key that stays with the host signs them.
-    Signer(Signer),
+    Signer(Box<Signer>),
 }
 
 /// Whether each read gives another identity token.
@@ -320,7 +320,7 @@ impl IdentityTokenSource {
                     }
                 },
             },
-            Some(_) => Self::Signer(Signer {
+            Some(_) => Self::Signer(Box::new(Signer {
                 key: fields.optional_text("key")?.unwrap_or_else(|| "default".to_owned()),
                 algorithm: {
                     const ALGORITHMS: [&str; 8] = ["ES256", "ES384", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
@@ -332,7 +332,7 @@ impl IdentityTokenSource {
                 subject: fields.text("subject")?,
                 audience: audience(&mut fields)?,
                 lifetime_s: fields.number("lifetime_s", 600, 60..=86_400)?,
-            }),
+            })),
             None => return Err(fields.error("source", &format!("is missing: one of {}", SOURCES.join(", ")))),
         };
         fields.finish()?;

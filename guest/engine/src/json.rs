@@ -153,53 +153,65 @@ fn revealed(secret: &Secret) -> Value {
     Value::from(secret.reveal())
 }
 
-/// *Secret.* An object of texts, in the order in which they are added. It is written once, where it stays: no part of it is
-/// copied on the way, for a copy would not be wiped.
-pub(crate) struct Texts(String);
+/// *Secret.* JSON that is written once, where it stays: no part of it is copied on the way, for a copy would not be wiped.
+pub(crate) struct Writer(String);
 
-impl Texts {
-    /// For members whose names and values have so many bytes together, and 6 more each.
+impl Writer {
+    /// For a document of at most so many bytes.
     pub(crate) fn with_capacity(bytes: usize) -> Self {
-        let mut text = String::with_capacity(bytes + 2);
-        text.push('{');
-        Self(text)
+        Self(String::with_capacity(bytes))
     }
 
-    pub(crate) fn with(mut self, name: &str, value: Option<&str>) -> Self {
-        match value {
-            None => self,
-            Some(value) if value.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') => {
-                self.with_plain(name, value)
-            }
-            Some(value) => {
-                self.name(name);
-                self.0.push_str(&Value::from(value).to_string());
-                self
-            }
-        }
-    }
-
-    /// A value that is known to hold nothing that JSON would escape.
-    pub(crate) fn with_plain(mut self, name: &str, value: &str) -> Self {
-        self.name(name);
-        self.0.push('"');
-        self.0.push_str(value);
-        self.0.push('"');
+    /// JSON as it is, or a part of a text that needs no escape.
+    pub(crate) fn raw(&mut self, json: &str) -> &mut Self {
+        self.0.push_str(json);
         self
     }
 
-    pub(crate) fn end(mut self) -> Secret {
-        self.0.push('}');
-        Secret::from(self.0)
+    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
+        if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+            self.raw("\"").raw(text).raw("\"")
+        } else {
+            self.raw(&Value::from(text).to_string())
+        }
     }
 
-    fn name(&mut self, name: &str) {
-        if self.0.len() > 1 {
-            self.0.push(',');
+    pub(crate) fn optional(&mut self, text: Option<&str>) -> &mut Self {
+        match text {
+            Some(text) => self.text(text),
+            None => self.raw("null"),
         }
-        self.0.push('"');
-        self.0.push_str(name);
-        self.0.push_str("\":");
+    }
+
+    pub(crate) fn signed(&mut self, number: i64) -> &mut Self {
+        if number < 0 {
+            self.0.push('-');
+        }
+        self.unsigned(number.unsigned_abs())
+    }
+
+    pub(crate) fn unsigned(&mut self, number: u64) -> &mut Self {
+        if number > 9 {
+            self.unsigned(number / 10);
+        }
+        self.0.push(char::from(b'0' + (number % 10) as u8));
+        self
+    }
+
+    /// A list, each member by this.
+    pub(crate) fn list<T>(&mut self, list: &[T], mut write: impl FnMut(&mut Self, &T)) -> &mut Self {
+        self.raw("[");
+        for (position, member) in list.iter().enumerate() {
+            if position > 0 {
+                self.raw(",");
+            }
+            write(self, member);
+        }
+        self.raw("]")
+    }
+
+    pub(crate) fn end(self) -> Secret {
+        Secret::from(self.0)
     }
 }
 
@@ -219,10 +231,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_escaped_as_the_library_does() {
+    fn what_is_written_is_what_the_library_reads() {
         let odd = "a\"b\\c\nd\u{1}é";
-        let text = Texts::with_capacity(64).with("first", Some("plain")).with("absent", None).with("odd", Some(odd)).end();
-        let read: Value = serde_json::from_str(text.reveal()).unwrap();
-        assert_eq!(read, json!({ "first": "plain", "odd": odd }));
+        let mut writer = Writer::with_capacity(64);
+        writer.raw("[").text("plain").raw(",").text(odd).raw(",").optional(None).raw(",").optional(Some("there"));
+        writer.raw(",").signed(i64::MIN).raw(",").signed(i64::MAX).raw(",").unsigned(0).raw(",").unsigned(u64::MAX);
+        writer.raw(",").list(&[1, 20], |writer, number| {
+            writer.unsigned(*number);
+        });
+        writer.raw("]");
+        let read: Value = serde_json::from_str(writer.end().reveal()).unwrap();
+        assert_eq!(read, json!(["plain", odd, null, "there", i64::MIN, i64::MAX, 0, u64::MAX, [1, 20]]));
     }
 }

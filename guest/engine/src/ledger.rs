@@ -1,21 +1,20 @@
 //! What is known of the identity tokens that a shared source has shown: which of them can still be exchanged.
 
-use serde::Serialize;
 use serde_json::Value;
 
 use crate::contract::Disposition;
 use crate::identity_token::LEEWAY_MS;
+use crate::json::Writer;
 use crate::state::string;
 
 /// More identity tokens than a source shows within the longest life of one.
 const BOUND: usize = 32;
 
 /// A bounded list of identity tokens by id. Only those that were sent are in it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ledger(Vec<Line>);
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Line {
     id: String,
     disposition: Disposition,
@@ -36,6 +35,20 @@ impl Ledger {
         };
         let lines = lines.into_iter().map(read).collect::<Option<Vec<Line>>>()?;
         (lines.len() <= BOUND).then_some(Self(lines))
+    }
+
+    /// Into the document.
+    pub(crate) fn write(&self, json: &mut Writer) {
+        json.list(&self.0, |json, line| {
+            json.raw(r#"{"id":"#).text(&line.id);
+            // There are no others.
+            json.raw(if line.disposition == Disposition::Spent {
+                r#","disposition":"spent""#
+            } else {
+                r#","disposition":"uncertain""#
+            });
+            json.raw(r#","expires_at_ms":"#).unsigned(line.expires_at_ms).raw("}");
+        });
     }
 
     /// More than it takes in the document, in bytes.

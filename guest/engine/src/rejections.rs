@@ -1,8 +1,8 @@
 //! Which tokens the API has rejected, and whether a rejection may still force an exchange.
 
-use serde::Serialize;
 use serde_json::Value;
 
+use crate::json::Writer;
 use crate::state::{Epoch, string};
 use crate::timeline::Moment;
 
@@ -15,13 +15,13 @@ const PAUSE_MS: u64 = 600_000;
 const BOUND: usize = 8;
 
 /// The rejected tokens, newest last. Times are wall clock readings, so that sessions can share them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Rejections {
     tokens: Vec<Rejected>,
     stopped_until_wall_ms: i64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Rejected {
     id: String,
     wall_ms: i64,
@@ -35,6 +35,14 @@ impl Rejections {
         let tokens = tokens.into_iter().map(read).collect::<Option<Vec<Rejected>>>()?;
         let stopped_until_wall_ms = value["stopped_until_wall_ms"].as_i64()?;
         (tokens.len() <= BOUND).then_some(Self { tokens, stopped_until_wall_ms })
+    }
+
+    /// Into the document.
+    pub(crate) fn write(&self, json: &mut Writer) {
+        json.raw(r#"{"tokens":"#).list(&self.tokens, |json, token| {
+            json.raw(r#"{"id":"#).text(&token.id).raw(r#","wall_ms":"#).signed(token.wall_ms).raw("}");
+        });
+        json.raw(r#","stopped_until_wall_ms":"#).signed(self.stopped_until_wall_ms).raw("}");
     }
 
     /// More than it takes in the document, in bytes.

@@ -87,7 +87,7 @@ pub struct Session {
 enum Plan {
     /// Nothing was done yet.
     Unopened,
-    Discovering(Discovery),
+    Discovering(Box<Discovery>),
     /// Discovery failed, and is repeated at this moment.
     Unconfigured(Moment),
     Federation(Federation),

@@ -1,12 +1,13 @@
 //! The document that outlives a session, as its journal or as the entry that sessions share. It holds the token, and is opaque
 //! to hosts.
 
-use serde::{Deserialize as _, Serialize};
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::Secret;
 use crate::contract::{Failure, FailureCode, Standing};
 use crate::held::Held;
+use crate::json::Writer;
 use crate::ledger::Ledger;
 use crate::rejections::Rejections;
 use crate::schedule::{Pace, Random};
@@ -48,14 +49,6 @@ pub(crate) struct Kept {
     suspect: bool,
 }
 
-#[derive(Serialize)]
-struct KeptRef<'a> {
-    value: &'a str,
-    lifetime_ms: u64,
-    expires_wall_ms: i64,
-    suspect: bool,
-}
-
 impl Kept {
     fn read(value: &mut Value) -> Option<Self> {
         Some(Self {
@@ -81,18 +74,8 @@ impl Kept {
     }
 }
 
-fn keep(held: &Held, epoch: Epoch) -> Option<KeptRef<'_>> {
-    let life = held.life?;
-    Some(KeptRef {
-        value: held.value.reveal(),
-        lifetime_ms: life.lifetime,
-        expires_wall_ms: epoch.wall(life.expires),
-        suspect: held.standing == Standing::Suspect,
-    })
-}
-
 /// When the next try may be, in the document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct KeptPace {
     failures: u32,
     refusals: u32,
@@ -154,7 +137,7 @@ pub(crate) struct State {
 }
 
 /// The right to exchange one identity token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lease {
     /// Who holds it: a random number.
     pub(crate) owner: u64,
@@ -175,20 +158,6 @@ impl Lease {
             beat: small(&value["beat"])?,
         })
     }
-}
-
-/// What goes into the document.
-#[derive(Serialize)]
-struct StateRef<'a> {
-    version: u32,
-    identity: Option<&'a str>,
-    token: Option<KeptRef<'a>>,
-    pace: KeptPace,
-    failure: Option<&'a Failure>,
-    tried: Option<&'a str>,
-    ledger: &'a Ledger,
-    rejections: &'a Rejections,
-    lease: Option<&'a Lease>,
 }
 
 impl State {
@@ -260,22 +229,51 @@ impl Known<'_> {
         1024 + token + failure + self.ledger.size() + self.rejections.size()
     }
 
-    /// *Secret.* The document.
+    /// *Secret.* The document. By hand, as it is read: each refresh writes it twice, and derives make hundreds of
+    /// small pieces of it.
     pub(crate) fn write(&self, epoch: Epoch) -> Secret {
-        let state = StateRef {
-            version: VERSION,
-            identity: self.identity,
-            token: self.held.and_then(|held| keep(held, epoch)),
-            pace: KeptPace::of(self.pace, epoch),
-            failure: self.failure,
-            tried: self.pace.tried.as_deref(),
-            ledger: self.ledger,
-            rejections: self.rejections,
-            lease: self.lease,
-        };
-        // It is made of strings, numbers and lists of them, which always serialise.
-        let mut text = Vec::with_capacity(self.size());
-        let written = serde_json::to_writer(&mut text, &state).ok().and_then(|()| String::from_utf8(text).ok());
-        Secret::from(written.unwrap_or_default())
+        let mut json = Writer::with_capacity(self.size());
+        json.raw(r#"{"version":"#).unsigned(VERSION.into());
+        json.raw(r#","identity":"#).optional(self.identity);
+        json.raw(r#","token":"#);
+        match self.held.and_then(|held| Some((held, held.life?))) {
+            Some((held, life)) => {
+                json.raw(r#"{"value":"#).text(held.value.reveal());
+                json.raw(r#","lifetime_ms":"#).unsigned(life.lifetime);
+                json.raw(r#","expires_wall_ms":"#).signed(epoch.wall(life.expires));
+                json.raw(if held.standing == Standing::Suspect { r#","suspect":true}"# } else { r#","suspect":false}"# });
+            }
+            None => {
+                json.raw("null");
+            }
+        }
+        let pace = KeptPace::of(self.pace, epoch);
+        json.raw(r#","pace":{"failures":"#).unsigned(pace.failures.into());
+        json.raw(r#","refusals":"#).unsigned(pace.refusals.into());
+        json.raw(r#","retry_wall_ms":"#).signed(pace.retry_wall_ms);
+        json.raw(r#","floor_wall_ms":"#).signed(pace.floor_wall_ms);
+        json.raw(r#"},"failure":"#);
+        // Strings and numbers always serialise.
+        let failure = self.failure.and_then(|failure| serde_json::to_string(failure).ok());
+        json.raw(failure.as_deref().unwrap_or("null"));
+        json.raw(r#","tried":"#).optional(self.pace.tried.as_deref());
+        json.raw(r#","ledger":"#);
+        self.ledger.write(&mut json);
+        json.raw(r#","rejections":"#);
+        self.rejections.write(&mut json);
+        json.raw(r#","lease":"#);
+        match self.lease {
+            Some(lease) => {
+                json.raw(r#"{"owner":"#).unsigned(lease.owner);
+                json.raw(r#","identity_token":"#).text(&lease.identity_token);
+                json.raw(r#","expires_at_ms":"#).unsigned(lease.expires_at_ms);
+                json.raw(r#","beat":"#).unsigned(lease.beat.into()).raw("}");
+            }
+            None => {
+                json.raw("null");
+            }
+        }
+        json.raw("}");
+        json.end()
     }
 }

@@ -22,7 +22,7 @@ impl Session {
             Credential::Federation(federation) => self.settle(Plan::Federation(federation), "the configuration"),
             Credential::Bearer(bearer) => self.settle(Plan::Bearer(bearer), "the configuration"),
             Credential::Discover(limits) => {
-                self.plan = Plan::Discovering(Discovery::new(limits));
+                self.plan = Plan::Discovering(Box::new(Discovery::new(limits)));
                 if self.can.contains(&Capability::ReadVariable) {
                     for name in VARIABLES {
                         self.emit(Role::Variable(name), Task::ReadVariable(name.to_owned()));

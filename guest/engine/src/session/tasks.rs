@@ -51,7 +51,12 @@ impl Tasks {
     /// What the task with this number is for. It is over.
     pub(super) fn take(&mut self, number: u32) -> Option<Role> {
         let position = self.running.iter().position(|running| running.number == number)?;
-        Some(self.running.remove(position).role)
+        let role = self.running.remove(position).role;
+        if self.running.is_empty() {
+            // A session rests nearly always, and a host may hold many.
+            self.running = Vec::new();
+        }
+        Some(role)
     }
 
     pub(super) fn heard(&mut self, number: u32, now: Moment) {
