@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use cel::common::ast::{EntryExpr, Expr};
 use cel::objects::{Key, Map as CelMap};
-use cel::{Context, Program, Value as CelValue};
+use cel::{Context, IdedExpr, Program, Value as CelValue};
 use serde_json::{Map, Value};
 
 /// A condition that was compiled.
@@ -26,8 +27,7 @@ impl Condition {
             return Err(format!("is longer than {MOST_BYTES} bytes"));
         }
         let program = Program::compile(text).map_err(|error| format!("is no CEL expression: {error}"))?;
-        let other = program.references().variables().into_iter().find(|name| *name != VARIABLE).map(str::to_owned);
-        if let Some(other) = other {
+        if let Some(other) = free_variable(program.expression(), &mut vec![VARIABLE]) {
             return Err(format!("names `{other}`; the only variable is `{VARIABLE}`"));
         }
         // Without the variable, only what does not look at it yields a value.
@@ -63,6 +63,45 @@ const VARIABLE: &str = "claims";
 
 /// Long enough for people, short enough for the parser's stack.
 const MOST_BYTES: usize = 4096;
+
+/// The names of types, which CEL has as values.
+const TYPES: [&str; 10] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"];
+
+/// A name that nothing in `bound` and no macro around it gives a value to.
+fn free_variable<'a>(expression: &'a IdedExpr, bound: &mut Vec<&'a str>) -> Option<&'a str> {
+    match &expression.expr {
+        Expr::Unspecified | Expr::Literal(_) => None,
+        // The names of a macro's own begin with an @.
+        Expr::Ident(name) => {
+            let known = bound.contains(&name.as_str()) || TYPES.contains(&name.as_str()) || name.starts_with('@');
+            (!known).then_some(name)
+        }
+        Expr::Select(select) => free_variable(&select.operand, bound),
+        Expr::Call(call) => {
+            let mut parts = call.target.iter().map(|target| &**target).chain(&call.args);
+            parts.find_map(|part| free_variable(part, bound))
+        }
+        Expr::List(list) => list.elements.iter().find_map(|element| free_variable(element, bound)),
+        Expr::Map(map) => entries(&map.entries).find_map(|part| free_variable(part, bound)),
+        Expr::Struct(structure) => entries(&structure.entries).find_map(|part| free_variable(part, bound)),
+        Expr::Comprehension(of) => {
+            let outside = free_variable(&of.iter_range, bound).or_else(|| free_variable(&of.accu_init, bound));
+            let outer = bound.len();
+            bound.extend([of.iter_var.as_str(), of.accu_var.as_str()]);
+            bound.extend(of.iter_var2.as_deref());
+            let inside = [&of.loop_cond, &of.loop_step, &of.result].into_iter().find_map(|part| free_variable(part, bound));
+            bound.truncate(outer);
+            outside.or(inside)
+        }
+    }
+}
+
+fn entries(entries: &[cel::common::ast::IdedEntryExpr]) -> impl Iterator<Item = &IdedExpr> {
+    entries.iter().flat_map(|entry| match &entry.expr {
+        EntryExpr::StructField(field) => vec![&field.value],
+        EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
+    })
+}
 
 fn map(members: &Map<String, Value>) -> CelValue {
     let members: HashMap<Key, CelValue> =

@@ -220,6 +220,9 @@ pub enum Target {
 }
 
 impl Resources {
+    /// The JSON Schema of the document. It knows the form; references between resources only [`parse`](Self::parse) checks.
+    pub const SCHEMA: &'static str = include_str!("../../resources.schema.json");
+
     /// Reads a document, and checks it as the real service checks what is created.
     ///
     /// # Errors
