@@ -1,0 +1,46 @@
+//! The session as the host's driver steps it: the host's own files, around the host's own engine and bytes.
+
+#[path = "../../../host/rust/src/component/instance.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the host")]
+mod instance;
+#[path = "../../../host/rust/src/component/session.rs"]
+#[allow(dead_code, reason = "shared with the host")]
+mod session;
+#[path = "../../../host/rust/src/component/ticker.rs"]
+mod ticker;
+
+use wasmtime::Engine;
+use wasmtime::component::{Component as Compiled, InstancePre, Linker};
+
+use crate::bindings::PluginIndices;
+
+pub(crate) use session::{Refused, Session};
+
+fn engine() -> &'static Engine {
+    wif::component::engine()
+}
+
+/// What the files of the host call `Component`.
+pub(crate) struct Component {
+    linked: InstancePre<instance::Limits>,
+    exports: PluginIndices,
+}
+
+impl Component {
+    pub(crate) fn load() -> anyhow::Result<Self> {
+        let linked = Linker::new(engine()).instantiate_pre(&compiled()?).map_err(told)?;
+        let exports = PluginIndices::new(&linked).map_err(told)?;
+        Ok(Self { linked, exports })
+    }
+}
+
+/// The component that ships.
+pub(crate) fn compiled() -> anyhow::Result<Compiled> {
+    // SAFETY: deserializing runs native code from these bytes, which the build script of `wif` compiled for this target, and
+    // which are part of this binary.
+    unsafe { Compiled::deserialize(engine(), wif::component::precompiled()) }.map_err(told)
+}
+
+pub(crate) fn told(error: wasmtime::Error) -> anyhow::Error {
+    anyhow::anyhow!("{error:#}")
+}

@@ -1,0 +1,86 @@
+//! The README's table.
+
+use crate::report::{Number, Numbers, Unit};
+
+const BEGIN: &str = "<!-- numbers: written by `cargo run --release -p wif-benches` -->\n";
+const END: &str = "<!-- numbers end -->\n";
+
+/// The table, in Markdown.
+#[must_use]
+pub fn render(numbers: &Numbers) -> String {
+    let machine = &numbers.machine;
+    let mut text = format!(
+        "`cargo run --release -p wif-benches` measures these, here on {} cores of one {} ({}).\n\n",
+        machine.cores, machine.processor, machine.system
+    );
+    text.push_str("| What | Measured | Beside it | Target | Met |\n| --- | --- | --- | --- | --- |\n");
+    for number in &numbers.numbers {
+        let measured = number.measured.map_or_else(|| "not measured".to_owned(), |value| quantity(value, number.unit));
+        let beside = beside(number).unwrap_or_default();
+        let target = number.target.as_deref().unwrap_or_default();
+        let met = match number.met {
+            Some(true) => "yes",
+            Some(false) => "**no**",
+            None => "",
+        };
+        text.push_str(&format!("| {} | {measured} | {beside} | {target} | {met} |\n", number.what));
+    }
+    text
+}
+
+/// The README with this table between its markers; none without the markers.
+#[must_use]
+pub fn splice(readme: &str, table: &str) -> Option<String> {
+    let (before, rest) = readme.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some([before, BEGIN, table, END, after].concat())
+}
+
+fn beside(number: &Number) -> Option<String> {
+    let (baseline, ratio) = (number.baseline.as_ref()?, number.ratio?);
+    Some(format!("{}: {}; {} ×", baseline.what, quantity(baseline.measured, number.unit), significant(ratio)))
+}
+
+fn quantity(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Nanoseconds if value >= 1e6 => format!("{} ms", significant(value / 1e6)),
+        Unit::Nanoseconds if value >= 1e3 => format!("{} µs", significant(value / 1e3)),
+        Unit::Nanoseconds => format!("{} ns", significant(value)),
+        Unit::Bytes if value >= 1024.0 => format!("{} KiB", significant(value / 1024.0)),
+        Unit::Bytes => format!("{value:.0} B"),
+        Unit::Count => format!("{value:.0}"),
+        Unit::Times => format!("{} ×", significant(value)),
+    }
+}
+
+/// Two digits, or all of those before the point.
+fn significant(value: f64) -> String {
+    if value.abs() >= 9.95 {
+        format!("{value:.0}")
+    } else if value.abs() >= 0.095 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.2}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_read_well() {
+        assert_eq!(quantity(57.3, Unit::Nanoseconds), "57 ns");
+        assert_eq!(quantity(1_234.0, Unit::Nanoseconds), "1.2 µs");
+        assert_eq!(quantity(2_500_000.0, Unit::Nanoseconds), "2.5 ms");
+        assert_eq!(quantity(362_000.0, Unit::Bytes), "354 KiB");
+        assert_eq!(quantity(1.0, Unit::Count), "1");
+    }
+
+    #[test]
+    fn only_what_is_between_the_markers_changes() {
+        let readme = format!("before\n{BEGIN}old\n{END}after\n");
+        assert_eq!(splice(&readme, "new\n"), Some(format!("before\n{BEGIN}new\n{END}after\n")));
+        assert_eq!(splice("no markers", "new\n"), None);
+    }
+}

@@ -1,0 +1,81 @@
+//! What the component weighs, and where.
+
+use std::collections::BTreeMap;
+
+use wasmparser::{KnownCustom, Name, Parser, Payload};
+
+use crate::report::{Number, Unit};
+
+/// What the component should weigh.
+const AIM: f64 = 160.0 * 1024.0;
+
+pub(crate) fn measure() -> anyhow::Result<Vec<Number>> {
+    let wasm = wif::component::wasm();
+    #[allow(clippy::cast_precision_loss, reason = "less than 2^52")]
+    let size = wasm.len() as f64;
+    let parts = parts(wasm)?;
+    let mut by_weight: Vec<(&String, &usize)> = parts.iter().collect();
+    by_weight.sort_by_key(|(_, bytes)| std::cmp::Reverse(**bytes));
+    let told: Vec<String> = by_weight.iter().take(14).map(|(part, bytes)| format!("{part} {bytes}")).collect();
+    Ok(vec![
+        Number::new("size", "Size of the component, function names kept", Unit::Bytes)
+            .value(size)
+            .at_most("≤ 160 KiB", AIM)
+            .remark(format!("Why is in the documentation of wif-benches. Bytes by part: {}.", told.join(", "))),
+    ])
+}
+
+/// Bytes by crate of the code, and by kind of the rest.
+fn parts(wasm: &[u8]) -> anyhow::Result<BTreeMap<String, usize>> {
+    let (mut bodies, mut names, mut imported) = (Vec::new(), BTreeMap::new(), 0_u32);
+    let mut parts = BTreeMap::new();
+    let mut add = |part: &str, bytes: usize| *parts.entry(part.to_owned()).or_default() += bytes;
+    // The engine's own module is the one with the most code; the others are a few lines of glue.
+    for payload in Parser::new(0).parse_all(wasm) {
+        match payload? {
+            Payload::ModuleSection { .. } if bodies.is_empty() => imported = 0,
+            Payload::ImportSection(imports) if bodies.is_empty() => imported = imports.count(),
+            Payload::CodeSectionEntry(body) => bodies.push(length(&body.range())),
+            Payload::DataSection(data) => add("data", length(&data.range())),
+            Payload::CustomSection(section) => {
+                let KnownCustom::Name(reader) = section.as_known() else {
+                    add("custom sections", length(&section.range()));
+                    continue;
+                };
+                add("function names", length(&section.range()));
+                for name in reader {
+                    if let (Name::Function(functions), true) = (name?, names.is_empty()) {
+                        for function in functions {
+                            let function = function?;
+                            names.insert(function.index, function.name.to_owned());
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    for (index, bytes) in (imported..).zip(bodies) {
+        add(&names.get(&index).map_or_else(|| "glue".to_owned(), |name| home(name)), bytes);
+    }
+    let known: usize = parts.values().sum();
+    parts.insert("types and tables".to_owned(), wasm.len().saturating_sub(known));
+    Ok(parts)
+}
+
+fn length(range: &std::ops::Range<u64>) -> usize {
+    usize::try_from(range.end - range.start).unwrap_or(usize::MAX)
+}
+
+/// The crate, and in the engine the module, that a function belongs to.
+fn home(name: &str) -> String {
+    let name = &format!("{:#}", rustc_demangle::demangle(name));
+    let start = name.find(|letter: char| letter.is_ascii_alphabetic()).unwrap_or(0);
+    let mut path = name[start..].split("::").map(|part| part.trim_end_matches(|letter: char| !letter.is_alphanumeric()));
+    let first = path.next().unwrap_or(name);
+    let first: String = first.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
+    match (first.as_str(), path.next()) {
+        ("wif_engine", Some(module)) => format!("wif_engine::{module}"),
+        _ => first,
+    }
+}
