@@ -1,5 +1,7 @@
 //! The emulator over real sockets, as a client meets it. One module for each behaviour.
 
+mod admin;
+mod api;
 mod errors_of_form;
 mod exchange;
 mod faults;
@@ -7,12 +9,15 @@ mod history;
 mod keys;
 mod lifetime;
 mod messages;
+mod named_faults;
 mod options;
 mod registry;
 mod resources;
 mod rules;
 mod secrets;
 mod single_use;
+mod switches;
 mod token_file;
+mod trial;
 mod verification;
 mod world;
