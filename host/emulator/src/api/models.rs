@@ -92,7 +92,19 @@ const MODELS: [Model; 3] = [
 
 impl Model {
     fn to_json(&self) -> Value {
-        json!({ "type": "model", "id": self.id, "display_name": self.display_name, "created_at": self.created_at })
+        json!({
+            "type": "model",
+            "id": self.id,
+            "display_name": self.display_name,
+            "created_at": self.created_at,
+            "lifecycle": "active",
+            "line": null,
+            "capabilities": null,
+            "max_input_tokens": 200_000,
+            "max_tokens": 64_000,
+            "deprecated_at": null,
+            "retires_at": null,
+        })
     }
 }
 

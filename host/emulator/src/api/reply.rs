@@ -63,7 +63,7 @@ pub(super) fn count(request: &CountRequest) -> Value {
 pub(super) fn message(request: &MessageRequest) -> Value {
     let words = words(request);
     let mut message = envelope(request);
-    message["content"] = json!([{ "type": "text", "text": words.concat() }]);
+    message["content"] = json!([{ "type": "text", "text": words.concat(), "citations": null }]);
     message["stop_reason"] = stop_reason(request).into();
     message["usage"]["output_tokens"] = words.len().into();
     message
@@ -78,7 +78,7 @@ pub(super) fn events(
     let words = words(request);
     let mut events = vec![
         json!({ "type": "message_start", "message": envelope(request) }),
-        json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }),
+        json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "", "citations": null } }),
         json!({ "type": "ping" }),
     ];
     events.extend(
@@ -90,8 +90,15 @@ pub(super) fn events(
         json!({ "type": "content_block_stop", "index": 0 }),
         json!({
             "type": "message_delta",
-            "delta": { "stop_reason": stop_reason(request), "stop_sequence": null },
-            "usage": { "output_tokens": words.len() },
+            "delta": { "container": null, "stop_details": null, "stop_reason": stop_reason(request), "stop_sequence": null },
+            "usage": {
+                "input_tokens": request.input_tokens,
+                "cache_creation_input_tokens": 0,
+                "cache_read_input_tokens": 0,
+                "output_tokens": words.len(),
+                "output_tokens_details": null,
+                "server_tool_use": null,
+            },
         }),
         json!({ "type": "message_stop" }),
     ]);
@@ -154,14 +161,22 @@ fn envelope(request: &MessageRequest) -> Value {
         "role": "assistant",
         "model": request.model,
         "content": [],
+        "container": null,
+        "diagnostics": null,
+        "stop_details": null,
         "stop_reason": null,
         "stop_sequence": null,
         "usage": {
             "input_tokens": request.input_tokens,
             "cache_creation_input_tokens": 0,
             "cache_read_input_tokens": 0,
+            "cache_creation": { "ephemeral_1h_input_tokens": 0, "ephemeral_5m_input_tokens": 0 },
+            "inference_geo": null,
             "output_tokens": 1,
+            "output_tokens_details": null,
+            "server_tool_use": null,
             "service_tier": "standard",
+            "speed": null,
         },
     })
 }

@@ -123,10 +123,11 @@ impl Federation {
     ) -> Result<Admission, Denial> {
         let mut report = Report::of_exchange();
         let mut findings = Findings::default();
-        let examined = self.examine(request, now, &mut report, &mut findings, parties).await;
+        // Whether it was stopped or not, the first failure is the reason.
+        let _ = self.examine(request, now, &mut report, &mut findings, parties).await;
         let denied = |reason, detail, jti| Err(Denial { reason, detail, jti });
-        if let (Err(Stop), Some(failure)) | (Ok(()), Some(failure)) = (&examined, report.first_failure()) {
-            return denied(failure.failure.unwrap_or(Reason::RuleNotFound), failure.explanation(), findings.jti);
+        if let Some((reason, check)) = report.first_failure() {
+            return denied(reason, check.explanation(), findings.jti);
         }
         let Some((owner, rule, _)) = self.rule(&request.federation_rule_id) else {
             return denied(Reason::RuleNotFound, None, findings.jti);
@@ -185,7 +186,7 @@ impl Federation {
         findings: &mut Findings,
         parties: &mut Parties,
     ) -> Result<(), Stop> {
-        parties.federation_rule_id = Some(request.federation_rule_id.clone());
+        parties.federation_rule_id = Some(bounded(&request.federation_rule_id));
         parties.organization_id = Some(request.organization_id.clone());
         let Some((owner, rule, condition)) = self.rule(&request.federation_rule_id) else {
             let detail = "federation_rule_id: there is no such rule".to_owned();
@@ -412,7 +413,7 @@ fn check_scope(owner: &Organization, rule: &Rule, report: &mut Report) -> Result
     Ok(())
 }
 
-/// The claims of strangers are kept no longer than this, in bytes at most.
+/// What strangers send is kept no longer than this.
 fn bounded(text: &str) -> String {
     text.chars().take(256).collect()
 }

@@ -76,22 +76,22 @@ impl Report {
         }
     }
 
-    pub(super) fn first_failure(&self) -> Option<&Check> {
-        self.checks.iter().find(|check| check.failure.is_some())
+    pub(super) fn first_failure(&self) -> Option<(Reason, &Check)> {
+        self.checks.iter().find_map(|check| Some((check.failure?, check)))
     }
 }
 
 impl Check {
     /// The failure on a line, for the history.
     pub(super) fn explanation(&self) -> Option<String> {
-        if self.detail.is_some() {
-            return self.detail.clone();
-        }
-        match (&self.expected, &self.found) {
-            (Some(expected), Some(found)) => Some(format!("{}: expected {expected}, found {found}", self.name)),
-            (Some(expected), None) => Some(format!("{}: expected {expected}, found nothing", self.name)),
-            (None, _) => None,
-        }
+        let explanation = match (&self.detail, &self.expected, &self.found) {
+            (Some(detail), _, _) => detail.clone(),
+            (None, Some(expected), Some(found)) => format!("{}: expected {expected}, found {found}", self.name),
+            (None, Some(expected), None) => format!("{}: expected {expected}, found nothing", self.name),
+            (None, None, _) => return None,
+        };
+        // Lists of keys and conditions may be long, and a history is.
+        Some(explanation.chars().take(MOST_CHARACTERS_OF_AN_EXPLANATION).collect())
     }
 }
 
@@ -109,3 +109,5 @@ fn shortened(value: Value) -> Value {
 }
 
 const MOST_CHARACTERS: usize = 256;
+
+const MOST_CHARACTERS_OF_AN_EXPLANATION: usize = 1024;

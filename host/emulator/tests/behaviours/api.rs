@@ -16,6 +16,10 @@ async fn a_message_has_what_the_vendors_clients_require() {
     for count in ["input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"] {
         assert!(message["usage"][count].is_u64(), "{count}");
     }
+    // A client that decodes strictly wants these, though they hold nothing.
+    for member in ["container", "diagnostics", "stop_details", "stop_sequence"] {
+        assert_eq!(message.get(member), Some(&Value::Null), "{member}");
+    }
     let mut short = message_body(false);
     short["max_tokens"] = json!(3);
     let message = world.post("/v1/messages", &token, &short).await.json();
@@ -53,6 +57,7 @@ async fn models_are_listed_in_pages() {
     for model in all["data"].as_array().unwrap() {
         assert_eq!(model["type"], "model");
         assert!(model["display_name"].is_string() && model["created_at"].is_string());
+        assert_eq!(model["lifecycle"], "active");
     }
     let first = world.get("/v1/models?limit=1", &token).await.json();
     assert_eq!((first["last_id"].as_str(), first["has_more"].as_bool()), (Some(ids[0]), Some(true)));

@@ -97,6 +97,60 @@ async fn keys_that_cannot_be_fetched_are_a_reason_of_their_own_and_are_tried_aga
     assert_eq!(pair.reason().await, None);
 }
 
+/// Serves one document over TLS, to whoever trusts the returned root certificate.
+async fn served_over_tls(document: Value) -> (String, String) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(std::sync::Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let body = document.to_string();
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+        while let Ok((socket, _)) = listener.accept().await {
+            // Who does not trust the certificate goes away.
+            let Ok(mut stream) = acceptor.accept(socket).await else { continue };
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    (format!("https://localhost:{port}/jwks"), certified.cert.pem())
+}
+
+/// B4 of the emulator's side: keys come from whom the certificate names, and from nobody else.
+#[tokio::test]
+async fn keys_behind_a_private_certificate_want_its_root() {
+    let provider = World::start().await;
+    let (url, root) = served_over_tls(provider.provider().jwks()).await;
+    let token = || provider.token().issuer("https://issuer.example").subject("team:a").sign();
+    let trusting = json!({ "type": "explicit_url", "url": url, "ca_cert_pem": root });
+    assert_eq!(World::of(with(JWKS, trusting)).await.exchange(&token()).await.status, 200);
+    let distrusting = World::of(with(JWKS, json!({ "type": "explicit_url", "url": url }))).await;
+    assert_eq!(distrusting.denied(token().expose()).await, Reason::JwksUnavailable);
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem();
+    let mistaken = World::of(with(JWKS, json!({ "type": "explicit_url", "url": url, "ca_cert_pem": other }))).await;
+    assert_eq!(mistaken.denied(token().expose()).await, Reason::JwksUnavailable);
+}
+
+/// A document that answers with something else than keys is none.
+#[tokio::test]
+async fn what_is_no_key_set_is_not_taken_for_one() {
+    let provider = World::start().await;
+    for path in ["/api/hello", "/.well-known/openid-configuration", "/nothing"] {
+        let url = provider.url(path);
+        let world = World::of(with(JWKS, json!({ "type": "explicit_url", "url": url }))).await;
+        assert_eq!(world.denied(world.provider().mint().expose()).await, Reason::JwksUnavailable, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn an_issuer_that_does_not_answer_is_a_reason_of_its_own() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

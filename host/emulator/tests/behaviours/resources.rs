@@ -160,6 +160,23 @@ fn what_the_real_service_would_not_create_is_refused_with_its_place() {
     }
 }
 
+/// A document comes from people, and over the administration API: none may end the process.
+#[test]
+fn a_condition_of_any_depth_is_judged_or_refused() {
+    for condition in [
+        format!("{}claims.a{} == 'x'", "(".repeat(1500), ")".repeat(1500)),
+        format!("{}claims.a", "!".repeat(3500)),
+        format!("claims{} == 'x'", ".a".repeat(1500)),
+        format!("claims{} == 'x'", "['a']".repeat(700)),
+        format!("{}claims.a{}", "[".repeat(1500), "]".repeat(1500)),
+        format!("claims.a == 'x'{}", " && true".repeat(450)),
+        "(".repeat(4000),
+        "claims.a == 'x' //".to_owned() + &"x".repeat(4096),
+    ] {
+        let _ = Resources::parse(&matching(json!({ "condition": condition })).to_string());
+    }
+}
+
 #[test]
 fn the_examples_of_the_schema_are_good() {
     let schema: Value = serde_json::from_str(Resources::SCHEMA).unwrap();
