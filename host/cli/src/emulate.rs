@@ -76,8 +76,8 @@ judges one identity token by them and ends.";
 
 const AFTER_HELP: &str = "\
 Faults of exchanges (--fault):
-  lost_answer, lost_request, slow, redirect, oversized, not_json, json_array, empty, html_502, rate_limited, overloaded,
-  server_error, server_error_after, extra_members, expires_in_60, expires_in_0, expires_in_negative, expires_in_text,
+  lost_answer, cut_answer, lost_request, slow, redirect, oversized, not_json, json_array, empty, html_502, rate_limited,
+  overloaded, server_error, server_error_after, extra_members, expires_in_60, expires_in_0, expires_in_negative, expires_in_text,
   expires_in_null, expires_in_huge, expires_in_missing, token_type_lower, token_type_mac, token_type_missing
 Faults of the API (--api-fault):
   unauthorized, rate_limited, overloaded, server_error, redirect, slow, lost_answer, cut_stream

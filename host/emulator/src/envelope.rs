@@ -44,6 +44,11 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// What ends a body that was to be cut: hyper closes the connection.
+#[derive(Debug, thiserror::Error)]
+#[error("the body was cut, as asked")]
+pub(crate) struct Cut;
+
 pub(crate) async fn not_found(Extension(request_id): Extension<RequestId>) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "Not found", &request_id)
 }

@@ -6,6 +6,7 @@ use axum::response::sse::{Event, Sse};
 use serde_json::{Map, Value, json};
 use tokio_stream::{Stream, StreamExt as _};
 
+use crate::envelope::Cut;
 use crate::random;
 
 /// What the emulator reads of a request for a message.
@@ -109,11 +110,6 @@ pub(super) fn events(
     });
     Sse::new(tokio_stream::iter(events.chain(end)).throttle(delay))
 }
-
-/// The end of a stream that was to be cut.
-#[derive(Debug, thiserror::Error)]
-#[error("the stream was cut, as asked")]
-pub(super) struct Cut;
 
 const TEXT: &str = "Hello from the emulator: your request carried a good access token, and no API key was involved.";
 

@@ -1,15 +1,19 @@
 //! What the token endpoint says, and what faults make of it.
 
+use std::time::Duration;
+
 use axum::Json;
-use axum::http::header::CONTENT_TYPE;
+use axum::body::{Body, Bytes};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
+use tokio_stream::StreamExt as _;
 use zeroize::Zeroizing;
 
 use super::Malformed;
 use crate::emulator::State;
-use crate::envelope::{ApiError, RequestId, canned, closed, redirect};
+use crate::envelope::{ApiError, Cut, RequestId, canned, closed, redirect};
 use crate::faults::Fault;
 use crate::options::ErrorShape;
 
@@ -79,6 +83,7 @@ pub(super) fn before_exchange(fault: &Fault, state: &State, request_id: &Request
         Fault::Redirect { to } => Some(redirect(state.elsewhere(to))),
         Fault::DropBeforeExchange => Some(closed()),
         Fault::DropBeforeAnswer
+        | Fault::CutAnswer
         | Fault::Delay(_)
         | Fault::StatusAfterExchange { .. }
         | Fault::Raw200(_)
@@ -97,6 +102,7 @@ pub(super) async fn after_exchange(fault: Fault, answer: Answer, shape: ErrorSha
             tokio::time::sleep(delay).await;
             answer.into_response(shape, request_id)
         }
+        Fault::CutAnswer if granted => cut(answer),
         Fault::StatusAfterExchange { status, retry_after, body } if granted => {
             canned(status, retry_after.as_deref(), body.as_deref(), request_id)
         }
@@ -116,6 +122,15 @@ struct Refusal {
     status: StatusCode,
     oauth_code: &'static str,
     message: String,
+}
+
+/// The first half of the success. The length that was promised tells the sender that there was more.
+fn cut(answer: Answer) -> Response {
+    let members = Value::Object(answer.into_members().unwrap_or_default()).to_string();
+    let half = Bytes::copy_from_slice(&members.as_bytes()[..members.len() / 2]);
+    // Without a pause the connection would be closed before anything is sent.
+    let parts = tokio_stream::iter([Ok(half), Err(Cut)]).throttle(Duration::from_millis(20));
+    ([(CONTENT_TYPE, JSON), (CONTENT_LENGTH, members.len().into())], Body::from_stream(parts)).into_response()
 }
 
 fn altered(answer: Answer, shape: ErrorShape, request_id: &RequestId, name: &str, value: Option<Value>) -> Response {

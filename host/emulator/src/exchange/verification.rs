@@ -93,21 +93,18 @@ impl Unverified<'_> {
             let detail = format!("the key is for {}, the token has {}", key["alg"], algorithm.name());
             return Err((Reason::AlgorithmRefused, Some(detail)));
         }
+        if !is_for(key, algorithm) {
+            return Err((Reason::AlgorithmRefused, Some("the algorithm is not that of the key".to_owned())));
+        }
         let signature = URL_SAFE_NO_PAD.decode(self.signature).map_err(|_| malformed("the signature is not base64url"))?;
         let is_good = match library_algorithm(algorithm) {
             Some(known) => {
                 let jwk: Jwk = serde_json::from_value(key.clone()).map_err(|_| unusable())?;
                 let key = DecodingKey::from_jwk(&jwk).map_err(|_| unusable())?;
-                if key.family() != known.family() {
-                    return Err((Reason::AlgorithmRefused, Some("the algorithm is not that of the key".to_owned())));
-                }
                 // An error of the library says that key and signature do not fit, or that the key is none.
                 jsonwebtoken::crypto::verify(self.signature, self.message.as_bytes(), &key, known).unwrap_or(false)
             }
             None => {
-                if key["kty"] != "EC" || key["crv"] != "P-521" {
-                    return Err((Reason::AlgorithmRefused, Some("the algorithm is not that of the key".to_owned())));
-                }
                 let key = p521_key(key).ok_or_else(unusable)?;
                 let signature = p521::ecdsa::Signature::from_slice(&signature);
                 signature.is_ok_and(|signature| key.verify(self.message.as_bytes(), &signature).is_ok())
@@ -122,6 +119,17 @@ impl Unverified<'_> {
         let bytes = URL_SAFE_NO_PAD.decode(self.payload).map_err(|_| malformed("the payload is not base64url"))?;
         serde_json::from_slice(&bytes).map_err(|_| malformed("the payload is no JSON object"))
     }
+}
+
+/// Whether the key is of the kind that the algorithm needs (RFC 7518 sections 3.3 to 3.5).
+fn is_for(key: &Value, algorithm: Algorithm) -> bool {
+    let (kind, curve) = match algorithm {
+        Algorithm::Es256 => ("EC", Some("P-256")),
+        Algorithm::Es384 => ("EC", Some("P-384")),
+        Algorithm::Es512 => ("EC", Some("P-521")),
+        _ => ("RSA", None),
+    };
+    key["kty"] == kind && key["crv"].as_str() == curve
 }
 
 fn unusable() -> Wrong {

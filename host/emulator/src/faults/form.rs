@@ -22,6 +22,7 @@ enum Form {
     },
     DropBeforeExchange {},
     DropBeforeAnswer {},
+    CutAnswer {},
     Delay {
         ms: u64,
     },
@@ -75,6 +76,7 @@ impl Fault {
     /// | Name | What the sender meets |
     /// |---|---|
     /// | `lost_answer` | no answer, and the `jti` is spent |
+    /// | `cut_answer` | half of an answer with status 200, and the `jti` is spent |
     /// | `lost_request` | no answer, and nothing is spent |
     /// | `expires_in_60`, `expires_in_0`, `expires_in_negative`, `expires_in_text`, `expires_in_null`, `expires_in_huge`, `expires_in_missing` | such an `expires_in` |
     /// | `extra_members` | members that it does not know, nested ones among them |
@@ -158,6 +160,7 @@ impl Form {
             Self::Redirect { to } => Fault::Redirect { to },
             Self::DropBeforeExchange {} => Fault::DropBeforeExchange,
             Self::DropBeforeAnswer {} => Fault::DropBeforeAnswer,
+            Self::CutAnswer {} => Fault::CutAnswer,
             Self::Delay { ms } => Fault::Delay(Duration::from_millis(ms)),
             Self::StatusAfterExchange(Canned { status, retry_after, body }) => {
                 Fault::StatusAfterExchange { status, retry_after, body: body.map(String::into_bytes) }
@@ -175,6 +178,7 @@ impl Form {
             Fault::Redirect { to } => Self::Redirect { to },
             Fault::DropBeforeExchange => Self::DropBeforeExchange {},
             Fault::DropBeforeAnswer => Self::DropBeforeAnswer {},
+            Fault::CutAnswer => Self::CutAnswer {},
             Fault::Delay(delay) => Self::Delay { ms: milliseconds(delay) },
             Fault::StatusAfterExchange { status, retry_after, body } => {
                 Self::StatusAfterExchange(Canned { status, retry_after, body: body.map(text) })

@@ -40,6 +40,8 @@ pub enum Fault {
     DropBeforeExchange,
     /// After: close the connection without an answer.
     DropBeforeAnswer,
+    /// After: answer 200, and close the connection in the middle of the body.
+    CutAnswer,
     /// After: answer this much later. A sender who gives up meanwhile has spent its identity token.
     Delay(Duration),
     /// After: answer with this status in place of the access token.
@@ -110,6 +112,7 @@ impl Fault {
             Self::Redirect { .. } => "redirect",
             Self::DropBeforeExchange => "drop_before_exchange",
             Self::DropBeforeAnswer => "drop_before_answer",
+            Self::CutAnswer => "cut_answer",
             Self::Delay(_) => "delay",
             Self::StatusAfterExchange { .. } => "status_after_exchange",
             Self::Raw200(_) => "raw_200",

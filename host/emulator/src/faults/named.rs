@@ -11,6 +11,7 @@ pub(super) fn exchange(name: &str) -> Result<Fault, FaultError> {
     let member = |name: &str, value: Option<Value>| Fault::Member { name: name.to_owned(), value };
     Ok(match name {
         "lost_answer" => Fault::DropBeforeAnswer,
+        "cut_answer" => Fault::CutAnswer,
         "lost_request" => Fault::DropBeforeExchange,
         "expires_in_60" => Fault::ExpiresIn(json!(60)),
         "expires_in_0" => Fault::ExpiresIn(json!(0)),
@@ -62,8 +63,9 @@ impl ApiFault {
     pub const NAMES: &'static [&'static str] = &API;
 }
 
-const EXCHANGE: [&str; 24] = [
+const EXCHANGE: [&str; 25] = [
     "lost_answer",
+    "cut_answer",
     "lost_request",
     "expires_in_60",
     "expires_in_0",

@@ -283,6 +283,28 @@ async fn a_key_is_good_for_its_own_algorithm() {
     assert_eq!(judge(&keys).await.denied(token.expose()).await, Reason::KeyUnknown);
 }
 
+/// A key of another curve or kind is refused before its arithmetic is tried.
+#[tokio::test]
+async fn a_key_that_does_not_say_its_algorithm_is_good_for_its_curve() {
+    let provider = World::with(Options { algorithm: Algorithm::Es384, ..Options::default() }).await;
+    let mut keys = provider.provider().jwks()["keys"].clone();
+    keys[0].as_object_mut().unwrap().remove("alg");
+    let judge = |keys: &Value| World::of(with(JWKS, json!({ "type": "inline", "keys": keys })));
+    let token = provider.token().issuer("https://issuer.example").subject("team:a").sign();
+    assert_eq!(judge(&keys).await.exchange(&token).await.status, 200);
+    for (member, value) in [("crv", "P-256"), ("crv", "P-521"), ("kty", "RSA")] {
+        let mut keys = keys.clone();
+        keys[0][member] = json!(value);
+        assert_eq!(judge(&keys).await.denied(token.expose()).await, Reason::AlgorithmRefused, "{member} {value}");
+    }
+    for (member, value) in [("x", json!("AAAA")), ("y", Value::Null)] {
+        let mut keys = keys.clone();
+        keys[0][member] = value;
+        let reason = judge(&keys).await.denied(token.expose()).await;
+        assert!(matches!(reason, Reason::KeyUnknown | Reason::SignatureInvalid), "{reason}");
+    }
+}
+
 #[tokio::test]
 async fn a_key_of_an_unknown_kind_beside_the_right_one_does_no_harm() {
     let provider = World::start().await;

@@ -43,6 +43,20 @@ async fn a_lost_answer_spends_the_token_and_a_lost_request_does_not() {
     }
 }
 
+/// A success whose end is missing: the sender has seen that there was one, and cannot use it.
+#[tokio::test]
+async fn a_cut_answer_spends_the_token() {
+    let world = World::start().await;
+    let token = world.provider().mint();
+    world.emulator.inject(Fault::from_json(&json!("cut_answer")).unwrap());
+    let body = serde_json::to_vec(&world.request(token.expose())).unwrap();
+    let response = world.client.post(world.url("/v1/oauth/token")).body(body).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert!(response.text().await.is_err());
+    assert_eq!((world.last().outcome, world.last().fault), (Outcome::Granted, Some("cut_answer")));
+    assert_eq!(world.denied(token.expose()).await, Reason::JtiReused);
+}
+
 /// B9.
 #[tokio::test]
 async fn expires_in_can_be_anything() {
