@@ -420,3 +420,20 @@ impl Counts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_entries_go_and_the_counts_and_numbers_stay() {
+        let history = History::new();
+        let record = || Record::new(SystemTime::UNIX_EPOCH, "req_01", Kind::Exchange, Outcome::Denied);
+        (0..MOST_ENTRIES + 3).for_each(|_| history.record(record()));
+        let entries = history.since(0);
+        assert_eq!(entries.len(), MOST_ENTRIES);
+        assert_eq!(entries[0].sequence, 3);
+        assert_eq!(history.counts().exchanges_refused, MOST_ENTRIES as u64 + 3);
+        assert_eq!(*history.subscribe().borrow(), MOST_ENTRIES as u64 + 3);
+    }
+}

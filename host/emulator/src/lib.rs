@@ -54,6 +54,7 @@
 //! - Keys may be fetched by plain HTTP and from any port if the host is loopback.
 //! - [`Jwks::Emulator`] exists, so that a rule for an issuer that cannot be reached from here can be tried with tokens of the
 //!   emulator's own.
+//! - Of the Admin API there is one route; what it would create stands in the document. Fetching keys is never paused.
 //! - A message always says the same, whatever the model.
 //!
 //! ```no_run

@@ -4,19 +4,21 @@
 //! and the `jti` last, so that a refusal spends nothing.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::key_source::{Found, KeySource};
+use super::matching::{check_match, check_scope, check_workspace};
 use super::report::{Check, Report, Stop};
 use super::request::ExchangeRequest;
-use super::verification::{self, Expectations, LEEWAY_SECONDS};
+use super::spent::Spent;
+use super::verification::{self, Expectations};
 use crate::clock::unix_seconds;
 use crate::history::{Parties, Reason};
 use crate::identity::IdentityProvider;
-use crate::resources::{Condition, Organization, OrganizationRole, Resources, Rule};
+use crate::resources::{Condition, Organization, Resources, Rule};
 
 /// What exchanges are judged by.
 pub(crate) struct Federation {
@@ -62,16 +64,6 @@ struct Known {
 struct Issuer {
     keys: KeySource,
     spent: Arc<Spent>,
-}
-
-/// Every `jti` that was exchanged, with the `exp` until which a copy of its token could still pass.
-#[derive(Default)]
-struct Spent(Mutex<Ledger>);
-
-#[derive(Default)]
-struct Ledger {
-    expiries: HashMap<String, i64>,
-    sweep_at: usize,
 }
 
 impl Federation {
@@ -325,117 +317,7 @@ impl Federation {
     }
 }
 
-fn check_match(
-    rule: &Rule,
-    condition: Option<&Condition>,
-    subject: Option<&str>,
-    claims: &Map<String, Value>,
-    report: &mut Report,
-) -> Result<(), Stop> {
-    if let Some(prefix) = &rule.matcher.subject_prefix {
-        let matches = subject.is_some_and(|subject| match prefix.strip_suffix('*') {
-            Some(beginning) => subject.starts_with(beginning),
-            None => subject == prefix,
-        });
-        let found = subject.map(Value::from);
-        report.check("match.subject_prefix", matches, Reason::MatchSubjectPrefix, prefix.as_str(), found)?;
-    }
-    for (name, expected) in &rule.matcher.claims {
-        let found = claims.get(name);
-        let matches = found.and_then(Value::as_str) == Some(expected);
-        report.check(&format!("match.claims.{name}"), matches, Reason::MatchClaims, expected.as_str(), found.cloned())?;
-    }
-    if let (Some(text), Some(condition)) = (&rule.matcher.condition, condition) {
-        let expected = Some(Value::from(text.as_str()));
-        match condition.holds(claims) {
-            Ok(true) => report.pass("match.condition", expected, Some(true.into())),
-            Ok(false) => report.fail("match.condition", Reason::MatchCondition, expected, Some(false.into()), None)?,
-            Err(error) => {
-                report.fail("match.condition", Reason::MatchCondition, expected, Some(format!("error: {error}").into()), None)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The workspace that an access token will belong to.
-fn check_workspace(
-    request: &ExchangeRequest,
-    owner: &Organization,
-    rule: &Rule,
-    report: &mut Report,
-) -> Result<Option<String>, Stop> {
-    if rule.is_for_the_organization() {
-        return Ok(None);
-    }
-    let enabled = rule.enabled_in(owner);
-    let expected = || Some(Value::from(enabled.join(", ")));
-    let found = request.workspace_id.as_deref().map(Value::from);
-    let chosen = match &request.workspace_id {
-        Some(name) => owner.workspace(name),
-        None => match enabled.as_slice() {
-            [only] if !rule.applies_to_all_workspaces => Some(*only),
-            _ => {
-                let detail = format!("the rule is enabled in {}", enabled.join(", "));
-                report.fail("workspace", Reason::WorkspaceIdRequired, expected(), None, Some(detail))?;
-                return Ok(None);
-            }
-        },
-    };
-    let Some(chosen) = chosen.filter(|chosen| enabled.contains(chosen)) else {
-        report.fail("workspace", Reason::WorkspaceNotAccessible, expected(), found, None)?;
-        return Ok(None);
-    };
-    let is_member = owner.default_workspace() == Some(chosen)
-        || rule.has_only_the_legacy_workspace()
-        || owner
-            .service_account(rule.service_account_id())
-            .is_some_and(|account| account.workspace_ids.iter().any(|name| owner.workspace(name) == Some(chosen)));
-    if !is_member {
-        let detail = format!("the service account is not a member of {chosen}");
-        report.fail("workspace", Reason::WorkspaceNotAccessible, expected(), found, Some(detail))?;
-        return Ok(None);
-    }
-    report.pass("workspace", expected(), Some(chosen.into()));
-    Ok(Some(chosen.to_owned()))
-}
-
-fn check_scope(owner: &Organization, rule: &Rule, report: &mut Report) -> Result<(), Stop> {
-    let needs_admin = rule.oauth_scope.split(' ').any(|scope| scope == "org:admin");
-    let account = owner.service_account(rule.service_account_id());
-    let is_admin = account.is_some_and(|account| account.organization_role == OrganizationRole::Admin);
-    let scope = Some(Value::from(rule.oauth_scope.as_str()));
-    if needs_admin && !is_admin {
-        let detail = "org:admin needs a service account with organization_role admin".to_owned();
-        return report.fail("scope", Reason::InsufficientScope, scope, None, Some(detail));
-    }
-    report.pass("scope", None, scope);
-    Ok(())
-}
-
 /// What strangers send is kept no longer than this.
 fn bounded(text: &str) -> String {
     text.chars().take(256).collect()
-}
-
-impl Spent {
-    fn has(&self, jti: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).expiries.contains_key(jti)
-    }
-
-    /// Whether this is the first time.
-    fn spend(&self, jti: &str, expires_at: i64, now: i64) -> bool {
-        let mut spent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if spent.expiries.contains_key(jti) {
-            return false;
-        }
-        if spent.expiries.len() >= spent.sweep_at {
-            // A copy past this moment is refused for its `exp`, so its `jti` need not be remembered. Sweeping at each
-            // doubling keeps the cost of a request constant.
-            spent.expiries.retain(|_, exp| exp.saturating_add(LEEWAY_SECONDS) > now);
-            spent.sweep_at = (spent.expiries.len() * 2).max(1024);
-        }
-        spent.expiries.insert(jti.to_owned(), expires_at);
-        true
-    }
 }

@@ -272,3 +272,45 @@ fn is_public(address: IpAddr) -> bool {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_the_real_service_cannot_reach_are_not_public() {
+        for address in [
+            "127.0.0.1",
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "fd00::1",
+            "ff02::1",
+            "::ffff:10.0.0.1",
+        ] {
+            assert!(!is_public(address.parse().expect("an address")), "{address}");
+        }
+        for address in ["8.8.8.8", "100.63.0.1", "172.32.0.1", "2606:4700::1111", "::ffff:8.8.8.8"] {
+            assert!(is_public(address.parse().expect("an address")), "{address}");
+        }
+    }
+
+    /// B3 of the emulator's side: a public name that leads to this machine leads nowhere.
+    #[tokio::test]
+    async fn a_name_that_leads_to_loopback_is_followed_from_loopback_only() {
+        let resolve = async |loopback: bool| {
+            let name: Name = "localhost".parse().expect("a name");
+            Resolver { loopback }.resolve(name).await.map(|addresses| addresses.count())
+        };
+        assert!(resolve(true).await.is_ok_and(|count| count > 0));
+        assert!(resolve(false).await.is_err());
+    }
+}

@@ -4,8 +4,10 @@ mod access_tokens;
 mod answer;
 mod federation;
 mod key_source;
+mod matching;
 mod report;
 mod request;
+mod spent;
 mod trial;
 mod verification;
 
