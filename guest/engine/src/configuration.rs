@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::base_url::BaseUrl;
 use crate::contract::{ConfigurationError, Field};
+use crate::identity_token::looks_like_jwt;
 use crate::{Secret, id_of};
 
 /// The audience that an identity token carries unless the federation rule says otherwise.
@@ -303,8 +304,8 @@ impl IdentityTokenSource {
             fields.optional_text("audience").map(|audience| audience.unwrap_or_else(|| DEFAULT_AUDIENCE.to_owned()))
         };
         let source = match fields.choice("source", &SOURCES)? {
-            Some(0) => Self::File(fields.text("path")?),
-            Some(1) => Self::Variable(fields.text("name")?),
+            Some(0) => Self::File(fields.pointer("path")?),
+            Some(1) => Self::Variable(fields.pointer("name")?),
             Some(2) => Self::Literal(Secret::from(fields.text("value")?)),
             Some(3) => Self::Callable {
                 name: fields.optional_text("name")?.unwrap_or_else(|| "default".to_owned()),
@@ -448,6 +449,17 @@ impl Fields {
 
     fn text(&mut self, name: &'static str) -> Result<String, ConfigurationError> {
         self.optional_text(name)?.ok_or_else(|| self.error(name, "is missing"))
+    }
+
+    /// Where an identity token is to be found. It will be shown, so it must not be the token itself.
+    fn pointer(&mut self, name: &'static str) -> Result<String, ConfigurationError> {
+        let text = self.text(name)?;
+        if looks_like_jwt(&text) {
+            return Err(
+                self.error(name, "holds an identity token, where only the place of one belongs: use the source `literal`")
+            );
+        }
+        Ok(text)
     }
 
     fn boolean(&mut self, name: &'static str, default: bool) -> Result<bool, ConfigurationError> {

@@ -9,6 +9,7 @@ use crate::Secret;
 use crate::base_url::BaseUrl;
 use crate::configuration::{Bearer, Discover, Federation, IdentityTokenSource, Reuse, check_profile_name};
 use crate::contract::{FileProtection, FileRequest};
+use crate::identity_token::looks_like_jwt;
 
 const API_KEY: &str = "ANTHROPIC_API_KEY";
 const AUTH_TOKEN: &str = "ANTHROPIC_AUTH_TOKEN";
@@ -152,6 +153,12 @@ impl Discovery {
                     "Unset it, or give it its value. An empty variable usually comes from a template that was not filled in.",
                 ));
             }
+        }
+        if self.value(TOKEN_FILE).is_some_and(looks_like_jwt) {
+            return Err(problem(
+                &format!("The variable {TOKEN_FILE} holds an identity token, where only its path belongs."),
+                &format!("Put the token into {TOKEN}, or the path of its file into {TOKEN_FILE}."),
+            ));
         }
         for name in [API_KEY, AUTH_TOKEN] {
             if self.value(name).is_some_and(str::is_empty) {
@@ -320,6 +327,12 @@ impl Discovery {
                 let path = source["path"].as_str().filter(|path| !path.is_empty());
                 let path =
                     path.ok_or_else(|| problem("authentication.identity_token.path is missing or empty.", "Name the file."))?;
+                if looks_like_jwt(path) {
+                    return Err(problem(
+                        "authentication.identity_token.path holds an identity token, where only its path belongs.",
+                        "Write the token into a file, and name that.",
+                    ));
+                }
                 IdentityTokenSource::File(path.to_owned())
             }
             _ => {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::contract::Disposition;
 use crate::identity_token::LEEWAY_MS;
 use crate::json::Writer;
-use crate::state::string;
+use crate::state::{string, take};
 
 /// More identity tokens than a source shows within the longest life of one.
 const BOUND: usize = 32;
@@ -31,7 +31,7 @@ impl Ledger {
                 "uncertain" => Disposition::Uncertain,
                 _ => return None,
             };
-            Some(Line { id: string(&mut line["id"])?, disposition, expires_at_ms: line["expires_at_ms"].as_u64()? })
+            Some(Line { id: string(take(&mut line, "id"))?, disposition, expires_at_ms: line["expires_at_ms"].as_u64()? })
         };
         let lines = lines.into_iter().map(read).collect::<Option<Vec<Line>>>()?;
         (lines.len() <= BOUND).then_some(Self(lines))

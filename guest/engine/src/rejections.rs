@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::json::Writer;
-use crate::state::{Epoch, string};
+use crate::state::{Epoch, string, take};
 use crate::timeline::Moment;
 
 /// Two different tokens rejected within this time mean that new ones do not help.
@@ -29,9 +29,9 @@ struct Rejected {
 
 impl Rejections {
     /// From the document that it was written to.
-    pub(crate) fn read(value: &mut Value) -> Option<Self> {
-        let Value::Array(tokens) = value["tokens"].take() else { return None };
-        let read = |mut token: Value| Some(Rejected { id: string(&mut token["id"])?, wall_ms: token["wall_ms"].as_i64()? });
+    pub(crate) fn read(mut value: Value) -> Option<Self> {
+        let Value::Array(tokens) = take(&mut value, "tokens") else { return None };
+        let read = |mut token: Value| Some(Rejected { id: string(take(&mut token, "id"))?, wall_ms: token["wall_ms"].as_i64()? });
         let tokens = tokens.into_iter().map(read).collect::<Option<Vec<Rejected>>>()?;
         let stopped_until_wall_ms = value["stopped_until_wall_ms"].as_i64()?;
         (tokens.len() <= BOUND).then_some(Self { tokens, stopped_until_wall_ms })
@@ -71,9 +71,11 @@ impl Rejections {
         again
     }
 
-    /// Until when no exchange is forced. A clock that went back does not make it longer.
+    /// Until when no exchange is forced. An end that is further away than any pause was set by another clock, or before this
+    /// one went back: nobody can tell when it was meant, and it is over.
     pub(crate) fn stopped_until(&self, epoch: Epoch) -> Moment {
-        epoch.moment(self.stopped_until_wall_ms).min(epoch.now + PAUSE_MS)
+        let end = epoch.moment(self.stopped_until_wall_ms);
+        if end > epoch.now + PAUSE_MS { epoch.now } else { end }
     }
 
     /// Takes over what another session knows.

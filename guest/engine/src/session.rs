@@ -255,7 +255,7 @@ impl Session {
         let fields = vec![field("token", id)];
         let stopped = self.rejections.add(id, epoch);
         self.changed = true;
-        if let Some(share) = &mut self.share {
+        if let (Some(share), Plan::Federation(_)) = (&mut self.share, &self.plan) {
             share.want_write(self.now);
         }
         self.note(NoteCode::TokenRejected, NoteLevel::Warning, "The API answered 401 to the current access token.", fields);
@@ -334,13 +334,13 @@ impl Session {
     }
 
     /// *Secret.* All that is known, as a journal or, with the lease that is to stand in it, as an entry.
-    fn state_document(&self, lease: Option<&Lease>) -> Secret {
+    fn state_document(&self, ledger: &Ledger, lease: Option<&Lease>) -> Secret {
         let known = Known {
             identity: self.entry_key.as_deref(),
             held: self.held.as_ref(),
             pace: &self.pace,
             failure: self.failure.as_ref().map(|trouble| &trouble.failure),
-            ledger: &self.ledger,
+            ledger,
             rejections: &self.rejections,
             lease,
         };

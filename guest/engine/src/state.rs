@@ -50,9 +50,9 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    fn read(value: &mut Value) -> Option<Self> {
+    fn read(mut value: Value) -> Option<Self> {
         Some(Self {
-            value: Secret::from(string(&mut value["value"])?),
+            value: Secret::from(string(take(&mut value, "value"))?),
             lifetime_ms: value["lifetime_ms"].as_u64()?,
             expires_wall_ms: value["expires_wall_ms"].as_i64()?,
             suspect: value["suspect"].as_bool()?,
@@ -150,10 +150,10 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    fn read(value: &mut Value) -> Option<Self> {
+    fn read(mut value: Value) -> Option<Self> {
         Some(Self {
             owner: value["owner"].as_u64()?,
-            identity_token: string(&mut value["identity_token"])?,
+            identity_token: string(take(&mut value, "identity_token"))?,
             expires_at_ms: value["expires_at_ms"].as_u64()?,
             beat: small(&value["beat"])?,
         })
@@ -169,26 +169,30 @@ impl State {
             return None;
         }
         Some(Self {
-            identity: optional(&mut document["identity"], string)?,
-            token: optional(&mut document["token"], Kept::read)?,
+            identity: optional(take(&mut document, "identity"), string)?,
+            token: optional(take(&mut document, "token"), Kept::read)?,
             pace: KeptPace::read(&document["pace"])?,
-            failure: optional(&mut document["failure"], read_failure)?,
-            tried: optional(&mut document["tried"], string)?,
-            ledger: Ledger::read(document["ledger"].take())?,
-            rejections: Rejections::read(&mut document["rejections"])?,
-            lease: optional(&mut document["lease"], Lease::read)?,
+            failure: optional(take(&mut document, "failure"), read_failure)?,
+            tried: optional(take(&mut document, "tried"), string)?,
+            ledger: Ledger::read(take(&mut document, "ledger"))?,
+            rejections: Rejections::read(take(&mut document, "rejections"))?,
+            lease: optional(take(&mut document, "lease"), Lease::read)?,
         })
     }
 }
 
 /// What may be missing, but not malformed.
-fn optional<T>(value: &mut Value, read: impl FnOnce(&mut Value) -> Option<T>) -> Option<Option<T>> {
+fn optional<T>(value: Value, read: impl FnOnce(Value) -> Option<T>) -> Option<Option<T>> {
     if value.is_null() { Some(None) } else { read(value).map(Some) }
 }
 
-/// Moves a string out, so that no copy of a secret stays behind.
-pub(crate) fn string(value: &mut Value) -> Option<String> {
-    match value.take() {
+/// Moves a member out, so that no copy of a secret stays behind; nothing, if it is not there or this is no object.
+pub(crate) fn take(value: &mut Value, member: &str) -> Value {
+    value.get_mut(member).map_or(Value::Null, Value::take)
+}
+
+pub(crate) fn string(value: Value) -> Option<String> {
+    match value {
         Value::String(text) => Some(text),
         _ => None,
     }
@@ -198,15 +202,15 @@ fn small(value: &Value) -> Option<u32> {
     u32::try_from(value.as_u64()?).ok()
 }
 
-fn read_failure(value: &mut Value) -> Option<Failure> {
-    let status = optional(&mut value["status"], |value| u16::try_from(value.as_u64()?).ok())?;
+fn read_failure(mut value: Value) -> Option<Failure> {
+    let status = optional(take(&mut value, "status"), |value| u16::try_from(value.as_u64()?).ok())?;
     Some(Failure {
-        code: FailureCode::deserialize(value["code"].take()).ok()?,
-        message: string(&mut value["message"])?,
-        action: string(&mut value["action"])?,
+        code: FailureCode::deserialize(take(&mut value, "code")).ok()?,
+        message: string(take(&mut value, "message"))?,
+        action: string(take(&mut value, "action"))?,
         retry_in_ms: None,
         status,
-        request_id: optional(&mut value["request-id"], string)?,
+        request_id: optional(take(&mut value, "request-id"), string)?,
     })
 }
 
@@ -275,5 +279,58 @@ impl Known<'_> {
         }
         json.raw("}");
         json.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn document() -> Value {
+        json!({
+            "version": VERSION,
+            "identity": "a",
+            "token": {"value": "t", "lifetime_ms": 1, "expires_wall_ms": 2, "suspect": false},
+            "pace": {"failures": 0, "refusals": 0, "retry_wall_ms": 0, "floor_wall_ms": 0},
+            "failure": {"code": "refused", "message": "m", "action": "a", "status": 401, "request-id": "r"},
+            "tried": "i",
+            "ledger": [{"id": "i", "disposition": "spent", "expires_at_ms": 3}],
+            "rejections": {"tokens": [{"id": "t", "wall_ms": 4}], "stopped_until_wall_ms": 5},
+            "lease": {"owner": 6, "identity_token": "i", "expires_at_ms": 7, "beat": 8},
+        })
+    }
+
+    /// C16: whatever stands where in the document, it is read or ignored.
+    #[test]
+    fn a_document_of_any_shape_is_read_or_ignored() {
+        assert!(State::parse(&document().to_string()).is_some());
+        let strange =
+            [json!(null), json!(true), json!(5), json!(-1.5), json!("x"), json!([]), json!([5]), json!({}), json!({"a": 1})];
+        let mut paths = Vec::new();
+        gather(&document(), String::new(), &mut paths);
+        assert!(paths.len() > 30, "{paths:?}");
+        let mut ignored = 0;
+        for path in &paths {
+            for value in &strange {
+                let mut document = document();
+                *document.pointer_mut(path).unwrap() = value.clone();
+                ignored += usize::from(State::parse(&document.to_string()).is_none());
+            }
+        }
+        assert!(ignored > paths.len() * 6, "{ignored} of {}", paths.len() * strange.len());
+    }
+
+    fn gather(value: &Value, path: String, paths: &mut Vec<String>) {
+        let members: Vec<(String, &Value)> = match value {
+            Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), value)).collect(),
+            Value::Array(items) => items.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect(),
+            _ => Vec::new(),
+        };
+        for (name, value) in members {
+            gather(value, format!("{path}/{name}"), paths);
+        }
+        paths.push(path);
     }
 }

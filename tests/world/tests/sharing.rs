@@ -205,3 +205,22 @@ fn a_rejected_token_is_not_good_for_those_who_come_later() {
         assert_eq!(world.around.requests.len(), 1);
     });
 }
+
+/// A6, B11: a refusal that takes its time to come proves nothing about the identity token: it is tried again, by whoever leads.
+#[test]
+fn a_slow_refusal_is_not_taken_for_spent() {
+    both(|kind| {
+        let mut settings = eight(kind);
+        settings.latency_ms = 3_000;
+        let mut world = World::new(settings);
+        world.around.endpoint.weather = Some(wif_world::world::Weather::Answer(401, Vec::new()));
+        (0..8).for_each(|seat| world.traffic(seat, 200));
+        world.run(2 * MINUTE);
+        assert!((2..=4).contains(&world.around.requests.len()), "{} requests", world.around.requests.len());
+        assert!(world.record.failed.iter().all(|(_, code)| code == "refused"), "{:?}", world.record.failed.last());
+        world.around.endpoint.weather = None;
+        world.run(6 * MINUTE);
+        assert_eq!(world.around.endpoint.grants.len(), 1);
+        all_serve_the_same(&mut world);
+    });
+}

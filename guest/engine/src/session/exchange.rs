@@ -50,9 +50,9 @@ pub(super) enum Work {
 #[derive(Debug)]
 pub(super) struct Sent {
     pub(super) number: u32,
-    identity: IdentityToken,
+    pub(super) identity: IdentityToken,
     /// What was known of the identity token before.
-    prior: Disposition,
+    pub(super) prior: Disposition,
     at: Moment,
 }
 
@@ -609,8 +609,10 @@ impl Session {
             }
             None => {
                 self.passing = Some(Box::new(Held::forever(token.value, Scheme::Bearer)));
-                // Nobody knows how long it lives, so every request asks.
+                // It is newer than the one that was held, and nobody knows how long it lives: every request asks.
+                self.held = None;
                 self.wanted = false;
+                self.changed = true;
             }
         }
         let message = "The program supplied an access token.";

@@ -5,6 +5,7 @@ use super::tasks::Role;
 use super::{Session, Trouble, clip, field};
 use crate::contract::{Disposition, Entry, FailureCode, NoteCode, NoteLevel, Outcome, Standing, Swap, Task};
 use crate::identity_token::IdentityToken;
+use crate::ledger::Ledger;
 use crate::state::{LEASE_MS, Lease, State};
 use crate::timeline::Moment;
 
@@ -311,9 +312,19 @@ impl Session {
         self.fail(FailureCode::StoreFailed, message, "Mend the store. Without it an exchange could be made twice.", Some(until));
     }
 
+    /// What others should know. While this session's request is out, its lease tells of the identity token; were it in the
+    /// ledger as well, others would keep it there whatever the answer says.
+    fn shared_ledger(&self) -> Ledger {
+        let mut ledger = self.ledger.clone();
+        if let (Work::Sending(sent), Some(Share { mine: Some(_), .. })) = (&self.work, &self.share) {
+            ledger.mark(&sent.identity.about.id, sent.prior, sent.identity.about.expires_at_ms);
+        }
+        ledger
+    }
+
     fn swap(&mut self, role: Role) {
         let (Some(share), Some(key)) = (&self.share, &self.entry_key) else { return };
-        let value = self.state_document(share.mine.as_ref().or(share.theirs.as_ref()));
+        let value = self.state_document(&self.shared_ledger(), share.mine.as_ref().or(share.theirs.as_ref()));
         let swap = Swap { key: key.clone(), expected: share.version.clone(), value };
         self.emit(role, Task::SwapEntry(swap));
     }

@@ -20,7 +20,7 @@ impl Session {
         let access = self.access();
         self.passing = None;
         let journal = core::mem::take(&mut self.changed) && !self.closing && self.entry_key.is_some();
-        let journal = journal.then(|| self.state_document(None));
+        let journal = journal.then(|| self.state_document(&self.ledger, None));
         let discovering = matches!(self.plan, Plan::Discovering(_));
         Output {
             access,
