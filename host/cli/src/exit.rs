@@ -45,6 +45,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
             | FailureCode::StoreFailed
             | FailureCode::IdentityTokenSpent
             | FailureCode::TokenSourceFailed => LATER,
+            FailureCode::ComponentStopped => OTHER,
             _ => REFUSED,
         },
         Some(Error::TimedOut { .. } | Error::Overloaded { .. }) => LATER,

@@ -1,10 +1,12 @@
 //! `wif token`.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
+use tokio_stream::StreamExt as _;
 
 use crate::options::{Common, say};
 use crate::state_file::StateFile;
@@ -28,16 +30,28 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let mut builder = options.common.builder()?;
-    let state = options.state.as_deref().map(StateFile::open).transpose()?;
-    if let Some(journal) = state.as_ref().map(StateFile::load).transpose()?.flatten() {
-        builder = builder.resume(wif::Start::Resumed(journal.into()));
+    let trouble = Arc::new(Mutex::new(None));
+    if let Some(path) = &options.state {
+        let state = StateFile::open(path)?;
+        if let Some(journal) = state.load()? {
+            builder = builder.resume(wif::Start::Resumed(journal.into()));
+        }
+        // At once, for a run that is killed in the middle of an exchange has perhaps spent its identity token.
+        let trouble = Arc::clone(&trouble);
+        builder = builder.keep_journals(move |journal| {
+            if let Err(error) = state.save(journal.reveal()) {
+                trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            }
+        });
     }
     let credential = builder.build()?;
-    let token = credential.token_within(Duration::from_secs(options.timeout)).await;
-    if let (Some(state), Some(journal)) = (&state, credential.journal()) {
-        state.save(journal.reveal())?;
-    }
-    let token = token?;
+    let timeout = Duration::from_secs(options.timeout);
+    let token = credential.token_within(timeout).await;
+    let token = match token {
+        // A request that is out may have spent the identity token: what it brings must not be lost.
+        Ok(token) if options.state.is_some() => settled(&credential, token, timeout).await,
+        token => token?,
+    };
     let status = credential.status().await;
     credential.shutdown().await;
     let (name, value) = token.headers().first().context("the credential has no header")?;
@@ -58,5 +72,21 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     } else {
         say(bare);
     }
-    Ok(())
+    // The token is good all the same; but the next run will not find it.
+    trouble.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
+}
+
+/// The token to go on with, once no exchange is under way.
+async fn settled(credential: &wif::Credential, token: wif::Token, timeout: Duration) -> wif::Token {
+    let mut changes = credential.changes();
+    let resting = async {
+        while let Ok(status) = credential.status().await {
+            if !matches!(status.state, wif::State::Starting | wif::State::Refreshing) || changes.next().await.is_none() {
+                break;
+            }
+        }
+    };
+    // Whoever waits for too long goes with the token at hand.
+    let _ = tokio::time::timeout(timeout, resting).await;
+    credential.try_current().unwrap_or(token)
 }

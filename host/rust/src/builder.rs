@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Semaphore, broadcast, mpsc};
 
 use crate::callables::{AssertionRequest, Callables, SignRequest, SuppliedToken, TokenRequest, callable};
 use crate::clock::{Clock, SystemClock};
@@ -18,7 +18,7 @@ use crate::policy::Policy;
 use crate::secret::Secret;
 use crate::snapshot::Published;
 use crate::store::{BoxError, Store};
-use crate::tasks::Host;
+use crate::tasks::{Host, Keep, READERS};
 use crate::transport::Transport;
 
 /// So many callers may wait for a token at once, unless [`Builder::max_waiters`] says otherwise.
@@ -54,6 +54,7 @@ pub struct Builder {
     extra_roots: Vec<String>,
     seed: Option<u64>,
     start: Start,
+    journals: Option<Keep>,
     max_waiters: usize,
     component: Option<Component>,
 }
@@ -69,6 +70,7 @@ impl Default for Builder {
             extra_roots: Vec::new(),
             seed: None,
             start: Start::Fresh,
+            journals: None,
             max_waiters: DEFAULT_MAX_WAITERS,
             component: None,
         }
@@ -160,6 +162,15 @@ impl Builder {
         self
     }
 
+    /// Keeps each journal before anything that it tells of is begun, so that whatever ends the process, another can be
+    /// [resumed](Self::resume) from the newest. Called on the task that drives the credential: it may write a file, and must
+    /// not wait for longer. A journal holds the access token.
+    #[must_use]
+    pub fn keep_journals(mut self, keep: impl Fn(&Secret) + Send + Sync + 'static) -> Self {
+        self.journals = Some(Arc::new(keep));
+        self
+    }
+
     /// So many callers may wait for a token at once; more are answered with [`Error::Overloaded`](crate::Error::Overloaded).
     /// [`DEFAULT_MAX_WAITERS`] by default.
     #[must_use]
@@ -199,6 +210,8 @@ impl Builder {
             callables: self.callables,
             store: self.store,
             clock: Arc::clone(&self.clock),
+            journals: self.journals,
+            readers: Arc::new(Semaphore::new(READERS)),
         };
         let (published, generation) = Published::new(self.clock);
         let (commands, receiver) = mpsc::unbounded_channel();

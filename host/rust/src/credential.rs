@@ -200,7 +200,8 @@ impl Credential {
     }
 
     /// The newest journal: the state from which another credential can be [resumed](Builder::resume), in this process or the
-    /// next, so that no identity token is exchanged twice. None before the first step. It holds the access token.
+    /// next, so that no identity token is exchanged twice. None before the first step of one that was not
+    /// resumed. It holds the access token. [`Builder::keep_journals`] has each as it comes.
     #[must_use]
     pub fn journal(&self) -> Option<Secret> {
         self.0.published.journal.load().as_deref().cloned()
@@ -253,7 +254,11 @@ impl Credential {
 
     async fn wait(&self) -> Result<Token, Error> {
         let Inner { published, waiters, max_waiters, .. } = &*self.0;
-        let _place = waiters.try_acquire().map_err(|_| Error::Overloaded { limit: *max_waiters })?;
+        let Ok(_place) = waiters.try_acquire() else {
+            // Who cannot wait for a better token goes with the one at hand.
+            let usable = published.snapshot.load().usable(published.clock.steady_ms()).cloned();
+            return usable.ok_or(Error::Overloaded { limit: *max_waiters });
+        };
         // Seen before the snapshot is read: what is published in between wakes us for nothing, and nothing is missed.
         let mut generation = published.generation.clone();
         generation.borrow_and_update();

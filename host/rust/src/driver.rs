@@ -86,6 +86,10 @@ impl Driver {
             changes,
             commands,
         };
+        if let Start::Resumed(journal) = &driver.opening.start {
+            // The newest until a step brings another, which a session that finds all as it was does not.
+            driver.published.journal.store(Some(Arc::new(journal.clone())));
+        }
         let session = driver.open().map_err(|refused| match refused {
             Refused::Configuration(error) => BuildError::Configuration { field: error.field, message: error.message },
             Refused::Trapped(trap) => BuildError::Component(trap.to_string()),
@@ -138,7 +142,8 @@ impl Driver {
 
     fn finish(&mut self, ended: Ended) {
         let Ended { number, kind, outcome } = ended;
-        let outcome = if self.recovery.quarantines(Cause::Finished(kind)) { types::Outcome::Lost } else { outcome };
+        let now = self.host.clock.steady_ms();
+        let outcome = if self.recovery.quarantines(Cause::Finished(kind), now) { types::Outcome::Lost } else { outcome };
         self.step_because(Event::Finished(types::TaskResult { number, outcome }), Cause::Finished(kind));
     }
 
@@ -160,7 +165,7 @@ impl Driver {
         answer::wipe(&mut event);
         match stepped.map(|output| Answer::check(output, now.steady_ms, &self.host.policy)) {
             Ok(Ok(answer)) => {
-                self.recovery.passed(cause);
+                self.recovery.passed(cause, now.steady_ms);
                 self.accept(answer, cause, now.steady_ms);
             }
             Ok(Err(breach)) => {
@@ -173,13 +178,19 @@ impl Driver {
 
     /// Publishes, keeps the journal, and only then starts tasks.
     fn accept(&mut self, answer: Answer, cause: Cause, now: u64) {
-        let Answer { mut snapshot, tasks, abandon, wake_at, journal, notes } = answer;
+        let Answer { mut snapshot, origin_denied, tasks, abandon, wake_at, journal, notes } = answer;
+        if origin_denied && self.published.snapshot.load().usable(now).is_some() {
+            // An origin comes with the configuration: it does not change while there is a token.
+            self.recover("it broke the contract: the token's origin has changed", Cause::Answering, now);
+            return;
+        }
         self.wake_at = wake_at;
         if self.running.len() + tasks.len() > answer::MAX_TASKS {
             self.recover("it broke the contract: too many tasks", Cause::Answering, now);
             return;
         }
         if let Some(journal) = journal {
+            self.host.keep(&journal);
             self.published.journal.store(Some(Arc::new(journal)));
         }
         let idle = match &snapshot.access {

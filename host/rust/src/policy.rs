@@ -3,6 +3,7 @@
 mod origin;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ const PREFIX: &str = "ANTHROPIC_";
 ///     .allow_variable("CI_JOB_TOKEN");
 /// # Ok(()) }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Policy {
     origins: Vec<Origin>,
     directories: Option<Vec<PathBuf>>,
@@ -55,6 +56,22 @@ impl Default for Policy {
             callable_timeout: Duration::from_secs(30),
             proxy: None,
         }
+    }
+}
+
+/// Without the name and password that the proxy's URL may have.
+impl fmt::Debug for Policy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { origins, directories, variables, request_timeout, callable_timeout, proxy } = self;
+        formatter
+            .debug_struct("Policy")
+            .field("origins", origins)
+            .field("directories", directories)
+            .field("variables", variables)
+            .field("request_timeout", request_timeout)
+            .field("callable_timeout", callable_timeout)
+            .field("proxy", &proxy.as_ref().map(|proxy| proxy.origin().ascii_serialization()))
+            .finish()
     }
 }
 
@@ -103,15 +120,16 @@ impl Policy {
         self
     }
 
-    /// Ends calls of the program's callables, signers and store after this time. Half a minute by default.
+    /// Ends calls of the program's callables, signers and store after this time. Half a minute by default, which is also as long
+    /// as the component waits for a callable or a signer; for the store it waits five seconds.
     #[must_use]
     pub fn callable_timeout(mut self, at_most: Duration) -> Self {
         self.callable_timeout = at_most;
         self
     }
 
-    /// Sends requests through this proxy (`http://` or `https://`). Without this no proxy is used, whatever the environment
-    /// says. Names are then resolved by the proxy, and its own may be private.
+    /// Sends requests through this proxy (`http://` or `https://`), but for plain HTTP, which is for this very machine. Without
+    /// this no proxy is used, whatever the environment says. Names are then resolved by the proxy, and its own may be private.
     ///
     /// # Errors
     ///

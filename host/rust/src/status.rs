@@ -149,6 +149,20 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// The policy does not allow the origin that the token is for.
+    pub(crate) fn origin_denied(rule: String) -> Self {
+        Self {
+            code: FailureCode::DeniedByHost,
+            message: format!("The token's origin is refused: {rule}."),
+            action: "Allow the origin, or configure another base URL.".to_owned(),
+            retry_in: None,
+            status: None,
+            request_id: None,
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} ({}) {}", self.message, self.code, self.action)

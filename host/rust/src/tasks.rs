@@ -3,11 +3,13 @@
 mod files;
 mod running;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use tokio::sync::Semaphore;
 
 use crate::bindings::types::{self, Capability, Outcome, Task};
 use crate::callables::{AssertionRequest, Callables, SignRequest, TokenRequest};
@@ -26,7 +28,20 @@ pub(crate) struct Host {
     pub(crate) callables: Callables,
     pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Where the program keeps journals.
+    pub(crate) journals: Option<Keep>,
+    /// A place for each file that is being read. Who reads from a file system that does not answer keeps the place.
+    pub(crate) readers: Arc<Semaphore>,
 }
+
+/// The program's function that keeps a journal.
+pub(crate) type Keep = Arc<dyn Fn(&Secret) + Send + Sync>;
+
+/// So many files may be read at once.
+pub(crate) const READERS: usize = 4;
+
+/// What the program supplies is no larger, in bytes.
+const MAX_SUPPLIED_BYTES: usize = 1 << 20;
 
 impl Host {
     /// What a session may ask for. Nothing is promised that would only be refused later.
@@ -46,13 +61,21 @@ impl Host {
     pub(crate) async fn perform(&self, task: Task) -> Outcome {
         match task {
             Task::SendRequest(request) => self.transport.send(request, &*self.clock).await,
-            Task::ReadFile(request) => files::read(request, self.policy.clone()).await,
+            Task::ReadFile(request) => files::read(request, self.policy.clone(), &self.readers).await,
             Task::ReadVariable(name) => self.read_variable(&name),
             Task::SupplyAssertion(request) => self.supply_assertion(request).await,
             Task::SupplyToken(request) => self.supply_token(request).await,
             Task::Sign(request) => self.sign(request).await,
             Task::LoadEntry(key) => self.load(&key).await,
             Task::SwapEntry(swap) => self.swap(swap).await,
+        }
+    }
+
+    /// Hands a journal to the program, before anything that it tells of is begun.
+    pub(crate) fn keep(&self, journal: &Secret) {
+        let Some(keep) = &self.journals else { return };
+        if catch_unwind(AssertUnwindSafe(|| keep(journal))).is_err() {
+            tracing::error!(target: "wif", code = "journal-not-kept", "the program's function that keeps journals panicked");
         }
     }
 
@@ -75,17 +98,18 @@ impl Host {
             return unknown("identity_token", &request.name);
         };
         let answer = self.limited(callable(AssertionRequest { audience: request.audience })).await;
-        answer.map_or_else(Outcome::Failed, |token| Outcome::Content(token.into_revealed()))
+        answer.and_then(bounded).map_or_else(Outcome::Failed, |token| Outcome::Content(token.into_revealed()))
     }
 
     async fn supply_token(&self, request: types::TokenRequest) -> Outcome {
         let Some(callable) = self.callables.access_tokens.get(&request.name) else {
             return unknown("access_token", &request.name);
         };
-        match self.limited(callable(TokenRequest { rejected: request.rejected })).await {
-            Ok(token) => Outcome::Token(types::SuppliedToken {
-                value: token.value.into_revealed(),
-                expires_at_ms: token.expires_at.map(|at| millis(at.duration_since(UNIX_EPOCH).unwrap_or_default())),
+        let answer = self.limited(callable(TokenRequest { rejected: request.rejected })).await;
+        match answer.and_then(|token| Ok((bounded(token.value)?, token.expires_at))) {
+            Ok((value, expires_at)) => Outcome::Token(types::SuppliedToken {
+                value: value.into_revealed(),
+                expires_at_ms: expires_at.map(|at| millis(at.duration_since(UNIX_EPOCH).unwrap_or_default())),
             }),
             Err(reason) => Outcome::Failed(reason),
         }
@@ -94,13 +118,14 @@ impl Host {
     async fn sign(&self, request: types::SignRequest) -> Outcome {
         let Some(signer) = self.callables.signers.get(&request.key) else { return unknown("signer", &request.key) };
         let answer = self.limited(signer(SignRequest { algorithm: request.algorithm, input: request.input })).await;
-        answer.map_or_else(Outcome::Failed, |signature| Outcome::Content(BASE64_URL_SAFE_NO_PAD.encode(signature)))
+        let encoded = answer.and_then(|signature| bounded(Secret::from(BASE64_URL_SAFE_NO_PAD.encode(signature))));
+        encoded.map_or_else(Outcome::Failed, |signature| Outcome::Content(signature.into_revealed()))
     }
 
     async fn load(&self, key: &str) -> Outcome {
         let Some(store) = &self.store else { return Outcome::Unsupported };
         match self.limited(store.load(key)).await {
-            Ok(Some(entry)) => Outcome::Entry(entry.into()),
+            Ok(Some(entry)) => entry.try_into().map_or_else(Outcome::Failed, Outcome::Entry),
             Ok(None) => Outcome::Absent,
             Err(reason) => Outcome::Failed(reason),
         }
@@ -111,7 +136,9 @@ impl Host {
         let value = Secret::from(swap.value);
         match self.limited(store.swap(&swap.key, swap.expected.as_deref(), value)).await {
             Ok(Swapped::Done(version)) => Outcome::Swapped(version),
-            Ok(Swapped::Conflict(entry)) => Outcome::Conflict(entry.map(Into::into)),
+            Ok(Swapped::Conflict(entry)) => {
+                entry.map(TryInto::try_into).transpose().map_or_else(Outcome::Failed, Outcome::Conflict)
+            }
             Err(reason) => Outcome::Failed(reason),
         }
     }
@@ -130,8 +157,19 @@ fn unknown(what: &str, name: &str) -> Outcome {
     Outcome::Failed(format!("no callable of this name was given: Credential::builder().{what}({name:?}, ...)"))
 }
 
-impl From<Entry> for types::Entry {
-    fn from(entry: Entry) -> Self {
-        Self { version: entry.version, value: entry.value.into_revealed() }
+/// What is larger than anything that is meant here would stop the component each time that it is handed over.
+fn bounded(value: Secret) -> Result<Secret, String> {
+    let length = value.reveal().len();
+    if length > MAX_SUPPLIED_BYTES {
+        return Err(format!("it is {length} bytes long, and no more than {MAX_SUPPLIED_BYTES} are taken"));
+    }
+    Ok(value)
+}
+
+impl TryFrom<Entry> for types::Entry {
+    type Error = String;
+
+    fn try_from(entry: Entry) -> Result<Self, String> {
+        Ok(Self { version: entry.version, value: bounded(entry.value)?.into_revealed() })
     }
 }

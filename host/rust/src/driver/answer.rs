@@ -10,7 +10,7 @@ use crate::clock::millis;
 use crate::policy::Policy;
 use crate::secret::Secret;
 use crate::snapshot::{Access, Snapshot};
-use crate::status::Note;
+use crate::status::{Failure, Note};
 use crate::token::Token;
 use crate::transport::header_field;
 
@@ -21,7 +21,7 @@ const MAX_LIST: usize = 64;
 /// The soonest and the latest wake that is obeyed: a component cannot keep the driver busy, nor make a delay overflow.
 const WAKE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(24 * 3600));
 /// No caller is held up for longer, whatever the component says.
-const WAIT_AT_MOST: Duration = Duration::from_secs(10);
+const WAIT_AT_MOST: Duration = Duration::from_secs(30);
 /// Callers who say that a token is needed are heard again after this time at the latest, and not at once: what was due has
 /// been done, and the next is due with a wake.
 const NUDGE_AGAIN: Duration = Duration::from_secs(1);
@@ -30,6 +30,8 @@ const NEVER_MS: u64 = 31_557_600_000_000;
 
 pub(super) struct Answer {
     pub(super) snapshot: Snapshot,
+    /// There is a token, for an origin that the policy refuses; the access says so.
+    pub(super) origin_denied: bool,
     pub(super) tasks: Vec<types::NumberedTask>,
     pub(super) abandon: Vec<u32>,
     pub(super) wake_at: Option<u64>,
@@ -44,8 +46,16 @@ impl Answer {
         if output.notes.len() > MAX_LIST {
             return Err("too many notes".to_owned());
         }
+        let mut origin_denied = false;
         let access = match output.access {
-            types::Access::Usable(usable) => check_usable(usable, now, policy)?,
+            types::Access::Usable(usable) => match policy.check_origin(&usable.origin).map(|_| ()) {
+                Ok(()) => check_usable(usable, now)?,
+                Err(rule) => {
+                    origin_denied = true;
+                    drop(usable.set.into_iter().map(|header| Secret::from(header.value)).collect::<Vec<_>>());
+                    Access::Failed(Failure::origin_denied(rule))
+                }
+            },
             types::Access::Pending(reason) => Access::Pending(reason.into()),
             types::Access::Failed(failure) => Access::Failed(failure.into()),
             types::Access::Idle => Access::Idle,
@@ -71,18 +81,17 @@ impl Answer {
             stopped: None,
         };
         let notes = output.notes.into_iter().map(Note::from).collect();
-        Ok(Self { snapshot, tasks: output.tasks, abandon: output.abandon, wake_at, journal, notes })
+        Ok(Self { snapshot, origin_denied, tasks: output.tasks, abandon: output.abandon, wake_at, journal, notes })
     }
 }
 
-fn check_usable(usable: types::Usable, now: u64, policy: &Policy) -> Result<Access, String> {
+fn check_usable(usable: types::Usable, now: u64) -> Result<Access, String> {
     let types::Usable { id, origin, set, merge, refresh_in_ms, hold_in_ms, unusable_in_ms, standing } = usable;
     // All of them become values that do not print before anything can fail.
     let (set, merge) = (fields(set), fields(merge));
     if id.len() != 16 || !id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
         return Err("a token's id is none".to_owned());
     }
-    policy.check_origin(&origin)?;
     let at = |wait: Option<u64>| wait.filter(|wait| *wait < NEVER_MS).map_or(u64::MAX, |wait| now.saturating_add(wait));
     Ok(Access::Usable {
         token: Token::new(id, origin, standing.into(), set?, merge?),

@@ -71,15 +71,16 @@ impl Recovery {
     }
 
     /// The component did this without harm.
-    pub(crate) fn passed(&mut self, cause: Cause) {
-        if !self.strikes.is_empty() && !self.quarantines(cause) {
+    pub(crate) fn passed(&mut self, cause: Cause, now: u64) {
+        if !self.strikes.is_empty() && !self.quarantines(cause, now) {
             self.strikes.remove(&cause);
         }
     }
 
-    /// Whether results of this kind are kept from the component: they count as lost.
-    pub(crate) fn quarantines(&self, cause: Cause) -> bool {
-        matches!(cause, Cause::Finished(_)) && self.strikes.get(&cause).is_some_and(|(strikes, _)| *strikes >= STRIKES)
+    /// Whether results of this kind are kept from the component, until the last strike is forgotten: they count as lost.
+    pub(crate) fn quarantines(&self, cause: Cause, now: u64) -> bool {
+        let struck_out = |(strikes, last): &(u32, u64)| *strikes >= STRIKES && now.saturating_sub(*last) < MEMORY_MS;
+        matches!(cause, Cause::Finished(_)) && self.strikes.get(&cause).is_some_and(struck_out)
     }
 }
 
@@ -103,13 +104,16 @@ mod tests {
         let mut recovery = Recovery::default();
         let result = Cause::Finished(Kind::Send);
         recovery.stopped(result, 0);
-        assert!(!recovery.quarantines(result));
+        assert!(!recovery.quarantines(result, 0));
         recovery.stopped(result, 1);
-        recovery.passed(result);
-        assert!(recovery.quarantines(result));
-        assert!(!recovery.quarantines(Cause::Finished(Kind::File)));
-        recovery.stopped(Cause::Woken, MEMORY_MS + 1);
-        assert!(!recovery.quarantines(result));
+        recovery.passed(result, 2);
+        assert!(recovery.quarantines(result, MEMORY_MS));
+        assert!(!recovery.quarantines(Cause::Finished(Kind::File), 2));
+        assert!(!recovery.quarantines(result, MEMORY_MS + 1));
+        // Tried once more without harm, it has a clean record.
+        recovery.passed(result, MEMORY_MS + 1);
+        recovery.stopped(result, MEMORY_MS + 2);
+        assert!(!recovery.quarantines(result, MEMORY_MS + 2));
     }
 
     #[test]
@@ -119,7 +123,7 @@ mod tests {
         assert_eq!(recovery.stopped(Cause::Woken, 0), Restart::At(1_000));
         assert_eq!(recovery.stopped(Cause::Woken, 1_000), Restart::At(3_000));
         assert_eq!(recovery.stopped(Cause::Woken, 3_000), Restart::At(7_000));
-        recovery.passed(Cause::Woken);
+        recovery.passed(Cause::Woken, 7_000);
         assert_eq!(recovery.stopped(Cause::Woken, 100_000), Restart::Now);
     }
 }

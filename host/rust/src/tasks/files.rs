@@ -3,7 +3,9 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
+use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::bindings::types::{FileProtection, FileRequest, Outcome};
@@ -14,8 +16,16 @@ const MAX_BYTES: u32 = 1 << 20;
 /// So many times in a row a file may be swapped while it is being read.
 const SWAPS: u32 = 3;
 
-pub(super) async fn read(request: FileRequest, policy: Policy) -> Outcome {
-    let reading = tokio::task::spawn_blocking(move || read_now(&request, &policy));
+pub(super) async fn read(request: FileRequest, policy: Policy, readers: &Arc<Semaphore>) -> Outcome {
+    // A file system that does not answer holds the threads that ask it, and there are only so many in the program.
+    let Ok(place) = Arc::clone(readers).try_acquire_owned() else {
+        return Outcome::Failed("the file system has not answered earlier reads yet".to_owned());
+    };
+    let reading = tokio::task::spawn_blocking(move || {
+        let outcome = read_now(&request, &policy);
+        drop(place);
+        outcome
+    });
     reading.await.unwrap_or_else(|_| Outcome::Failed("the file could not be read".to_owned()))
 }
 

@@ -27,8 +27,13 @@ async fn a_header_has_a_name() {
 /// B1.
 #[tokio::test]
 async fn a_token_is_for_an_origin_that_the_policy_allows() {
-    refused("answer=origin").await;
-    refused("answer=origin-look-alike").await;
+    for script in ["answer=origin", "answer=origin-look-alike"] {
+        let credential = Credential::builder().component(erratic()).configuration(script).build().unwrap();
+        let error = credential.token_within(Duration::from_secs(10)).await.unwrap_err();
+        let Error::Unavailable(failure) = error else { panic!("{error:?}") };
+        assert_eq!(failure.code, FailureCode::DeniedByHost, "{script}: {failure}");
+        assert!(credential.try_current().is_none());
+    }
 }
 
 #[tokio::test]

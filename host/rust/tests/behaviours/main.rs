@@ -2,11 +2,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "real servers and real files have the machine's time")]
 
-<<<<<<< HEAD
 mod a_rejected_request_is_sent_once_more;
-=======
 mod a_hostile_token_endpoint_harms_nobody;
->>>>>>> 7d87ec0 (Ignore malformed state; share no doubt about a request that is out; show no token in place of its path)
 mod a_shared_store_makes_one_of_many;
 mod a_stopped_component_is_replaced;
 mod a_token_goes_to_its_origin_only;

@@ -146,3 +146,62 @@ async fn a_root_certificate_must_be_one() {
     let built = Credential::builder().extra_root_certificate("not a certificate").build();
     assert!(matches!(built, Err(wif::BuildError::RootCertificate(_))), "{built:?}");
 }
+
+/// E9: a token that is configured for an origin outside the policy is the configuration's fault, and said to be.
+#[tokio::test]
+async fn a_static_token_for_an_origin_that_is_not_allowed_is_denied() {
+    let configuration = r#"{"base_url":"https://gateway.example","bearer":{"source":"literal","value":"sk-ant-canary"}}"#;
+    let credential = Credential::builder().configuration(configuration).build().unwrap();
+    let failure = failure(&credential).await;
+    assert_eq!(failure.code, FailureCode::DeniedByHost);
+    assert!(failure.message.contains("allow_origin(\"https://gateway.example\")"), "{failure}");
+}
+
+/// B5: a proxy is used only if the policy names one, never for this very machine, and its password is not shown.
+#[tokio::test]
+async fn plain_http_to_this_machine_goes_past_the_proxy() {
+    let proxy = Endpoint::start(|_| Reply::token("sk-ant-oat01-by-the-proxy", 3600)).await;
+    let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-direct", 3600)).await;
+    let file = TokenFile::new(&identity_token("a", now_s(), 3600));
+    let by = proxy.origin.replace("http://", "http://user:canary-password@");
+    let policy = Policy::default().allow_origin(&endpoint.origin).unwrap().proxy(&by).unwrap();
+    let builder = credential(&endpoint, &file).policy(policy.clone());
+    let shown = format!("{policy:?} {builder:?}");
+    assert!(shown.contains(&proxy.origin) && !shown.contains("canary"), "{shown}");
+    let token = builder.build().unwrap().token_within(Duration::from_secs(10)).await.unwrap();
+    assert_eq!(token.reveal_authorization(), Some("Bearer sk-ant-oat01-direct"));
+    assert_eq!((endpoint.requests(), proxy.requests()), (1, 0));
+}
+
+/// B5.
+#[tokio::test]
+async fn a_proxy_sees_where_to_and_nothing_else() {
+    let proxy = Endpoint::start(|_| Reply::with(502, "no")).await;
+    let file = TokenFile::new(&identity_token("a", now_s(), 3600));
+    let source = format!(r#"{{"source":"file","path":"{}"}}"#, file.path().display());
+    let by = proxy.origin.replace("http://", "http://user:canary-password@");
+    let policy = Policy::default().proxy(&by).unwrap();
+    let configuration = configuration("https://api.anthropic.com", &source);
+    let credential = Credential::builder().configuration(configuration).policy(policy).build().unwrap();
+    let failure = failure(&credential).await;
+    assert_eq!(failure.code, FailureCode::EndpointUnreachable, "{failure}");
+    assert!(!failure.message.contains("canary"), "{failure}");
+    let seen = proxy.last();
+    assert!(seen.starts_with("CONNECT api.anthropic.com:443 HTTP/1.1\r\n"), "{seen}");
+    assert!(seen.to_ascii_lowercase().contains("proxy-authorization: basic ") && !seen.contains("assertion"), "{seen}");
+}
+
+#[tokio::test]
+async fn what_a_program_supplies_is_bounded() {
+    let source = r#"{"source":"callable","name":"large","freshness":"minted"}"#;
+    let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-x", 3600)).await;
+    let credential = Credential::builder()
+        .configuration(configuration(&endpoint.origin, source))
+        .policy(Policy::default().allow_origin(&endpoint.origin).unwrap())
+        .identity_token("large", |_| async { Ok(wif::Secret::from("a".repeat(20 << 20))) })
+        .build()
+        .unwrap();
+    let failure = failure(&credential).await;
+    assert_eq!(failure.code, FailureCode::IdentityTokenUnreadable, "{failure}");
+    assert!(failure.message.contains("20971520 bytes"), "{failure}");
+}

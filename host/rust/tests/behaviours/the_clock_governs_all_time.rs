@@ -9,6 +9,10 @@ use wif::{Credential, Policy};
 use crate::support::{Endpoint, Reply, START_MS, TestClock, configuration, identity_token, settle, until};
 
 fn credential(endpoint: &Endpoint, clock: &TestClock) -> Credential {
+    builder(endpoint, clock).build().unwrap()
+}
+
+fn builder(endpoint: &Endpoint, clock: &TestClock) -> wif::Builder {
     let minted = Arc::new(AtomicU32::new(0));
     let source = r#"{"source":"callable","name":"minted","freshness":"minted"}"#;
     let now = clock.clone();
@@ -22,8 +26,6 @@ fn credential(endpoint: &Endpoint, clock: &TestClock) -> Credential {
         })
         .clock(clock.clone())
         .seed(7)
-        .build()
-        .unwrap()
 }
 
 /// C2.
@@ -99,4 +101,35 @@ async fn a_caller_is_held_for_a_second_at_most() {
     assert!(!held.is_finished());
     clock.advance(Duration::from_millis(200)).await;
     assert_eq!(held.await.unwrap().id(), first.id());
+}
+
+/// C3: who finds no place to wait in goes with the token that is still good.
+#[tokio::test]
+async fn nobody_is_shed_while_there_is_a_token() {
+    let gate = std::sync::Arc::new(tokio::sync::Notify::new());
+    let closed = std::sync::Arc::clone(&gate);
+    let endpoint = Endpoint::start(move |count| match count {
+        1 => Reply::token("sk-ant-oat01-first", 3600),
+        _ => Reply::token("sk-ant-oat01-second", 3600).after(&closed),
+    })
+    .await;
+    let clock = TestClock::new();
+    let credential = builder(&endpoint, &clock).max_waiters(1).build().unwrap();
+    let first = credential.token().await.unwrap();
+    clock.advance(Duration::from_secs(3600 - 20)).await;
+    let callers: Vec<_> = (0..100)
+        .map(|_| {
+            tokio::spawn({
+                let credential = credential.clone();
+                async move { credential.token().await }
+            })
+        })
+        .collect();
+    let mut served = 0;
+    for caller in callers {
+        clock.advance(Duration::from_millis(100)).await;
+        served += usize::from(caller.await.unwrap().unwrap().id() == first.id());
+    }
+    assert_eq!(served, 100);
+    gate.notify_one();
 }

@@ -66,3 +66,51 @@ async fn shutdown_answers_those_who_wait() {
     assert_eq!(waiting.await.unwrap().unwrap_err(), Error::Closed);
     assert_eq!(open.token().await.unwrap_err(), Error::Closed);
 }
+
+/// A8b: a session that finds all as it was writes no journal; the next one gets it all the same.
+#[tokio::test]
+async fn the_journal_goes_through_many_hands() {
+    let endpoint = Endpoint::start(|count| Reply::token(&format!("sk-ant-oat01-{count}"), 3600)).await;
+    let file = TokenFile::new(&identity_token("a", now_s(), 3600));
+    let first = credential(&endpoint, &file).build().unwrap();
+    let token = first.token().await.unwrap();
+    let mut journal = first.journal().unwrap();
+    for _ in 0..3 {
+        let next = credential(&endpoint, &file).resume(Start::Resumed(journal)).build().unwrap();
+        assert_eq!(next.token().await.unwrap().id(), token.id());
+        journal = next.journal().expect("the one that it began with, if no other");
+        next.shutdown().await;
+    }
+    assert_eq!(endpoint.requests(), 1);
+}
+
+/// A7: what ends a process in the middle of a request leaves a journal that knows of it: a refusal then means that the
+/// identity token was exchanged.
+#[tokio::test]
+async fn a_journal_is_kept_before_the_request_that_it_tells_of() {
+    let kept = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (gate, keeping) = (std::sync::Arc::new(tokio::sync::Notify::new()), std::sync::Arc::clone(&kept));
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(None));
+    let (at_request, looking) = (std::sync::Arc::clone(&seen), std::sync::Arc::clone(&kept));
+    let endpoint = Endpoint::start(move |count| {
+        if count == 1 {
+            let kept = looking.lock().unwrap();
+            *at_request.lock().unwrap() = kept.last().cloned();
+            return Reply::token("sk-ant-oat01-lost", 3600).after(&gate);
+        }
+        Reply::with(401, "{}")
+    })
+    .await;
+    let file = TokenFile::new(&identity_token("a", now_s(), 3600));
+    let keep = move |journal: &wif::Secret| keeping.lock().unwrap().push(journal.clone());
+    let killed = credential(&endpoint, &file).keep_journals(keep).build().unwrap();
+    crate::support::until("the endpoint is asked", || async { endpoint.requests() == 1 }).await;
+    drop(killed);
+
+    let journal = seen.lock().unwrap().take().expect("it was kept before the request left");
+    let after = credential(&endpoint, &file).resume(Start::Resumed(journal)).build().unwrap();
+    let failure = after.token_within(std::time::Duration::from_secs(10)).await.unwrap_err();
+    let Error::Unavailable(failure) = failure else { panic!("{failure}") };
+    assert_eq!(failure.code, wif::FailureCode::IdentityTokenSpent, "{failure}");
+    assert_eq!(endpoint.requests(), 2);
+}
