@@ -317,6 +317,8 @@ fn retry_after(response: &Response, wall_ms: u64) -> Option<u64> {
     let value = header(response, "retry-after")?.trim();
     let pause = match value.parse::<u64>() {
         Ok(seconds) => seconds.saturating_mul(1000),
+        // More seconds than there are numbers for.
+        Err(_) if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) => u64::MAX,
         Err(_) => {
             // The endpoint's own clock measures its date, wherever it tells it.
             let now = header(response, "date").and_then(http_date).unwrap_or(wall_ms);
@@ -427,7 +429,9 @@ mod tests {
         assert_eq!(pause(&[("Retry-After", "7")]), Some(7_000));
         assert_eq!(pause(&[("retry-after", "0")]), Some(1_000));
         assert_eq!(pause(&[("retry-after", "86400")]), Some(600_000));
+        assert_eq!(pause(&[("retry-after", "99999999999999999999")]), Some(600_000));
         assert_eq!(pause(&[("retry-after", "-1")]), None);
+        assert_eq!(pause(&[("retry-after", "")]), None);
         let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(pause(&[date, ("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT")]), Some(30_000));
         assert_eq!(pause(&[("retry-after", "soon")]), None);

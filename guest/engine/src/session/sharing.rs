@@ -316,7 +316,8 @@ impl Session {
     /// ledger as well, others would keep it there whatever the answer says.
     fn shared_ledger(&self) -> Ledger {
         let mut ledger = self.ledger.clone();
-        if let (Work::Sending(sent), Some(Share { mine: Some(_), .. })) = (&self.work, &self.share) {
+        let leads = self.share.as_ref().is_some_and(|share| share.mine.is_some());
+        if let (Work::Sending(sent), true) = (&self.work, leads) {
             ledger.mark(&sent.identity.about.id, sent.prior, sent.identity.about.expires_at_ms);
         }
         ledger
