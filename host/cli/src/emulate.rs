@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use serde_json::{Map, Value};
 use wif_emulator::{Algorithm, ApiFault, Betas, Emulator, Entry, ErrorShape, Fault, Resources, Switches, Trial};
 
+use crate::exit::Refused;
 use crate::options::say;
 
 /// What `wif emulate` takes.
@@ -199,7 +200,7 @@ async fn try_out(emulator: Emulator, path: &Path, workspace: Option<String>) -> 
     emulator.shutdown().await;
     match trial.refused {
         None => Ok(()),
-        Some(reason) => anyhow::bail!("the identity token would be refused: {reason}"),
+        Some(reason) => Err(Refused(reason).into()),
     }
 }
 

@@ -1,8 +1,10 @@
 //! From an error to its message and exit code. The codes are documented in the crate's docs and the README.
 
+use std::fmt;
 use std::process::ExitCode;
 
 use wif::{BuildError, Error, FailureCode};
+use wif_emulator::{Reason, ResourcesError};
 
 /// The configuration is wrong, or the policy forbids what it says.
 const CONFIGURATION: u8 = 3;
@@ -12,6 +14,18 @@ const LATER: u8 = 4;
 const REFUSED: u8 = 5;
 /// Anything else.
 const OTHER: u8 = 1;
+
+/// A trial ended with a refusal.
+#[derive(Debug)]
+pub(crate) struct Refused(pub(crate) Reason);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the identity token would be refused: {}", self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
 
 /// Prints the error to standard error, with what to do, and gives its exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
@@ -32,8 +46,11 @@ fn code_of(error: &anyhow::Error) -> u8 {
     if let Some(BuildError::Configuration { .. } | BuildError::RootCertificate(_)) = error.downcast_ref() {
         return CONFIGURATION;
     }
-    if error.is::<wif::PolicyError>() {
+    if error.is::<wif::PolicyError>() || error.is::<ResourcesError>() {
         return CONFIGURATION;
+    }
+    if error.is::<Refused>() {
+        return REFUSED;
     }
     match error.downcast_ref() {
         Some(Error::Unavailable(failure)) => match failure.code {
