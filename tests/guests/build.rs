@@ -18,13 +18,17 @@ mod config;
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=../../host/rust/src/component/config.rs");
-    if let Err(error) = compile("wif-guest-erratic", "erratic.cwasm") {
-        fail(&error);
+    for name in ["crashing", "exhausting", "lying", "reaching", "telling", "clock-watching"] {
+        if let Err(error) = compile(name) {
+            fail(&error);
+        }
     }
 }
 
-fn compile(package: &str, name: &str) -> Result<(), String> {
-    let component = Guest { package, prebuilt_variable: "WIF_TEST_GUEST_ERRATIC" }.build()?;
+fn compile(name: &str) -> Result<(), String> {
+    let package = &format!("wif-guest-{name}");
+    let prebuilt_variable = &format!("WIF_TEST_GUEST_{}", name.to_ascii_uppercase().replace('-', "_"));
+    let component = Guest { package, prebuilt_variable }.build()?;
     let wasm = fs::read(&component.path).map_err(|error| error.to_string())?;
     let target = env::var("TARGET").map_err(|error| error.to_string())?;
     let out = env::var("OUT_DIR").map_err(|error| error.to_string())?;
@@ -33,5 +37,5 @@ fn compile(package: &str, name: &str) -> Result<(), String> {
         engine.precompile_component(&wasm)
     })();
     let compiled = compiled.map_err(|error| format!("{package} does not compile: {error:#}"))?;
-    fs::write(Path::new(&out).join(name), compiled).map_err(|error| error.to_string())
+    fs::write(Path::new(&out).join(name).with_extension("cwasm"), compiled).map_err(|error| error.to_string())
 }

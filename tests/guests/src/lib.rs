@@ -1,7 +1,26 @@
-//! Components that misbehave, compiled for tests: what a host must survive.
+//! Components that misbehave, compiled for tests: what a host must survive. Compiled for `wif::component::engine()`.
 
-/// Does what its configuration says: see `erratic/src/lib.rs`. Compiled for `wif::component::engine()`.
-#[must_use]
-pub fn erratic() -> &'static [u8] {
-    include_bytes!(concat!(env!("OUT_DIR"), "/erratic.cwasm"))
+macro_rules! guests {
+    ($($(#[$docs:meta])* $name:ident = $file:literal,)*) => { $(
+        $(#[$docs])*
+        #[must_use]
+        pub fn $name() -> &'static [u8] {
+            include_bytes!(concat!(env!("OUT_DIR"), "/", $file, ".cwasm"))
+        }
+    )* };
+}
+
+guests! {
+    /// Panics on command: see `crashing/src/lib.rs`.
+    crashing = "crashing",
+    /// Takes more time, stack or memory than it is given: see `exhausting/src/lib.rs`.
+    exhausting = "exhausting",
+    /// Answers what it must not: see `lying/src/lib.rs`.
+    lying = "lying",
+    /// Imports a clock.
+    reaching = "reaching",
+    /// Panics with the content of the variable that its configuration names.
+    telling = "telling",
+    /// Asks the machine for the time: see `clock-watching/src/lib.rs`.
+    clock_watching = "clock-watching",
 }

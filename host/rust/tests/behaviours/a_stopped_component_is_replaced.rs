@@ -6,16 +6,20 @@ use std::time::{Duration, Instant};
 
 use wif::{Availability, Credential, Error, FailureCode, PendingReason};
 
-use crate::support::{erratic, until};
+use crate::support::{START_MS, TestClock, guest, settle, until};
 
-fn credential(script: &str) -> Credential {
-    Credential::builder().component(erratic()).configuration(script).build().unwrap()
+fn crashing(script: &str) -> Credential {
+    Credential::builder().component(guest(wif_test_guests::crashing()).unwrap()).configuration(script).build().unwrap()
+}
+
+fn exhausting(script: &str) -> Credential {
+    Credential::builder().component(guest(wif_test_guests::exhausting()).unwrap()).configuration(script).build().unwrap()
 }
 
 /// F1, C5.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_do_not_notice_a_trap() {
-    let credential = credential("changed=panic");
+    let credential = crashing("changed=panic");
     credential.token().await.unwrap();
     let (stop, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
     let callers: Vec<_> = (0..8)
@@ -44,7 +48,7 @@ async fn callers_do_not_notice_a_trap() {
 /// F1.
 #[tokio::test]
 async fn a_loop_ends_with_its_deadline() {
-    let credential = credential("changed=loop");
+    let credential = exhausting("changed=loop");
     credential.token().await.unwrap();
     let start = Instant::now();
     credential.changed();
@@ -57,7 +61,7 @@ async fn a_loop_ends_with_its_deadline() {
 /// F1.
 #[tokio::test]
 async fn a_memory_bomb_bursts_inside() {
-    let credential = credential("changed=memory");
+    let credential = exhausting("changed=memory");
     credential.token().await.unwrap();
     credential.changed();
     until("the component answers again", || async { credential.status().await.is_ok() }).await;
@@ -67,14 +71,14 @@ async fn a_memory_bomb_bursts_inside() {
 #[tokio::test]
 async fn a_result_that_stopped_it_twice_is_delivered_as_lost() {
     // The script serves this token only after a result that was lost.
-    let credential = credential("task=variable finished=panic");
+    let credential = crashing("task=variable finished=panic");
     let token = credential.token_within(Duration::from_secs(10)).await.unwrap();
     assert_eq!(token.id(), "00000000000010ff");
 }
 
 #[tokio::test]
 async fn a_wake_that_stops_it_again_and_again_serves_the_last_token_on() {
-    let credential = credential("changed=panic woken=panic-if-resumed");
+    let credential = crashing("changed=panic woken=panic-if-resumed");
     let token = credential.token().await.unwrap();
     credential.changed();
     until("the component is at rest", || async { credential.status().await.is_err() }).await;
@@ -83,7 +87,7 @@ async fn a_wake_that_stops_it_again_and_again_serves_the_last_token_on() {
 
 #[tokio::test]
 async fn without_a_token_its_end_is_a_failure_that_says_when_it_is_tried_again() {
-    let credential = credential("woken=panic");
+    let credential = crashing("woken=panic");
     let Err(Error::Unavailable(failure)) = credential.token_within(Duration::from_secs(10)).await else {
         panic!("there is no token to be had")
     };
@@ -93,7 +97,7 @@ async fn without_a_token_its_end_is_a_failure_that_says_when_it_is_tried_again()
 
 #[tokio::test]
 async fn a_new_session_that_has_no_token_yet_does_not_take_the_old_one_away() {
-    let credential = credential("changed=panic");
+    let credential = crashing("changed=panic");
     let first = credential.token().await.unwrap();
     credential.changed();
     for _ in 0..100 {
@@ -104,14 +108,90 @@ async fn a_new_session_that_has_no_token_yet_does_not_take_the_old_one_away() {
     assert!(!shown.contains(&format!("{:?}", Availability::Pending(PendingReason::Discovering))), "{shown}");
 }
 
-/// F7, in small.
+/// F1: a stack that grows without end, and an answer that is as large as the memory allows.
 #[tokio::test]
-async fn many_ends_leave_nothing_behind() {
-    for _ in 0..50 {
-        let credential = credential("changed=panic");
-        credential.token().await.unwrap();
+async fn neither_its_stack_nor_its_answers_grow_without_end() {
+    for script in ["changed=recursion", "changed=list"] {
+        let credential = exhausting(script);
+        let token = credential.token().await.unwrap();
         credential.changed();
         until("the component answers again", || async { credential.status().await.is_ok() }).await;
-        credential.shutdown().await;
+        assert_eq!(credential.token().await.unwrap().id(), token.id(), "{script}");
     }
+}
+
+/// F3: what imports anything does not link, whatever it would do with it.
+#[test]
+fn a_component_that_wants_something_from_the_host_is_none() {
+    let error = guest(wif_test_guests::reaching()).err().expect("it imports a clock");
+    assert!(error.to_string().contains("ambient:time/clock"), "{error}");
+}
+
+/// F5: what a component panics with, and what its memory held, is in no error, status or log.
+#[tokio::test]
+async fn a_trap_tells_nothing_of_what_the_component_knew() {
+    let (log, _guard) = crate::no_secret_is_shown::Log::start();
+    // A variable that every process has.
+    let secret = std::env::var("PATH").unwrap();
+    let credential = Credential::builder()
+        .component(guest(wif_test_guests::telling()).unwrap())
+        .configuration("PATH")
+        .policy(wif::Policy::default().allow_variable("PATH"))
+        .build()
+        .unwrap();
+    until("the component was stopped", || async { log.text().contains("component-stopped") }).await;
+    let answer = credential.token_within(Duration::from_millis(200)).await;
+    let text = format!("{answer:?} {:?} {credential:?} {}", credential.status().await, log.text());
+    assert!(!text.contains(&secret) && !text.contains("the secret is"), "{text}");
+}
+
+/// F8: there is no time in the component but what it is told.
+#[tokio::test]
+async fn a_component_that_asks_the_machine_for_the_time_ends_there() {
+    for script in ["changed=instant", "changed=date"] {
+        let clock = TestClock::new();
+        let builder = Credential::builder().component(guest(wif_test_guests::clock_watching()).unwrap()).configuration(script);
+        let credential = builder.clock(clock.clone()).build().unwrap();
+        let told = credential.token().await.unwrap();
+        assert_eq!(u64::from_str_radix(told.id(), 16), Ok(START_MS), "{script}");
+        clock.jump(Duration::from_secs(5));
+        credential.changed();
+        settle().await;
+        // The next session is told the time, too.
+        let later = || async { u64::from_str_radix(credential.try_current().unwrap().id(), 16).unwrap() };
+        until("another session has begun", || async { later().await == START_MS + 5_000 }).await;
+    }
+}
+
+/// F7: traps leave nothing behind, neither memory nor anything else that could run out.
+#[test]
+fn thousands_of_ends_leave_nothing_behind() {
+    use wif::component::{Instance, SESSION_INTERFACE};
+    let component = guest(wif_test_guests::crashing()).unwrap();
+    let text = |text: &str| wasmtime::component::Val::String(text.to_owned());
+    let variant = |case: &str| wasmtime::component::Val::Variant(case.to_owned(), None);
+    let mut end = || {
+        let mut instance = Instance::new(&component).unwrap();
+        let open =
+            [text("woken=panic"), wasmtime::component::Val::U64(1), wasmtime::component::Val::List(vec![]), variant("fresh")];
+        let opened = instance.call(SESSION_INTERFACE, "[static]session.open", &open).unwrap().unwrap();
+        let wasmtime::component::Val::Result(Ok(Some(session))) = opened else { panic!("{opened:?}") };
+        let clock = wasmtime::component::Val::Record(vec![
+            ("wall-ms".to_owned(), wasmtime::component::Val::U64(0)),
+            ("steady-ms".to_owned(), wasmtime::component::Val::Option(None)),
+        ]);
+        instance.call(SESSION_INTERFACE, "[method]session.step", &[*session, clock, variant("woken")]).unwrap_err();
+    };
+    (0..1_000).for_each(|_| end());
+    let before = resident_kib();
+    (0..20_000).for_each(|_| end());
+    let grown = resident_kib().saturating_sub(before);
+    assert!(grown < 32 * 1024, "20,000 traps cost {grown} KiB");
+}
+
+/// The memory of this process that is in use; 0 where the system does not tell it this way.
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }

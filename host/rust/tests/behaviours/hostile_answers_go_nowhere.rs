@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
+use wif::component::Component;
 use wif::{Credential, Error, FailureCode};
 
-use crate::support::erratic;
+use crate::support::{guest, until};
+
+fn lying() -> Component {
+    guest(wif_test_guests::lying()).unwrap()
+}
 
 async fn refused(script: &str) {
-    let credential = Credential::builder().component(erratic()).configuration(script).build().unwrap();
+    let credential = Credential::builder().component(lying()).configuration(script).build().unwrap();
     let answer = credential.token_within(Duration::from_secs(10)).await;
     let Err(Error::Unavailable(failure)) = answer else { panic!("{script}: {answer:?}") };
     assert_eq!(failure.code, FailureCode::ComponentStopped, "{script}");
@@ -20,6 +25,18 @@ async fn a_header_cannot_carry_another() {
 }
 
 #[tokio::test]
+async fn a_header_holds_no_nul_and_there_are_not_tens_of_thousands() {
+    refused("answer=header-nul").await;
+    refused("answer=headers").await;
+}
+
+/// The boundary itself refuses bytes that are no text.
+#[tokio::test]
+async fn text_is_text() {
+    refused("answer=no-text").await;
+}
+
+#[tokio::test]
 async fn a_header_has_a_name() {
     refused("answer=header-name").await;
 }
@@ -28,7 +45,7 @@ async fn a_header_has_a_name() {
 #[tokio::test]
 async fn a_token_is_for_an_origin_that_the_policy_allows() {
     for script in ["answer=origin", "answer=origin-look-alike"] {
-        let credential = Credential::builder().component(erratic()).configuration(script).build().unwrap();
+        let credential = Credential::builder().component(lying()).configuration(script).build().unwrap();
         let error = credential.token_within(Duration::from_secs(10)).await.unwrap_err();
         let Error::Unavailable(failure) = error else { panic!("{error:?}") };
         assert_eq!(failure.code, FailureCode::DeniedByHost, "{script}: {failure}");
@@ -49,7 +66,7 @@ async fn tasks_are_bounded() {
 /// D4.
 #[tokio::test]
 async fn times_do_not_overflow() {
-    let credential = Credential::builder().component(erratic()).configuration("answer=overflow").build().unwrap();
+    let credential = Credential::builder().component(lying()).configuration("answer=overflow").build().unwrap();
     credential.token().await.unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
     credential.token().await.unwrap();
@@ -57,7 +74,7 @@ async fn times_do_not_overflow() {
 
 #[tokio::test]
 async fn a_component_that_wants_to_be_woken_at_once_for_ever_is_not() {
-    let credential = Credential::builder().component(erratic()).configuration("answer=busy").build().unwrap();
+    let credential = Credential::builder().component(lying()).configuration("answer=busy").build().unwrap();
     for _ in 0..20 {
         credential.token().await.unwrap();
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -68,7 +85,41 @@ async fn a_component_that_wants_to_be_woken_at_once_for_ever_is_not() {
 #[tokio::test]
 async fn a_request_to_elsewhere_is_not_sent() {
     // It is denied, and the token stays.
-    let credential = Credential::builder().component(erratic()).configuration("answer=send-elsewhere").build().unwrap();
+    let credential = Credential::builder().component(lying()).configuration("answer=send-elsewhere").build().unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     credential.token().await.unwrap();
+}
+
+/// Whatever it says later, the last good token is served on.
+#[tokio::test]
+async fn after_a_lie_the_last_good_token_is_served_on() {
+    for lie in ["journal", "header-injection", "header-name", "headers", "id", "no-text", "tasks", "origin", "origin-look-alike"]
+    {
+        let script = format!("answer=later-{lie}");
+        let credential = Credential::builder().component(lying()).configuration(&*script).build().unwrap();
+        let token = credential.token().await.unwrap();
+        credential.changed();
+        // Answered by the session after the one that lied, unless the lie is kept from callers in another way.
+        until("the component answers again", || async { credential.status().await.is_ok() }).await;
+        let served = credential.token_within(Duration::from_secs(1)).await.unwrap();
+        assert_eq!(served.id(), token.id(), "{lie}");
+        assert_eq!(served.origin(), "https://api.anthropic.com", "{lie}");
+        assert_eq!(served.reveal_authorization(), Some("Bearer canary-5f1c"), "{lie}");
+    }
+}
+
+/// A refresh that is due for ever makes no caller wait, and does not enter the component for each of them.
+#[tokio::test]
+async fn a_refresh_that_is_always_due_costs_callers_nothing() {
+    let credential = Credential::builder().component(lying()).configuration("answer=past").build().unwrap();
+    let start = std::time::Instant::now();
+    for _ in 0..10_000 {
+        credential.token().await.unwrap();
+    }
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_journal_of_megabytes_is_not_taken() {
+    refused("answer=journal").await;
 }

