@@ -1,7 +1,8 @@
 //! The command as its users meet it: a process, its output, its exit code.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use wif_emulator::{Emulator, Fault, Options, TokenFile};
@@ -127,6 +128,52 @@ async fn processes_that_start_together_share_one_exchange() {
         assert_eq!((run.code, &run.stdout), (0, &runs.0.stdout), "{}", run.stderr);
     }
     assert_eq!(place.emulator.counts().exchanges, 1);
+}
+
+/// A7: a run that is killed in the middle of an exchange has written down that it was out: the next run finds out with one
+/// repeat, and the one after that sends nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_killed_leaves_what_the_next_one_needs_to_know() {
+    let place = Place::new().await;
+    let state = place.directory.path().join("state");
+    let state = state.to_str().expect("a path");
+    place.emulator.inject(Fault::Delay(Duration::from_secs(60)));
+    let mut command = place.wif();
+    command.args(["token", "--state", state, "--allow-origin", place.emulator.base_url()]);
+    let mut killed = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let mut history = place.emulator.subscribe();
+    while place.emulator.exchanges_granted() == 0 {
+        history.changed().await.expect("the emulator runs");
+    }
+    killed.kill().and_then(|()| killed.wait()).expect("it was running");
+
+    for exchanges in [2, 2] {
+        let run = place.run(&["token", "--state", state]).await;
+        assert_eq!(run.code, 4, "{}", run.stderr);
+        assert!(run.stderr.contains("can be exchanged once and has been"), "{}", run.stderr);
+        assert_eq!(place.emulator.counts().exchanges, exchanges);
+    }
+    place.file.rotate().expect("it rotates");
+    let run = place.run(&["token", "--state", state]).await;
+    assert_eq!(run.code, 0, "{}", run.stderr);
+}
+
+/// B5: the variables of proxies change nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_environment_names_no_proxy() {
+    let place = Place::new().await;
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    proxy.set_nonblocking(true).expect("it can");
+    let url = format!("http://user:canary@{}", proxy.local_addr().expect("it is bound"));
+    let mut command = place.wif();
+    for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env(name, &url);
+    }
+    command.args(["token", "--allow-origin", place.emulator.base_url()]);
+    let run = Run::of(command).await;
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(proxy.accept().is_err(), "the proxy was asked");
+    assert!(!run.stderr.contains("canary"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

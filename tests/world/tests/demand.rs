@@ -173,6 +173,26 @@ fn a_hint_wakes_a_sleeper_at_once() {
     });
 }
 
+/// C10: a restart finds a rotated identity token, and may not exchange it for some seconds yet: callers wait for it, and are
+/// not told of the one before.
+#[test]
+fn after_a_restart_callers_wait_for_the_exchange_of_a_rotated_token() {
+    both(|kind| {
+        let mut world = World::new(Settings::new(kind));
+        world.around.endpoint.next.push_back(Weather::Answer(403, Vec::new()));
+        world.run(SECOND);
+        assert!(world.output(0)["access"].get("failed").is_some());
+        let wall_s = world.around.wall_ms() / 1000;
+        world.around.file.rotate(wall_s);
+        world.crash(0, false);
+        world.open(0);
+        world.run(100);
+        world.call(0);
+        world.run(6 * SECOND);
+        assert_eq!((world.record.served, world.record.failed.len()), (1, 0), "{:?}", world.record.failed);
+    });
+}
+
 /// C11: a reload with another identity: what the old session's request brings is not published by the new one.
 #[test]
 fn a_reload_drops_the_old_identity_s_token() {

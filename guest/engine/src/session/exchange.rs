@@ -227,6 +227,8 @@ impl Session {
             // Another input: what was wrong with the last one says nothing about this one.
             self.pace.refusals = 0;
             self.pace.retry_at = self.now;
+            self.failure = None;
+            self.waiting = None;
         }
         let not_before = if shared { self.pace.retry_at.max(self.pace.floor) } else { self.pace.floor };
         if self.now < not_before {

@@ -123,7 +123,7 @@ async fn neither_its_stack_nor_its_answers_grow_without_end() {
 /// F3: what imports anything does not link, whatever it would do with it.
 #[test]
 fn a_component_that_wants_something_from_the_host_is_none() {
-    let error = guest(wif_test_guests::reaching()).err().expect("it imports a clock");
+    let error = guest(wif_test_guests::reaching()).expect_err("it imports a clock");
     assert!(error.to_string().contains("ambient:time/clock"), "{error}");
 }
 
@@ -170,7 +170,7 @@ fn thousands_of_ends_leave_nothing_behind() {
     let component = guest(wif_test_guests::crashing()).unwrap();
     let text = |text: &str| wasmtime::component::Val::String(text.to_owned());
     let variant = |case: &str| wasmtime::component::Val::Variant(case.to_owned(), None);
-    let mut end = || {
+    let end = || {
         let mut instance = Instance::new(&component).unwrap();
         let open =
             [text("woken=panic"), wasmtime::component::Val::U64(1), wasmtime::component::Val::List(vec![]), variant("fresh")];

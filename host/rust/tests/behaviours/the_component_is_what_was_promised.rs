@@ -3,6 +3,8 @@
 use wasmparser::{Parser, Payload};
 use wif::component::{self, Instance, SESSION_INTERFACE};
 
+use crate::support::{START_MS, TestClock, guest, settle, until};
+
 /// F3.
 #[test]
 fn it_imports_nothing() {
@@ -66,4 +68,24 @@ fn a_driver_of_ones_own_can_treat_the_contract_as_data() {
     assert_eq!(fields[0].0, "access");
     let Val::Resource(session) = *session else { panic!("a session is a resource") };
     instance.close(session).unwrap();
+}
+
+/// Each of this component's tokens has for its id the time of the step that brought it: as long as none comes, none is made.
+#[tokio::test]
+async fn a_request_that_finds_a_good_token_does_not_enter_it() {
+    let clock = TestClock::new();
+    let builder = wif::Credential::builder().component(guest(wif_test_guests::clock_watching()).unwrap()).configuration("");
+    let credential = builder.clock(clock.clone()).build().unwrap();
+    let first = credential.token().await.unwrap();
+    assert_eq!(u64::from_str_radix(first.id(), 16), Ok(START_MS));
+    for _ in 0..1_000 {
+        clock.jump(std::time::Duration::from_millis(1));
+        settle().await;
+        assert_eq!(credential.token().await.unwrap().id(), first.id());
+        assert_eq!(credential.try_current().unwrap().id(), first.id());
+    }
+    // An edge is a step.
+    credential.changed();
+    let next = || async { credential.try_current().unwrap().id() != first.id() };
+    until("it was entered", next).await;
 }

@@ -48,6 +48,18 @@ async fn a_message_is_streamed_in_pieces() {
 }
 
 #[tokio::test]
+async fn tokens_are_counted_and_models_listed() {
+    for kind in KINDS {
+        let world = World::start(Options::default()).await;
+        let Some(mut client) = Client::start(kind, &world.environment()).await else { return };
+        assert!(client.ask("count-tokens").await.value().as_u64().is_some_and(|tokens| tokens > 0), "{kind:?}");
+        let models = client.ask("models").await.value();
+        assert!(models.as_array().is_some_and(|models| !models.is_empty() && models.iter().all(|id| id.is_string())), "{models}");
+        assert_eq!(world.emulator.counts().exchanges, 1);
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_reaches_the_program_with_its_request_id_and_its_reason_stays_in_the_history() {
     for kind in KINDS {
         let world = World::start(Options::default()).await;
