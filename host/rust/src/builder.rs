@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc};
 use crate::callables::{AssertionRequest, Callables, SignRequest, SuppliedToken, TokenRequest, callable};
 use crate::clock::{Clock, SystemClock};
 use crate::component::Component;
-use crate::credential::Credential;
+use crate::credential::{Credential, Listeners};
 use crate::driver::{Driver, Opening, Start};
 use crate::error::BuildError;
 use crate::policy::Policy;
@@ -215,8 +215,9 @@ impl Builder {
         };
         let (published, generation) = Published::new(self.clock);
         let (commands, receiver) = mpsc::unbounded_channel();
-        let (changes, _) = broadcast::channel(CHANGES_KEPT);
-        let listeners = changes.downgrade();
+        // It hears everything, for the driver may be at work before anybody can ask for the changes.
+        let (changes, first) = broadcast::channel(CHANGES_KEPT);
+        let listeners = Listeners { changes: changes.downgrade(), first: Mutex::new(Some(first)) };
         let driver = Driver::new(opening, Arc::new(host), Arc::clone(&published), generation, changes, receiver)?;
         runtime.spawn(driver.run());
         Ok(Credential::new(published, commands, listeners, self.max_waiters))

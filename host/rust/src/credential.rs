@@ -1,8 +1,8 @@
 //! The handle that requests ask.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
@@ -37,11 +37,18 @@ pub struct Credential(Arc<Inner>);
 struct Inner {
     published: Arc<Published>,
     commands: mpsc::UnboundedSender<Command>,
-    changes: broadcast::WeakSender<Change>,
+    listeners: Listeners,
     waiters: Semaphore,
     max_waiters: usize,
     /// The snapshot whose token was reported as rejected: one report is enough for each.
     rejected: AtomicU64,
+}
+
+/// Who hears of changes.
+pub(crate) struct Listeners {
+    pub(crate) changes: broadcast::WeakSender<Change>,
+    /// Has heard everything since the beginning, and waits for somebody who wants to know.
+    pub(crate) first: Mutex<Option<broadcast::Receiver<Change>>>,
 }
 
 impl Credential {
@@ -192,16 +199,18 @@ impl Credential {
         answer.await.map_err(|_| Error::Closed)?
     }
 
-    /// What changes from here on, until the credential closes. A listener that lags behind by more than 64 changes misses the
-    /// oldest; it does not keep the credential alive.
+    /// What changes until the credential closes: for the first who asks from its beginning on, for others from here on. A
+    /// listener that lags behind by more than 64 changes misses the oldest; it does not keep the credential alive.
     pub fn changes(&self) -> impl Stream<Item = Change> + Send + Unpin + use<> {
-        let receiver = self.0.changes.upgrade().map_or_else(|| broadcast::channel(1).1, |sender| sender.subscribe());
+        let Listeners { changes, first } = &self.0.listeners;
+        let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let now = || changes.upgrade().map_or_else(|| broadcast::channel(1).1, |sender| sender.subscribe());
+        let receiver = first.unwrap_or_else(now);
         BroadcastStream::new(receiver).filter_map(Result::ok)
     }
 
     /// The newest journal: the state from which another credential can be [resumed](Builder::resume), in this process or the
-    /// next, so that no identity token is exchanged twice. None before the first step of one that was not
-    /// resumed. It holds the access token. [`Builder::keep_journals`] has each as it comes.
+    /// next, so that no identity token is exchanged twice. None before the first step of one that was not resumed. It holds the access token. [`Builder::keep_journals`] has each as it comes.
     #[must_use]
     pub fn journal(&self) -> Option<Secret> {
         self.0.published.journal.load().as_deref().cloned()
@@ -220,13 +229,13 @@ impl Credential {
     pub(crate) fn new(
         published: Arc<Published>,
         commands: mpsc::UnboundedSender<Command>,
-        changes: broadcast::WeakSender<Change>,
+        listeners: Listeners,
         max_waiters: usize,
     ) -> Self {
         Self(Arc::new(Inner {
             published,
             commands,
-            changes,
+            listeners,
             waiters: Semaphore::new(max_waiters.min(Semaphore::MAX_PERMITS)),
             max_waiters,
             rejected: AtomicU64::new(0),

@@ -115,3 +115,18 @@ async fn a_thousand_rejections_of_one_token_make_one_exchange() {
     let text = format!("{credential:?}");
     assert!(text.contains("Usable"), "{text}");
 }
+
+/// Whoever builds a credential and then asks for its changes has missed none, however fast the first of them came.
+#[tokio::test]
+async fn the_first_listener_hears_everything_from_the_beginning() {
+    let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-shared", 3600)).await;
+    let file = TokenFile::new(&identity_token("a", now_s(), 3600));
+    let credential = credential(&endpoint, &file).build().unwrap();
+    credential.token().await.unwrap();
+    let mut changes = credential.changes();
+    let mut codes = Vec::new();
+    while !codes.contains(&wif::NoteCode::ExchangeSucceeded) {
+        codes.extend(tokio_stream::StreamExt::next(&mut changes).await.unwrap().notes.into_iter().map(|note| note.code));
+    }
+    assert!(codes.contains(&wif::NoteCode::Configured) && codes.contains(&wif::NoteCode::ExchangeStarted), "{codes:?}");
+}
