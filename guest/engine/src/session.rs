@@ -59,6 +59,8 @@ pub struct Session {
     outlived: Option<String>,
     /// A token of unknown expiry: it serves the callers that this step wakes.
     passing: Option<Box<Held>>,
+    /// The id of the last token of unknown life, which was passed on and not kept.
+    passed: Option<String>,
     pace: Pace,
     ledger: Ledger,
     rejections: Rejections,
@@ -142,6 +144,7 @@ impl Session {
             held: None,
             outlived: None,
             passing: None,
+            passed: None,
             pace: Pace::default(),
             ledger,
             rejections: Rejections::default(),
@@ -250,6 +253,14 @@ impl Session {
 
     fn rejected(&mut self, id: &str) {
         let epoch = self.epoch();
+        if self.held.is_none() && self.passed.as_deref() == Some(id) && !self.rejections.contains(id) {
+            // Every request asks for such a token anyway; the program must learn that this one is of no use.
+            self.rejections.add(id, epoch);
+            self.changed = true;
+            let fields = vec![field("token", id)];
+            let message = "The API answered 401 to the access token that the program supplied.";
+            return self.note(NoteCode::TokenRejected, NoteLevel::Warning, message, fields);
+        }
         let Some(held) = self.held.as_mut().filter(|held| held.id == id && held.standing == Standing::Good) else { return };
         held.standing = Standing::Suspect;
         let fields = vec![field("token", id)];

@@ -37,12 +37,14 @@ impl StateFile {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("cannot look at {shown}")),
             Ok(metadata) if !metadata.is_file() => bail!("{shown} is no regular file: name another with --state"),
-            Ok(metadata) => check_private(&metadata, &self.path)?,
+            Ok(_) => {}
         }
-        let mut journal = String::new();
-        let file = File::open(&self.path).with_context(|| format!("cannot read {shown}"))?;
-        file.take(MAX_BYTES).read_to_string(&mut journal).with_context(|| format!("cannot read {shown}"))?;
-        Ok(Some(journal))
+        let file = reading(&self.path).with_context(|| format!("cannot read {shown}"))?;
+        check_private(&file.metadata().with_context(|| format!("cannot look at {shown}"))?, &self.path)?;
+        let mut journal = Vec::new();
+        file.take(MAX_BYTES).read_to_end(&mut journal).with_context(|| format!("cannot read {shown}"))?;
+        // What is no journal is ignored by who reads it, with a warning.
+        Ok(Some(String::from_utf8_lossy(&journal).into_owned()))
     }
 
     /// Replaces the journal as a whole.
@@ -60,7 +62,22 @@ impl StateFile {
 #[cfg(unix)]
 fn private(options: &mut OpenOptions, path: &Path) -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    options.write(true).mode(0o600).open(path)
+    options.write(true).mode(0o600).custom_flags(NOFOLLOW).open(path)
+}
+
+/// A link in the place of a file would have it made or read elsewhere.
+#[cfg(unix)]
+const NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+
+#[cfg(unix)]
+fn reading(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    OpenOptions::new().read(true).custom_flags(NOFOLLOW).open(path)
+}
+
+#[cfg(not(unix))]
+fn reading(path: &Path) -> std::io::Result<File> {
+    File::open(path)
 }
 
 #[cfg(not(unix))]
@@ -70,7 +87,10 @@ fn private(options: &mut OpenOptions, path: &Path) -> std::io::Result<File> {
 
 #[cfg(unix)]
 fn check_private(metadata: &fs::Metadata, path: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        bail!("{} belongs to another user: remove it, or name another with --state", path.display());
+    }
     let mode = metadata.permissions().mode();
     if mode & 0o077 != 0 {
         bail!("{} can be read or written by others (mode {:o}): chmod 600 it, or remove it", path.display(), mode & 0o777);
@@ -100,6 +120,9 @@ mod tests {
         state.save("two").expect("it is replaced");
         assert_eq!(state.load().expect("it is read").as_deref(), Some("two"));
         assert_eq!(fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o600);
+
+        fs::write(&path, [0xff, 0xfe, b'x']).expect("it is damaged");
+        assert!(state.load().expect("it is for others to ignore").is_some());
 
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("its mode changes");
         assert!(state.load().is_err());

@@ -39,9 +39,11 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         // At once, for a run that is killed in the middle of an exchange has perhaps spent its identity token.
         let trouble = Arc::clone(&trouble);
         builder = builder.keep_journals(move |journal| {
-            if let Err(error) = state.save(journal.reveal()) {
+            state.save(journal.reveal()).map_err(|error| {
+                let why = format!("{error:#}");
                 trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-            }
+                why.into()
+            })
         });
     }
     let credential = builder.build()?;

@@ -164,9 +164,10 @@ impl Builder {
 
     /// Keeps each journal before anything that it tells of is begun, so that whatever ends the process, another can be
     /// [resumed](Self::resume) from the newest. Called on the task that drives the credential: it may write a file, and must
-    /// not wait for longer. A journal holds the access token.
+    /// not wait for longer. After an error the exchange that the journal tells of is not begun, but tried again later. A journal
+    /// holds the access token; the error's text reaches logs, and must hold no secret.
     #[must_use]
-    pub fn keep_journals(mut self, keep: impl Fn(&Secret) + Send + Sync + 'static) -> Self {
+    pub fn keep_journals(mut self, keep: impl Fn(&Secret) -> Result<(), BoxError> + Send + Sync + 'static) -> Self {
         self.journals = Some(Arc::new(keep));
         self
     }

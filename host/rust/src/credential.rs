@@ -161,9 +161,13 @@ impl Credential {
                     return (token.id() != id).then(|| token.clone());
                 }
                 match &snapshot.access {
-                    Access::Usable { token, unusable_at, .. } if token.id() != id && token.standing() == Standing::Good => {
-                        return (now < *unusable_at).then(|| token.clone());
+                    Access::Usable { token, unusable_at, .. }
+                        if token.id() != id && token.standing() == Standing::Good && now < *unusable_at =>
+                    {
+                        return Some(token.clone());
                     }
+                    // One of unknown life, which served who waited for it.
+                    Access::Usable { unusable_at, .. } if *unusable_at <= now => published.need(),
                     // The session knows of it, and cannot do anything about it now.
                     Access::Usable { token, .. } if token.standing() == Standing::Suspect && !snapshot.underway => return None,
                     Access::Failed(_) | Access::Closed => return None,

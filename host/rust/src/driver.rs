@@ -189,8 +189,9 @@ impl Driver {
             self.recover("it broke the contract: too many tasks", Cause::Answering, now);
             return;
         }
+        let mut kept = Ok(());
         if let Some(journal) = journal {
-            self.host.keep(&journal);
+            kept = self.host.keep(&journal);
             self.published.journal.store(Some(Arc::new(journal)));
         }
         let idle = match &snapshot.access {
@@ -208,7 +209,13 @@ impl Driver {
             self.running.abandon(number);
         }
         for task in tasks {
-            self.running.start(task, &self.host);
+            match &kept {
+                // A journal that is not kept must not be contradicted by what others see.
+                Err(reason) if matches!(task.task, types::Task::SendRequest(_) | types::Task::SwapEntry(_)) => {
+                    self.running.refuse(task, reason);
+                }
+                _ => self.running.start(task, &self.host),
+            }
         }
     }
 
@@ -217,9 +224,14 @@ impl Driver {
         snapshot.generation = last.generation + 1;
         if self.recovering {
             match (&snapshot.access, &last.access) {
-                (Access::Pending(_) | Access::Idle, Access::Usable { token, refresh_at, hold_at, unusable_at })
-                    if now < *unusable_at =>
-                {
+                (
+                    Access::Pending(_) | Access::Idle | Access::Failed(_),
+                    Access::Usable { token, refresh_at, hold_at, unusable_at },
+                ) if now < *unusable_at => {
+                    // What a new session fails with may be news since the last one began, and says nothing about the token.
+                    if let Access::Failed(failure) = &snapshot.access {
+                        snapshot.stopped = Some(failure.clone());
+                    }
                     let (token, refresh_at, hold_at, unusable_at) = (token.clone(), *refresh_at, *hold_at, *unusable_at);
                     snapshot.access = Access::Usable { token, refresh_at, hold_at, unusable_at };
                 }

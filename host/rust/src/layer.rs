@@ -53,14 +53,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HOST, HeaderName, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Uri};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::credential::Credential;
-use crate::error::PolicyError;
+use crate::error::{Error, PolicyError};
 use crate::policy::{Origin, Reach};
 use crate::store::BoxError;
 use crate::token::{Target, Token, strip};
@@ -119,7 +119,8 @@ impl CredentialLayer {
     }
 
     /// Sends requests once more whose bodies are no longer than this, in bytes; with 0 only those without a body.
-    /// [`DEFAULT_REPLAY_UP_TO`] by default. So much memory may be held for each request until its answer begins.
+    /// [`DEFAULT_REPLAY_UP_TO`] by default. So much memory may be held for each request until its answer begins; of a body
+    /// that comes in pieces each piece after the first counts 64 bytes more.
     #[must_use]
     pub fn replay_up_to(mut self, bytes: usize) -> Self {
         self.replay_up_to = bytes;
@@ -193,7 +194,7 @@ impl CredentialLayer {
             Plan::Strip(target) => {
                 clean(&mut head, &target);
                 strip(&mut head.headers);
-                let (body, _) = Body::recording(body, 0);
+                let (body, _) = Body::recording(body, None, 0);
                 return inner.call(Request::from_parts(head, body)).await.map_err(inner_error);
             }
             Plan::Pass => return inner.call(Request::from_parts(head, Body::passing(body))).await.map_err(inner_error),
@@ -203,7 +204,8 @@ impl CredentialLayer {
         }
         let mut again = head.clone();
         token.apply(&mut head.headers);
-        let (body, tape) = Body::recording(body, self.replay_up_to);
+        let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let (body, tape) = Body::recording(body, length, self.replay_up_to);
         let first = inner.call(Request::from_parts(head, body)).await.map_err(inner_error)?;
         let sent = tape.take();
         if !is_rejection(&first) {
@@ -231,7 +233,8 @@ impl CredentialLayer {
         if is_exempt(head) {
             let target = match &self.told {
                 Some(told) => Some(told.target.clone()),
-                None => self.credential.try_current().and_then(|token| token.target().cloned()),
+                // Which origin it is, only a token tells.
+                None => self.token().await?.target().cloned(),
             };
             return Ok(target.filter(|target| self.is_for(target, &head.uri)).map_or(Plan::Pass, Plan::Strip));
         }
@@ -240,15 +243,19 @@ impl CredentialLayer {
             Some(told) if !self.is_for(&told.target, &head.uri) => return Ok(Plan::Pass),
             _ => {}
         }
-        let token = match self.wait_at_most {
-            Some(wait) => self.credential.token_within(wait).await?,
-            None => self.credential.token().await?,
-        };
+        let token = self.token().await?;
         match &self.told {
             Some(told) if token.target() == Some(&told.target) => Ok(Plan::Carry(token)),
             Some(told) => Err(LayerError::OtherOrigin { token: token.origin().to_owned(), layer: told.text.clone() }),
             None if token.is_for(&head.uri) => Ok(Plan::Carry(token)),
             None => Ok(Plan::Pass),
+        }
+    }
+
+    async fn token(&self) -> Result<Token, Error> {
+        match self.wait_at_most {
+            Some(wait) => self.credential.token_within(wait).await,
+            None => self.credential.token().await,
         }
     }
 
@@ -274,7 +281,13 @@ fn names_origin(uri: &Uri) -> bool {
 
 /// What is no request to the API as such: tunnels, preflights, other protocols.
 fn is_exempt(head: &Parts) -> bool {
-    head.method == Method::CONNECT || head.method == Method::OPTIONS || head.headers.contains_key(UPGRADE)
+    head.method == Method::CONNECT || head.method == Method::OPTIONS || is_upgrade(&head.headers)
+}
+
+/// An upgrade is one only if `connection` says so (RFC 9110 section 7.8); else the field means nothing.
+fn is_upgrade(headers: &HeaderMap) -> bool {
+    let nominated = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    headers.contains_key(UPGRADE) && nominated.map(str::trim).any(|name| name.eq_ignore_ascii_case("upgrade"))
 }
 
 /// Takes the caller's credential out of the URI, and makes a `host` header say where the request really goes.

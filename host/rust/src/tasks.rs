@@ -35,7 +35,7 @@ pub(crate) struct Host {
 }
 
 /// The program's function that keeps a journal.
-pub(crate) type Keep = Arc<dyn Fn(&Secret) + Send + Sync>;
+pub(crate) type Keep = Arc<dyn Fn(&Secret) -> Result<(), BoxError> + Send + Sync>;
 
 /// So many files may be read at once.
 pub(crate) const READERS: usize = 4;
@@ -72,11 +72,15 @@ impl Host {
     }
 
     /// Hands a journal to the program, before anything that it tells of is begun.
-    pub(crate) fn keep(&self, journal: &Secret) {
-        let Some(keep) = &self.journals else { return };
-        if catch_unwind(AssertUnwindSafe(|| keep(journal))).is_err() {
-            tracing::error!(target: "wif", code = "journal-not-kept", "the program's function that keeps journals panicked");
-        }
+    pub(crate) fn keep(&self, journal: &Secret) -> Result<(), String> {
+        let Some(keep) = &self.journals else { return Ok(()) };
+        let why = match catch_unwind(AssertUnwindSafe(|| keep(journal))) {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the program's function panicked".to_owned(),
+        };
+        tracing::error!(target: "wif", code = "journal-not-kept", "the journal could not be kept: {why}");
+        Err(format!("the journal could not be kept: {why}"))
     }
 
     fn read_variable(&self, name: &str) -> Outcome {

@@ -193,6 +193,26 @@ fn after_a_restart_callers_wait_for_the_exchange_of_a_rotated_token() {
     });
 }
 
+/// B11: an endpoint that asks for ten minutes is not asked before them, whatever rotates; and callers are told at once.
+#[test]
+fn a_rotation_does_not_shorten_what_the_endpoint_asked_for() {
+    both(|kind| {
+        let mut world = World::new(Settings::new(kind));
+        let pause = vec![("retry-after", "600".to_owned())];
+        world.around.endpoint.next.push_back(Weather::Answer(429, pause));
+        world.run(SECOND);
+        let wall_s = world.around.wall_ms() / 1000;
+        world.around.file.rotate(wall_s);
+        world.run(MINUTE);
+        world.call(0);
+        assert_eq!(world.record.failed.last().map(|(_, code)| code.as_str()), Some("rate-limited"));
+        assert_eq!(world.status(0)["state"], "failed");
+        assert_eq!(world.around.requests.len(), 1);
+        world.run(10 * MINUTE);
+        assert!(world.token(0).is_some());
+    });
+}
+
 /// C11: a reload with another identity: what the old session's request brings is not published by the new one.
 #[test]
 fn a_reload_drops_the_old_identity_s_token() {

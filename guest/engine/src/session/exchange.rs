@@ -61,8 +61,9 @@ impl Session {
     pub(super) fn begin(&mut self) {
         match &self.plan {
             Plan::Bearer(Bearer::Callable(name)) => {
-                let suspect = self.held.as_ref().filter(|held| held.standing == Standing::Suspect);
-                let request = TokenRequest { name: name.clone(), rejected: suspect.map(|held| held.id.clone()) };
+                let suspect = self.held.as_ref().filter(|held| held.standing == Standing::Suspect).map(|held| &held.id);
+                let rejected = suspect.or(self.passed.as_ref().filter(|id| self.rejections.contains(id)));
+                let request = TokenRequest { name: name.clone(), rejected: rejected.cloned() };
                 self.work = Work::Asking;
                 self.emit(Role::Ask, Task::SupplyToken(request));
             }
@@ -227,8 +228,10 @@ impl Session {
             // Another input: what was wrong with the last one says nothing about this one.
             self.pace.refusals = 0;
             self.pace.retry_at = self.now;
-            self.failure = None;
-            self.waiting = None;
+            if self.pace.floor - self.now <= MIN_INTERVAL_MS {
+                self.failure = None;
+                self.waiting = None;
+            }
         }
         let not_before = if shared { self.pace.retry_at.max(self.pace.floor) } else { self.pace.floor };
         if self.now < not_before {
@@ -611,6 +614,7 @@ impl Session {
             }
             None => {
                 self.passing = Some(Box::new(Held::forever(token.value, Scheme::Bearer)));
+                self.passed = Some(id.clone());
                 // It is newer than the one that was held, and nobody knows how long it lives: every request asks.
                 self.held = None;
                 self.wanted = false;

@@ -177,6 +177,9 @@ impl Session {
             (true, true, Some(_)) => (State::Retrying, "There is an access token; the last refresh failed and is repeated."),
             (false, true, Some(_)) => (State::Failed, "There is no access token, and the last try failed."),
             (true, true, None) => (State::Serving, "There is an access token."),
+            (false, true, None) if self.wanted => {
+                (State::Starting, "There is no access token yet; the next exchange begins within seconds.")
+            }
             (false, true, None) => (State::Idle, "Nobody has asked for an access token yet."),
         }
     }

@@ -56,7 +56,7 @@ impl Recovery {
             0
         } else {
             let (first, longest) = PAUSES_MS;
-            first.checked_shl(*strikes - STRIKES).unwrap_or(longest).min(longest)
+            first.saturating_mul(1 << (*strikes - STRIKES).min(16)).min(longest)
         };
         while self.restarts.front().is_some_and(|restart| now.saturating_sub(*restart) >= MINUTE_MS) {
             self.restarts.pop_front();

@@ -38,10 +38,11 @@ impl<B: http_body::Body<Data = Bytes>> Body<B> {
         Self { source: Source::Passing { body } }
     }
 
-    /// Remembers the body, if it has no more than `limit` bytes.
-    pub(super) fn recording(body: B, limit: usize) -> (Self, Arc<Tape>) {
+    /// Remembers the body, if it has no more than `limit` bytes. With a `length` it is whole when that has been sent, for then
+    /// nobody asks whether more comes.
+    pub(super) fn recording(body: B, length: Option<u64>, limit: usize) -> (Self, Arc<Tape>) {
         let state = if body.is_end_stream() { State::Whole } else { State::Running };
-        let tape = Arc::new(Tape(Mutex::new(Recording { recorded: Recorded::default(), left: limit, state })));
+        let tape = Arc::new(Tape(Mutex::new(Recording { recorded: Recorded::default(), length, sent: 0, left: limit, state })));
         (Self { source: Source::Recording { body, tape: Arc::clone(&tape) } }, tape)
     }
 
@@ -101,11 +102,19 @@ impl<B> fmt::Debug for Body<B> {
     }
 }
 
+/// What a piece of a body takes beside its bytes.
+const PIECE: usize = 64;
+/// Pieces of less than this, in bytes, are copied.
+const SMALL: usize = 4096;
+
 /// What was sent of a body. Shared with the connection that sends it.
 pub(super) struct Tape(Mutex<Recording>);
 
 struct Recording {
     recorded: Recorded,
+    /// So many bytes it is to have, if that was said.
+    length: Option<u64>,
+    sent: u64,
     /// So many bytes more may come.
     left: usize,
     state: State,
@@ -129,7 +138,8 @@ impl Tape {
     /// The whole body, if all of it has been sent and remembered. Nothing is remembered from here on.
     pub(super) fn take(&self) -> Option<Recorded> {
         let mut recording = self.lock();
-        let whole = recording.state == State::Whole;
+        let all_sent = recording.state == State::Running && recording.length == Some(recording.sent);
+        let whole = recording.state == State::Whole || all_sent;
         recording.state = State::Stopped;
         let recorded = std::mem::take(&mut recording.recorded);
         whole.then_some(recorded)
@@ -165,11 +175,18 @@ impl Tape {
     }
 
     fn record_data(&self, data: &Bytes) {
+        if data.is_empty() {
+            return;
+        }
         let mut recording = self.lock();
-        match recording.left.checked_sub(data.len()) {
+        recording.sent = recording.sent.saturating_add(data.len() as u64);
+        let overhead = if recording.recorded.data.is_empty() { 0 } else { PIECE };
+        match recording.left.checked_sub(data.len() + overhead) {
             Some(left) if recording.state == State::Running => {
                 recording.left = left;
-                recording.recorded.data.push_back(data.clone());
+                // A small piece would keep the whole buffer that it was read into.
+                let piece = if data.len() < SMALL { Bytes::copy_from_slice(data) } else { data.clone() };
+                recording.recorded.data.push_back(piece);
             }
             _ => {
                 recording.state = State::Stopped;

@@ -46,6 +46,15 @@ impl Running {
         self.handles.insert(number, (handle, kind));
     }
 
+    /// Answers a task without doing it.
+    pub(crate) fn refuse(&mut self, task: NumberedTask, reason: &str) {
+        let NumberedTask { number, task } = task;
+        let (kind, reason) = (Kind::of(&task), reason.to_owned());
+        let handle = self.set.spawn(async move { Outcome::Denied(reason) });
+        self.numbers.insert(handle.id(), (number, kind));
+        self.handles.insert(number, (handle, kind));
+    }
+
     /// Stops a task whose result is no longer awaited. A request goes on: its identity token may be spent, and what it
     /// brings is still welcome.
     pub(crate) fn abandon(&mut self, number: u32) {

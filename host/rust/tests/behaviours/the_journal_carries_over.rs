@@ -102,7 +102,10 @@ async fn a_journal_is_kept_before_the_request_that_it_tells_of() {
     })
     .await;
     let file = TokenFile::new(&identity_token("a", now_s(), 3600));
-    let keep = move |journal: &wif::Secret| keeping.lock().unwrap().push(journal.clone());
+    let keep = move |journal: &wif::Secret| {
+        keeping.lock().unwrap().push(journal.clone());
+        Ok(())
+    };
     let killed = credential(&endpoint, &file).keep_journals(keep).build().unwrap();
     crate::support::until("the endpoint is asked", || async { endpoint.requests() == 1 }).await;
     drop(killed);
@@ -113,4 +116,30 @@ async fn a_journal_is_kept_before_the_request_that_it_tells_of() {
     let Error::Unavailable(failure) = failure else { panic!("{failure}") };
     assert_eq!(failure.code, wif::FailureCode::IdentityTokenSpent, "{failure}");
     assert_eq!(endpoint.requests(), 2);
+}
+
+/// A7: where the journal cannot be kept, the identity token is not spent.
+#[tokio::test]
+async fn nothing_is_exchanged_that_cannot_be_written_down() {
+    let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-x", 3600)).await;
+    let file = TokenFile::new(&identity_token("a", now_s(), 3600));
+    let full = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let is_full = std::sync::Arc::clone(&full);
+    let keep = move |_: &wif::Secret| match is_full.load(std::sync::atomic::Ordering::SeqCst) {
+        true => Err("the disk is full".into()),
+        false => Ok(()),
+    };
+    let clock = crate::support::TestClock::new();
+    let file_token = identity_token("a", crate::support::START_MS / 1000, 3600);
+    file.write(&file_token);
+    let credential = credential(&endpoint, &file).keep_journals(keep).clock(clock.clone()).build().unwrap();
+    let failure = credential.token_within(std::time::Duration::from_secs(10)).await.unwrap_err();
+    let Error::Unavailable(failure) = failure else { panic!("{failure}") };
+    assert!(failure.message.contains("the disk is full"), "{failure}");
+    assert_eq!(endpoint.requests(), 0);
+
+    full.store(false, std::sync::atomic::Ordering::SeqCst);
+    clock.advance(std::time::Duration::from_secs(700)).await;
+    credential.token_within(std::time::Duration::from_secs(10)).await.unwrap();
+    assert_eq!(endpoint.requests(), 1);
 }
