@@ -65,6 +65,31 @@ async fn a_streamed_body_that_has_ended_is_sent_again_with_its_trailers() {
     assert!(requests[1].ends_with("3\r\ntwo\r\n0\r\nx-checksum: sum\r\n\r\n"), "{}", requests[1]);
 }
 
+/// E12. Where the length is said before, nobody asks a stream for its end.
+#[tokio::test]
+async fn a_stream_whose_length_was_said_is_sent_again_once_all_of_it_went() {
+    let api = accepting_from(2).await;
+    let service = api.layer().await.layer(client());
+    let pieces = ["one ", "", "two"].map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from(piece))));
+    // The stream goes on, as far as anybody can tell.
+    let stream = StreamBody::new(tokio_stream::StreamExt::chain(tokio_stream::iter(pieces), tokio_stream::pending()));
+    let response = service.oneshot(post(&api.origin).header("content-length", "7").body(stream).unwrap()).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(api.requests()[0].replace("oat01-1", "oat01-2"), api.requests()[1]);
+    assert!(api.requests()[1].ends_with("one two"), "{}", api.requests()[1]);
+}
+
+/// E12, E14: what is remembered of a body that comes in tiny pieces is bounded by what it takes, not by its length.
+#[tokio::test]
+async fn but_not_if_its_pieces_take_more_than_allowed() {
+    let api = accepting_from(2).await;
+    let service = api.layer().await.replay_up_to(1_000).layer(client());
+    let pieces = (0..100).map(|_| Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x"))));
+    let request = post(&api.origin).body(StreamBody::new(tokio_stream::iter(pieces.collect::<Vec<_>>()))).unwrap();
+    assert_eq!(service.oneshot(request).await.unwrap().status(), 401);
+    assert_eq!(api.requests().len(), 1);
+}
+
 /// E12. The second token is reported as rejected, too.
 #[tokio::test]
 async fn but_not_twice() {

@@ -155,6 +155,15 @@ async fn tunnels_upgrades_and_preflights_carry_no_credential() {
     assert_eq!(headers_of(&layer, upgrade()).await["upgrade"], "websocket");
 }
 
+/// E4: an `upgrade` that no `connection` speaks of is no upgrade, and the request one like any other.
+#[tokio::test]
+async fn a_field_alone_is_no_upgrade() {
+    let layer = vendors_layer().await;
+    let headers = headers_of(&layer, Request::post(API).header("upgrade", "x").header("x-api-key", "theirs")).await;
+    assert_eq!(headers["authorization"], "Bearer sk-ant-oat01-ours");
+    assert!(!headers.contains_key("x-api-key"));
+}
+
 /// E5. Not even on the wire.
 #[tokio::test]
 async fn a_preflight_on_the_wire_is_without_a_credential() {
@@ -172,6 +181,10 @@ async fn without_a_token_nothing_is_sent() {
     let refuse = |_| Reply::with(401, r#"{"type":"error","error":{"type":"authentication_error","message":"no"}}"#);
     let api = Api::exchanging(refuse, |_, _| Reply::with(200, "{}")).await;
     let layer = CredentialLayer::new(api.builder().build().unwrap());
+    // Nor anything of which only a token could tell whether it goes to the token's origin.
+    let preflight = Request::options(&api.origin).header("x-api-key", "theirs").body(body("")).unwrap();
+    layer.layer(client()).oneshot(preflight).await.unwrap_err();
+    assert!(api.requests().is_empty());
     let request = |origin: &str| {
         let request = post(format!("{origin}/v1/messages"));
         request.header("authorization", "Bearer theirs").header("x-api-key", "theirs").body(body("{}")).unwrap()
