@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use crate::identity::IdentityProvider;
-use crate::resources::{Issuer, Jwks, fetched_url, is_loopback};
+use crate::resources::{Issuer, Jwks, fetched_url, is_loopback, named_url};
 
 /// The keys of one issuer.
 pub(super) struct KeySource {
@@ -102,8 +102,10 @@ impl KeySource {
         let is_unknown = cached.keys.as_ref().is_none_or(|keys| matches!(find(keys, kid), Found::Unknown(_)));
         let may_fetch = cached.tried_at.is_none_or(|at| age(at, now) >= AT_LEAST_BETWEEN_FETCHES);
         if (is_old || is_unknown) && may_fetch {
+            let fetched = self.fetch().await;
+            // Not before: whoever goes away while the keys are fetched has not tried for the others.
             cached.tried_at = Some(now);
-            match self.fetch().await {
+            match fetched {
                 Ok(keys) => {
                     cached.keys = Some(keys);
                     cached.fetched_at = Some(now);
@@ -139,16 +141,17 @@ impl KeySource {
 impl Fetched {
     async fn keys(&self) -> Result<Vec<Value>, String> {
         let url = match &self.location {
-            Location::Keys(url) => url.clone(),
+            Location::Keys(url) => acceptable(url, fetched_url(url))?,
             Location::Discovery { base, issuer } => {
                 let url = format!("{}/.well-known/openid-configuration", base.trim_end_matches('/'));
+                let url = acceptable(&url, fetched_url(&url))?;
                 let document = self.get(&url).await?;
                 if let Some(issuer) = issuer
                     && document["issuer"].as_str() != Some(issuer)
                 {
                     return Err(format!("{url} names another issuer: {}", document["issuer"]));
                 }
-                document["jwks_uri"].as_str().ok_or_else(|| format!("{url} has no jwks_uri"))?.to_owned()
+                jwks_uri(&document, &url)?
             }
         };
         match self.get(&url).await?.get_mut("keys").map(Value::take) {
@@ -157,11 +160,10 @@ impl Fetched {
         }
     }
 
-    async fn get(&self, url: &str) -> Result<Value, String> {
-        let parsed = fetched_url(url).map_err(|message| format!("{url}: {message}"))?;
-        let client = self.client.get_or_init(|| client(&parsed, self.ca_cert_pem.as_deref())).as_ref().map_err(Clone::clone)?;
+    async fn get(&self, url: &Url) -> Result<Value, String> {
+        let client = self.client.get_or_init(|| client(url, self.ca_cert_pem.as_deref())).as_ref().map_err(Clone::clone)?;
         let failed = |error: reqwest::Error| format!("{url}: {}", whole(&error));
-        let mut response = client.get(parsed).header("accept", "application/json").send().await.map_err(failed)?;
+        let mut response = client.get(url.clone()).header("accept", "application/json").send().await.map_err(failed)?;
         if response.status() != reqwest::StatusCode::OK {
             return Err(format!("{url}: status {}", response.status().as_u16()));
         }
@@ -174,6 +176,16 @@ impl Fetched {
         }
         serde_json::from_slice(&body).map_err(|_| format!("{url}: the document is not JSON"))
     }
+}
+
+/// Where the discovery document at `url` says that the keys are.
+fn jwks_uri(document: &Value, url: &Url) -> Result<Url, String> {
+    let named = document["jwks_uri"].as_str().ok_or_else(|| format!("{url} has no jwks_uri"))?;
+    acceptable(named, named_url(named, url)).map_err(|message| format!("jwks_uri of {url}: {message}"))
+}
+
+fn acceptable(text: &str, url: Result<Url, String>) -> Result<Url, String> {
+    url.map_err(|message| format!("{text}: {message}"))
 }
 
 fn find(keys: &[Value], kid: &str) -> Found {
@@ -301,6 +313,16 @@ mod tests {
         for address in ["8.8.8.8", "100.63.0.1", "172.32.0.1", "2606:4700::1111", "::ffff:8.8.8.8"] {
             assert!(is_public(address.parse().expect("an address")), "{address}");
         }
+    }
+
+    #[test]
+    fn a_discovery_document_elsewhere_does_not_lead_to_this_machine() {
+        let elsewhere = Url::parse("https://issuer.example/.well-known/openid-configuration").expect("a URL");
+        let here = Url::parse("http://127.0.0.1:8787/.well-known/openid-configuration").expect("a URL");
+        let document = serde_json::json!({ "jwks_uri": "http://127.0.0.1:9200/keys" });
+        let refused = jwks_uri(&document, &elsewhere).expect_err("it is refused");
+        assert!(refused.contains("jwks_uri") && refused.contains("127.0.0.1:9200"), "{refused}");
+        assert!(jwks_uri(&document, &here).is_ok());
     }
 
     /// B3 of the emulator's side: a public name that leads to this machine leads nowhere.

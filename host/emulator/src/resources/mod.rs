@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::condition::Condition;
 pub use self::error::ResourcesError;
-pub(crate) use self::urls::{fetched_url, is_loopback};
+pub(crate) use self::urls::{fetched_url, is_loopback, named_url};
 use crate::options::Options;
 use crate::random;
 

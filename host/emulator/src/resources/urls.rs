@@ -40,6 +40,19 @@ pub(crate) fn fetched_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
+/// A URL that the document at `document` names. Whoever writes a document elsewhere does not choose what is asked here.
+///
+/// # Errors
+///
+/// Those of [`fetched_url`], and for a URL of loopback in a document that is not there itself.
+pub(crate) fn named_url(text: &str, document: &Url) -> Result<Url, String> {
+    let url = fetched_url(text)?;
+    if is_loopback(&url) && !is_loopback(document) {
+        return Err("url must use a public DNS name, for the document that names it does".to_owned());
+    }
+    Ok(url)
+}
+
 /// Whether the host is this machine, by its name or its address.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
@@ -47,5 +60,34 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
         Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
         None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_elsewhere_names_no_url_of_this_machine_and_no_plain_one() {
+        let elsewhere = Url::parse("https://issuer.example/.well-known/openid-configuration").expect("a URL");
+        for url in [
+            "http://127.0.0.1:9200/keys",
+            "https://127.0.0.1/keys",
+            "http://localhost/keys",
+            "https://[::1]/keys",
+            "http://0x7f.1/keys",
+            "http://keys.example/keys",
+            "https://keys.example:8443/keys",
+        ] {
+            assert!(named_url(url, &elsewhere).is_err(), "{url}");
+        }
+        assert!(named_url("https://keys.example/keys", &elsewhere).is_ok());
+    }
+
+    #[test]
+    fn a_document_of_this_machine_names_urls_of_this_machine() {
+        let here = Url::parse("http://localhost:8787/.well-known/openid-configuration").expect("a URL");
+        assert!(named_url("http://127.0.0.1:9200/keys", &here).is_ok());
+        assert!(named_url("http://keys.example/keys", &here).is_err());
     }
 }
