@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::admin;
-use crate::clock::Clocks;
+use crate::clock::{ClockError, Clocks};
 use crate::exchange::{AccessTokens, Federation, Trial};
 use crate::faults::{ApiFault, Fault, Faults};
 use crate::history::{Counts, Entry, History};
@@ -83,9 +83,11 @@ impl State {
         Ok(())
     }
 
-    pub(crate) fn set_switches(&self, switches: Switches) {
-        self.identity_provider.withhold(switches.jwks_down);
-        self.switches.set(switches, &self.clocks);
+    pub(crate) fn set_switches(&self, switches: Switches) -> Result<(), ClockError> {
+        let jwks_down = switches.jwks_down;
+        self.switches.set(switches, &self.clocks)?;
+        self.identity_provider.withhold(jwks_down);
+        Ok(())
     }
 
     /// The token that the rule of this id expects, as far as that can be told from it; `None` if there is no such rule.
@@ -171,7 +173,8 @@ impl Emulator {
                 None => "http://elsewhere.invalid/".to_owned(),
             },
         });
-        state.set_switches(Switches { error_shape: options.error_shape, ..Switches::default() });
+        let switches = Switches { error_shape: options.error_shape, ..Switches::default() };
+        state.set_switches(switches).expect("no skew is within the limits");
         let server = Server::serve(listener, server::router(state.clone()));
         let admin = admin.zip(admin_url).map(|((listener, _), url)| (url, Server::serve(listener, admin::router(state.clone()))));
         Ok(Self { base_url, address, options, state, server, admin })
@@ -244,13 +247,21 @@ impl Emulator {
     }
 
     /// Changes the settings.
-    pub fn set_switches(&self, switches: Switches) {
-        self.state.set_switches(switches);
+    ///
+    /// # Errors
+    ///
+    /// When the clock is to be skewed by more than ten years; nothing is changed then.
+    pub fn set_switches(&self, switches: Switches) -> Result<(), ClockError> {
+        self.state.set_switches(switches)
     }
 
     /// Puts the clocks of the service and of the identity provider forward, whatever [`Options::clock`] says.
-    pub fn advance(&self, by: Duration) {
-        self.state.clocks.advance(by);
+    ///
+    /// # Errors
+    ///
+    /// When that would be more than a hundred years of 365 days since the start; the clocks then stay as they are.
+    pub fn advance(&self, by: Duration) -> Result<(), ClockError> {
+        self.state.clocks.advance(by)
     }
 
     /// The organizations, issuers and rules in force.

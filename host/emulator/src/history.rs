@@ -37,7 +37,7 @@ pub struct Entry {
     pub assertion_id: Option<TokenId>,
     /// Its `jti`, if its signature was good.
     pub jti: Option<String>,
-    /// The access token: minted by an exchange, presented with a message.
+    /// The access token: minted by an exchange, or presented with a request.
     pub access_token_id: Option<TokenId>,
     /// The lifetime of the access token that an exchange minted, in seconds.
     pub lifetime_seconds: Option<u64>,
@@ -77,7 +77,7 @@ pub enum Kind {
     Models,
     /// What other than inference needs a scope: files, the organization.
     Other,
-    /// A sender of an exchange followed a redirect, and showed its identity token to another origin.
+    /// A sender followed a redirect, and showed its identity token or its access token to another origin.
     FollowedRedirect,
 }
 

@@ -90,7 +90,7 @@ mod server;
 mod switches;
 mod token_id;
 
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, ClockError, SystemClock};
 pub use emulator::{Emulator, StartError};
 pub use exchange::{Check, GRANT_TYPE, Trial};
 pub use faults::{ApiFault, Fault, FaultError};

@@ -38,7 +38,8 @@ pub struct Options {
     pub subject: String,
     /// The audience of identity tokens, and the one that the rule demands. Default: `https://api.anthropic.com`.
     pub audience: String,
-    /// How long identity tokens live. Default: 3600 seconds.
+    /// How long identity tokens live. Default: 3600 seconds. Those that live longer than
+    /// [`max_jwt_lifetime_seconds`](Self::max_jwt_lifetime_seconds) are made and always refused.
     pub identity_token_lifetime_seconds: u64,
     /// The longest `exp - iat` that the issuer's tokens may have, 1 to 176,400 seconds. Default: 3600.
     pub max_jwt_lifetime_seconds: u64,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State as FromState};
@@ -82,11 +82,23 @@ pub(crate) async fn identify(FromState(state): FromState<Arc<State>>, mut reques
     request.extensions_mut().insert(RequestId(id));
     let mut response = next.run(request).await;
     response.headers_mut().insert("request-id", header);
-    let date = httpdate::fmt_http_date(state.clocks.service());
-    let date = HeaderValue::from_str(&date).expect("a date of RFC 9110 is a header value");
-    response.headers_mut().insert(DATE, date);
+    if let Some(date) = http_date(state.clocks.service()) {
+        response.headers_mut().insert(DATE, date);
+    }
     response
 }
+
+/// `None` for a time whose year the format cannot hold: before 1970, which the library does not write, and after 9999.
+fn http_date(time: SystemTime) -> Option<HeaderValue> {
+    let since = time.duration_since(UNIX_EPOCH).ok()?;
+    if since >= YEAR_10000 {
+        return None;
+    }
+    HeaderValue::from_str(&httpdate::fmt_http_date(time)).ok()
+}
+
+/// Since the epoch.
+const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
 
 async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
@@ -122,7 +134,10 @@ async fn serve(socket: TcpStream, router: Router, mut stopped: watch::Receiver<b
             }
         }
     });
-    let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service);
+    let mut http = hyper::server::conn::http1::Builder::new();
+    // The date of an answer is the emulator's, or none.
+    http.auto_date_header(false);
+    let connection = http.serve_connection(TokioIo::new(socket), service);
     let mut connection = std::pin::pin!(connection);
     // What ends a connection early is the client's doing or a fault that was asked for.
     let ended = tokio::select! {

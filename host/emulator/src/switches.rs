@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Clocks;
+use crate::clock::{ClockError, Clocks};
 use crate::options::ErrorShape;
 
 /// Settings that may be changed while the emulator runs. The defaults are those of the real service.
@@ -15,8 +15,8 @@ use crate::options::ErrorShape;
 pub struct Switches {
     /// The form of refusals: `"envelope"` or `"oauth"`.
     pub error_shape: ErrorShape,
-    /// How far the service's clock is ahead of the world's, in seconds; negative: behind. Identity tokens are made by the
-    /// world's clock, and what the service checks, grants and dates is by its own.
+    /// How far the service's clock is ahead of the world's, in seconds; negative: behind; at most ten years of 365 days either
+    /// way. Identity tokens are made by the world's clock, and what the service checks, grants and dates is by its own.
     pub clock_skew_seconds: i64,
     /// The betas that exchanges must and must not name. The real service wants none.
     pub exchange_betas: Betas,
@@ -47,9 +47,10 @@ impl Board {
         self.switches.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn set(&self, switches: Switches, clocks: &Clocks) {
-        clocks.skew(switches.clock_skew_seconds);
+    pub(crate) fn set(&self, switches: Switches, clocks: &Clocks) -> Result<(), ClockError> {
+        clocks.skew(switches.clock_skew_seconds)?;
         *self.switches.lock().unwrap_or_else(PoisonError::into_inner) = switches;
+        Ok(())
     }
 }
 

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{Query, State as FromState};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use crate::api::presented;
 use crate::clock::{Clock as _, unix_seconds};
 use crate::emulator::State;
 use crate::envelope::{ApiError, RequestId};
@@ -81,7 +83,7 @@ pub(super) async fn switches(FromState(state): Shared) -> Json<Value> {
 }
 
 pub(super) async fn set_switches(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Answer {
-    state.set_switches(read::<Switches>(&body, &id)?);
+    state.set_switches(read::<Switches>(&body, &id)?).map_err(|error| Refused::new(error, &id))?;
     Ok(switches(FromState(state)).await)
 }
 
@@ -331,15 +333,24 @@ struct Advance {
 
 pub(super) async fn advance(FromState(shared): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Answer {
     let advance: Advance = read(&body, &id)?;
-    shared.clocks.advance(Duration::from_secs(advance.seconds.into()));
+    let advanced = shared.clocks.advance(Duration::from_secs(advance.seconds.into()));
+    advanced.map_err(|error| Refused::new(error, &id))?;
     Ok(state(FromState(shared)).await)
 }
 
-/// Whoever comes here has followed a redirect. The identity token that it brought is named, and not kept.
-pub(super) async fn followed(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Response {
-    let assertion = serde_json::from_slice::<Value>(&body).ok().and_then(|body| body["assertion"].as_str().map(TokenId::of));
+/// Whoever comes here has followed a redirect. The tokens that it brought are named, and not kept. A body that cannot be read,
+/// or is too large, hides the identity token and not that somebody came.
+pub(super) async fn followed(
+    FromState(state): Shared,
+    Extension(id): Extension<RequestId>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let body = body.ok().and_then(|body| serde_json::from_slice::<Value>(&body).ok());
+    let assertion = body.and_then(|body| body["assertion"].as_str().map(TokenId::of));
     state.history.record(Record {
         assertion_id: assertion,
+        access_token_id: presented(&headers),
         ..Record::new(state.clocks.service(), &id.0, Kind::FollowedRedirect, Outcome::Denied)
     });
     ApiError::new(StatusCode::FORBIDDEN, "This redirect should not have been followed", &id).into_response()

@@ -81,6 +81,13 @@ pub(super) fn authenticate(headers: &HeaderMap, state: &State, now: SystemTime) 
     refuse(reason, INVALID_ACCESS_TOKEN, Some(token))
 }
 
+/// The id of the credential that a request shows, be it good or not.
+pub(crate) fn presented(headers: &HeaderMap) -> Option<TokenId> {
+    let bearer = headers.get_all(AUTHORIZATION).iter().find_map(bearer_token);
+    let key = || headers.get("x-api-key").and_then(|key| key.to_str().ok()).filter(|key| !key.is_empty());
+    bearer.or_else(key).map(TokenId::of)
+}
+
 /// What the API says of a bearer token that it does not know.
 pub(super) const INVALID_ACCESS_TOKEN: &str = "OAuth access token is invalid.";
 

@@ -13,7 +13,7 @@ use super::Request;
 use super::authentication::{Caller, Need};
 use super::reply::{self, CountRequest, MessageRequest};
 use crate::emulator::State;
-use crate::envelope::{RequestId, closed};
+use crate::envelope::RequestId;
 use crate::history::{Kind, Outcome, Reason};
 
 pub(super) async fn create(
@@ -27,10 +27,9 @@ pub(super) async fn create(
         Ok(parsed) => parsed,
         Err(refusal) => return refusal,
     };
-    let answer = match (message.stream, request.cut_after) {
-        (true, cut_after) => reply::events(&message, state.stream_delay, cut_after).into_response(),
-        (false, None) => Json(reply::message(&message)).into_response(),
-        (false, Some(_)) => closed(),
+    let answer = match message.stream {
+        true => reply::events(&message, state.stream_delay, request.cut_after.take()).into_response(),
+        false => Json(reply::message(&message)).into_response(),
     };
     request.grant(answer, &caller)
 }

@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
+pub(crate) use self::authentication::presented;
 use self::authentication::{Caller, Need};
 use crate::emulator::State;
 use crate::envelope::{ApiError, RequestId, canned, closed, redirect};
@@ -39,7 +40,7 @@ struct Request<'a> {
     state: &'a State,
     request_id: &'a RequestId,
     kind: Kind,
-    /// What is left of a fault: it strikes the answer.
+    /// What is left of a fault: it strikes the answer. A stream takes it for its own; another answer is not sent.
     cut_after: Option<usize>,
     fault: Option<&'static str>,
 }
@@ -149,9 +150,10 @@ impl<'a> Request<'a> {
             detail,
             access_token_id: Some(caller.token_id.clone()),
             parties: caller.parties(),
+            fault: self.fault,
             ..self.record(outcome)
         });
-        name_tenant(ApiError::new(status, message, self.request_id).into_response(), caller)
+        self.answer(ApiError::new(status, message, self.request_id), caller)
     }
 
     fn grant(&self, answer: impl IntoResponse, caller: &Caller) -> Response {
@@ -161,7 +163,14 @@ impl<'a> Request<'a> {
             fault: self.fault,
             ..self.record(Outcome::Granted)
         });
-        name_tenant(answer.into_response(), caller)
+        self.answer(answer, caller)
+    }
+
+    fn answer(&self, answer: impl IntoResponse, caller: &Caller) -> Response {
+        match self.cut_after {
+            Some(_) => closed(),
+            None => name_tenant(answer.into_response(), caller),
+        }
     }
 
     fn record(&self, outcome: Outcome) -> Record {

@@ -206,6 +206,12 @@ async fn the_clock_is_put_forward() {
     assert_eq!(after["world_seconds"].as_u64().unwrap(), before + 3600);
     assert_eq!(world.message(&token).await.status, 401);
     assert_eq!(world.ask("POST", "/clock/advance", json!({ "seconds": -1 })).await.status, 400);
+    let too_far = world.ask("POST", "/clock/advance", json!({ "seconds": u32::MAX })).await;
+    assert_eq!(too_far.status, 400);
+    assert!(too_far.text.contains("3153600000 seconds in all"), "{}", too_far.text);
+    let too_far = world.ask("PUT", "/switches", json!({ "clock_skew_seconds": -400_000_000_000_i64 })).await;
+    assert_eq!(too_far.status, 400);
+    assert!(too_far.text.contains("clock_skew_seconds"), "{}", too_far.text);
 }
 
 #[tokio::test]

@@ -83,15 +83,15 @@ async fn a_discovery_document_that_names_another_issuer_is_not_believed() {
 #[tokio::test]
 async fn keys_that_cannot_be_fetched_are_a_reason_of_their_own_and_are_tried_again_after_a_minute() {
     let pair = Pair::with(|_| json!({ "type": "discovery" })).await;
-    pair.provider.emulator.set_switches(Switches { jwks_down: true, ..Switches::default() });
+    pair.provider.emulator.set_switches(Switches { jwks_down: true, ..Switches::default() }).unwrap();
     assert_eq!(pair.reason().await, Some(Reason::JwksUnavailable));
     assert!(pair.judge.last().detail.unwrap().contains("status 503"));
-    pair.provider.emulator.set_switches(Switches::default());
+    pair.provider.emulator.set_switches(Switches::default()).unwrap();
     assert_eq!(pair.reason().await, Some(Reason::JwksUnavailable), "the failure is remembered");
     pair.judge.clock.forward(60);
     assert_eq!(pair.reason().await, None);
     // Keys that are known stay known while they cannot be fetched.
-    pair.provider.emulator.set_switches(Switches { jwks_down: true, ..Switches::default() });
+    pair.provider.emulator.set_switches(Switches { jwks_down: true, ..Switches::default() }).unwrap();
     pair.judge.clock.forward(20 * 60);
     pair.provider.clock.forward(21 * 60);
     assert_eq!(pair.reason().await, None);
@@ -156,6 +156,35 @@ async fn an_issuer_that_does_not_answer_is_a_reason_of_its_own() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let world = World::of(with(JWKS, json!({ "type": "explicit_url", "url": format!("http://{closed}/jwks") }))).await;
     assert_eq!(world.denied(world.provider().mint().expose()).await, Reason::JwksUnavailable);
+}
+
+/// Nobody locks the others out by going away while the keys are fetched.
+#[tokio::test]
+async fn a_sender_that_goes_away_during_the_first_fetch_does_not_count_as_a_try() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let provider = World::start().await;
+    let keys = provider.provider().jwks().to_string();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/jwks", listener.local_addr().unwrap());
+    let world = World::of(with(JWKS, json!({ "type": "explicit_url", "url": url }))).await;
+    let token = provider.token().issuer("https://issuer.example").subject("team:a").sign();
+    // The first fetch gets no answer, and its sender does not wait for one.
+    let unanswered = tokio::select! {
+        accepted = listener.accept() => accepted.unwrap().0,
+        answer = world.try_exchange(&token) => panic!("no answer before the keys, not {}", answer.unwrap().status),
+    };
+    let serve = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let _ = socket.read(&mut [0; 4096]).await;
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{keys}", keys.len());
+        socket.write_all(answer.as_bytes()).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = serve => {}
+        answer = world.exchange(&token) => assert_eq!(answer.status, 200, "{:?}", world.last().detail),
+    }
+    drop(unanswered);
 }
 
 /// B11: after a rotation a 401 is transient, for about a minute.
@@ -325,7 +354,7 @@ async fn tokens_of_a_rule_follow_its_issuer() {
     assert_eq!(token.claims()["iss"], "https://issuer.example");
     assert_eq!(token.claims()["sub"], "team:emulated");
     assert!(world.emulator.token_for("fdrl_03rule").is_none());
-    world.emulator.advance(Duration::from_secs(90));
+    world.emulator.advance(Duration::from_secs(90)).unwrap();
     let later = world.emulator.token_for("fdrl_02rule").expect("there is such a rule");
     assert_eq!(later.claims()["iat"].as_u64(), token.claims()["iat"].as_u64().map(|iat| iat + 90));
 }

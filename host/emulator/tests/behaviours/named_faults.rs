@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use wif_emulator::{ApiFault, Fault, IdentityToken, Kind, Options, Outcome, Reason};
+use wif_emulator::{ApiFault, Fault, IdentityToken, Kind, Options, Outcome, Reason, TokenId};
 
+use crate::registry::{changed, with_rule};
 use crate::world::{Answer, World, message_body};
 
 struct Met {
@@ -150,6 +151,32 @@ async fn a_redirect_to_another_origin_records_who_follows() {
     assert_eq!(world.exchange(&token).await.status, 200);
 }
 
+/// B2: so is whoever follows with an access token, and whatever the body is.
+#[tokio::test]
+async fn whoever_follows_a_redirect_is_recorded_with_the_credential_and_whatever_the_body() {
+    let world = World::with(Options { admin: Some("127.0.0.1:0".parse().unwrap()), ..Options::default() }).await;
+    let access_token = world.access_token().await;
+    world.emulator.inject_api(ApiFault::from_json(&json!("redirect")).unwrap());
+    let to = world.message(&access_token).await.header("location").unwrap().to_owned();
+    let before = world.emulator.history().len();
+
+    let mut larger_than_bodies_are = world.request(world.provider().mint().expose());
+    larger_than_bodies_are.insert("padding".to_owned(), "x".repeat(3 * 1024 * 1024).into());
+    let body = serde_json::to_vec(&larger_than_bodies_are).unwrap();
+    // Whether the answer comes through while the body is being sent is another matter.
+    let _ = world.client.post(&to).bearer_auth(&access_token).body(body).send().await;
+    let entry = world.last();
+    assert_eq!((entry.kind, entry.access_token_id), (Kind::FollowedRedirect, Some(TokenId::of(&access_token))));
+    assert_eq!(entry.assertion_id, None);
+
+    world.client.get(&to).header("x-api-key", &access_token).send().await.unwrap();
+    assert_eq!(world.last().access_token_id, Some(TokenId::of(&access_token)));
+    world.client.get(&to).send().await.unwrap();
+    assert_eq!(world.last().access_token_id, None);
+    assert_eq!(world.emulator.history().len(), before + 3);
+    assert!(world.emulator.history().iter().all(|entry| !entry.to_json().to_string().contains(&access_token)));
+}
+
 #[test]
 fn every_name_is_a_fault_and_its_parts_lead_back_to_it() {
     for name in Fault::NAMES {
@@ -267,4 +294,34 @@ async fn a_stream_can_be_cut_after_some_events() {
     assert!(ended.is_err(), "the stream did not end as one should");
     assert_eq!(text.matches("event: ").count(), 4, "{text}");
     assert!(!text.contains("message_stop"));
+}
+
+/// E13 of the emulator's side: what is no stream is not sent at all, whatever was asked for.
+#[tokio::test]
+async fn an_answer_that_is_no_stream_is_cut_before_it_begins() {
+    let developer = World::start().await;
+    let document = with_rule("oauth_scope", json!("org:admin"));
+    let admin = World::of(changed(document, "/organizations/0/service_accounts/0/organization_role", json!("admin"))).await;
+    let body = message_body(false).to_string();
+    for (world, method, path) in [
+        (&developer, "POST", "/v1/messages"),
+        (&developer, "POST", "/v1/messages/count_tokens"),
+        (&developer, "GET", "/v1/models"),
+        (&developer, "GET", "/v1/models/claude-opus-4-5-20251101"),
+        (&developer, "GET", "/v1/models/none"),
+        (&developer, "GET", "/v1/files"),
+        (&admin, "GET", "/v1/organizations/me"),
+    ] {
+        let token = world.access_token().await;
+        let send = async || {
+            let request = world.client.request(method.parse().unwrap(), world.url(path)).bearer_auth(&token);
+            request.header("anthropic-version", "2023-06-01").body(body.clone()).send().await
+        };
+        let status = send().await.unwrap().status();
+        assert_eq!(status, if path.ends_with("none") { 404 } else { 200 }, "{path}");
+        world.emulator.inject_api(ApiFault::DropMidStream { events: 4 });
+        assert!(send().await.is_err(), "{path}");
+        assert_eq!(world.last().fault, Some("drop_mid_stream"), "{path}");
+        assert_eq!(send().await.unwrap().status(), status, "{path}: once");
+    }
 }
