@@ -27,8 +27,9 @@ pub(crate) struct Options {
     /// How long access tokens live, in seconds: 60 to 86400. With --resources the rule says it.
     #[arg(long, default_value_t = 3600, conflicts_with = "resources")]
     lifetime: u64,
-    /// How long identity tokens live, in seconds. The file is rotated at four fifths of it.
-    #[arg(long, default_value_t = 3600)]
+    /// How long identity tokens live, in seconds: 1 to 176400. The file is rotated at four fifths of it. The issuer takes tokens
+    /// that live so long; with --resources it has its own limit, which shortens this.
+    #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=176_400))]
     identity_lifetime: u64,
     /// The algorithm of the identity provider's key: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or ES512.
     #[arg(long, value_name = "ALG", default_value = "ES256", value_parser = algorithm)]
@@ -115,7 +116,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         exchange_betas: Betas { require: options.require_beta, forbid: options.forbid_beta },
         ..Switches::default()
     };
-    emulator.set_switches(switches);
+    emulator.set_switches(switches).context("--clock-skew")?;
     emulator.set_outage(options.fault);
     emulator.set_api_outage(options.api_fault);
     match &options.try_out {
@@ -131,6 +132,8 @@ fn emulator_options(options: &Options) -> anyhow::Result<wif_emulator::Options> 
         algorithm: options.algorithm,
         token_lifetime_seconds: options.lifetime,
         identity_token_lifetime_seconds: options.identity_lifetime,
+        // The issuer's default unless no token would be taken with it.
+        max_jwt_lifetime_seconds: options.identity_lifetime.max(3600),
         ..wif_emulator::Options::default()
     };
     if options.try_out.is_some() {

@@ -134,6 +134,31 @@ async fn switches_of_the_command_line_hold_from_the_start() {
 }
 
 #[tokio::test]
+async fn identity_tokens_may_live_as_long_as_an_issuer_can_allow() {
+    for seconds in ["7200", "176400"] {
+        let emulator = Running::start(&["--identity-lifetime", seconds], None).await;
+        let (code, _, stderr) = emulator.token().await;
+        assert_eq!(code, 0, "{seconds}: {stderr}");
+    }
+    let home = tempfile::tempdir().expect("a directory");
+    let mut command = wif(home.path());
+    command.args(["emulate", "--identity-lifetime", "176401"]);
+    let (code, _, stderr) = outcome(command).await;
+    assert_ne!(code, 0);
+    assert!(stderr.contains("--identity-lifetime") && stderr.contains("176400"), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_too_far_off_is_refused() {
+    let home = tempfile::tempdir().expect("a directory");
+    let mut command = wif(home.path());
+    command.args(["emulate", "--port", "0", "--admin-port", "0", "--clock-skew", "-400000000000"]);
+    let (code, _, stderr) = outcome(command).await;
+    assert_ne!(code, 0);
+    assert!(stderr.contains("--clock-skew") && stderr.contains("315360000"), "{stderr}");
+}
+
+#[tokio::test]
 async fn with_resources_clients_are_led_to_the_rule_of_the_file() {
     let emulator = Running::start(&[], Some(&resources())).await;
     assert_eq!(emulator.variable("ANTHROPIC_FEDERATION_RULE_ID"), "fdrl_01deploy");
