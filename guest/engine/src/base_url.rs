@@ -55,6 +55,16 @@ impl BaseUrl {
     }
 }
 
+/// The origin of a URL in the one form in which [`Usable::origin`](crate::contract::Usable::origin) names origins, for drivers that
+/// compare. It is as strict as a `base_url` is.
+///
+/// # Errors
+///
+/// It is none, with what is wrong with it.
+pub fn origin_of(url: &str) -> Result<String, &'static str> {
+    BaseUrl::parse(url).map(|url| url.origin)
+}
+
 impl Default for BaseUrl {
     fn default() -> Self {
         Self { origin: "https://api.anthropic.com".to_owned(), path: String::new() }

@@ -3,12 +3,11 @@
 //! Its reference for people and editors is `wit/configuration.schema.json`. Unknown keys are refused, with the nearest known
 //! key in the message.
 
-use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::base_url::BaseUrl;
 use crate::contract::{ConfigurationError, Field};
-use crate::identity_token::looks_like_jwt;
+use crate::document::Fields;
 use crate::{Secret, id_of};
 
 /// The audience that an identity token carries unless the federation rule says otherwise.
@@ -141,14 +140,7 @@ pub(crate) enum Bearer {
 impl Configuration {
     /// Reads the document.
     pub(crate) fn parse(document: &str) -> Result<Self, ConfigurationError> {
-        let value: Value = serde_json::from_str(document).map_err(|error| {
-            // serde_json's own message can quote the document, which may hold a literal token.
-            ConfigurationError {
-                field: String::new(),
-                message: format!("is not JSON: the fault is at line {}, column {}", error.line(), error.column()),
-            }
-        })?;
-        let mut fields = Fields::of("", value)?;
+        let mut fields = Fields::read(document)?;
         let base_url = fields.base_url("base_url")?;
         let prefetch = fields.boolean("prefetch", true)?;
         let wait_at_most_ms = fields.number("wait_at_most_ms", 1_000, 0..=30_000)?;
@@ -404,122 +396,6 @@ fn is_uuid(id: &str) -> bool {
     let groups: Vec<&str> = id.split('-').collect();
     groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
         && groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
-}
-
-/// An object being read: every key that nobody asked for is an error in the end.
-struct Fields {
-    path: String,
-    values: Map<String, Value>,
-    known: Vec<&'static str>,
-}
-
-impl Fields {
-    fn of(path: &str, value: Value) -> Result<Self, ConfigurationError> {
-        match value {
-            Value::Object(values) => Ok(Self { path: path.to_owned(), values, known: Vec::new() }),
-            _ => Err(ConfigurationError { field: path.to_owned(), message: "must be an object".to_owned() }),
-        }
-    }
-
-    fn error(&self, name: &str, message: &str) -> ConfigurationError {
-        ConfigurationError { field: self.name(name), message: message.to_owned() }
-    }
-
-    fn name(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
-    }
-
-    fn take(&mut self, name: &'static str) -> Option<Value> {
-        self.known.push(name);
-        self.values.remove(name)
-    }
-
-    fn optional_text(&mut self, name: &'static str) -> Result<Option<String>, ConfigurationError> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Value::String(text)) if text.is_empty() => Err(self.error(name, "is empty: leave it out or fill it in")),
-            Some(Value::String(text)) if text.trim() != text => Err(self.error(name, "has white space at its beginning or end")),
-            Some(Value::String(text)) if text.contains(['\0', '\n', '\r']) => {
-                Err(self.error(name, "contains a line break or a NUL"))
-            }
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(self.error(name, "must be a string")),
-        }
-    }
-
-    fn text(&mut self, name: &'static str) -> Result<String, ConfigurationError> {
-        self.optional_text(name)?.ok_or_else(|| self.error(name, "is missing"))
-    }
-
-    /// Where an identity token is to be found. It will be shown, so it must not be the token itself.
-    fn pointer(&mut self, name: &'static str) -> Result<String, ConfigurationError> {
-        let text = self.text(name)?;
-        if looks_like_jwt(&text) {
-            return Err(
-                self.error(name, "holds an identity token, where only the place of one belongs: use the source `literal`")
-            );
-        }
-        Ok(text)
-    }
-
-    fn boolean(&mut self, name: &'static str, default: bool) -> Result<bool, ConfigurationError> {
-        match self.take(name) {
-            None => Ok(default),
-            Some(Value::Bool(value)) => Ok(value),
-            Some(_) => Err(self.error(name, "must be true or false")),
-        }
-    }
-
-    /// Control planes turn whole numbers into doubles, so `1000.0` is one too.
-    fn number(
-        &mut self,
-        name: &'static str,
-        default: u32,
-        range: core::ops::RangeInclusive<u32>,
-    ) -> Result<u32, ConfigurationError> {
-        let Some(value) = self.take(name) else { return Ok(default) };
-        let number = value.as_f64().filter(|number| number.fract() == 0.0);
-        match number {
-            Some(number) if (f64::from(*range.start())..=f64::from(*range.end())).contains(&number) => {
-                // In range and whole, so the conversion is exact.
-                Ok(number as u32)
-            }
-            _ => {
-                let message = format!("must be a whole number from {} to {}", range.start(), range.end());
-                Err(self.error(name, &message))
-            }
-        }
-    }
-
-    fn choice(&mut self, name: &'static str, choices: &[&str]) -> Result<Option<usize>, ConfigurationError> {
-        let Some(text) = self.optional_text(name)? else { return Ok(None) };
-        match choices.iter().position(|choice| *choice == text) {
-            Some(position) => Ok(Some(position)),
-            None => Err(self.error(name, &format!("must be one of {}", choices.join(", ")))),
-        }
-    }
-
-    fn object(&mut self, name: &'static str) -> Result<Option<Fields>, ConfigurationError> {
-        let path = self.name(name);
-        self.take(name).map(|value| Fields::of(&path, value)).transpose()
-    }
-
-    fn base_url(&mut self, name: &'static str) -> Result<Option<BaseUrl>, ConfigurationError> {
-        let text = self.optional_text(name)?;
-        text.map(|text| BaseUrl::parse(&text).map_err(|message| self.error(name, message))).transpose()
-    }
-
-    fn finish(self) -> Result<(), ConfigurationError> {
-        let Some(unknown) = self.values.keys().next() else { return Ok(()) };
-        let nearest = self.known.iter().min_by_key(|known| strsim::damerau_levenshtein(known, unknown));
-        let message = match nearest {
-            Some(nearest) => format!("is not known; the nearest known key is `{nearest}`"),
-            None => "is not known".to_owned(),
-        };
-        // A key is the document's own text, and of any length.
-        let shown: String = unknown.chars().filter(|character| !character.is_control()).take(64).collect();
-        Err(self.error(&shown, &message))
-    }
 }
 
 #[cfg(test)]

@@ -86,7 +86,9 @@ fn usable_to_json(usable: &Usable) -> Value {
     ])
 }
 
-fn task_to_json(task: &Task) -> Value {
+/// *Secret.* A task as JSON, for drivers that hand it on.
+#[must_use]
+pub fn task_to_json(task: &Task) -> Value {
     match task {
         Task::SendRequest(request) => json!({ "send-request": request_to_json(request) }),
         Task::ReadFile(request) => json!({ "read-file": request }),

@@ -23,6 +23,8 @@ mod base_url;
 mod configuration;
 pub mod contract;
 mod discovery;
+pub mod document;
+pub mod headers;
 mod held;
 mod identity_token;
 pub mod json;
@@ -36,6 +38,7 @@ mod session;
 mod state;
 mod timeline;
 
+pub use base_url::origin_of;
 pub use secret::Secret;
 pub use session::Session;
 

@@ -290,6 +290,9 @@ impl Session {
         if let Some(share) = &mut self.share {
             share.want_look();
         }
+        if let Work::Following { poll_at } = &mut self.work {
+            *poll_at = self.now;
+        }
         if federation.identity_token.shared() {
             self.pace.look_at = self.pace.look_at.min(self.now.max(self.pace.floor));
         }

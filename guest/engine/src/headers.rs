@@ -1,0 +1,75 @@
+//! Header fields of requests to the API: what is a caller's own credential, and how lists are merged. For drivers that put the
+//! credential on requests; every one of them strips the same.
+
+/// The fields in which the API, the clouds that serve the same models, and proxies before them look for a credential, or for the
+/// workspace that it is used in.
+const CREDENTIALS: [&str; 8] = [
+    "authorization",
+    "proxy-authorization",
+    "x-api-key",
+    "api-key",
+    "cookie",
+    "anthropic-workspace-id",
+    "x-amz-security-token",
+    "x-serverless-authorization",
+];
+
+/// So does every field whose name starts with this.
+const CREDENTIALS_PREFIX: &str = "x-goog-";
+
+/// Whether a field of this name is a caller's credential, which does not reach the API beside ours. `_` is taken for `-`, because
+/// servers behind CGI and its kin do not tell them apart; case does not matter.
+#[must_use]
+pub fn is_credential(name: &[u8]) -> bool {
+    // Most names end here.
+    let Some(b'a' | b'p' | b'x' | b'c') = name.first().map(u8::to_ascii_lowercase) else { return false };
+    let same = |part: &[u8], known: &str| {
+        let plain = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+        part.len() == known.len() && part.iter().map(plain).eq(known.bytes())
+    };
+    CREDENTIALS.iter().any(|known| same(name, known))
+        || name.get(..CREDENTIALS_PREFIX.len()).is_some_and(|start| same(start, CREDENTIALS_PREFIX))
+}
+
+/// One comma-separated list of what stands in these, in order, each element once.
+#[must_use]
+pub fn merge<'a>(lists: impl IntoIterator<Item = &'a str>) -> String {
+    let mut merged = String::new();
+    for element in lists.into_iter().flat_map(|list| list.split(',')).map(str::trim) {
+        if element.is_empty() || merged.split(',').any(|known| known == element) {
+            continue;
+        }
+        if !merged.is_empty() {
+            merged.push(',');
+        }
+        merged.push_str(element);
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// E1: with `-` or `_`, in any case.
+    #[test]
+    fn every_spelling_of_a_credential_is_known() {
+        for known in CREDENTIALS {
+            assert!(is_credential(known.as_bytes()), "{known}");
+            assert!(is_credential(known.to_ascii_uppercase().as_bytes()), "{known}");
+            assert!(is_credential(known.replace('-', "_").as_bytes()), "{known}");
+        }
+        assert!(is_credential(b"X-Goog_Api-Key"));
+        for other in ["", "accept", "x-goo", "anthropic-beta", "content-type", "authorization2", "x-api", "cookies"] {
+            assert!(!is_credential(other.as_bytes()), "{other}");
+        }
+    }
+
+    /// E10: nothing twice, nothing lost, nothing moved.
+    #[test]
+    fn lists_are_merged_in_order() {
+        assert_eq!(merge(["b, a", "a,c,,", "oauth"]), "b,a,c,oauth");
+        assert_eq!(merge(["", " , "]), "");
+        assert_eq!(merge(["oauth", "oauth"]), "oauth");
+    }
+}
