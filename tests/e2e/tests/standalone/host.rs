@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use wasmtime::Store;
 use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{FsPerms, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView, default_hooks,
@@ -17,6 +18,7 @@ use wasmtime_wasi_http::{
 use wif_emulator::{Emulator, Options, TokenFile};
 
 use bindings::exports::wif::credential::token::{Credential, Failure};
+use bindings::exports::wif::credential::types::Status;
 
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated; documented in wit/")]
 pub(crate) mod bindings {
@@ -30,11 +32,16 @@ const COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/standalone.cwa
 /// Where the guest finds the identity token.
 const MOUNT: &str = "/var/run/secrets/anthropic";
 
+/// Where it finds what it shares with other instances.
+const STORE: &str = "/shared";
+
 /// An emulator and a rotated token file, with a clock that goes on by itself and can be put forward.
 pub(crate) struct World {
     pub(crate) emulator: Emulator,
     pub(crate) file: TokenFile,
     pub(crate) directory: TempDir,
+    /// The directory that instances may share.
+    pub(crate) shared: TempDir,
     pub(crate) clock: Clock,
     client: reqwest::Client,
 }
@@ -43,6 +50,7 @@ pub(crate) struct World {
 pub(crate) struct Instance {
     store: Store<Host>,
     exports: bindings::Standalone,
+    stderr: MemoryOutputPipe,
 }
 
 /// What an instance is given.
@@ -50,6 +58,8 @@ pub(crate) struct Grant<'a> {
     pub(crate) variables: Vec<(&'a str, String)>,
     /// The directory that the guest sees at `/var/run/secrets/anthropic`.
     pub(crate) mount: Option<&'a Path>,
+    /// The directory that the guest sees at `/shared`, and what it may do there.
+    pub(crate) shared: Option<(&'a Path, FsPerms)>,
     /// The one authority that requests may go to.
     pub(crate) authority: String,
 }
@@ -81,7 +91,8 @@ impl World {
         let emulator = Emulator::start(options).await.expect("the options are good");
         let directory = tempfile::tempdir().expect("a directory");
         let file = emulator.identity_provider().publish(directory.path()).expect("the directory is writable");
-        Self { emulator, file, directory, clock, client: client() }
+        let shared = tempfile::tempdir().expect("a directory");
+        Self { emulator, file, directory, shared, clock, client: client() }
     }
 
     /// The configuration that fits the emulator.
@@ -99,7 +110,20 @@ impl World {
     }
 
     pub(crate) fn grant(&self, variables: Vec<(&'static str, String)>) -> Grant<'_> {
-        Grant { variables, mount: Some(self.directory.path()), authority: self.emulator.address().to_string() }
+        let authority = self.emulator.address().to_string();
+        Grant { variables, mount: Some(self.directory.path()), shared: None, authority }
+    }
+
+    /// An instance that shares the directory.
+    pub(crate) async fn sharing_instance(&self) -> Instance {
+        self.sharing_instance_with(FsPerms::ReadWrite).await
+    }
+
+    pub(crate) async fn sharing_instance_with(&self, perms: FsPerms) -> Instance {
+        let configuration = self.configuration().to_string();
+        let variables = vec![("WIF_CONFIGURATION", configuration), ("WIF_STORE_DIRECTORY", STORE.to_owned())];
+        let shared = Some((self.shared.path(), perms));
+        self.instance_granted(Grant { shared, ..self.grant(variables) }).await
     }
 
     /// An instance with the configuration that fits.
@@ -160,6 +184,11 @@ impl Instance {
         if let Some(directory) = grant.mount {
             wasi.preopened_dir(directory, MOUNT, FsPerms::ReadOnly)?;
         }
+        if let Some((directory, perms)) = grant.shared {
+            wasi.preopened_dir(directory, STORE, perms)?;
+        }
+        let stderr = MemoryOutputPipe::new(1 << 16);
+        wasi.stderr(stderr.clone());
         let host = Host {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
@@ -168,7 +197,7 @@ impl Instance {
         };
         let mut store = Store::new(&engine, host);
         let exports = bindings::Standalone::instantiate_async(&mut store, &component, &linker).await?;
-        Ok(Self { store, exports })
+        Ok(Self { store, exports, stderr })
     }
 
     pub(crate) async fn get_token(&mut self) -> Result<Credential, Failure> {
@@ -179,6 +208,16 @@ impl Instance {
     pub(crate) async fn reject_token(&mut self, id: &str) {
         let token = self.exports.wif_credential_token();
         token.call_reject_token(&mut self.store, id).await.expect("the component does not trap");
+    }
+
+    pub(crate) async fn get_status(&mut self) -> Result<Status, Failure> {
+        let token = self.exports.wif_credential_token();
+        token.call_get_status(&mut self.store).await.expect("the component does not trap")
+    }
+
+    /// What it has written to `wasi:cli/stderr`.
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8(self.stderr.contents().to_vec()).expect("it writes text")
     }
 }
 

@@ -7,8 +7,9 @@ use wasmparser::{Parser, Payload};
 use crate::host::WASM;
 
 /// Everything that a host has to give, without the versions.
-const IMPORTS: [&str; 11] = [
+const IMPORTS: [&str; 12] = [
     "wasi:cli/environment",
+    "wasi:cli/stderr",
     "wasi:clocks/monotonic-clock",
     "wasi:clocks/wall-clock",
     "wasi:filesystem/preopens",

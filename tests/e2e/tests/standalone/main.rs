@@ -5,6 +5,7 @@
 mod engine;
 mod host;
 mod imports;
+mod sharing;
 
 use std::time::Duration;
 

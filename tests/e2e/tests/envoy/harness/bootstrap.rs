@@ -1,0 +1,250 @@
+//! What Envoy is told. Listener and cluster of the filter come from files that Envoy watches, so that they can be changed while
+//! it runs.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Protocol, artifacts};
+
+/// How the filter stands in Envoy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// The proxy-wasm filter, in the chain of the listener.
+    Downstream,
+    /// The proxy-wasm filter, in the chain of the cluster; the router sends a request again that was answered with 401.
+    Upstream,
+    /// The component in a dynamic module, in the chain of the listener.
+    Module,
+}
+
+impl Form {
+    /// Whether a 401 of the API is kept from callers.
+    pub(crate) fn sends_again(self) -> bool {
+        self == Self::Upstream
+    }
+}
+
+/// Everything that tells one Envoy of this suite from another.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    /// `None`: no filter at all, to see that what tests look for can be seen.
+    pub(crate) form: Option<Form>,
+    /// The module or the file of the WebAssembly, for other than the product's.
+    pub(crate) code: Option<std::path::PathBuf>,
+    /// The plugin's configuration.
+    pub(crate) plugin: Value,
+    /// The directory that Envoy watches.
+    pub(crate) directory: std::path::PathBuf,
+    pub(crate) api: SocketAddr,
+    pub(crate) api_protocol: Protocol,
+    pub(crate) token_endpoint: SocketAddr,
+    pub(crate) elsewhere: SocketAddr,
+    pub(crate) token_file: std::path::PathBuf,
+    /// More HTTP filters of the listener, before ours.
+    pub(crate) before: Vec<Value>,
+    /// When a stream on which nothing moves is ended.
+    pub(crate) stream_idle_timeout: &'static str,
+    /// Whether access log entries are written, and in which format; `None`: Envoy's own.
+    pub(crate) access_log: Option<String>,
+}
+
+/// The cluster that leads to the API.
+pub(crate) const API: &str = "anthropic";
+
+/// The listener that callers reach.
+pub(crate) const GATEWAY: &str = "gateway";
+
+impl Setup {
+    /// The whole bootstrap.
+    pub(crate) fn bootstrap(&self) -> String {
+        let watched = |file: &str| {
+            json!({
+                "resource_api_version": "V3",
+                "path_config_source": {
+                    "path": self.directory.join(file),
+                    "watched_directory": { "path": self.directory },
+                },
+            })
+        };
+        json!({
+            "node": { "id": "test", "cluster": "test" },
+            "admin": { "address": socket("127.0.0.1:0".parse().expect("an address")) },
+            "dynamic_resources": { "lds_config": watched("lds.json"), "cds_config": watched("cds.json") },
+            "static_resources": {
+                "listeners": [self.identity_token_listener()],
+                "clusters": [
+                    cluster("token_endpoint", &socket(self.token_endpoint)),
+                    cluster("elsewhere", &socket(self.elsewhere)),
+                    cluster("identity_token", &pipe(&self.identity_token_socket())),
+                ],
+            },
+        })
+        .to_string()
+    }
+
+    /// The document of listeners.
+    pub(crate) fn listeners(&self) -> Value {
+        resources("envoy.config.listener.v3.Listener", self.listener())
+    }
+
+    /// The document of clusters.
+    pub(crate) fn clusters(&self) -> Value {
+        resources("envoy.config.cluster.v3.Cluster", self.api_cluster())
+    }
+
+    fn listener(&self) -> Value {
+        let mut filters = self.before.clone();
+        if let Some(form @ (Form::Downstream | Form::Module)) = self.form {
+            filters.push(self.filter(form));
+        }
+        filters.push(typed("router", "envoy.extensions.filters.http.router.v3.Router", json!({})));
+        let mut log = json!({ "path": self.directory.join("access.log") });
+        if let Some(format) = &self.access_log {
+            log["log_format"] = json!({ "text_format_source": { "inline_string": format } });
+        }
+        let mut api_route = json!({ "cluster": API, "timeout": "0s" });
+        if self.form == Some(Form::Upstream) {
+            api_route["retry_policy"] =
+                json!({ "retry_on": "retriable-status-codes", "retriable_status_codes": [401], "num_retries": 1 });
+        }
+        let manager = json!({
+            "stat_prefix": GATEWAY,
+            "codec_type": "AUTO",
+            "http_protocol_options": { "enable_trailers": true },
+            "stream_idle_timeout": self.stream_idle_timeout,
+            "access_log": [typed("log", "envoy.extensions.access_loggers.file.v3.FileAccessLog", log)],
+            "route_config": { "virtual_hosts": [{
+                "name": "all",
+                "domains": ["*"],
+                "routes": [
+                    { "match": { "prefix": "/elsewhere" }, "route": { "cluster": "elsewhere", "timeout": "0s" } },
+                    { "match": { "prefix": "/" }, "route": api_route },
+                ],
+            }] },
+            "http_filters": filters,
+        });
+        json!({
+            "name": GATEWAY,
+            "address": socket("127.0.0.1:0".parse().expect("an address")),
+            "filter_chains": [{ "filters": [connection_manager(&manager)] }],
+        })
+    }
+
+    fn api_cluster(&self) -> Value {
+        let mut api = cluster(API, &socket(self.api));
+        let protocol = match self.api_protocol {
+            Protocol::Http1 => json!({ "http_protocol_options": { "enable_trailers": true } }),
+            Protocol::Http2 => json!({ "http2_protocol_options": {} }),
+        };
+        let mut options = json!({
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": protocol,
+        });
+        if self.form == Some(Form::Upstream) {
+            let codec = typed("codec", "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec", json!({}));
+            options["http_filters"] = json!([self.filter(Form::Upstream), codec]);
+        }
+        api["typed_extension_protocol_options"] = json!({ "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options });
+        api
+    }
+
+    fn filter(&self, form: Form) -> Value {
+        match form {
+            Form::Downstream | Form::Upstream => {
+                wasm("wif", self.code.as_deref().unwrap_or(&artifacts::filter()), "wif-test", &self.plugin)
+            }
+            Form::Module => {
+                let module = json!({
+                    "dynamic_module_config": { "name": "wif_envoy" },
+                    "filter_name": "wif",
+                    "filter_config": string(&self.plugin),
+                });
+                typed("wif", "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter", module)
+            }
+        }
+    }
+
+    fn identity_token_socket(&self) -> std::path::PathBuf {
+        self.directory.join("identity.sock")
+    }
+
+    fn identity_token_listener(&self) -> Value {
+        let directory = self.token_file.parent().expect("the file is in a directory");
+        let content = format!("%FILE_CONTENT({}:{})%", self.token_file.display(), directory.display());
+        let formatter =
+            typed("envoy.formatter.file_content", "envoy.extensions.formatter.file_content.v3.FileContent", json!({}));
+        let body = json!({ "text_format_source": { "inline_string": content }, "formatters": [formatter] });
+        let manager = json!({
+            "stat_prefix": "identity_token",
+            "route_config": { "virtual_hosts": [{
+                "name": "all",
+                "domains": ["*"],
+                "routes": [{ "match": { "path": "/" }, "direct_response": { "status": 200, "body_format": body } }],
+            }] },
+            "http_filters": [typed("router", "envoy.extensions.filters.http.router.v3.Router", json!({}))],
+        });
+        json!({
+            "name": "identity_token",
+            "address": { "pipe": { "path": self.identity_token_socket(), "mode": 0o600 } },
+            "filter_chains": [{ "filters": [connection_manager(&manager)] }],
+        })
+    }
+}
+
+/// A filter of WebAssembly.
+pub(crate) fn wasm(name: &str, code: &Path, vm_id: &str, configuration: &Value) -> Value {
+    let config = json!({
+        "name": name,
+        "root_id": name,
+        "failure_policy": "FAIL_RELOAD",
+        "vm_config": {
+            "vm_id": vm_id,
+            "runtime": "envoy.wasm.runtime.v8",
+            "code": { "local": { "filename": code } },
+        },
+        "configuration": string(configuration),
+    });
+    typed(name, "envoy.extensions.filters.http.wasm.v3.Wasm", json!({ "config": config }))
+}
+
+/// An extension's name and its configuration, of this type.
+pub(crate) fn typed(name: &str, kind: &str, mut configuration: Value) -> Value {
+    configuration["@type"] = format!("type.googleapis.com/{kind}").into();
+    json!({ "name": name, "typed_config": configuration })
+}
+
+fn string(document: &Value) -> Value {
+    json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": document.to_string() })
+}
+
+fn connection_manager(configuration: &Value) -> Value {
+    let kind = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+    typed("http_connection_manager", kind, configuration.clone())
+}
+
+fn cluster(name: &str, address: &Value) -> Value {
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "5s",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address } }] }],
+        },
+    })
+}
+
+fn socket(address: SocketAddr) -> Value {
+    json!({ "socket_address": { "address": address.ip(), "port_value": address.port() } })
+}
+
+fn pipe(path: &Path) -> Value {
+    json!({ "pipe": { "path": path } })
+}
+
+fn resources(kind: &str, mut resource: Value) -> Value {
+    resource["@type"] = format!("type.googleapis.com/{kind}").into();
+    json!({ "resources": [resource] })
+}
