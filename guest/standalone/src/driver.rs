@@ -8,14 +8,16 @@ use wasi::io::poll::{self, Pollable};
 use wasi::random::random;
 use wif_engine::Session;
 use wif_engine::contract::{
-    Access, Capability, ConfigurationError, Event, Failure, FailureCode, NumberedTask, Outcome, Progress, Start, Task,
+    Access, Capability, ConfigurationError, Event, Failure, FailureCode, NumberedTask, Outcome, Progress, Start, Status, Task,
     TaskResult, Usable,
 };
 
 use crate::clock::{Clock, Instant, NANOS_PER_MS, instant};
+use crate::directory::{self, Directory};
 use crate::environment;
 use crate::files;
 use crate::http::Exchange;
+use crate::log;
 
 /// A caller waits no longer, in nanoseconds: longer than an exchange with the default time limit takes.
 const LONGEST_CALL: u64 = 35_000 * NANOS_PER_MS;
@@ -23,16 +25,19 @@ const LONGEST_CALL: u64 = 35_000 * NANOS_PER_MS;
 /// As many tasks are answered in one turn; then it is looked at whether the caller's time is over.
 const TASKS_PER_TURN: usize = 64;
 
-const CAN: [Capability; 2] = [Capability::ReadFile, Capability::ReadVariable];
+const CAN: [Capability; 3] = [Capability::ReadFile, Capability::ReadVariable, Capability::Store];
 
 /// One session and what is under way for it.
 ///
-/// Nobody reads the journals: what outlives the instance would need a place to stay, and this world has none.
+/// Nobody reads the journals: what outlives the instance is in the entry.
 pub(crate) struct Driver {
     session: Session,
+    store: Option<Directory>,
     clock: Clock,
     tasks: VecDeque<NumberedTask>,
     exchanges: Vec<(u32, Exchange)>,
+    /// What an exchange brought is not in the store yet.
+    unsaved: bool,
     // The newest output.
     access: Access,
     exchanging: Progress,
@@ -45,13 +50,30 @@ impl Driver {
     pub(crate) fn open() -> Result<Self, Failure> {
         let configuration = environment::variable(environment::CONFIGURATION);
         let configuration = configuration.as_deref().unwrap_or("{}");
-        let session =
-            Session::open(configuration, random::get_random_u64(), &CAN, Start::Fresh).map_err(unusable_configuration)?;
+        let store = Directory::from_environment();
+        let can = if store.is_some() { &CAN[..] } else { &CAN[..2] };
+        let mut clock = Clock::default();
+        let open = |start| Session::open(configuration, random::get_random_u64(), can, start).map_err(unusable_configuration);
+        let mut session = open(Start::Fresh)?;
+        if let Some(store) = &store {
+            // Which entry it is shows when discovery is done. A session that begins with its document, which is a journal as well,
+            // serves a token on that the API has rejected; others adopt none of these.
+            let left = entry_key(&mut session, &mut clock).map(|key| store.load(&key));
+            session = open(match left {
+                Some(Outcome::Entry(entry)) => Start::Resumed(entry.value),
+                _ => Start::Fresh,
+            })?;
+        }
+        if store.is_none() {
+            log::warn(&alone());
+        }
         let mut driver = Self {
             session,
-            clock: Clock::default(),
+            store,
+            clock,
             tasks: VecDeque::new(),
             exchanges: Vec::new(),
+            unsaved: false,
             access: Access::Idle,
             exchanging: Progress::Resting,
             wait_at_most: 0,
@@ -71,6 +93,9 @@ impl Driver {
             self.work();
             let now = instant();
             let until = match &self.access {
+                Access::Usable(_) | Access::Failed(_) if self.owes() && now < called.saturating_add(LONGEST_CALL) => {
+                    called.saturating_add(LONGEST_CALL)
+                }
                 Access::Usable(usable) => {
                     let until = called.saturating_add(self.wait_at_most);
                     if now >= until || self.exchanging == Progress::Resting || usable.hold_in_ms != Some(0) {
@@ -85,26 +110,56 @@ impl Driver {
             if now >= until {
                 return Err(overdue());
             }
-            if self.tasks.is_empty() {
-                self.wait(until);
-                self.work();
-                self.step(Event::Woken);
-            }
+            self.pass(until);
         }
     }
 
-    /// The API answered 401 to the token with this id. What this starts is not waited for.
+    /// The API answered 401 to the token with this id. What this starts is waited for only where others would miss it.
     pub(crate) fn reject(&mut self, id: String) {
+        let until = instant().saturating_add(LONGEST_CALL);
         self.work();
         self.step(Event::Rejected(id));
         self.work();
+        while self.owes() && instant() < until {
+            self.pass(until);
+        }
+    }
+
+    /// A glance.
+    pub(crate) fn status(&mut self) -> Status {
+        self.work();
+        let mut status = self.session.status(self.clock.now());
+        if self.store.is_none() {
+            status.warnings.push(alone());
+        }
+        status
+    }
+
+    /// Whether an exchange of this instance has not ended for the others. A host that gives an entry a place drops instances at
+    /// will, and with this one the result would be lost and its identity token spent in vain.
+    fn owes(&self) -> bool {
+        self.store.is_some() && (self.unsaved || !self.exchanges.is_empty())
+    }
+
+    /// Waits for what comes next, at most until then.
+    fn pass(&mut self, until: Instant) {
+        if self.tasks.is_empty() {
+            self.wait(until);
+            self.work();
+            self.step(Event::Woken);
+        } else {
+            self.work();
+        }
     }
 
     /// Answers tasks and takes results, as far as that goes without waiting.
     fn work(&mut self) {
         for (number, exchange) in mem::take(&mut self.exchanges) {
             match exchange.look(instant()) {
-                Ok(outcome) => self.finished(number, outcome),
+                Ok(outcome) => {
+                    self.finished(number, outcome);
+                    self.unsaved = self.tasks.iter().any(|task| matches!(task.task, Task::SwapEntry(_)));
+                }
                 Err(running) => self.exchanges.push((number, running)),
             }
         }
@@ -134,9 +189,14 @@ impl Driver {
             }
             Task::ReadFile(request) => Some(files::read(&request)),
             Task::ReadVariable(name) => Some(environment::read(&name)),
-            Task::SupplyAssertion(_) | Task::SupplyToken(_) | Task::Sign(_) | Task::LoadEntry(_) | Task::SwapEntry(_) => {
-                Some(Outcome::Unsupported)
+            Task::LoadEntry(key) => Some(self.store.as_ref().map_or(Outcome::Unsupported, |store| store.load(&key))),
+            Task::SwapEntry(swap) => {
+                let outcome = self.store.as_ref().map_or(Outcome::Unsupported, |store| store.swap(&swap));
+                // After a conflict the session swaps again.
+                self.unsaved &= matches!(outcome, Outcome::Conflict(_));
+                Some(outcome)
             }
+            Task::SupplyAssertion(_) | Task::SupplyToken(_) | Task::Sign(_) => Some(Outcome::Unsupported),
         }
     }
 
@@ -151,6 +211,7 @@ impl Driver {
         self.exchanging = output.exchanging;
         self.wait_at_most = later(u64::from(output.wait_at_most_ms));
         self.wake_at = output.wake_in_ms.map(|ms| instant().saturating_add(later(u64::from(ms))));
+        output.notes.iter().for_each(log::note);
         // `abandon` is not obeyed: a late answer is still welcome, and nothing else takes time.
         self.tasks.extend(output.tasks);
     }
@@ -163,6 +224,32 @@ impl Driver {
         pollables.push(timer);
         poll::poll(&pollables.iter().collect::<Vec<_>>());
     }
+}
+
+/// Discovers far enough to know under which key the entry is.
+fn entry_key(session: &mut Session, clock: &mut Clock) -> Option<String> {
+    let mut tasks = VecDeque::from(session.step(clock.now(), Event::Woken).tasks);
+    loop {
+        if let Some(key) = session.entry_key() {
+            return Some(key);
+        }
+        let NumberedTask { number, task } = tasks.pop_front()?;
+        let outcome = match task {
+            Task::ReadFile(request) => files::read(&request),
+            Task::ReadVariable(name) => environment::read(&name),
+            _ => return None,
+        };
+        tasks.extend(session.step(clock.now(), Event::Finished(TaskResult { number, outcome })).tasks);
+    }
+}
+
+/// What is said where instances have nothing in common.
+fn alone() -> String {
+    format!(
+        "Identity tokens that can be exchanged once are not protected: other instances, and later ones, do not learn what this \
+         one has exchanged. Name a directory that they share in {}.",
+        directory::VARIABLE
+    )
 }
 
 fn unusable_configuration(error: ConfigurationError) -> Failure {

@@ -16,7 +16,7 @@ pub(crate) fn read(request: &FileRequest) -> Outcome {
 
 /// The directory with the longest path that is a prefix of `path`, and the rest of `path`. As in WASI's C library, all paths begin
 /// at the root: a directory opened as `.` is the root, too.
-fn locate(directories: &[&str], path: &str) -> Option<(usize, String)> {
+pub(crate) fn locate(directories: &[&str], path: &str) -> Option<(usize, String)> {
     let path = segments(path);
     let holding = directories.iter().enumerate().filter_map(|(position, directory)| {
         let directory = segments(directory);
@@ -42,17 +42,25 @@ fn read_at(directory: &Descriptor, path: &str, max_bytes: u32) -> Result<Outcome
         return Ok(refused);
     }
     let limit = u64::from(max_bytes);
+    Ok(match content(&file, limit)? {
+        Some(content) => Outcome::Content(Secret::from(String::from_utf8_lossy(&content).into_owned())),
+        None => Outcome::Failed(format!("the file is longer than {limit} bytes")),
+    })
+}
+
+/// All that is in a file, if it is no longer than `limit` bytes.
+pub(crate) fn content(file: &Descriptor, limit: u64) -> Result<Option<Zeroizing<Vec<u8>>>, ErrorCode> {
     let mut content = Zeroizing::new(Vec::new());
     loop {
         let offset = content.len() as u64;
         if offset > limit {
-            return Ok(Outcome::Failed(format!("the file is longer than {limit} bytes")));
+            return Ok(None);
         }
         let (bytes, end) = file.read(limit + 1 - offset, offset)?;
         let bytes = Zeroizing::new(bytes);
         content.extend_from_slice(&bytes);
         if end || bytes.is_empty() {
-            return Ok(Outcome::Content(Secret::from(String::from_utf8_lossy(&content).into_owned())));
+            return Ok(Some(content));
         }
     }
 }

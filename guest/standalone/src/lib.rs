@@ -9,23 +9,41 @@
 //! | the identity token's file, profiles | the preopened directory with the longest path that is a prefix, links followed |
 //! | the exchange | `wasi:http/outgoing-handler`, which follows no redirect |
 //! | the time, the jitter's seed | `wasi:clocks`, `wasi:random` |
+//! | the entry that instances share | files in the directory that the variable `WIF_STORE_DIRECTORY` names, opened for writing |
+//! | what somebody should look at | lines on `wasi:cli/stderr`, without secrets |
 //!
 //! Sources that are callables or keys of an embedding program do not exist here, and are refused when configured.
 //!
+//! ## What instances share
+//!
+//! Component runtimes drop instances at will; `wasmtime serve` makes one for every request of WASI 0.2. With
+//! `WIF_STORE_DIRECTORY` all instances that see the directory, in however many processes of a machine, act as one: they use one
+//! access token, make one exchange at a time, and know which identity tokens are spent. `directory` tells how. The directory is
+//! for this alone: give it to nobody else (mode 0700), for it holds the access token, and put it on a file system with hard
+//! links, in memory if you can. Without the variable an instance knows nothing of others, and says so on `wasi:cli/stderr` when
+//! it is first called, and in its status.
+//!
 //! ## What `get-token` waits for
 //!
-//! Nothing, while there is a token and no refresh is overdue: an exchange that such a call starts runs on in the host, and
-//! the next call takes its result. In the last seconds of a token it waits for a running exchange for `wait_at_most_ms`, by
-//! default a second. Without a token it waits until there is one or a reason why not, at most 35 seconds; an exchange that
-//! takes longer is not given up, and the next call waits for it again. WASI 0.2 holds the whole instance for each call:
-//! callers that must not queue behind an exchange need an instance each, or a host that keeps what it was given.
+//! Nothing, while there is a token and no refresh is overdue. In the last seconds of a token it waits for a running exchange
+//! for `wait_at_most_ms`, by default a second. Without a token it waits until there is one or a reason why not, at most 35
+//! seconds; an exchange that takes longer is not given up, and the next call waits for it again. WASI 0.2 holds the whole
+//! instance for each call: callers that must not queue behind an exchange need an instance each, or a host that keeps what it
+//! was given.
+//!
+//! Where nothing is shared, an exchange that such a call starts runs on in the host, and the next call takes its result. Where
+//! a directory is shared, there may be no next call, and the identity token would be spent in vain: the one caller whose call
+//! starts an exchange waits for its end, and all others are served from the entry meanwhile.
 //!
 //! ## What this world cannot do
 //!
-//! **Protect identity tokens that can be exchanged once.** What was exchanged is remembered in the instance, and dies with it.
-//! Where the host drops instances at will, or runs several, each of them exchanges the identity token that it finds, and all
-//! but the first are refused until it rotates. Use an issuer whose tokens carry no `jti`, keep one instance for as long as the
-//! workload lives, or use the world `plugin` with a store.
+//! **Protect identity tokens that can be exchanged once, without a directory.** What was exchanged is remembered in the
+//! instance, and dies with it. Use an issuer whose tokens carry no `jti`, keep one instance for as long as the workload lives,
+//! name a directory, or use the world `plugin` with a store.
+//!
+//! **Tell the dead from the slow at once.** A lease whose holder died is taken over by an instance that saw nothing of it for
+//! four seconds. Instances that live for one request do not wait that long while there is a token: the one that finds none
+//! does.
 //!
 //! **Check who may write a profile.** WASI shows no permissions: what is mounted writable by others is the host's to know.
 //!
@@ -35,15 +53,18 @@
 #![deny(unsafe_code)]
 
 mod clock;
+mod convert;
+mod directory;
 mod driver;
 mod environment;
 mod files;
 mod http;
+mod log;
 
 use std::cell::RefCell;
 
 use bindings::exports::wif::credential::token::{Credential, Failure, Guest};
-use bindings::exports::wif::credential::types::{FailureCode, Header, Standing};
+use bindings::exports::wif::credential::types::Status;
 use driver::Driver;
 use wif_engine::contract;
 
@@ -74,77 +95,20 @@ impl Guest for Standalone {
             Ok(())
         });
     }
-}
 
-fn with_driver<T>(call: impl FnOnce(&mut Driver) -> Result<T, Failure>) -> Result<T, Failure> {
-    DRIVER.with_borrow_mut(|slot| {
-        let driver = match slot.take() {
-            Some(driver) => driver,
-            None => Driver::open()?,
-        };
-        call(slot.insert(driver))
-    })
-}
-
-impl From<contract::Usable> for Credential {
-    fn from(usable: contract::Usable) -> Self {
-        let all = |headers: Vec<contract::Header>| headers.into_iter().map(Into::into).collect();
-        Self {
-            id: usable.id,
-            origin: usable.origin,
-            set: all(usable.set),
-            merge: all(usable.merge),
-            refresh_in_ms: usable.refresh_in_ms,
-            unusable_in_ms: usable.unusable_in_ms,
-            standing: match usable.standing {
-                contract::Standing::Good => Standing::Good,
-                contract::Standing::Suspect => Standing::Suspect,
-            },
-        }
+    fn get_status() -> Result<Status, Failure> {
+        with_driver(|driver| Ok(driver.status().into()))
     }
 }
 
-impl From<contract::Header> for Header {
-    fn from(header: contract::Header) -> Self {
-        Self { name: header.name, value: header.value.into_revealed() }
-    }
-}
-
-impl From<contract::Failure> for Failure {
-    fn from(failure: contract::Failure) -> Self {
-        Self {
-            code: failure.code.into(),
-            message: failure.message,
-            action: failure.action,
-            retry_in_ms: failure.retry_in_ms,
-            status: failure.status,
-            request_id: failure.request_id,
-        }
-    }
-}
-
-impl From<contract::FailureCode> for FailureCode {
-    fn from(code: contract::FailureCode) -> Self {
-        use contract::FailureCode as Code;
-        match code {
-            Code::Configuration => Self::Configuration,
-            Code::IdentityTokenMissing => Self::IdentityTokenMissing,
-            Code::IdentityTokenUnreadable => Self::IdentityTokenUnreadable,
-            Code::IdentityTokenMalformed => Self::IdentityTokenMalformed,
-            Code::IdentityTokenExpired => Self::IdentityTokenExpired,
-            Code::IdentityTokenNotYetValid => Self::IdentityTokenNotYetValid,
-            Code::IdentityTokenSpent => Self::IdentityTokenSpent,
-            Code::Refused => Self::Refused,
-            Code::RequestInvalid => Self::RequestInvalid,
-            Code::Forbidden => Self::Forbidden,
-            Code::RateLimited => Self::RateLimited,
-            Code::EndpointFailed => Self::EndpointFailed,
-            Code::EndpointUnreachable => Self::EndpointUnreachable,
-            Code::AnswerUnusable => Self::AnswerUnusable,
-            Code::TokenSourceFailed => Self::TokenSourceFailed,
-            Code::StoreFailed => Self::StoreFailed,
-            Code::DeniedByHost => Self::DeniedByHost,
-            Code::UnsupportedByHost => Self::UnsupportedByHost,
-        }
-    }
+fn with_driver<T>(call: impl FnOnce(&mut Driver) -> Result<T, contract::Failure>) -> Result<T, Failure> {
+    DRIVER
+        .with_borrow_mut(|slot| {
+            let driver = match slot.take() {
+                Some(driver) => driver,
+                None => Driver::open()?,
+            };
+            call(slot.insert(driver))
+        })
+        .map_err(Into::into)
 }
