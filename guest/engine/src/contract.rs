@@ -546,6 +546,35 @@ pub enum NoteCode {
     Closing,
 }
 
+impl NoteCode {
+    /// All of them, for hosts that define their metrics beforehand.
+    pub const ALL: [Self; 23] = [
+        Self::Configured,
+        Self::ConfigurationFailed,
+        Self::SourceIgnored,
+        Self::Resumed,
+        Self::StateIgnored,
+        Self::IdentityTokenRotated,
+        Self::IdentityTokenUnusable,
+        Self::WaitingForRotation,
+        Self::ExchangeStarted,
+        Self::ExchangeSucceeded,
+        Self::ExchangeFailed,
+        Self::TokenAdopted,
+        Self::TokenSupplied,
+        Self::TokenRejected,
+        Self::ForcedExchangesStopped,
+        Self::TokenUnusable,
+        Self::LeaseTaken,
+        Self::LeaseTakenOver,
+        Self::TaskLost,
+        Self::LifetimesConflict,
+        Self::ClockSkewed,
+        Self::AnswerUnusual,
+        Self::Closing,
+    ];
+}
+
 /// A session at a glance, for people and for monitoring. Never a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -1,0 +1,267 @@
+//! The driver of the session, by the rules of `wit/session.wit`: for a host with ticks and callbacks and nothing else. It has no
+//! timers and no steady clock, and whoever performs a task may vanish.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use wif_engine::contract::{
+    Access, Capability, Clock, ConfigurationError, Event, Failure, Note, NumberedTask, Outcome, Output, Progress, Start, Task,
+    TaskResult, Usable,
+};
+use wif_engine::{Secret, Session};
+
+/// How often a task that is performed shows that it lives, in milliseconds.
+const BEAT_MS: u64 = 1_000;
+
+/// How often callers can have the session entered, in milliseconds: once has the effect of many.
+const ASKING_MS: u64 = 100;
+
+/// So many tasks are answered in one turn.
+const TASKS_PER_TURN: usize = 64;
+
+/// What a driver finds around it.
+pub trait Host {
+    /// The wall clock, in milliseconds of Unix time.
+    fn wall_ms(&self) -> u64;
+    /// Starts a task. Some outcomes are there at once; of the others [`Driver::finished`] is told later.
+    fn start(&mut self, number: u32, task: Task) -> Option<Outcome>;
+    /// Something changed: for logs and metrics.
+    fn note(&mut self, note: &Note);
+}
+
+/// One session, what callers may read of it, and what is under way for it.
+#[derive(Debug)]
+pub struct Driver {
+    session: Session,
+    /// The wall clock as last seen, and the milliseconds that it went forward since the driver was made. What it goes back does
+    /// not count.
+    wall_ms: u64,
+    elapsed_ms: u64,
+    published: Published,
+    wake_at_ms: Option<u64>,
+    /// The tasks that are performed, and when they last showed that they live.
+    running: BTreeMap<u32, u64>,
+    queue: VecDeque<NumberedTask>,
+    journal: Option<Secret>,
+    /// The token that a caller saw rejected, until the session has heard of it.
+    rejected: Option<String>,
+    needed: bool,
+    asked_at_ms: Option<u64>,
+}
+
+/// The newest output, as far as callers read it.
+#[derive(Debug)]
+struct Published {
+    at_ms: u64,
+    access: Access,
+    exchanging: Progress,
+    wait_at_most_ms: u32,
+}
+
+/// What a caller does now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go, with [`Driver::usable`].
+    Serve,
+    /// Wait for the next verdict for this many milliseconds at most, then go.
+    Hold(u32),
+    /// Wait for the next verdict.
+    Wait,
+    /// There is none, and waiting would not help.
+    Fail(Failure),
+    /// The session is closing.
+    Closed,
+}
+
+impl Driver {
+    /// Opens a session. Nothing happens before the first [`tick`](Self::tick).
+    ///
+    /// # Errors
+    ///
+    /// The document can never work here; the error names its field.
+    pub fn open(configuration: &str, seed: u64, can: &[Capability], from: Start) -> Result<Self, ConfigurationError> {
+        let session = Session::open(configuration, seed, can, from)?;
+        let published = Published { at_ms: 0, access: Access::Idle, exchanging: Progress::Resting, wait_at_most_ms: 0 };
+        Ok(Self {
+            session,
+            wall_ms: 0,
+            elapsed_ms: 0,
+            published,
+            wake_at_ms: Some(0),
+            running: BTreeMap::new(),
+            queue: VecDeque::new(),
+            journal: None,
+            rejected: None,
+            needed: false,
+            asked_at_ms: None,
+        })
+    }
+
+    /// What a caller does at this time of the wall clock. Does not enter the session; says by [`is_needed`](Self::is_needed) when it
+    /// should be entered.
+    pub fn verdict(&mut self, wall_ms: u64) -> Verdict {
+        self.see(wall_ms);
+        let Published { at_ms, access, exchanging, wait_at_most_ms } = &self.published;
+        let age_ms = self.elapsed_ms - at_ms;
+        let past = |time: Option<u64>| time.is_some_and(|time| age_ms >= time);
+        let (verdict, needed) = match access {
+            // Its rejection has not been heard of yet: a moment later all is clear.
+            Access::Usable(usable) if self.rejected.as_ref() == Some(&usable.id) => (Verdict::Wait, true),
+            Access::Usable(usable) if past(usable.unusable_in_ms) => (Verdict::Wait, true),
+            Access::Usable(usable) if past(usable.hold_in_ms) && *exchanging == Progress::Underway => {
+                (Verdict::Hold(*wait_at_most_ms), past(usable.refresh_in_ms))
+            }
+            Access::Usable(usable) => (Verdict::Serve, past(usable.refresh_in_ms)),
+            Access::Failed(failure) => (Verdict::Fail(failure.clone()), false),
+            Access::Pending(_) => (Verdict::Wait, false),
+            Access::Idle => (Verdict::Wait, true),
+            Access::Closed => (Verdict::Closed, false),
+        };
+        let asked = self.asked_at_ms.is_some_and(|asked| self.elapsed_ms < asked + ASKING_MS);
+        self.needed |= needed && !asked;
+        verdict
+    }
+
+    /// What those do who have been waiting: the newest output is for them, even where it is for nobody after them.
+    pub fn verdict_for_waiters(&mut self, wall_ms: u64) -> Verdict {
+        let verdict = self.verdict(wall_ms);
+        match &self.published.access {
+            Access::Usable(usable) if usable.unusable_in_ms == Some(0) && self.published.at_ms == self.elapsed_ms => Verdict::Serve,
+            _ => verdict,
+        }
+    }
+
+    /// The driver's own time at this time of the wall clock, in milliseconds: for how long something has lasted.
+    pub fn elapsed_ms(&mut self, wall_ms: u64) -> u64 {
+        self.see(wall_ms);
+        self.elapsed_ms
+    }
+
+    /// Whether [`tick`](Self::tick) is wanted now, for a caller's sake.
+    #[must_use]
+    pub fn is_needed(&self) -> bool {
+        self.needed || self.rejected.is_some()
+    }
+
+    /// The token that may go, by the newest output. Whether it may, [`verdict`](Self::verdict) says.
+    #[must_use]
+    pub fn usable(&self) -> Option<&Usable> {
+        match &self.published.access {
+            Access::Usable(usable) => Some(usable),
+            _ => None,
+        }
+    }
+
+    /// The API answered 401 to the token with this id. Whether that is news, the session knows; it hears of it with the next
+    /// [`tick`](Self::tick), and callers wait for that.
+    pub fn rejected(&mut self, id: &str) {
+        if self.usable().is_some_and(|usable| usable.id == id) {
+            self.rejected = Some(id.to_owned());
+        }
+    }
+
+    /// Time has passed, or somebody is waiting. `changed`: and the store was written since.
+    pub fn tick(&mut self, host: &mut impl Host, changed: bool) {
+        self.see(host.wall_ms());
+        if let Some(id) = self.rejected.take() {
+            self.event(host, Event::Rejected(id));
+        }
+        if changed {
+            self.event(host, Event::Changed);
+        }
+        if std::mem::take(&mut self.needed) {
+            self.asked_at_ms = Some(self.elapsed_ms);
+            self.event(host, Event::Needed);
+        } else if self.wake_at_ms.is_some_and(|wake| wake <= self.elapsed_ms) {
+            self.event(host, Event::Woken);
+        }
+        let beating: Vec<u32> = self
+            .running
+            .iter_mut()
+            .filter_map(|(number, beat)| {
+                let due = self.elapsed_ms >= *beat + BEAT_MS;
+                due.then(|| {
+                    *beat = self.elapsed_ms;
+                    *number
+                })
+            })
+            .collect();
+        for number in beating {
+            self.event(host, Event::StillRunning(number));
+        }
+        self.work(host);
+    }
+
+    /// A task ended.
+    pub fn finished(&mut self, host: &mut impl Host, number: u32, outcome: Outcome) {
+        self.see(host.wall_ms());
+        self.running.remove(&number);
+        self.event(host, Event::Finished(TaskResult { number, outcome }));
+        self.work(host);
+    }
+
+    /// Something else happened.
+    pub fn happened(&mut self, host: &mut impl Host, event: Event) {
+        self.see(host.wall_ms());
+        self.event(host, event);
+        self.work(host);
+    }
+
+    /// In how many milliseconds the next [`tick`](Self::tick) is wanted for the session's own sake; `None`: not at all.
+    #[must_use]
+    pub fn next_tick_in_ms(&self) -> Option<u64> {
+        let beat = self.running.values().min().map(|beat| beat + BEAT_MS);
+        let next = self.wake_at_ms.into_iter().chain(beat).min()?;
+        Some(if self.queue.is_empty() { next.saturating_sub(self.elapsed_ms) } else { 0 })
+    }
+
+    /// Under which key the store has the entry that this session shares; none until discovery is done.
+    #[must_use]
+    pub fn entry_key(&self) -> Option<String> {
+        self.session.entry_key()
+    }
+
+    /// *Secret.* What another session goes on from.
+    pub fn take_journal(&mut self) -> Option<Secret> {
+        self.journal.take()
+    }
+
+    /// The session, for a glance.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    fn see(&mut self, wall_ms: u64) {
+        if self.wall_ms > 0 {
+            self.elapsed_ms += wall_ms.saturating_sub(self.wall_ms);
+        }
+        self.wall_ms = wall_ms;
+    }
+
+    fn event(&mut self, host: &mut impl Host, event: Event) {
+        let clock = Clock { wall_ms: self.wall_ms, steady_ms: None };
+        let Output { access, exchanging, wait_at_most_ms, tasks, wake_in_ms, journal, notes, .. } = self.session.step(clock, event);
+        // `abandon` is not obeyed: a late answer is still welcome.
+        if journal.is_some() {
+            self.journal = journal;
+        }
+        self.published = Published { at_ms: self.elapsed_ms, access, exchanging, wait_at_most_ms };
+        self.wake_at_ms = wake_in_ms.map(|wake| self.elapsed_ms + u64::from(wake));
+        self.queue.extend(tasks);
+        for note in &notes {
+            host.note(note);
+        }
+    }
+
+    fn work(&mut self, host: &mut impl Host) {
+        for _ in 0..TASKS_PER_TURN {
+            let Some(NumberedTask { number, task }) = self.queue.pop_front() else { return };
+            match host.start(number, task) {
+                Some(outcome) => self.event(host, Event::Finished(TaskResult { number, outcome })),
+                None => {
+                    self.running.insert(number, self.elapsed_ms);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! One identity's filter in one VM: the driver, the requests that wait, and the pace of the ticks.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::MapType;
+use wif_engine::contract::{ConfigurationError, Event, Start, Usable};
+use wif_engine::{Secret, headers};
+
+use crate::driver::{Driver, Host, Verdict};
+use crate::metrics::Metrics;
+use crate::outside::{Outside, wall_nanos};
+use crate::reply::Reply;
+use crate::settings::Settings;
+use crate::shared;
+
+/// How often the store is looked at, in milliseconds: after so long at most a rejection is known to all.
+const TICK_MS: u64 = 250;
+
+/// How often while requests wait.
+const WAITING_TICK_MS: u64 = 10;
+
+/// As soon as the proxy can.
+const NOW_MS: u64 = 1;
+
+/// The id of a token: 16 hexadecimal digits.
+pub(crate) type TokenId = [u8; 16];
+
+pub(crate) struct Filter {
+    driver: Driver,
+    outside: Outside,
+    /// The root context, which performs all tasks.
+    root: u32,
+    waiting: Vec<Waiter>,
+    /// What requests that waited were given, until they ask.
+    given: HashMap<u32, TokenId>,
+    tick_ms: u64,
+}
+
+/// A request that is paused.
+struct Waiter {
+    context: u32,
+    since_ms: u64,
+}
+
+/// What becomes of a request.
+pub(crate) enum Fate {
+    /// It carries this token.
+    Carries(TokenId),
+    /// It is paused; the filter goes on with it.
+    Waits,
+    /// It was answered.
+    Answered,
+}
+
+impl Filter {
+    /// *Secret*: `journal`, of an earlier filter of this VM, whose ledger is taken over.
+    pub(crate) fn open(root: u32, settings: Settings, journal: Option<Secret>) -> Result<Self, ConfigurationError> {
+        let from = journal.map_or(Start::Fresh, Start::Resumed);
+        let can = settings.capabilities();
+        let driver = Driver::open(settings.credential.reveal(), shared::seed(wall_nanos()), &can, from);
+        let driver = driver.map_err(|error| ConfigurationError {
+            field: if error.field.is_empty() { "credential".to_owned() } else { format!("credential.{}", error.field) },
+            ..error
+        })?;
+        let outside = Outside::new(settings, Metrics::define());
+        Ok(Self { driver, outside, root, waiting: Vec::new(), given: HashMap::new(), tick_ms: 0 })
+    }
+
+    /// Whether a cluster leads to the API.
+    pub(crate) fn leads_to_api(&self, cluster: &[u8]) -> bool {
+        self.outside.settings.clusters.iter().any(|known| known.as_bytes() == cluster)
+    }
+
+    /// The authority of the API's origin.
+    pub(crate) fn authority(&self) -> &str {
+        self.outside.settings.origin.split_once("://").map_or("", |(_, authority)| authority)
+    }
+
+    /// A request of the effective context, which was stripped, is to carry the credential. `merging`: the values that it has of
+    /// the header that is merged.
+    pub(crate) fn arrive(&mut self, context: u32) -> Fate {
+        let wall_ms = self.outside.wall_ms();
+        let fate = match self.driver.verdict(wall_ms) {
+            Verdict::Serve => self.put(),
+            Verdict::Hold(_) | Verdict::Wait if self.waiting.len() < self.outside.settings.waiting_requests => {
+                let since_ms = self.driver.elapsed_ms(wall_ms);
+                self.waiting.push(Waiter { context, since_ms });
+                self.outside.metrics.begins_to_wait();
+                self.pace(WAITING_TICK_MS);
+                Fate::Waits
+            }
+            Verdict::Hold(_) => self.put(),
+            Verdict::Wait => self.refuse(&Reply::overloaded()),
+            Verdict::Fail(failure) => self.refuse(&Reply::failure(&failure)),
+            Verdict::Closed => self.refuse(&Reply::closed()),
+        };
+        if self.driver.is_needed() {
+            self.pace(NOW_MS);
+        }
+        fate
+    }
+
+    /// What a request that waited was given.
+    pub(crate) fn given(&mut self, context: u32) -> Option<TokenId> {
+        self.given.remove(&context)
+    }
+
+    /// A request is over, however it ended.
+    pub(crate) fn depart(&mut self, context: u32) {
+        if let Some(position) = self.waiting.iter().position(|waiter| waiter.context == context) {
+            self.waiting.remove(position);
+            self.outside.metrics.ends_to_wait();
+        }
+        self.given.remove(&context);
+    }
+
+    /// The API answered 401 to the token with this id.
+    pub(crate) fn rejected(&mut self, id: &TokenId) {
+        if let Ok(id) = std::str::from_utf8(id) {
+            self.driver.rejected(id);
+        }
+        if self.driver.is_needed() {
+            self.pace(NOW_MS);
+        }
+    }
+
+    /// A tick of the root context.
+    pub(crate) fn tick(&mut self) {
+        let moved = self.outside.store_has_moved(self.driver.entry_key());
+        self.driver.tick(&mut self.outside, moved);
+        self.settle();
+    }
+
+    /// The answer to a call of the root context.
+    pub(crate) fn answered(&mut self, call: u32, headers: usize, body_bytes: usize) {
+        if let Some(call) = self.outside.take_call(call) {
+            let number = call.number;
+            self.driver.finished(&mut self.outside, number, call.outcome(headers, body_bytes));
+            self.settle();
+        }
+    }
+
+    /// The filter is being taken away. *Secret*: what the next one goes on from.
+    pub(crate) fn close(&mut self) -> Option<Secret> {
+        self.driver.happened(&mut self.outside, Event::Closing);
+        self.settle();
+        self.driver.take_journal()
+    }
+
+    /// *Secret.* What another filter of this VM goes on from.
+    pub(crate) fn take_journal(&mut self) -> Option<Secret> {
+        self.driver.take_journal()
+    }
+
+    /// After the session was entered: goes on with the requests that waited for this, and sets the pace.
+    fn settle(&mut self) {
+        let wall_ms = self.outside.wall_ms();
+        let now_ms = self.driver.elapsed_ms(wall_ms);
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let any = !waiting.is_empty();
+        waiting.retain(|waiter| {
+            let waited_ms = now_ms.saturating_sub(waiter.since_ms);
+            let over = waited_ms >= self.outside.settings.waiting_at_most_ms;
+            let reply = match self.driver.verdict_for_waiters(wall_ms) {
+                Verdict::Serve => None,
+                Verdict::Hold(at_most_ms) if over || waited_ms >= u64::from(at_most_ms) => None,
+                Verdict::Wait if over => Some(Reply::timed_out()),
+                Verdict::Hold(_) | Verdict::Wait => return true,
+                Verdict::Fail(failure) => Some(Reply::failure(&failure)),
+                Verdict::Closed => Some(Reply::closed()),
+            };
+            self.outside.metrics.ends_to_wait();
+            // A request that is gone has left already; where the proxy thinks otherwise, there is nothing to go on with.
+            if hostcalls::set_effective_context(waiter.context).is_ok() {
+                match reply {
+                    Some(reply) => drop(self.refuse(&reply)),
+                    None => {
+                        if let Fate::Carries(id) = self.put() {
+                            self.given.insert(waiter.context, id);
+                            let _ = hostcalls::resume_http_request();
+                        }
+                    }
+                }
+            }
+            false
+        });
+        if any {
+            let _ = hostcalls::set_effective_context(self.root);
+        }
+        self.waiting = waiting;
+        let usable = self.driver.usable();
+        let unusable_at_ms = usable.map_or(0, |usable| usable.unusable_in_ms.map_or(u64::MAX, |time| wall_ms.saturating_add(time)));
+        self.outside.metrics.token_unusable_at(unusable_at_ms / 1_000);
+        let own_ms = self.driver.next_tick_in_ms().unwrap_or(TICK_MS);
+        let usual_ms = if self.waiting.is_empty() { TICK_MS } else { WAITING_TICK_MS };
+        self.tick_every(if self.driver.is_needed() { NOW_MS } else { own_ms.clamp(NOW_MS, usual_ms) });
+    }
+
+    /// Puts the credential on the request of the effective context, which was stripped.
+    fn put(&mut self) -> Fate {
+        let id = self.driver.usable().filter(|usable| usable.origin == self.outside.settings.origin).map(|usable| {
+            put(usable);
+            // Ids have 16 digits.
+            usable.id.as_bytes().try_into().unwrap_or_default()
+        });
+        match id {
+            Some(id) => Fate::Carries(id),
+            // A token for another origin than the clusters lead to; the exchange was denied, but a token may come from elsewhere.
+            None => self.refuse(&Reply::other_origin()),
+        }
+    }
+
+    fn refuse(&self, reply: &Reply) -> Fate {
+        self.outside.metrics.refused();
+        reply.send();
+        Fate::Answered
+    }
+
+    /// Ticks at least this often.
+    fn pace(&mut self, at_least_ms: u64) {
+        if self.tick_ms > at_least_ms {
+            self.tick_every(at_least_ms);
+        }
+    }
+
+    fn tick_every(&mut self, period_ms: u64) {
+        if self.tick_ms != period_ms {
+            self.tick_ms = period_ms;
+            let _ = hostcalls::set_tick_period(Duration::from_millis(period_ms));
+        }
+    }
+}
+
+/// Sets ours, in the effective context.
+fn put(usable: &Usable) {
+    for header in &usable.set {
+        let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, &header.name, Some(header.value.reveal()));
+    }
+    for header in &usable.merge {
+        let theirs = hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, &header.name).ok().flatten().unwrap_or_default();
+        let ours = header.value.reveal();
+        let merged = match std::str::from_utf8(&theirs) {
+            Ok("") => ours.to_owned(),
+            Ok(theirs) => headers::merge([theirs, ours]),
+            // Not text, so not a list that could be read: it stays as it is, and ours stands beside it.
+            Err(_) => {
+                let _ = hostcalls::add_map_value(MapType::HttpRequestHeaders, &header.name, ours);
+                continue;
+            }
+        };
+        let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, &header.name, Some(&merged));
+    }
+}

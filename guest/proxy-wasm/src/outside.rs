@@ -1,0 +1,319 @@
+//! What the driver finds around it: the proxy. Exchanges, files and callables are HTTP calls of the root context through clusters;
+//! the store is the proxy's shared data.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, UNIX_EPOCH};
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, LogLevel, MapType};
+use serde_json::Value;
+use wif_engine::Secret;
+use wif_engine::contract::{
+    AssertionRequest, FileRequest, Header, HttpRequest, Note, NoteLevel, Outcome, Response, Task,
+};
+
+use crate::driver::Host;
+use crate::metrics::Metrics;
+use crate::reply::name;
+use crate::settings::{Resource, Settings, percent_encoded};
+use crate::shared;
+
+/// How long reading a file or a metadata service may take.
+const READ_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// An identity token is at most this long, in bytes; a longer answer is none.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// The proxy, as the driver needs it.
+pub(crate) struct Outside {
+    pub(crate) settings: Settings,
+    pub(crate) metrics: Metrics,
+    calls: BTreeMap<u32, Call>,
+    /// The number of the entry's last write that the session knows of.
+    seen: Option<u32>,
+}
+
+/// An HTTP call that is under way.
+pub(crate) struct Call {
+    /// The task.
+    pub(crate) number: u32,
+    kind: Kind,
+}
+
+enum Kind {
+    Exchange { max_bytes: usize },
+    File { max_bytes: usize },
+    Callable { member: Option<String> },
+}
+
+/// An answer that the proxy itself made because there was none.
+#[derive(PartialEq)]
+enum Origin {
+    Upstream,
+    Proxy,
+}
+
+impl Outside {
+    pub(crate) fn new(settings: Settings, metrics: Metrics) -> Self {
+        Self { settings, metrics, calls: BTreeMap::new(), seen: None }
+    }
+
+    /// Whether the entry was written since the session last saw it.
+    pub(crate) fn store_has_moved(&mut self, key: Option<String>) -> bool {
+        let Some((_, number)) = key.and_then(|key| shared::load(&key)) else { return false };
+        self.seen.replace(number) != Some(number)
+    }
+
+    /// Takes the call with this id, if it is one of this context's.
+    pub(crate) fn take_call(&mut self, id: u32) -> Option<Call> {
+        self.calls.remove(&id)
+    }
+
+    fn call(&mut self, number: u32, kind: Kind, request: Sending<'_>) -> Option<Outcome> {
+        let Sending { cluster, method, scheme, authority, path, headers, body, timeout } = request;
+        let mut fields = vec![(":method", method), (":scheme", scheme), (":authority", authority), (":path", path)];
+        fields.extend(headers);
+        match hostcalls::dispatch_http_call(cluster, fields, body, vec![], timeout) {
+            Ok(id) => {
+                self.calls.insert(id, Call { number, kind });
+                None
+            }
+            Err(_) => Some(Outcome::Unsent(format!("the proxy knows no cluster {cluster}, or it cannot be used now"))),
+        }
+    }
+
+    fn exchange(&mut self, number: u32, request: &HttpRequest) -> Option<Outcome> {
+        let origin = self.settings.origin.clone();
+        let cluster = self.settings.token_endpoint.clone();
+        let path = request.url.strip_prefix(&*origin).filter(|path| path.starts_with('/'));
+        let (Some(path), true) = (path, request.origin == origin && request.method == "POST") else {
+            return Some(Outcome::Denied(format!(
+                "the clusters of the plugin's configuration lead to {origin}, and the exchange goes to {}: make `origin` and base_url \
+                 agree",
+                request.origin
+            )));
+        };
+        let (scheme, authority) = origin.split_once("://").unwrap_or(("https", &origin));
+        let headers = request.headers.iter().map(|header| (&*header.name, header.value.reveal())).collect();
+        let sending = Sending {
+            cluster: &cluster,
+            method: "POST",
+            scheme,
+            authority,
+            path,
+            headers,
+            body: Some(request.body.reveal().as_bytes()),
+            timeout: Duration::from_millis(request.timeout_ms.into()),
+        };
+        self.call(number, Kind::Exchange { max_bytes: request.max_response_bytes as usize }, sending)
+    }
+
+    fn file(&mut self, number: u32, request: &FileRequest) -> Option<Outcome> {
+        let Some(resource) = self.settings.files.remove(&request.path) else {
+            return Some(Outcome::Denied(format!(
+                "the plugin's configuration does not say by which cluster {} is read: add it to `files`",
+                request.path
+            )));
+        };
+        let max_bytes = request.max_bytes as usize;
+        let outcome = self.get(number, Kind::File { max_bytes }, &resource, &resource.path);
+        self.settings.files.insert(request.path.clone(), resource);
+        outcome
+    }
+
+    fn callable(&mut self, number: u32, request: &AssertionRequest) -> Option<Outcome> {
+        let Some(resource) = self.settings.callables.remove(&request.name) else {
+            return Some(Outcome::Denied(format!("the plugin's configuration has no callable {}: add it to `callables`", request.name)));
+        };
+        let path = resource.path.replace("{audience}", &percent_encoded(&request.audience));
+        let outcome = self.get(number, Kind::Callable { member: resource.member.clone() }, &resource, &path);
+        self.settings.callables.insert(request.name.clone(), resource);
+        outcome
+    }
+
+    fn get(&mut self, number: u32, kind: Kind, resource: &Resource, path: &str) -> Option<Outcome> {
+        let headers = resource.headers.iter().map(|(name, value)| (&**name, value.reveal())).collect();
+        let sending = Sending {
+            cluster: &resource.cluster,
+            method: "GET",
+            scheme: "http",
+            authority: &resource.authority,
+            path,
+            headers,
+            body: None,
+            timeout: READ_TIMEOUT,
+        };
+        match self.call(number, kind, sending) {
+            Some(Outcome::Unsent(why)) => Some(Outcome::Failed(why)),
+            outcome => outcome,
+        }
+    }
+}
+
+impl Host for Outside {
+    fn wall_ms(&self) -> u64 {
+        wall_nanos() / 1_000_000
+    }
+
+    fn start(&mut self, number: u32, task: Task) -> Option<Outcome> {
+        match task {
+            Task::SendRequest(request) => self.exchange(number, &request),
+            Task::ReadFile(request) => self.file(number, &request),
+            Task::ReadVariable(name) => Some(match self.settings.variables.get(&name) {
+                Some(value) => Outcome::Content(value.clone()),
+                None => Outcome::Absent,
+            }),
+            Task::SupplyAssertion(request) => self.callable(number, &request),
+            Task::LoadEntry(key) => Some(match shared::load(&key) {
+                Some((entry, number)) => {
+                    self.seen = Some(number);
+                    Outcome::Entry(entry)
+                }
+                None => Outcome::Absent,
+            }),
+            Task::SwapEntry(swap) => {
+                let (outcome, number) = shared::swap(&swap);
+                if number.is_some() {
+                    self.seen = number;
+                }
+                Some(outcome)
+            }
+            Task::SupplyToken(_) | Task::Sign(_) => Some(Outcome::Unsupported),
+        }
+    }
+
+    fn note(&mut self, note: &Note) {
+        let code = name(&note.code);
+        self.metrics.note(&code);
+        let level = match note.level {
+            NoteLevel::Info => LogLevel::Info,
+            NoteLevel::Warning => LogLevel::Warn,
+            NoteLevel::Error => LogLevel::Error,
+        };
+        let mut text = format!("wif: {code}: {}", note.message);
+        for field in &note.fields {
+            text.push_str(&format!(" {}={}", field.name, field.value));
+        }
+        log(level, &text);
+    }
+}
+
+/// A request of the root context.
+struct Sending<'a> {
+    cluster: &'a str,
+    method: &'a str,
+    scheme: &'a str,
+    authority: &'a str,
+    path: &'a str,
+    headers: Vec<(&'a str, &'a str)>,
+    body: Option<&'a [u8]>,
+    timeout: Duration,
+}
+
+impl Call {
+    /// What came of the call, within the callback for its answer. Without headers there was none.
+    pub(crate) fn outcome(self, headers: usize, body_bytes: usize) -> Outcome {
+        let answer = if headers == 0 { None } else { Answer::read(body_bytes) };
+        match self.kind {
+            Kind::Exchange { max_bytes } => exchanged(answer, body_bytes, max_bytes),
+            Kind::File { max_bytes } => content(answer, body_bytes, max_bytes).unwrap_or_else(|outcome| outcome),
+            Kind::Callable { member } => match content(answer, body_bytes, MAX_ANSWER) {
+                Ok(Outcome::Content(body)) => match &member {
+                    Some(member) => member_of(&body, member),
+                    None => Outcome::Content(body),
+                },
+                // A callable has to have something.
+                Ok(other) => other,
+                Err(Outcome::Absent) => Outcome::Failed("the service answered 404".to_owned()),
+                Err(other) => other,
+            },
+        }
+    }
+}
+
+/// A complete answer.
+struct Answer {
+    status: u16,
+    origin: Origin,
+    headers: Vec<Header>,
+    /// How long it is, the callback said.
+    body_bytes: usize,
+}
+
+impl Answer {
+    fn read(body_bytes: usize) -> Option<Self> {
+        let fields = hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).ok()?;
+        let value = |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| &**value);
+        let status = std::str::from_utf8(value(":status")?).ok()?.parse().ok()?;
+        // Envoy marks what an upstream answered. An answer of its own in place of one is 503 or 504, and plain text.
+        let made = value("x-envoy-upstream-service-time").is_none()
+            && matches!(status, 503 | 504)
+            && value("content-type").is_some_and(|kind| kind == b"text/plain");
+        let headers = fields
+            .into_iter()
+            .filter(|(name, _)| !name.starts_with(':'))
+            .map(|(name, value)| Header { name, value: text(value) })
+            .collect();
+        Some(Self { status, origin: if made { Origin::Proxy } else { Origin::Upstream }, headers, body_bytes })
+    }
+
+    fn body(&self) -> Secret {
+        match self.body_bytes {
+            0 => Secret::default(),
+            bytes => text(hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, bytes).ok().flatten().unwrap_or_default()),
+        }
+    }
+}
+
+fn exchanged(answer: Option<Answer>, body_bytes: usize, max_bytes: usize) -> Outcome {
+    let Some(answer) = answer else {
+        return Outcome::MaybeSent("the connection ended before the answer did".to_owned());
+    };
+    if body_bytes > max_bytes {
+        return Outcome::MaybeSent(format!("the answer is longer than {max_bytes} bytes"));
+    }
+    let body = answer.body();
+    if answer.origin == Origin::Upstream {
+        return Outcome::Response(Response { status: answer.status, headers: answer.headers, body });
+    }
+    // The proxy's own words, which hold nothing of the exchange.
+    let why = body.reveal().to_owned();
+    let unsent = ["connection failure", "no healthy upstream", "connection_failure", "no_healthy_upstream", "overflow"];
+    if unsent.iter().any(|reason| why.contains(reason)) { Outcome::Unsent(why) } else { Outcome::MaybeSent(why) }
+}
+
+fn content(answer: Option<Answer>, body_bytes: usize, max_bytes: usize) -> Result<Outcome, Outcome> {
+    let Some(answer) = answer else { return Err(Outcome::Failed("the connection ended before the answer did".to_owned())) };
+    match answer.status {
+        200 if body_bytes > max_bytes => Err(Outcome::Failed(format!("it is longer than {max_bytes} bytes"))),
+        200 => Ok(Outcome::Content(answer.body())),
+        404 => Err(Outcome::Absent),
+        status @ (401 | 403) => Err(Outcome::Denied(format!("the answer is {status}"))),
+        status => Err(Outcome::Failed(format!("the answer is {status}"))),
+    }
+}
+
+fn member_of(body: &Secret, member: &str) -> Outcome {
+    // What does not parse is not quoted: it may hold a token.
+    match serde_json::from_str::<Value>(body.reveal()).ok().as_mut().and_then(|answer| answer.get_mut(member)).map(Value::take) {
+        Some(Value::String(content)) => Outcome::Content(Secret::from(content)),
+        _ => Outcome::Failed(format!("the answer is no JSON object with a string {member}")),
+    }
+}
+
+fn text(bytes: Vec<u8>) -> Secret {
+    Secret::from(match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    })
+}
+
+/// The wall clock, in nanoseconds of Unix time.
+pub(crate) fn wall_nanos() -> u64 {
+    let since = hostcalls::get_current_time().ok().and_then(|now| now.duration_since(UNIX_EPOCH).ok());
+    since.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or_default()
+}
+
+pub(crate) fn log(level: LogLevel, text: &str) {
+    let _ = hostcalls::log(level, text);
+}

@@ -1,0 +1,183 @@
+//! The plugin's configuration: the credential's own document, and what only a proxy needs to know: which cluster leads where.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+use wif_engine::contract::{Capability, ConfigurationError};
+use wif_engine::document::Fields;
+use wif_engine::{Secret, origin_of};
+
+/// Where the API is unless the document says otherwise.
+const API: &str = "https://api.anthropic.com";
+
+/// The plugin's configuration, checked.
+#[derive(Debug)]
+pub struct Settings {
+    /// *Secret.* The credential's document, as the engine takes it.
+    pub credential: Secret,
+    /// The origin that the clusters lead to.
+    pub origin: String,
+    /// The clusters by which requests leave that carry the credential.
+    pub clusters: Vec<String>,
+    /// The cluster by which exchanges leave.
+    pub token_endpoint: String,
+    /// Files, by path: where their content is to be had.
+    pub files: BTreeMap<String, Resource>,
+    /// Callables for identity tokens, by name.
+    pub callables: BTreeMap<String, Resource>,
+    /// Variables, by name.
+    pub variables: BTreeMap<String, Secret>,
+    /// How many requests wait for a token at once, in one worker.
+    pub waiting_requests: usize,
+    /// How long a request waits for a token, in milliseconds.
+    pub waiting_at_most_ms: u64,
+}
+
+/// Something that is read with a GET through a cluster.
+#[derive(Debug)]
+pub struct Resource {
+    /// The cluster.
+    pub cluster: String,
+    /// The authority of the request.
+    pub authority: String,
+    /// The path and query; `{audience}` stands for the percent-encoded audience.
+    pub path: String,
+    /// Header fields of the request. A value may be a secret.
+    pub headers: Vec<(String, Secret)>,
+    /// The member of a JSON answer that holds the content; without it the body is the content.
+    pub member: Option<String>,
+}
+
+impl Settings {
+    /// Reads the document.
+    ///
+    /// # Errors
+    ///
+    /// A field is missing, malformed or unknown; the error names it. What is wrong within `credential` the engine says when it
+    /// opens a session.
+    pub fn parse(document: &str) -> Result<Self, ConfigurationError> {
+        let mut fields = Fields::read(document)?;
+        let Some(Value::Object(credential)) = fields.take("credential") else {
+            return Err(fields.error("credential", "is missing: the document that says how the workload is authenticated"));
+        };
+        let origin = match (fields.optional_text("origin")?, credential.get("base_url").and_then(Value::as_str)) {
+            (Some(origin), _) => checked_origin(&origin).map_err(|message| fields.error("origin", message))?,
+            // What is wrong with it the engine says.
+            (None, Some(base_url)) => origin_of(base_url).unwrap_or_default(),
+            (None, None) => API.to_owned(),
+        };
+        let clusters = clusters(&mut fields)?;
+        let token_endpoint = match fields.object("token_endpoint")? {
+            Some(mut endpoint) => {
+                let cluster = endpoint.text("cluster")?;
+                endpoint.finish()?;
+                cluster
+            }
+            None => clusters[0].clone(),
+        };
+        let files = resources(&mut fields, "files")?;
+        let callables = resources(&mut fields, "callables")?;
+        let variables = variables(&mut fields)?;
+        let (mut waiting_requests, mut waiting_at_most_ms) = (1_000, 30_000);
+        if let Some(mut waiting) = fields.object("waiting")? {
+            waiting_requests = waiting.number("requests", waiting_requests, 1..=100_000)?;
+            waiting_at_most_ms = waiting.number("at_most_ms", waiting_at_most_ms, 1..=300_000)?;
+            waiting.finish()?;
+        }
+        fields.finish()?;
+        Ok(Self {
+            credential: Secret::from(Value::Object(credential).to_string()),
+            origin,
+            clusters,
+            token_endpoint,
+            files,
+            callables,
+            variables,
+            waiting_requests: waiting_requests as usize,
+            waiting_at_most_ms: waiting_at_most_ms.into(),
+        })
+    }
+
+    /// What this driver can do for a session with this configuration.
+    #[must_use]
+    pub fn capabilities(&self) -> Vec<Capability> {
+        let mut can = vec![Capability::Store, Capability::OwnersVanish];
+        can.extend((!self.files.is_empty()).then_some(Capability::ReadFile));
+        can.extend((!self.variables.is_empty()).then_some(Capability::ReadVariable));
+        can.extend((!self.callables.is_empty()).then_some(Capability::SupplyAssertion));
+        can
+    }
+}
+
+fn checked_origin(text: &str) -> Result<String, &'static str> {
+    let origin = origin_of(text)?;
+    let path = text.get(8..).and_then(|rest| rest.find('/'));
+    if path.is_some() { Err("must be scheme, host and port, without a path") } else { Ok(origin) }
+}
+
+fn clusters(fields: &mut Fields) -> Result<Vec<String>, ConfigurationError> {
+    let message = "must list the clusters that lead to the API, as Envoy names them";
+    let Some(Value::Array(clusters)) = fields.take("clusters") else { return Err(fields.error("clusters", message)) };
+    let clusters: Option<Vec<String>> = clusters
+        .into_iter()
+        .map(|cluster| match cluster {
+            Value::String(cluster) if !cluster.is_empty() => Some(cluster),
+            _ => None,
+        })
+        .collect();
+    clusters.filter(|clusters| !clusters.is_empty()).ok_or_else(|| fields.error("clusters", message))
+}
+
+fn resources(fields: &mut Fields, name: &'static str) -> Result<BTreeMap<String, Resource>, ConfigurationError> {
+    let entries = fields.entries(name)?;
+    entries.into_iter().map(|(key, value)| Ok((key.clone(), Resource::parse(&fields.name(name), &key, value)?))).collect()
+}
+
+fn variables(fields: &mut Fields) -> Result<BTreeMap<String, Secret>, ConfigurationError> {
+    let entries: Map<String, Value> = fields.entries("variables")?;
+    let texts = entries.into_iter().map(|(name, value)| match value {
+        Value::String(value) => Ok((name, Secret::from(value))),
+        _ => Err(fields.error(&format!("variables.{name}"), "must be a string")),
+    });
+    texts.collect()
+}
+
+impl Resource {
+    fn parse(group: &str, key: &str, value: Value) -> Result<Self, ConfigurationError> {
+        let mut fields = Fields::of(&format!("{group}.{key}"), value)?;
+        let cluster = fields.text("cluster")?;
+        let authority = fields.optional_text("authority")?.unwrap_or_else(|| cluster.clone());
+        let path = fields.optional_text("path")?.unwrap_or_else(|| "/".to_owned());
+        if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(fields.error("path", "must begin with / and be visible ASCII without spaces"));
+        }
+        let headers = fields.entries("headers")?.into_iter().map(|(name, value)| match value {
+            Value::String(value) if is_field(&name, &value) => Ok((name.to_ascii_lowercase(), Secret::from(value))),
+            _ => Err(fields.error(&format!("headers.{name}"), "must be a header's name and its value, as a string of one line")),
+        });
+        let headers = headers.collect::<Result<_, _>>()?;
+        let member = fields.optional_text("member")?;
+        fields.finish()?;
+        Ok(Self { cluster, authority, path, headers, member })
+    }
+}
+
+fn is_field(name: &str, value: &str) -> bool {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(token) && value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte))
+}
+
+/// What percent-encoding makes of a text, for a query (RFC 3986 section 2.3: what is not unreserved is encoded).
+#[must_use]
+pub fn percent_encoded(text: &str) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.extend(['%', char::from(DIGITS[usize::from(byte >> 4)]), char::from(DIGITS[usize::from(byte & 15)])]);
+        }
+    }
+    encoded
+}
