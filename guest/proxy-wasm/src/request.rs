@@ -40,7 +40,7 @@ impl HttpContext for Request {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         let mut filter = self.filter.borrow_mut();
         // The route's cluster, or, as an upstream filter, the one that the request has reached.
-        let cluster = hostcalls::get_property(vec!["cluster_name"]).ok().flatten().unwrap_or_default();
+        let cluster = hostcalls::get_property(vec!["xds", "cluster_name"]).ok().flatten().unwrap_or_default();
         if !filter.leads_to_api(&cluster) {
             return Action::Continue;
         }
