@@ -6,12 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{TARGET, toolchain};
+use crate::{Form, TARGET, toolchain};
 
 /// What ships, whatever the outer build's profile is. Names are kept: a trap's backtrace is all that a component without
 /// imports can say about its end.
-const PROFILE: [(&str, &str); 11] = [
-    ("OPT_LEVEL", "s"),
+const PROFILE: [(&str, &str); 10] = [
     ("STRIP", "debuginfo"),
     ("DEBUG", "false"),
     ("PANIC", "abort"),
@@ -39,7 +38,7 @@ const KEPT: [&str; 8] = [
 ];
 
 /// Builds the package into `target_dir`.
-pub(crate) fn build(package: &str, workspace: &Path, target_dir: &Path) -> Result<(), String> {
+pub(crate) fn build(package: &str, workspace: &Path, target_dir: &Path, form: Form) -> Result<(), String> {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace).args(["build", "--release", "--locked", "--package", package, "--target", TARGET]);
     for (name, _) in env::vars_os() {
@@ -49,8 +48,15 @@ pub(crate) fn build(package: &str, workspace: &Path, target_dir: &Path) -> Resul
     }
     command
         .env("CARGO_TARGET_DIR", target_dir)
-        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-component-ld")
         .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace)?.join("\x1f"));
+    let optimised_for = match form {
+        Form::Component => {
+            command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-component-ld");
+            "s"
+        }
+        Form::Module => "3",
+    };
+    command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", optimised_for);
     for (key, value) in PROFILE {
         command.env(format!("CARGO_PROFILE_RELEASE_{key}"), value);
     }

@@ -1,4 +1,4 @@
-//! Builds a guest crate into a component, from a build script.
+//! Builds a guest crate into a component or a core module, from a build script.
 //!
 //! A nested `cargo build` runs in a target directory of its own, which all guests of a profile share: the outer cargo holds the
 //! lock of its own. The same sources and the same toolchain give the same bytes, wherever the workspace and cargo's home
@@ -37,7 +37,14 @@ pub struct Guest<'a> {
     pub prebuilt_variable: &'a str,
 }
 
-/// A component on disk.
+/// What a guest is linked into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Component,
+    Module,
+}
+
+/// A component, or a module, on disk.
 #[derive(Debug, Clone)]
 pub struct Component {
     /// Where it is.
@@ -54,6 +61,19 @@ impl Guest<'_> {
     /// A sentence for people: the target is not installed, the build failed (cargo's own words stand before it), or the
     /// prebuilt file is not there.
     pub fn build(&self) -> Result<Component, String> {
+        self.build_as(Form::Component)
+    }
+
+    /// Builds a core module, for hosts that know no components. It is optimised for speed, as requests pass through it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`build`](Self::build).
+    pub fn build_module(&self) -> Result<Component, String> {
+        self.build_as(Form::Module)
+    }
+
+    fn build_as(&self, form: Form) -> Result<Component, String> {
         println!("cargo::rerun-if-env-changed={}", self.prebuilt_variable);
         if let Some(prebuilt) = env::var_os(self.prebuilt_variable).filter(|path| !path.is_empty()) {
             let prebuilt = PathBuf::from(prebuilt);
@@ -62,9 +82,9 @@ impl Guest<'_> {
         }
         let workspace = workspace();
         let out = env::var_os("OUT_DIR").ok_or("OUT_DIR is not set: this library is for build scripts")?;
-        let target_dir = target_dir(Path::new(&out));
+        let target_dir = target_dir(Path::new(&out), form);
         toolchain::ensure_target(&workspace)?;
-        cargo::build(self.package, &workspace, &target_dir)?;
+        cargo::build(self.package, &workspace, &target_dir, form)?;
 
         let artifact = target_dir.join(TARGET).join("release").join(self.package.replace('-', "_"));
         for input in inputs(&artifact.with_extension("d"), &workspace)? {
@@ -88,9 +108,12 @@ impl Component {
 }
 
 /// Beside the folder `build` of the outer profile, or, where cargo lays out its files otherwise, in `OUT_DIR` itself.
-fn target_dir(out: &Path) -> PathBuf {
+fn target_dir(out: &Path, form: Form) -> PathBuf {
     let build = out.ancestors().nth(2).filter(|folder| folder.ends_with("build"));
-    build.and_then(Path::parent).unwrap_or(out).join("guests")
+    build.and_then(Path::parent).unwrap_or(out).join(match form {
+        Form::Component => "guests",
+        Form::Module => "modules",
+    })
 }
 
 /// This crate is two folders below the root.
