@@ -125,9 +125,23 @@ impl Driver {
         }
     }
 
+    /// Where credentials from here may go.
+    pub(crate) fn origin(&mut self) -> Result<String, Failure> {
+        self.look();
+        match (&self.access, self.session.entry_key()) {
+            (Access::Failed(failure), None) => return Err(failure.clone()),
+            (_, None) => return Err(overdue()),
+            _ => {}
+        }
+        let fields = self.session.status(self.clock.now()).configuration;
+        let base_url = fields.iter().find(|field| field.name == "base_url").map(|field| field.value.as_str());
+        // The engine has read it already.
+        wif_engine::origin_of(base_url.unwrap_or_default()).map_err(|_| overdue())
+    }
+
     /// A glance.
     pub(crate) fn status(&mut self) -> Status {
-        self.work();
+        self.look();
         let mut status = self.session.status(self.clock.now());
         if self.store.is_none() {
             status.warnings.push(alone());
@@ -154,6 +168,17 @@ impl Driver {
 
     /// Answers tasks and takes results, as far as that goes without waiting.
     fn work(&mut self) {
+        self.collect();
+        for _ in 0..TASKS_PER_TURN {
+            let Some(NumberedTask { number, task }) = self.tasks.pop_front() else { return };
+            if let Some(outcome) = self.perform(number, task) {
+                self.finished(number, outcome);
+            }
+        }
+    }
+
+    /// Takes the results that are there.
+    fn collect(&mut self) {
         for (number, exchange) in mem::take(&mut self.exchanges) {
             match exchange.look(instant()) {
                 Ok(outcome) => {
@@ -163,11 +188,19 @@ impl Driver {
                 Err(running) => self.exchanges.push((number, running)),
             }
         }
-        for _ in 0..TASKS_PER_TURN {
-            let Some(NumberedTask { number, task }) = self.tasks.pop_front() else { return };
-            if let Some(outcome) = self.perform(number, task) {
-                self.finished(number, outcome);
-            }
+    }
+
+    /// Learns what there is to learn without a trace: discovery is done, and no exchange is begun that nobody would wait for.
+    fn look(&mut self) {
+        self.collect();
+        while let Some(NumberedTask { number, task }) = self.tasks.front() {
+            let (number, outcome) = match task {
+                Task::ReadFile(request) => (*number, files::read(request)),
+                Task::ReadVariable(name) => (*number, environment::read(name)),
+                _ => return,
+            };
+            self.tasks.pop_front();
+            self.finished(number, outcome);
         }
     }
 

@@ -96,6 +96,10 @@ impl Guest for Standalone {
         });
     }
 
+    fn get_origin() -> Result<String, Failure> {
+        with_driver(Driver::origin)
+    }
+
     fn get_status() -> Result<Status, Failure> {
         with_driver(|driver| Ok(driver.status().into()))
     }

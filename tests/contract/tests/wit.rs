@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use wit_parser::{Resolve, Stability, Type, TypeDefKind, TypeOwner};
+use wit_parser::{Interface, PackageId, Resolve, Stability, Type, TypeDef, TypeDefKind, TypeOwner};
 
 fn contract() -> Resolve {
     let mut resolve = Resolve::default();
@@ -10,10 +10,27 @@ fn contract() -> Resolve {
     resolve
 }
 
+/// Whether it is of the contract, and not of a package that the contract names.
+fn ours(resolve: &Resolve, package: Option<PackageId>) -> bool {
+    package.is_some_and(|package| resolve.packages[package].name.namespace == "wif")
+}
+
+fn interfaces(resolve: &Resolve) -> impl Iterator<Item = &Interface> {
+    resolve.interfaces.iter().map(|(_, interface)| interface).filter(|interface| ours(resolve, interface.package))
+}
+
+fn types(resolve: &Resolve) -> impl Iterator<Item = &TypeDef> {
+    resolve.types.iter().map(|(_, ty)| ty).filter(|ty| match ty.owner {
+        TypeOwner::Interface(interface) => ours(resolve, resolve.interfaces[interface].package),
+        TypeOwner::World(world) => ours(resolve, resolve.worlds[world].package),
+        TypeOwner::None => false,
+    })
+}
+
 /// What every item of the contract has: a name, its docs, and since when it is there.
 fn items(resolve: &Resolve) -> Vec<(String, Option<String>, Option<Stability>)> {
     let mut items = Vec::new();
-    for (_, interface) in resolve.interfaces.iter() {
+    for interface in interfaces(resolve) {
         let name = interface.name.clone().unwrap_or_default();
         items.push((name.clone(), interface.docs.contents.clone(), Some(interface.stability.clone())));
         for (function, it) in &interface.functions {
@@ -23,7 +40,7 @@ fn items(resolve: &Resolve) -> Vec<(String, Option<String>, Option<Stability>)> 
     for (_, world) in resolve.worlds.iter() {
         items.push((world.name.clone(), world.docs.contents.clone(), Some(world.stability.clone())));
     }
-    for (_, ty) in resolve.types.iter() {
+    for ty in types(resolve) {
         let Some(name) = &ty.name else { continue };
         // An alias made by `use` has the docs of what it names.
         if matches!(ty.kind, TypeDefKind::Type(Type::Id(_))) {
@@ -60,7 +77,7 @@ fn every_item_has_docs_and_says_since_when() {
 fn every_variant_keeps_its_tag_in_dynamic_hosts() {
     let resolve = contract();
     let mut variants = 0;
-    for (_, ty) in resolve.types.iter() {
+    for ty in types(&resolve) {
         let TypeDefKind::Variant(variant) = &ty.kind else { continue };
         variants += 1;
         let bare = variant.cases.iter().filter(|case| case.ty.is_none()).count();
@@ -77,12 +94,12 @@ fn every_variant_keeps_its_tag_in_dynamic_hosts() {
 #[test]
 fn no_parameter_is_a_bool_and_times_carry_their_unit() {
     let resolve = contract();
-    for (_, interface) in resolve.interfaces.iter() {
+    for interface in interfaces(&resolve) {
         for (name, function) in &interface.functions {
             assert!(function.params.iter().all(|param| param.ty != Type::Bool), "{name} takes a bool");
         }
     }
-    for (_, ty) in resolve.types.iter() {
+    for ty in types(&resolve) {
         let TypeDefKind::Record(record) = &ty.kind else { continue };
         for field in &record.fields {
             let timely = ["timeout", "expires", "wake", "retry", "refresh", "hold", "unusable", "lifetime", "wait"];

@@ -1,0 +1,94 @@
+//! Fields of requests and answers.
+
+use wif_engine::headers::{is_credential, merge};
+
+use crate::bindings::wasi::http::types::{Fields, HeaderError};
+use crate::bindings::wif::credential::token::Credential;
+
+/// Takes off every form of the application's own credential.
+pub(crate) fn strip(fields: &Fields) -> Result<(), HeaderError> {
+    for (name, _) in fields.copy_all() {
+        if is_credential(name.as_bytes()) {
+            fields.delete(&name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts ours on stripped fields.
+pub(crate) fn apply(fields: &Fields, credential: &Credential) -> Result<(), HeaderError> {
+    // It could name one of ours, and the next hop would drop it (RFC 9110 section 7.6.1). It is about the application's hop, which
+    // ends here.
+    if fields.has("connection") {
+        fields.delete("connection")?;
+    }
+    for header in &credential.set {
+        fields.set(&header.name, &[header.value.clone().into_bytes()])?;
+    }
+    for header in &credential.merge {
+        let theirs: Vec<String> =
+            fields.get(&header.name).iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect();
+        let merged = merge(theirs.iter().map(String::as_str).chain([header.value.as_str()]));
+        fields.set(&header.name, &[merged.into_bytes()])?;
+    }
+    Ok(())
+}
+
+/// What must not come back.
+pub(crate) struct Secrets(Vec<Vec<u8>>);
+
+impl Secrets {
+    pub(crate) fn of(credential: &Credential) -> Self {
+        // Of `Bearer <token>` the token.
+        let secret = |value: &str| value.rsplit(' ').next().map(|secret| secret.as_bytes().to_vec());
+        Self(credential.set.iter().filter_map(|header| secret(&header.value)).filter(|secret| !secret.is_empty()).collect())
+    }
+
+    pub(crate) fn and(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    fn are_in(&self, text: &[u8]) -> bool {
+        self.0.iter().any(|secret| text.windows(secret.len()).any(|window| window == secret))
+    }
+
+    /// Takes out the fields that hold one, in their name or in their value.
+    pub(crate) fn take_out_of(&self, fields: &Fields) -> Result<(), HeaderError> {
+        for (name, value) in fields.copy_all() {
+            if self.are_in(&value) || self.are_in(name.as_bytes()) {
+                fields.delete(&name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a field holds one.
+    pub(crate) fn are_among(&self, fields: &Fields) -> bool {
+        fields.copy_all().iter().any(|(name, value)| self.are_in(value) || self.are_in(name.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bindings::wif::credential::types::{Header, Standing};
+
+    /// E7.
+    #[test]
+    fn a_token_is_found_wherever_it_stands() {
+        let credential = Credential {
+            id: String::new(),
+            origin: String::new(),
+            set: vec![Header { name: "authorization".to_owned(), value: "Bearer sk-ant-oat01-canary".to_owned() }],
+            merge: Vec::new(),
+            refresh_in_ms: None,
+            unusable_in_ms: None,
+            standing: Standing::Good,
+        };
+        let secrets = Secrets::of(&credential);
+        assert!(secrets.are_in(b"Bearer sk-ant-oat01-canary"));
+        assert!(secrets.are_in(b"authorization=Bearer%20sk-ant-oat01-canary; x"));
+        assert!(!secrets.are_in(b"Bearer"));
+        assert!(!secrets.are_in(b""));
+    }
+}

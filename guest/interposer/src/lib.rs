@@ -1,0 +1,72 @@
+//! Adds the credential to another component's requests: the world `interposer` of `wit/worlds.wit`.
+//!
+//! Composed with an application (`wac plug application.wasm --plug interposer.wasm`), it stands between the application's client
+//! of `wasi:http` and the host's, and asks the component that it is composed with in turn, the world `standalone`, for the
+//! credential. It holds no state: what outlives a request is there.
+//!
+//! ## What it does
+//!
+//! **To the credential's origin** goes exactly one credential: ours. Every form of the application's own is taken off the
+//! fields, the trailers and the URL; the list is the engine's, the same for every host. Whatever comes back has no field and no
+//! trailer that holds the token, though the API or who stands before it echoes what it was sent.
+//!
+//! **To every other origin** requests go untouched, with whatever they carry, and so do their answers. To learn that it is another
+//! one starts no exchange.
+//!
+//! **Without a credential** go `CONNECT`, `OPTIONS` and upgrades to that origin. The application's own is taken off these, too.
+//!
+//! **Without a token** nothing is sent: the application gets the answer that a proxy would give, 503 with `Retry-After`, in the
+//! form of the API's own errors, which clients know how to meet. An error code would tell them neither when to try again nor
+//! why. As long as the configuration does not tell the origin, no request goes anywhere.
+//!
+//! **A 401** from the origin (for gRPC also `UNAUTHENTICATED` without a message) is reported with the token's id. If another
+//! token is to be had, and the body has been sent whole and is no longer than a mebibyte, the request is sent once more with
+//! that. Otherwise, and the second time, the 401 is the answer; the next request has the new token.
+//!
+//! ## What it does not do
+//!
+//! **Keep the application from what the host gives it.** All components of a composition have one environment and one set of
+//! directories. An application that imports `wasi:filesystem` can read the identity token and the directory of the store, if
+//! it knows how; one that imports `wasi:cli/environment` sees an identity token or a key in a variable. Keep identity tokens in files,
+//! and give the filesystem to no application that you do not trust.
+//!
+//! **Search bodies.** What the API writes into a body reaches the application as it is.
+//!
+//! **Serve WASI 0.2.** There a request's fields cannot be changed by whoever it is handed to, its body cannot be read, and an
+//! answer cannot be made. Applications of WASI 0.2 use a gateway.
+
+#![deny(unsafe_code)]
+
+mod answer;
+mod body;
+mod exchange;
+mod fields;
+mod target;
+
+use bindings::exports::wasi::http::client::Guest;
+use bindings::wasi::http::client;
+use bindings::wasi::http::types::{ErrorCode, Request, Response};
+use bindings::wif::credential::token;
+use target::Target;
+
+#[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, reason = "generated; documented in wit/")]
+mod bindings {
+    wit_bindgen::generate!({ path: "../../wit", world: "interposer", generate_all });
+    export!(Interposer with_types_in self);
+    use super::Interposer;
+}
+
+struct Interposer;
+
+impl Guest for Interposer {
+    async fn send(request: Request) -> Result<Response, ErrorCode> {
+        let origin = match token::get_origin() {
+            Ok(origin) => origin,
+            Err(failure) => return Ok(answer::without_token(&failure)),
+        };
+        match Target::of(&request, &origin) {
+            Target::Elsewhere => client::send(request).await,
+            Target::Origin => exchange::send(request, &origin).await,
+        }
+    }
+}
