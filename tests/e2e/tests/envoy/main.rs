@@ -10,3 +10,10 @@ mod harness;
 
 /// What the harness sees without a filter: the other scenarios hold that it is not there.
 mod controls;
+
+mod cold_start;
+mod drain;
+mod failure;
+mod rejection;
+mod reload;
+mod rotation;

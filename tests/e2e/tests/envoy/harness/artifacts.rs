@@ -27,7 +27,21 @@ pub(crate) fn envoy() -> Option<&'static Path> {
 
 /// The filter.
 pub(crate) fn filter() -> PathBuf {
-    Path::new(env!("OUT_DIR")).join("proxy-wasm.wasm")
+    module("proxy-wasm.wasm")
+}
+
+/// The filter, which panics when a request has the header `x-crash`.
+pub(crate) fn crashing_filter() -> PathBuf {
+    module("filter-crashing.wasm")
+}
+
+/// A filter that answers a request with what is shared under the key that its header `x-pry` names.
+pub(crate) fn prying_filter() -> PathBuf {
+    module("filter-prying.wasm")
+}
+
+fn module(name: &str) -> PathBuf {
+    Path::new(env!("OUT_DIR")).join(name)
 }
 
 /// Where the dynamic module is: cargo puts it beside the tests that depend on it.

@@ -46,7 +46,9 @@ pub(crate) struct Setup {
     pub(crate) before: Vec<Value>,
     /// When a stream on which nothing moves is ended.
     pub(crate) stream_idle_timeout: &'static str,
-    /// Whether access log entries are written, and in which format; `None`: Envoy's own.
+    /// When a request is ended that has not gone on its way as a whole.
+    pub(crate) request_timeout: &'static str,
+    /// The format of access log entries; `None`: Envoy's own.
     pub(crate) access_log: Option<String>,
 }
 
@@ -114,6 +116,7 @@ impl Setup {
             "codec_type": "AUTO",
             "http_protocol_options": { "enable_trailers": true },
             "stream_idle_timeout": self.stream_idle_timeout,
+            "request_timeout": self.request_timeout,
             "access_log": [typed("log", "envoy.extensions.access_loggers.file.v3.FileAccessLog", log)],
             "route_config": { "virtual_hosts": [{
                 "name": "all",
@@ -143,6 +146,8 @@ impl Setup {
             "explicit_http_config": protocol,
         });
         if self.form == Some(Form::Upstream) {
+            // Without this Envoy runs three of a cluster's retries at a time, and every request that met a revoked token is one.
+            api["circuit_breakers"] = json!({ "thresholds": [{ "max_retries": 1024 }] });
             let codec = typed("codec", "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec", json!({}));
             options["http_filters"] = json!([self.filter(Form::Upstream), codec]);
         }

@@ -44,7 +44,8 @@ impl Answer {
         assert_eq!(body["type"], "error", "{self:?}");
         assert!(body["error"]["type"].is_string(), "{self:?}");
         assert!(body["error"]["message"].as_str().is_some_and(|message| !message.is_empty()), "{self:?}");
-        self.header("x-wif-code").unwrap_or_else(|| panic!("no code: {self:?}")).to_owned()
+        let code = self.header("x-wif-code").map(str::to_owned);
+        code.or_else(|| Some(self.body.split_once('(')?.1.split_once(')')?.0.to_owned())).unwrap_or_else(|| panic!("no code: {self:?}"))
     }
 }
 
@@ -90,6 +91,18 @@ impl Caller {
         for _ in 0..callers {
             let caller = self.clone();
             requests.spawn(async move { caller.message().await });
+        }
+        requests
+    }
+}
+
+impl Caller {
+    /// So many messages at once, from callers who leave after this time. `None`: without an answer.
+    pub(crate) fn start_burst_that_leaves(&self, callers: usize, after: Duration) -> JoinSet<Option<Answer>> {
+        let mut requests = JoinSet::new();
+        for _ in 0..callers {
+            let request = self.post("/v1/messages").timeout(after);
+            requests.spawn(async move { try_to_send(request).await.ok() });
         }
         requests
     }

@@ -125,9 +125,9 @@ impl Envoy {
         tokio::time::timeout(PATIENCE, self.process.wait()).await.expect("it ends").expect("it can be waited for")
     }
 
-    /// Whether the process still runs.
-    pub(crate) fn runs(&mut self) -> bool {
-        self.process.try_wait().expect("it can be waited for").is_none()
+    /// The id of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id().expect("it runs")
     }
 }
 

@@ -111,6 +111,7 @@ impl Plan {
             token_file: file.path().to_path_buf(),
             before: Vec::new(),
             stream_idle_timeout: "300s",
+            request_timeout: "0s",
             access_log: None,
         };
         for change in self.changes {
@@ -199,7 +200,7 @@ impl Drop for World {
             let lines: Vec<&str> = log.lines().filter(|line| !line.contains("source/server/server.cc")).collect();
             let end = lines[lines.len().saturating_sub(40)..].join("\n");
             let history: Vec<String> =
-                self.emulator.history().iter().rev().take(20).map(|entry| entry.to_json().to_string()).collect();
+                self.emulator.history().iter().rev().take(12).map(|entry| entry.to_json().to_string()).collect();
             _ = writeln!(std::io::stderr(), "Envoy's log ends:\n{end}\nthe history ends, newest first:\n{}", history.join("\n"));
         }
     }

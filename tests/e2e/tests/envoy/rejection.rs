@@ -1,0 +1,50 @@
+use std::time::Duration;
+
+use wif_emulator::Reason;
+
+use crate::harness::client::statuses;
+use crate::harness::{Form, Plan, in_every_form};
+
+/// A little more than the engine's least time between two exchanges, which no event shortens.
+const BETWEEN_EXCHANGES: Duration = Duration::from_millis(5_500);
+
+in_every_form! {
+    /// C7, E12: with the router's retry no caller notices.
+    async fn a_revoked_token_is_replaced_by_one_exchange(form: Form) {
+        let Some(world) = Plan::new(form).start().await else { return };
+        assert_eq!(world.caller.message().await.status, 200);
+        world.file.rotate().expect("the directory is writable");
+        tokio::time::sleep(BETWEEN_EXCHANGES).await;
+        assert_eq!(world.emulator.revoke_all(), 1);
+        let answers = world.caller.burst(100).await;
+        let refused = answers.iter().filter(|answer| answer.status == 401).count();
+        match form.sends_again() {
+            true => assert_eq!(refused, 0, "{:?}", statuses(&answers)),
+            false => assert!(refused > 0, "{:?}", statuses(&answers)),
+        }
+        assert!(answers.iter().all(|answer| matches!(answer.status, 200 | 401)), "{:?}", statuses(&answers));
+        let api = answers.iter().filter(|answer| answer.status == 401).all(|answer| answer.header("x-wif-code").is_none());
+        assert!(api, "the API's own answer reaches callers");
+        world.until("another token", async || world.emulator.exchanges_granted() == 2).await;
+        world.until("it is known to all", async || statuses(&world.caller.burst(20).await) == [200; 20]).await;
+        assert_eq!((world.emulator.counts().exchanges, world.reused()), (2, 0));
+    }
+}
+
+in_every_form! {
+    /// C9: what a new token does not cure is not tried again and again.
+    async fn a_revoked_token_without_another_to_be_had_is_served_on(form: Form) {
+        let Some(world) = Plan::new(form).start().await else { return };
+        assert_eq!(world.caller.message().await.status, 200);
+        tokio::time::sleep(BETWEEN_EXCHANGES).await;
+        // The identity token is spent, and not rotated.
+        assert_eq!(world.emulator.revoke_all(), 1);
+        for _ in 0..3 {
+            let answers = world.caller.burst(30).await;
+            assert!(answers.iter().all(|answer| answer.status == 401), "{:?}", statuses(&answers));
+        }
+        assert_eq!((world.emulator.counts().exchanges, world.reused()), (1, 0));
+        let revoked = world.emulator.history().iter().filter(|entry| entry.reason == Some(Reason::TokenRevoked)).count();
+        assert!(revoked >= 90, "{revoked}");
+    }
+}
