@@ -1,0 +1,118 @@
+// Builds the package from the plugin component: node build.mjs <component.wasm> <output folder> [<folder of this file>]
+//
+// Runs in the folder where the pinned tools are installed. Writes nothing but the output folder, which is the package as it is
+// published.
+
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { transpileBytes } from "@bytecodealliance/jco-transpile";
+import { transformSync } from "esbuild";
+
+const [componentPath, outputPath, sourcePath = "."] = process.argv.slice(process.argv[1]?.endsWith("build.mjs") ? 2 : 1);
+if (componentPath === undefined || outputPath === undefined) {
+  console.error("usage: node build.mjs <component.wasm> <output folder> [<folder of this file>]");
+  process.exit(2);
+}
+const [component, output, source] = [componentPath, outputPath, sourcePath].map((path) => resolve(path));
+const dist = join(output, "dist");
+const stage = join(output, ".stage");
+rmSync(output, { recursive: true, force: true });
+mkdirSync(join(stage, "src/plugin"), { recursive: true });
+for (const name of ["src", "tsconfig.json"]) cpSync(join(source, name), join(stage, name), { recursive: true });
+cpSync(join(source, "README.md"), join(output, "README.md"));
+const { devDependencies, scripts, ...manifest } = JSON.parse(readFileSync(join(source, "package.json"), "utf8"));
+writeFileSync(join(stage, "package.json"), JSON.stringify({ type: "module" }));
+write(join(output, "package.json"), `${JSON.stringify(manifest, undefined, 2)}\n`);
+
+// The component as a JavaScript module, which instantiates synchronously: no promise anywhere.
+const { files } = await transpileBytes(readFileSync(component), {
+  name: "plugin",
+  instantiation: { tag: "sync" },
+  nodejsCompat: false,
+});
+const wasm = {};
+const texts = new Map();
+for (const [name, content] of Object.entries(files)) {
+  if (name.endsWith(".wasm")) wasm[name] = withoutCustomSections(content);
+  else texts.set(name, Buffer.from(content).toString());
+}
+// jco looks into a variable of the environment at each call, which Deno does not permit and which takes half of the time.
+const glue = transformSync(texts.get("plugin.js"), {
+  minify: true,
+  format: "esm",
+  target: "es2022",
+  define: { "globalThis.process.env.JCO_DEBUG": "undefined" },
+});
+if (glue.code.includes("JCO_DEBUG")) throw new Error("the transpiled component still looks into the environment");
+
+const names = Object.keys(wasm);
+const identifiers = names.map((_, index) => `module${index}`);
+const table = `const table = {\n${names.map((name, index) => `  "${name}": ${identifiers[index]},\n`).join("")}};
+export const modules = (name) => {
+  const module = table[name];
+  if (module === undefined) throw new TypeError(\`the component has no core module \${name}\`);
+  return module;
+};
+`;
+const imports = (suffix) => names.map((name, index) => `import module${index} from "./${name}${suffix}";\n`).join("");
+const generated = {
+  "plugin.js": glue.code,
+  "workers.js": `${imports("")}${table}`,
+  "edge-light.js": `${imports("?module")}${table}`,
+  "inline.js": `const decode = (text) => {
+  const characters = atob(text);
+  const bytes = new Uint8Array(characters.length);
+  for (let at = 0; at < bytes.length; at += 1) bytes[at] = characters.charCodeAt(at);
+  return bytes;
+};
+const table = {\n${names.map((name) => `  "${name}": "${Buffer.from(wasm[name]).toString("base64")}",\n`).join("")}};
+const compiled = {};
+export const modules = (name) => {
+  if (table[name] === undefined) throw new TypeError(\`the component has no core module \${name}\`);
+  return (compiled[name] ??= new WebAssembly.Module(decode(table[name])));
+};
+`,
+};
+const modulesType = "export declare const modules: (name: string) => WebAssembly.Module;\n";
+for (const name of ["workers.d.ts", "edge-light.d.ts", "inline.d.ts"]) texts.set(name, modulesType);
+for (const [name, text] of texts) {
+  if (!name.endsWith(".d.ts")) continue;
+  write(join(stage, "src/plugin", name), text);
+  write(join(dist, "plugin", name), text);
+}
+for (const [name, text] of Object.entries(generated)) write(join(dist, "plugin", name), text);
+for (const [name, bytes] of Object.entries(wasm)) write(join(dist, "plugin", name), bytes);
+
+const types = ["--typeRoots", resolve("node_modules/@types")];
+const compiler = [resolve("node_modules/typescript/bin/tsc"), "--project", stage, "--outDir", dist, ...types];
+try {
+  execFileSync(process.execPath, compiler, { stdio: ["ignore", "pipe", "inherit"] });
+} catch (error) {
+  console.error(String(error.stdout));
+  process.exit(1);
+}
+rmSync(stage, { recursive: true });
+
+function write(path, content) {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, content);
+}
+
+/** Names of functions and producers are for auditors, who read the component. */
+function withoutCustomSections(bytes) {
+  const kept = [bytes.subarray(0, 8)];
+  for (let at = 8; at < bytes.length; ) {
+    const start = at;
+    const id = bytes[at++];
+    let size = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = bytes[at++];
+      size += (byte & 0x7f) * 2 ** shift;
+      if (byte < 0x80) break;
+    }
+    at += size;
+    if (id !== 0) kept.push(bytes.subarray(start, at));
+  }
+  return Buffer.concat(kept);
+}

@@ -1,0 +1,93 @@
+// A session's output, checked. Whatever the component says is treated as if a stranger had said it.
+
+import type * as contract from "./contract.js";
+import { type Failure, originDenied } from "./errors.js";
+import { type Field, isName, isValue } from "./fields.js";
+import { type Policy } from "./policy.js";
+import type { Access, Snapshot } from "./snapshot.js";
+import { originOf, Token } from "./token.js";
+
+/** So many tasks of a session may be out. */
+export const MAX_TASKS = 64;
+/** No output of the contract has as many notes or headers. */
+const MAX_LIST = 64;
+/** The soonest and the latest wake that is obeyed, in milliseconds. */
+const WAKE_MS = [5, 24 * 3_600_000] as const;
+/** No caller is held up for longer, whatever the component says. */
+const WAIT_AT_MOST_MS = 30_000;
+/** Callers who say that a token is needed are heard again after this time at the latest, and not at once. */
+const NUDGE_AGAIN_MS = 1_000;
+/** A thousand years: later is never. */
+const NEVER_MS = 31_557_600_000_000n;
+
+/** The component broke the contract. */
+export class Breach extends Error {}
+
+export interface Answer {
+  readonly snapshot: Snapshot;
+  /** There is a token, for an origin that the policy refuses; the access says so. */
+  readonly originDenied: boolean;
+  readonly wakeAt: number;
+}
+
+/** Checks what concerns callers. Tasks are checked when they are done, for a refusal is an answer to them. */
+export function check(output: contract.Output, now: number, policy: Policy): Answer {
+  if (output.notes.length > MAX_LIST) throw new Breach("too many notes");
+  let denied = false;
+  let access: Access;
+  switch (output.access.tag) {
+    case "usable": {
+      const rule = policy.checkOrigin(output.access.val.origin);
+      denied = rule !== undefined;
+      access = rule === undefined ? checkUsable(output.access.val, now) : { kind: "failed", failure: originDenied(rule) };
+      break;
+    }
+    case "pending":
+      access = { kind: "pending", reason: output.access.val };
+      break;
+    case "failed":
+      access = { kind: "failed", failure: failure(output.access.val) };
+      break;
+    default:
+      access = { kind: output.access.tag };
+  }
+  const wakeIn = output.wakeInMs === undefined ? Infinity : Math.min(Math.max(output.wakeInMs, WAKE_MS[0]), WAKE_MS[1]);
+  const snapshot: Snapshot = {
+    generation: 0,
+    access,
+    underway: output.exchanging === "underway",
+    waitAtMostMs: Math.min(output.waitAtMostMs, WAIT_AT_MOST_MS),
+    nudgeFrom: nudgeFrom(access, now, wakeIn),
+  };
+  return { snapshot, originDenied: denied, wakeAt: now + wakeIn };
+}
+
+/** The step that has just ended did all that was due; callers of what is pending wait, or say it anyway. */
+export function nudgeFrom(access: Access, now: number, wakeIn: number): number {
+  if (access.kind === "usable" && access.refreshAt > now) return access.refreshAt;
+  return access.kind === "usable" || access.kind === "failed" ? now + Math.min(wakeIn, NUDGE_AGAIN_MS) : Infinity;
+}
+
+export function checkUsable(usable: contract.Usable, now: number): Access {
+  const { id, origin, standing, refreshInMs, holdInMs, unusableInMs } = usable;
+  if (!/^[0-9a-f]{16}$/.test(id)) throw new Breach("a token's id is none");
+  const parsed = originOf(origin);
+  if (parsed === undefined) throw new Breach("a token's origin is none");
+  const at = (wait: bigint | undefined) => (wait === undefined || wait >= NEVER_MS ? Infinity : now + Number(wait));
+  const token = new Token({ id, origin: parsed, standing, set: fields(usable.set), merge: fields(usable.merge) });
+  return { kind: "usable", token, refreshAt: at(refreshInMs), holdAt: at(holdInMs), unusableAt: at(unusableInMs) };
+}
+
+function fields(headers: readonly contract.Header[]): Field[] {
+  if (headers.length > MAX_LIST) throw new Breach("too many headers");
+  return headers.map(({ name, value }) => {
+    if (!isName(name)) throw new Breach("a header's name is none");
+    if (!isValue(value)) throw new Breach(`the value of the header ${name} is no field value`);
+    return [name, value];
+  });
+}
+
+function failure({ code, message, action, retryInMs, status, requestId }: contract.Failure): Failure {
+  const retry = retryInMs === undefined ? undefined : Number(retryInMs);
+  return { code, message, action, retryInMs: retry, status, requestId };
+}

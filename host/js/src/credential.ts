@@ -1,0 +1,305 @@
+// What a program holds: a credential whose token is exchanged when it is needed.
+
+import type * as contract from "./contract.js";
+import { closed, componentStopped, type Failure, NoTokenError, overloaded, timedOut } from "./errors.js";
+import { credentialedFetch, type FetchOptions } from "./fetch.js";
+import { type Snapshot, usable, verdict } from "./snapshot.js";
+import type { Source } from "./source.js";
+import type { Token } from "./token.js";
+import type { Fetch } from "./transport.js";
+
+/** How a caller waits for a token. */
+export interface TokenOptions {
+  /** For how long at most, in milliseconds. By default for as long as one may come. */
+  readonly waitAtMostMs?: number;
+  /** Ends the wait with its reason. Work that is under way goes on for the others. */
+  readonly signal?: AbortSignal;
+}
+
+/** What the vendor's TypeScript SDK takes as `credentials`. */
+export type AccessTokenProvider = (options?: {
+  forceRefresh?: boolean;
+}) => Promise<{ token: string; expiresAt: number | null }>;
+
+/** Numbers in place of the contract's 64-bit integers. */
+export type Plain<T> = T extends bigint ? number
+  : T extends (infer Item)[] ? Plain<Item>[]
+  : T extends object ? { [Key in keyof T]: Plain<T[Key]> }
+  : T;
+
+/** A session at a glance, for people and for monitoring. Never a secret. Times are milliseconds from now. */
+export type Status = Plain<contract.Status>;
+
+/** Where requests may vanish a provider settles while the request that called it can still be kept alive. */
+const PROVIDER_WAIT_MS = 20_000;
+
+let inspected: (credential: Credential) => Source;
+
+/** One identity's credential. Shows no secret when it is printed or serialised. */
+export class Credential {
+  /**
+   * A `fetch` whose requests to the token's origin carry exactly one credential: ours. Every form of the caller's own is taken
+   * off, as `Token.apply` says. Requests to every other origin go untouched. `OPTIONS` goes without a credential.
+   *
+   * Redirects from the token's origin are returned and not followed. Without a token nothing is sent: `NoTokenError`. A 401 is
+   * reported as rejected; if another token is to be had within a second, and the body can be sent again, the request is sent
+   * once more, with that. Bodies that are streams are read up to `replayUpTo` bytes before they are sent; longer ones are not
+   * sent again.
+   */
+  readonly fetch: Fetch;
+  /** An access-token provider in the shape that the vendor's TypeScript SDK takes. */
+  readonly credentials: AccessTokenProvider;
+  readonly #source: Source;
+  readonly #maxWaiters: number;
+  /** Who waits, by number, and when they were last heard of. */
+  readonly #waiters = new Map<number, number>();
+  #lastWaiter = 0;
+
+  static {
+    inspected = (credential) => credential.#source;
+  }
+
+  /** @internal */
+  constructor(source: Source, fetch: FetchOptions, maxWaiters: number) {
+    this.#source = source;
+    this.#maxWaiters = maxWaiters;
+    this.fetch = credentialedFetch(this, fetch);
+    this.credentials = provider(this);
+  }
+
+  /**
+   * A token for a request that is about to be sent. With a good token at hand it is there at once. Shortly before the token's
+   * end it waits for a running exchange, a second at most, and then gives the token that is still good. Without a token it
+   * waits for as long as one may come.
+   *
+   * Throws `NoTokenError` if waiting would not help, if too many are waiting, and when it is closed.
+   */
+  async token(options: TokenOptions = {}): Promise<Token> {
+    return this.current() ?? (await this.#waiting((beat) => this.#wait(options, beat)));
+  }
+
+  /** The current token, if there is one that may be served without waiting. Says that a token is needed where that is so. */
+  current(): Token | undefined {
+    const source = this.#source;
+    source.attend();
+    const now = source.time();
+    const found = verdict(source.snapshot, now);
+    if (found.kind === "serve") {
+      if (now >= source.snapshot.nudgeFrom) source.need();
+      return found.token;
+    }
+    return undefined;
+  }
+
+  /** Reports that the API answered 401 to a request that carried the token with this id. Any other id does nothing. */
+  rejected(id: string): void {
+    const { access } = this.#source.snapshot;
+    if (access.kind === "usable" && access.token.id === id && access.token.standing === "good") this.#source.rejected(id);
+  }
+
+  /**
+   * `rejected`, and then another token to send the request with once more. Waits as callers do in the last moments of a token:
+   * a second by default, and only while an exchange is under way. Undefined if there is no other by then: pass the API's answer
+   * on.
+   */
+  async replacement(id: string): Promise<Token | undefined> {
+    this.rejected(id);
+    try {
+      return await this.#waiting((beat) => this.#replace(id, beat));
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Says that a file, the store or the network may have changed: sources are read again at once. */
+  changed(): void {
+    this.#source.attend();
+    this.#source.changed();
+  }
+
+  /** Where the credential stands. Asks the component: for people and monitoring, not for requests. */
+  async status(): Promise<Status> {
+    this.#source.attend();
+    const status = await this.#source.status();
+    if (status === undefined) throw new NoTokenError(componentStopped("it is started again later", undefined));
+    return plain(status);
+  }
+
+  /**
+   * Secret: the newest journal, to give another credential as `start`, in this process or the next, so that no identity token
+   * is exchanged twice. It holds the access token.
+   */
+  journal(): string | undefined {
+    return this.#source.journal();
+  }
+
+  /** Starts nothing new. The token is served until it expires. */
+  close(): void {
+    this.#source.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** Waiters are bounded and then shed. Those that have vanished without a word are not counted. */
+  async #waiting<T>(wait: (beat: () => void) => Promise<T>): Promise<T> {
+    const waiters = this.#waiters;
+    const number = (this.#lastWaiter += 1);
+    const now = Date.now();
+    if (waiters.size >= this.#maxWaiters) {
+      for (const [waiter, heardAt] of waiters) if (now - heardAt > this.#source.silenceMs) waiters.delete(waiter);
+    }
+    if (waiters.size >= this.#maxWaiters) {
+      const token = usable(this.#source.snapshot, this.#source.time());
+      if (token !== undefined) return token as T;
+      throw new NoTokenError(overloaded(this.#maxWaiters));
+    }
+    waiters.set(number, now);
+    try {
+      return await wait(() => waiters.set(number, Date.now()));
+    } finally {
+      waiters.delete(number);
+    }
+  }
+
+  async #wait({ waitAtMostMs = Infinity, signal }: TokenOptions, beat: () => void): Promise<Token> {
+    const source = this.#source;
+    const since = source.snapshot.generation;
+    const deadline = source.time() + waitAtMostMs;
+    let heldUntil: number | undefined;
+    for (;;) {
+      signal?.throwIfAborted();
+      beat();
+      const seen = source.snapshot;
+      const now = source.time();
+      const passing = passed(seen, since);
+      if (passing !== undefined) return passing;
+      if (now >= seen.nudgeFrom) source.need();
+      const found = verdict(source.snapshot, now);
+      let until = deadline;
+      switch (found.kind) {
+        case "serve":
+          return found.token;
+        case "hold":
+          heldUntil ??= now + seen.waitAtMostMs;
+          if (now >= heldUntil) return found.token;
+          until = Math.min(deadline, heldUntil);
+          break;
+        case "refuse":
+          throw new NoTokenError(found.failure);
+        case "closed":
+          throw new NoTokenError(closed());
+        case "ask":
+          source.need();
+          // It may have been answered in the same turn.
+          if (source.snapshot !== seen) continue;
+          break;
+        case "wait":
+          break;
+      }
+      if (now >= deadline) {
+        if (found.kind === "hold") return found.token;
+        const { access } = source.snapshot;
+        throw new NoTokenError(timedOut(waitAtMostMs, access.kind === "pending" ? access.reason : undefined));
+      }
+      await interruptible(source.pause(source.snapshot.generation, until - now), signal);
+    }
+  }
+
+  async #replace(id: string, beat: () => void): Promise<Token | undefined> {
+    const source = this.#source;
+    const since = source.snapshot.generation;
+    let until: number | undefined;
+    for (;;) {
+      beat();
+      const snapshot = source.snapshot;
+      const now = source.time();
+      const passing = passed(snapshot, since);
+      if (passing !== undefined) return passing.id === id ? undefined : passing;
+      const { access } = snapshot;
+      switch (access.kind) {
+        case "usable": {
+          const { token, unusableAt } = access;
+          if (token.id !== id && token.standing === "good" && now < unusableAt) return token;
+          // One of unknown life, which served who waited for it.
+          if (unusableAt <= now) source.need();
+          // The session knows of it, and cannot do anything about it now.
+          else if (token.standing === "suspect" && !snapshot.underway) return undefined;
+          break;
+        }
+        case "failed":
+        case "closed":
+          return undefined;
+        case "idle":
+          source.need();
+          break;
+        case "pending":
+          break;
+      }
+      until ??= now + snapshot.waitAtMostMs;
+      if (now >= until) return undefined;
+      await source.pause(snapshot.generation, until - now);
+    }
+  }
+}
+
+/** @internal */
+export function sourceOf(credential: Credential): Source {
+  return inspected(credential);
+}
+
+/** A token that came and went while somebody was waiting since this generation. */
+function passed({ passing }: Snapshot, since: number): Token | undefined {
+  return passing !== undefined && passing.generation > since ? passing.token : undefined;
+}
+
+function provider(credential: Credential): AccessTokenProvider {
+  const source = inspected(credential);
+  // Which token the caller was given last: a late report about an earlier one must not reject its successor.
+  let given: string | undefined;
+  const provide = async (forceRefresh: boolean) => {
+    let token = await credential.token(source.silenceMs === Infinity ? {} : { waitAtMostMs: PROVIDER_WAIT_MS });
+    if (forceRefresh && token.id === given) token = (await credential.replacement(token.id)) ?? token;
+    given = token.id;
+    const bearer = token.revealAuthorization()?.match(/^Bearer (.+)$/)?.[1];
+    if (bearer === undefined) throw new NoTokenError(noBearer());
+    const { access } = source.snapshot;
+    const mine = access.kind === "usable" && access.token.id === token.id;
+    const left = mine ? access.unusableAt - source.time() : 0;
+    return { token: bearer, expiresAt: left === Infinity ? null : Math.floor((Date.now() + Math.max(0, left)) / 1000) };
+  };
+  return ({ forceRefresh = false } = {}) => {
+    const work = provide(forceRefresh);
+    // Whoever calls this keeps the promise and lets other requests wait for it, so it has to settle.
+    source.anchor(work.catch(() => undefined));
+    return work;
+  };
+}
+
+function noBearer(): Failure {
+  const message = "The credential is no bearer token.";
+  return { code: "configuration", message, action: "Use fetch in place of credentials." };
+}
+
+async function interruptible(work: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return work;
+  let stop: (() => void) | undefined;
+  const stopped = new Promise<void>((resolve) => {
+    stop = resolve;
+    signal.addEventListener("abort", resolve as () => void, { once: true });
+  });
+  try {
+    await Promise.race([work, stopped]);
+  } finally {
+    if (stop !== undefined) signal.removeEventListener("abort", stop);
+  }
+}
+
+function plain<T>(value: T): Plain<T> {
+  if (typeof value === "bigint") return Number(value) as Plain<T>;
+  if (Array.isArray(value)) return value.map(plain) as Plain<T>;
+  if (typeof value !== "object" || value === null) return value as Plain<T>;
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, plain(inner)])) as Plain<T>;
+}
+

@@ -1,0 +1,331 @@
+// Drives one session by the rules for drivers of `wit/session.wit`: steps it, publishes what it says, hands on what it asks
+// for. It holds values only, never a promise: whatever waits, waits in the request that it belongs to.
+
+import { Breach, check, MAX_TASKS } from "./check.js";
+import type * as contract from "./contract.js";
+import { ConfigurationError, componentStopped } from "./errors.js";
+import type { Policy } from "./policy.js";
+import { type Cause, Recovery } from "./recovery.js";
+import {
+  type Access,
+  type Availability,
+  availability,
+  beforeTheFirstStep,
+  type Snapshot,
+  tellsTheSame,
+  usable,
+} from "./snapshot.js";
+
+/** What time it is, in milliseconds. */
+export interface Reading {
+  /** Since 1970-01-01T00:00:00Z. May jump. */
+  readonly wallMs: number;
+  /** On a clock that never goes back and counts while the machine sleeps, where there is one. */
+  readonly steadyMs?: number | undefined;
+}
+
+/** Something changed. */
+export interface Change {
+  readonly availability: Availability;
+  /** What happened, for logs and metrics. Never a secret. */
+  readonly notes: readonly contract.Note[];
+}
+
+/** What a session is opened with. */
+export interface Opening {
+  readonly open: contract.Open;
+  readonly configuration: string;
+  readonly can: readonly contract.Capability[];
+  readonly start: contract.Start;
+  /** A new seed. */
+  seed(): bigint;
+}
+
+/** What a driver finds around it. None of it is called while a step is running. */
+export interface Surroundings {
+  readonly policy: Policy;
+  now(): Reading;
+  /** Starts a task in the request whose event brought it. Answers, later, with `finished`. */
+  start(task: contract.NumberedTask, session: number): void;
+  /** Keeps a journal, before any task of the same output starts. What it throws is why it could not be kept. */
+  keep?(journal: string): void;
+  /** There is a new snapshot, and perhaps another time to wake. */
+  published?(change: Change | undefined): void;
+  /** Sees each output as it came. For conformance tests. */
+  observe?(output: contract.Output): void;
+}
+
+/** A task whose owner was not heard of for so long is not counted: the session has given it up. */
+const FORGOTTEN_MS = 10_000;
+
+export class Driver {
+  snapshot: Snapshot = beforeTheFirstStep();
+  /** Step with `woken` at this time. */
+  wakeAt = Infinity;
+  readonly #opening: Opening;
+  readonly #around: Surroundings;
+  readonly #recovery = new Recovery();
+  /** The tasks that are out, by number, and when their owner was last heard of. */
+  #running = new Map<number, number>();
+  #session: contract.Session | undefined;
+  /** Rises with each session: results of an earlier one's tasks are dropped. */
+  #sessions = 0;
+  /** A new session after another one, which has not had its say yet: the last snapshot is served on. */
+  #recovering = false;
+  #begun = false;
+  #closed = false;
+  #journal: string | undefined;
+
+  constructor(opening: Opening, around: Surroundings) {
+    this.#opening = opening;
+    this.#around = around;
+    // The newest until a step brings another, which a session that finds all as it was does not.
+    if (opening.start.tag === "resumed") this.#journal = opening.start.val;
+  }
+
+  /** Opens the session and takes its first step, once. Throws `ConfigurationError`. */
+  begin(): void {
+    if (this.#begun || this.#closed) return;
+    this.open();
+    this.event({ tag: "woken" });
+  }
+
+  /** Opens the session and does not step it yet. Throws `ConfigurationError`. */
+  open(): void {
+    this.#begun = true;
+    this.#session = this.#open();
+  }
+
+  /** The time by which this driver measures. */
+  time(): number {
+    const { wallMs, steadyMs } = this.#around.now();
+    return steadyMs ?? wallMs;
+  }
+
+  /** Secret: the newest journal. */
+  journal(): string | undefined {
+    return this.#journal;
+  }
+
+  /** Something happened that the session must hear. */
+  event(event: Exclude<contract.Event, contract.EventFinished | contract.EventStillRunning>): void {
+    this.#step(event, event.tag);
+  }
+
+  /** Does what is overdue, if anything is. */
+  tick(): void {
+    if (this.time() < this.wakeAt) return;
+    this.wakeAt = Infinity;
+    if (this.#session !== undefined) this.event({ tag: "woken" });
+    else if (!this.#closed) this.#reopen();
+  }
+
+  /** A task of this kind, which this session had asked for, ended. */
+  finished(number: number, kind: contract.Task["tag"], outcome: contract.Outcome, session = this.#sessions): void {
+    if (session !== this.#sessions) return;
+    this.#running.delete(number);
+    const kept: contract.Outcome = this.#recovery.quarantines(kind, this.time()) ? { tag: "lost" } : outcome;
+    this.#step({ tag: "finished", val: { number, outcome: kept } }, kind);
+  }
+
+  /** The owner of this task is alive. */
+  stillRunning(number: number, session = this.#sessions): void {
+    if (session !== this.#sessions) return;
+    if (this.#running.has(number)) this.#running.set(number, this.time());
+    this.#step({ tag: "still-running", val: number }, "woken");
+  }
+
+  /** Starts nothing new. The token is served until it expires. */
+  close(): void {
+    if (this.#closed) return;
+    this.#step({ tag: "closing" }, "closing");
+    this.#closed = true;
+    this.#running.clear();
+    this.wakeAt = Infinity;
+    if (usable(this.snapshot, this.time()) === undefined && this.snapshot.access.kind !== "closed") {
+      this.#publish({ ...beforeTheFirstStep(), access: { kind: "closed" }, underway: false }, [], this.time());
+    }
+  }
+
+  /** The key of this identity's entry in a store. Undefined until discovery is done. */
+  entryKey(): string | undefined {
+    return this.#session?.entryKey();
+  }
+
+  /** A glance. Undefined while the component is stopped. */
+  status(): contract.Status | undefined {
+    try {
+      return this.#session?.status(this.#clock());
+    } catch (trap) {
+      this.#recover(trapWords(trap), "answering", this.time());
+      return undefined;
+    }
+  }
+
+  #clock(): contract.Clock {
+    const { wallMs, steadyMs } = this.#around.now();
+    const wall = { wallMs: whole(wallMs) };
+    return steadyMs === undefined ? wall : { ...wall, steadyMs: whole(steadyMs) };
+  }
+
+  #step(event: contract.Event, cause: Cause): void {
+    if (this.#session === undefined || this.#closed) return;
+    const now = this.time();
+    let output: contract.Output;
+    try {
+      output = this.#session.step(this.#clock(), event);
+    } catch (trap) {
+      this.#recover(trapWords(trap), cause, now);
+      return;
+    }
+    this.#around.observe?.(output);
+    try {
+      this.#accept(output, cause, now);
+    } catch (breach) {
+      if (!(breach instanceof Breach)) throw breach;
+      this.#recover(`it broke the contract: ${breach.message}`, "answering", now);
+    }
+  }
+
+  /** Keeps the journal, publishes, and only then starts tasks. */
+  #accept(output: contract.Output, cause: Cause, now: number): void {
+    const answer = check(output, now, this.#around.policy);
+    if (answer.originDenied && usable(this.snapshot, now) !== undefined) {
+      // An origin comes with the configuration: it does not change while there is a token.
+      throw new Breach("the token's origin has changed");
+    }
+    if (this.#opening.can.includes("owners-vanish")) {
+      for (const [number, heardAt] of this.#running) if (now - heardAt > FORGOTTEN_MS) this.#running.delete(number);
+    }
+    if (this.#running.size + output.tasks.length > MAX_TASKS) throw new Breach("too many tasks");
+    this.#recovery.passed(cause, now);
+    this.wakeAt = answer.wakeAt;
+    const notKept = output.journal === undefined ? undefined : this.#keep(output.journal);
+    let { snapshot } = answer;
+    const { access } = snapshot;
+    const nothing = access.kind === "idle" || (access.kind === "usable" && access.unusableAt < now);
+    if (nothing && cause === "needed" && !snapshot.underway) {
+      // Whoever asks now would ask for ever.
+      const failure = componentStopped("it was asked for a token and did nothing", undefined);
+      snapshot = { ...snapshot, access: { kind: "failed", failure } };
+    }
+    this.#publish(snapshot, output.notes, now);
+    // What is abandoned need not be stopped: each task ends by itself, in bounded time.
+    const session = this.#sessions;
+    for (const { number } of output.tasks) this.#running.set(number, now);
+    for (const { number, task } of output.tasks) {
+      const writes = task.tag === "send-request" || task.tag === "swap-entry";
+      if (notKept !== undefined && writes) this.finished(number, task.tag, { tag: "denied", val: notKept }, session);
+      else this.#around.start({ number, task }, session);
+    }
+  }
+
+  #keep(journal: string): string | undefined {
+    this.#journal = journal;
+    try {
+      this.#around.keep?.(journal);
+      return undefined;
+    } catch (error) {
+      // A journal that is not kept must not be contradicted by what others see.
+      return `the journal could not be kept: ${error instanceof Error ? error.message : "its function threw"}`.slice(0, 200);
+    }
+  }
+
+  #publish(next: Snapshot, notes: readonly contract.Note[], now: number): void {
+    const last = this.snapshot;
+    const generation = last.generation + 1;
+    let { access, stopped } = next;
+    if (this.#recovering) {
+      const waits = access.kind === "pending" || access.kind === "idle" || access.kind === "failed";
+      if (waits && last.access.kind === "usable" && now < last.access.unusableAt) {
+        // What a new session fails with may be news since the last one began, and says nothing about the token.
+        if (access.kind === "failed") stopped = access.failure;
+        access = last.access;
+      } else {
+        this.#recovering = false;
+      }
+    }
+    const passing =
+      access.kind !== "usable" ? last.passing
+      : access.unusableAt <= now ? { generation, token: access.token }
+      : undefined;
+    this.snapshot = { ...next, access, stopped, passing, generation };
+    const news = !tellsTheSame(this.snapshot, last) || notes.length > 0;
+    this.#around.published?.(news ? { availability: availability(this.snapshot), notes } : undefined);
+  }
+
+  /** The component was stopped: its instance goes, with the tasks that it had asked for, and another is opened. */
+  #recover(why: string, cause: Cause, now: number): void {
+    this.#session = undefined;
+    this.#running.clear();
+    this.#sessions += 1;
+    if (cause === "closing") return;
+    const at = this.#recovery.stopped(cause, now);
+    if (at <= now) this.#reopen();
+    else this.#rest(why, at, now);
+  }
+
+  #reopen(): void {
+    try {
+      this.#session = this.#open();
+    } catch (error) {
+      // A configuration was accepted before: then the component is not itself.
+      const why = error instanceof ConfigurationError ? `it refused the configuration: ${error.message}` : trapWords(error);
+      this.#recover(why, "opening", this.time());
+      return;
+    }
+    this.#recovering = true;
+    this.event({ tag: "woken" });
+  }
+
+  /** Serves the last token on, and after it a failure. */
+  #rest(why: string, until: number, now: number): void {
+    this.wakeAt = until;
+    const stopped = componentStopped(why, until - now);
+    const last = this.snapshot.access;
+    // Nobody would hear of a need.
+    const access: Access =
+      last.kind === "usable" && now < last.unusableAt
+        ? { ...last, refreshAt: Infinity }
+        : { kind: "failed", failure: stopped };
+    this.#publish({ ...beforeTheFirstStep(), access, underway: false, stopped, nudgeFrom: until }, [], now);
+  }
+
+  #open(): contract.Session {
+    const { open, configuration, can, start, seed } = this.#opening;
+    const from: contract.Start = this.#journal === undefined ? start : { tag: "resumed", val: this.#journal };
+    this.#sessions += 1;
+    this.#running.clear();
+    try {
+      return open(configuration, seed(), [...can], from);
+    } catch (error) {
+      throw configurationError(error) ?? error;
+    }
+  }
+}
+
+/** Opens a session for the sake of its configuration alone. Throws `ConfigurationError`. */
+export function checkConfiguration({ open, configuration, can }: Opening): void {
+  try {
+    open(configuration, 0n, [...can], { tag: "fresh" });
+  } catch (error) {
+    throw configurationError(error) ?? error;
+  }
+}
+
+/** jco throws the error of a `result` as it is. */
+function configurationError(error: unknown): ConfigurationError | undefined {
+  if (typeof error !== "object" || error === null || !("field" in error) || !("message" in error)) return undefined;
+  return new ConfigurationError(String(error.field), String(error.message));
+}
+
+/** Only what the runtime says about a trap is shown: other errors may quote what was handed over. */
+function trapWords(trap: unknown): string {
+  if (trap instanceof WebAssembly.RuntimeError) return trap.message.slice(0, 200);
+  return trap instanceof Error ? `it threw ${trap.name}` : "it threw";
+}
+
+function whole(milliseconds: number): bigint {
+  return BigInt(Math.max(0, Math.trunc(milliseconds)));
+}
+

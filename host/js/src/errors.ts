@@ -1,0 +1,125 @@
+// What can go wrong, by what the program can do about it. No error holds a secret.
+
+import type * as contract from "./contract.js";
+
+/** Every error of this package. */
+export class WifError extends Error {
+  override name = "WifError";
+}
+
+/** The configuration can never work. Mend the field. */
+export class ConfigurationError extends WifError {
+  override name = "ConfigurationError";
+  /** The field, as a path such as `federation.organization_id`; empty for the document as a whole. */
+  readonly field: string;
+
+  constructor(field: string, message: string) {
+    super(field === "" ? message : `${field}: ${message}`);
+    this.field = field;
+  }
+}
+
+/** An option of this package cannot be used. Its message says which, and what would be right. */
+export class OptionError extends WifError {
+  override name = "OptionError";
+}
+
+/**
+ * The situation. Those of the contract, and: `timed-out` - the caller's own time was over; `overloaded` - as many callers are
+ * waiting as may; `closed` - the credential was closed; `component-stopped` - the component trapped and is started again
+ * later; `origin-denied` - the policy does not allow the token's origin.
+ */
+export type NoTokenCode =
+  contract.FailureCode | "timed-out" | "overloaded" | "closed" | "component-stopped" | "origin-denied";
+
+/** Why there is no token, for a program (`code`) and for a person (`message`, `action`). */
+export interface Failure {
+  /** The situation. */
+  readonly code: NoTokenCode;
+  /** What happened, in one or two sentences. Do not parse it. */
+  readonly message: string;
+  /** What the reader should do. */
+  readonly action: string;
+  /** When it is tried again, in milliseconds from when it was told. */
+  readonly retryInMs?: number | undefined;
+  /** The HTTP status of the token endpoint, if it answered. */
+  readonly status?: number | undefined;
+  /** The `request-id` of that answer. */
+  readonly requestId?: string | undefined;
+}
+
+const SOON_S = 1;
+const LATER_S = 60;
+
+/** There is no token: the request was not sent, neither with the caller's own credential nor without one. */
+export class NoTokenError extends WifError {
+  override name = "NoTokenError";
+  /** What a proxy answers. */
+  readonly statusCode = 503;
+  /** The situation. */
+  readonly code: NoTokenCode;
+  /** What the reader should do. */
+  readonly action: string;
+  /** When to try again, in whole seconds, at least 1. */
+  readonly retryAfterSeconds: number;
+  /** The HTTP status of the token endpoint, if it answered. */
+  readonly endpointStatus: number | undefined;
+  /** The `request-id` of that answer. */
+  readonly requestId: string | undefined;
+
+  constructor(failure: Failure) {
+    super(`no access token: ${failure.message} ${failure.action} (${failure.code})`);
+    this.code = failure.code;
+    this.action = failure.action;
+    this.retryAfterSeconds = Math.max(SOON_S, Math.ceil((failure.retryInMs ?? LATER_S * 1000) / 1000));
+    this.endpointStatus = failure.status;
+    this.requestId = failure.requestId;
+  }
+
+  /** What a proxy answers, in the form of the API's own errors: 503 with `Retry-After`. It tells nothing about the workload. */
+  toResponse(): Response {
+    const message = `The proxy has no credential for this request (${this.code}).`;
+    const body = { type: "error", error: { type: "api_error", message }, request_id: null };
+    const headers = { "content-type": "application/json", "retry-after": String(this.retryAfterSeconds) };
+    return new Response(JSON.stringify(body), { status: this.statusCode, headers });
+  }
+}
+
+/** The component trapped. */
+export function componentStopped(why: string, retryInMs: number | undefined): Failure {
+  const action = "Nothing needs to be done if it happens once; report it if it happens again.";
+  return { code: "component-stopped", message: `The component was stopped: ${why}.`, action, retryInMs };
+}
+
+/** The policy refuses the token's origin. */
+export function originDenied(rule: string): Failure {
+  return { code: "origin-denied", message: `The policy refuses the token's origin: ${rule}.`, action: "Mend one of them." };
+}
+
+/** The caller's own time was over. */
+export function timedOut(afterMs: number, waitingFor: string | undefined): Failure {
+  const what = waitingFor === undefined ? "" : `, while ${waitingFor.replaceAll("-", " ")}`;
+  const message = `None came within ${afterMs} ms${what}.`;
+  return { code: "timed-out", message, action: "Work goes on: ask again.", retryInMs: 1000 };
+}
+
+/** As many callers are waiting as may. */
+export function overloaded(limit: number): Failure {
+  const message = `${limit} callers are waiting for one already.`;
+  return { code: "overloaded", message, action: "Shed this one.", retryInMs: 1000 };
+}
+
+/** The credential was closed. */
+export function closed(): Failure {
+  return { code: "closed", message: "The credential is closed.", action: "Make another." };
+}
+
+/** An error's text: its class and message for those of the runtime, which hold no header and no body. */
+export function words(error: unknown): string {
+  if (!(error instanceof Error)) return typeof error === "string" ? error : "something that is no error was thrown";
+  const cause = error.cause instanceof Error ? error.cause : undefined;
+  const code = (value: Error) => ("code" in value && typeof value.code === "string" ? ` (${value.code})` : "");
+  const text = `${error.message || error.name}${code(error)}`;
+  if (cause === undefined) return text;
+  return `${text}: ${cause.message || cause.name}${code(cause)}`;
+}

@@ -1,0 +1,23 @@
+// What a platform has, and what its requests are.
+
+import type { FileRequest, Outcome } from "./contract.js";
+import type { Reading } from "./driver.js";
+import type { Modules } from "./plugin.js";
+import type { Policy } from "./policy.js";
+
+export interface Platform {
+  readonly modules: Modules;
+  /**
+   * Whether what a request starts belongs to it and may vanish with it, without a word: there are no timers between requests
+   * and no request may wait for another's promise. So are Workers.
+   */
+  readonly ownersVanish: boolean;
+  now(): Reading;
+  /** Keeps the request that calls it alive until this has ended. */
+  waitUntil?(work: Promise<unknown>): void;
+  /** Calls back once after this time; does not keep the process alive. Gives what cancels it. */
+  timer?(callback: () => void, afterMs: number): () => void;
+  /** Undefined where there is none. Throws where the system refuses. */
+  readVariable?(name: string): string | undefined;
+  readFile?(request: FileRequest, policy: Policy): Promise<Outcome>;
+}

@@ -1,0 +1,118 @@
+// Node, Deno and Bun: processes that live, with files, variables and timers.
+
+import { constants } from "node:fs";
+import { type FileHandle, lstat, open, realpath } from "node:fs/promises";
+import { isAbsolute, sep } from "node:path";
+import { clearTimeout, setTimeout } from "node:timers";
+import type { FileRequest, Outcome } from "../contract.js";
+import type { Platform } from "../platform.js";
+import { modules } from "../plugin/inline.js";
+import type { Policy } from "../policy.js";
+import { steady } from "./steady.js";
+
+/** Whatever the component asks for, no file is larger, in bytes. */
+const MAX_BYTES = 1 << 20;
+/** So many files are read at once: a file system that does not answer keeps the places. */
+const READERS = 4;
+/** So many times in a row a file may be swapped while it is being read. */
+const SWAPS = 3;
+const WRITABLE_BY_GROUP_OR_OTHERS = 0o022;
+
+let readers = 0;
+
+export const node: Platform = {
+  modules,
+  ownersVanish: false,
+  now: steady(),
+  timer(callback, afterMs) {
+    const timer = setTimeout(callback, afterMs);
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+  readVariable: (name) => process.env[name],
+  async readFile(request, policy) {
+    if (!isAbsolute(request.path)) return { tag: "denied", val: "the policy allows absolute paths only" };
+    if (readers >= READERS) return { tag: "failed", val: "the file system has not answered earlier reads yet" };
+    readers += 1;
+    try {
+      return await readNow(request, policy);
+    } finally {
+      readers -= 1;
+    }
+  },
+};
+
+async function readNow(request: FileRequest, policy: Policy): Promise<Outcome> {
+  for (let swaps = 0; ; swaps += 1) {
+    try {
+      return await tryRead(request, policy);
+    } catch (error) {
+      const code = error instanceof Error && "code" in error ? error.code : undefined;
+      // What a mount swaps is removed at once: the file that the path led to may be gone before it is opened.
+      if (code === "ENOENT" && swaps < SWAPS && (await exists(request.path))) continue;
+      // A part of the path that is a file is as good as none: `/a/token/token` of a mount that is not there yet.
+      if (code === "ENOENT" || code === "ENOTDIR") return { tag: "absent" };
+      if (code === "EACCES" || code === "EPERM") {
+        return { tag: "denied", val: "the file's permissions do not let this process read it" };
+      }
+      if (error instanceof Error && (error.name === "NotCapable" || error.name === "PermissionDenied")) {
+        return { tag: "denied", val: "the runtime does not let this program read the file" };
+      }
+      return { tag: "failed", val: `the file could not be read${typeof code === "string" ? ` (${code})` : ""}` };
+    }
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return realpath(path).then(() => true, () => false);
+}
+
+async function tryRead(request: FileRequest, policy: Policy): Promise<Outcome> {
+  // Resolved once, and then opened where it led: a link that is swapped meanwhile gives the old file or the new one, and
+  // nothing that was not checked.
+  const resolved = await realpath(request.path);
+  if (!(await isAllowed(resolved, policy))) {
+    return { tag: "denied", val: `the policy does not allow ${resolved}; allow it with policy.allowDirectories` };
+  }
+  // Before opening: to open a device may do something.
+  const before = await lstat(resolved);
+  if (before.isDirectory()) return { tag: "failed", val: "it is a directory" };
+  if (!before.isFile()) return { tag: "denied", val: "the policy allows regular files only" };
+  // Exchanged for a pipe since it was looked at, it must not make us wait for a writer.
+  const flags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0) | (constants.O_NOFOLLOW ?? 0);
+  const file = await open(resolved, flags);
+  try {
+    return await readOpened(file, request);
+  } finally {
+    await file.close();
+  }
+}
+
+async function readOpened(file: FileHandle, request: FileRequest): Promise<Outcome> {
+  const metadata = await file.stat();
+  if (!metadata.isFile()) return { tag: "denied", val: "the policy allows regular files only" };
+  const mode = metadata.mode & 0o7777;
+  if (request.protection === "unwritable-by-others" && process.platform !== "win32" && mode & WRITABLE_BY_GROUP_OR_OTHERS) {
+    const octal = mode.toString(8).padStart(4, "0");
+    return { tag: "denied", val: `its group or others may write the file (mode ${octal}); run chmod go-w on it` };
+  }
+  const limit = Math.min(request.maxBytes, MAX_BYTES);
+  const content = Buffer.alloc(Math.min(metadata.size, limit) + 1);
+  let length = 0;
+  while (length < content.length) {
+    const { bytesRead } = await file.read(content, length, content.length - length, length);
+    if (bytesRead === 0) return { tag: "content", val: content.toString("utf8", 0, length) };
+    length += bytesRead;
+  }
+  if (length > limit) return { tag: "failed", val: `the file is longer than ${limit} bytes` };
+  return { tag: "failed", val: "the file grew while it was being read" };
+}
+
+async function isAllowed(resolved: string, { directories }: Policy): Promise<boolean> {
+  if (directories === undefined) return true;
+  for (const directory of directories) {
+    const real = await realpath(directory).catch(() => undefined);
+    if (real !== undefined && resolved.startsWith(real.endsWith(sep) ? real : real + sep)) return true;
+  }
+  return false;
+}

@@ -1,0 +1,142 @@
+// What the component asks for, done. A task ends in one outcome, whatever happens.
+
+import type { AccessTokenCallable, IdentityTokenCallable, Signer, SuppliedToken } from "./callables.js";
+import type * as contract from "./contract.js";
+import { words } from "./errors.js";
+import type { Platform } from "./platform.js";
+import type { Policy } from "./policy.js";
+import { type Entry, type Store, toBase64 } from "./store.js";
+import { type Fetch, send } from "./transport.js";
+
+/** Everything that tasks need. */
+export interface Means {
+  readonly platform: Platform;
+  readonly policy: Policy;
+  readonly fetch: Fetch;
+  readonly identityTokens: ReadonlyMap<string, IdentityTokenCallable>;
+  readonly accessTokens: ReadonlyMap<string, AccessTokenCallable>;
+  readonly signers: ReadonlyMap<string, Signer>;
+  readonly store: Store | undefined;
+}
+
+/** What the program supplies is no longer, in characters. */
+const MAX_SUPPLIED = 1 << 20;
+
+/** What a session may ask for. Nothing is promised that would only be refused later. */
+export function capabilities(means: Means): contract.Capability[] {
+  const { platform, store } = means;
+  const can: [boolean, contract.Capability][] = [
+    [platform.readFile !== undefined, "read-file"],
+    [platform.readVariable !== undefined, "read-variable"],
+    [means.identityTokens.size > 0, "supply-assertion"],
+    [means.accessTokens.size > 0, "supply-token"],
+    [means.signers.size > 0, "sign"],
+    [store?.compares === true, "store"],
+    [store?.compares === false, "cache"],
+    [platform.ownersVanish, "owners-vanish"],
+  ];
+  return can.flatMap(([is, capability]) => (is ? [capability] : []));
+}
+
+/** Never throws. */
+export async function perform(task: contract.Task, means: Means): Promise<contract.Outcome> {
+  try {
+    return await attempt(task, means);
+  } catch (error) {
+    return { tag: "failed", val: words(error).slice(0, 200) };
+  }
+}
+
+async function attempt(task: contract.Task, means: Means): Promise<contract.Outcome> {
+  const { platform, policy, store } = means;
+  const limited = <T>(work: T | Promise<T>) => within(policy.callableTimeoutMs, work);
+  switch (task.tag) {
+    case "send-request":
+      return send(task.val, policy, means.fetch);
+    case "read-file":
+      return platform.readFile === undefined ? { tag: "unsupported" } : platform.readFile(task.val, policy);
+    case "read-variable":
+      return readVariable(task.val, means);
+    case "supply-assertion": {
+      const callable = means.identityTokens.get(task.val.name);
+      if (callable === undefined) return unknown("identityToken", task.val.name);
+      return { tag: "content", val: text(await limited(callable({ audience: task.val.audience }))) };
+    }
+    case "supply-token": {
+      const callable = means.accessTokens.get(task.val.name);
+      if (callable === undefined) return unknown("accessToken", task.val.name);
+      return { tag: "token", val: supplied(await limited(callable({ rejected: task.val.rejected }))) };
+    }
+    case "sign": {
+      const signer = means.signers.get(task.val.key);
+      if (signer === undefined) return unknown("signer", task.val.key);
+      const signature = await limited(signer({ algorithm: task.val.algorithm, input: task.val.input }));
+      const encoded = toBase64(new Uint8Array(signature)).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
+      return { tag: "content", val: text(encoded) };
+    }
+    case "load-entry": {
+      if (store === undefined) return { tag: "unsupported" };
+      const found = await limited(store.load(task.val));
+      return found === undefined ? { tag: "absent" } : { tag: "entry", val: entry(found) };
+    }
+    case "swap-entry": {
+      if (store === undefined) return { tag: "unsupported" };
+      const { key, expected, value } = task.val;
+      const swapped = await limited(store.swap(key, expected, value));
+      if (swapped.done) return { tag: "swapped", val: swapped.version };
+      return { tag: "conflict", val: swapped.entry === undefined ? undefined : entry(swapped.entry) };
+    }
+    default:
+      return { tag: "unsupported" };
+  }
+}
+
+function readVariable(name: string, { platform, policy }: Means): contract.Outcome {
+  if (platform.readVariable === undefined) return { tag: "unsupported" };
+  const rule = policy.checkVariable(name);
+  if (rule !== undefined) return { tag: "denied", val: rule };
+  // Such a name cannot be set.
+  if (name === "" || /[=\0]/.test(name)) return { tag: "absent" };
+  try {
+    const value = platform.readVariable(name);
+    return value === undefined ? { tag: "absent" } : { tag: "content", val: value };
+  } catch {
+    return { tag: "denied", val: "the runtime does not let this program read the variable" };
+  }
+}
+
+/** What the program supplies may take its time, but not for ever. */
+async function within<T>(limitMs: number, work: T | Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${limitMs} ms`)), limitMs);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function unknown(option: string, name: string): contract.Outcome {
+  return { tag: "failed", val: `the option ${option} has no callable named ${name}` };
+}
+
+function text(value: unknown): string {
+  if (typeof value !== "string") throw new Error(`a string is expected, and it gave ${value === null ? "null" : typeof value}`);
+  if (value.length > MAX_SUPPLIED) throw new Error(`it is longer than the ${MAX_SUPPLIED} characters that are taken`);
+  return value;
+}
+
+function supplied(given: string | SuppliedToken): contract.SuppliedToken {
+  if (typeof given !== "object" || given === null) return { value: text(given) };
+  const value = text(given.token);
+  const { expiresAtMs } = given;
+  if (expiresAtMs === undefined || expiresAtMs === null) return { value };
+  if (!Number.isFinite(expiresAtMs) || expiresAtMs < 0) throw new Error("its expiresAtMs is no time");
+  return { value, expiresAtMs: BigInt(Math.trunc(expiresAtMs)) };
+}
+
+function entry({ version, value }: Entry): contract.Entry {
+  return { version: text(version), value: text(value) };
+}

@@ -1,0 +1,120 @@
+// One request to the token endpoint: checked, sent once, and told apart by whether a byte of it may have left.
+
+import type * as contract from "./contract.js";
+import { words } from "./errors.js";
+import { isName, isValue } from "./fields.js";
+import type { Policy } from "./policy.js";
+
+/** What sends requests: the platform's `fetch`, or the program's. */
+export type Fetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>;
+
+/** Whatever the component asks for, neither a request nor an answer is larger, in bytes. */
+const MAX_BYTES = 256 << 10;
+/** More header fields than any request of the contract has. */
+const MAX_HEADERS = 32;
+/** What the component learns of an answer's header. Others are of no use to it. */
+const PASSED_ON = ["request-id", "retry-after", "date", "content-type", "location"];
+/** Fields that the transport sets, or that would change what a request is (RFC 9110 section 7.6.1, RFC 9112 section 6). */
+const RESERVED = new Set([
+  "connection",
+  "content-length",
+  "expect",
+  "host",
+  "keep-alive",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "proxy-authorization",
+]);
+
+export async function send(request: contract.HttpRequest, policy: Policy, fetch: Fetch): Promise<contract.Outcome> {
+  const refused = refuse(request, policy);
+  if (refused !== undefined) return { tag: "denied", val: refused };
+  const stop = new AbortController();
+  const timeoutMs = Math.min(Math.max(request.timeoutMs, 1), policy.requestTimeoutMs);
+  const timer = setTimeout(() => stop.abort(), timeoutMs);
+  try {
+    const headers = new Headers();
+    for (const { name, value } of request.headers) headers.append(name, value);
+    const { body, url, maxResponseBytes } = request;
+    // An answer that redirects is an answer: it is told, and not followed.
+    const response = await fetch(url, { method: "POST", headers, body, redirect: "manual", signal: stop.signal });
+    const text = await read(response, Math.min(maxResponseBytes, MAX_BYTES));
+    if (text === undefined) return { tag: "maybe-sent", val: "the answer is longer than is taken" };
+    return { tag: "response", val: { status: response.status, headers: passedOn(response.headers), body: text } };
+  } catch (error) {
+    if (stop.signal.aborted) return { tag: "maybe-sent", val: `no complete answer within ${timeoutMs} ms` };
+    const val = words(error).slice(0, 200);
+    return isUnsent(error) ? { tag: "unsent", val } : { tag: "maybe-sent", val };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function refuse(request: contract.HttpRequest, policy: Policy): string | undefined {
+  if (request.method !== "POST") return "the policy allows the method POST only";
+  if (request.body.length > MAX_BYTES || request.headers.length > MAX_HEADERS) return "the request is too large";
+  for (const { name, value } of request.headers) {
+    if (!isName(name)) return "a header's name is none";
+    if (!isValue(value)) return `the value of the header ${name} is no field value`;
+    if (RESERVED.has(name)) return `the header ${name} belongs to the transport`;
+  }
+  return policy.checkUrl(request.url, request.origin);
+}
+
+/** The body as text, or undefined if it is longer than that. */
+async function read(response: Response, limit: number): Promise<string | undefined> {
+  if (response.body === null) return "";
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  let length = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return text + decoder.decode();
+    length += value.byteLength;
+    if (length > limit) {
+      // The rest is of no interest, nor is whether it could be stopped.
+      reader.cancel().catch(() => undefined);
+      return undefined;
+    }
+    text += decoder.decode(value, { stream: true });
+  }
+}
+
+function passedOn(headers: Headers): contract.Header[] {
+  return PASSED_ON.flatMap((name) => {
+    const value = headers.get(name);
+    return value === null ? [] : [{ name, value }];
+  });
+}
+
+/** What the platforms say where no connection came about, by code (Node, Bun) or by words (Deno). */
+const UNSENT_CODES = new Set([
+  "ECONNREFUSED",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "UND_ERR_CONNECT_TIMEOUT",
+  "ConnectionRefused",
+  "FailedToOpenSocket",
+  "CERT_HAS_EXPIRED",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "ERR_TLS_CERT_ALTNAME_INVALID",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+]);
+const UNSENT_WORDS = ["client error (Connect)", "invalid peer certificate"];
+
+/** Whether no byte of the request left. In doubt it did. */
+function isUnsent(error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if ("code" in cause && typeof cause.code === "string" && UNSENT_CODES.has(cause.code)) return true;
+    const { message } = cause;
+    if (UNSENT_WORDS.some((words) => message.includes(words))) return true;
+  }
+  return false;
+}
