@@ -51,7 +51,7 @@ use target::Target;
 
 #[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, reason = "generated; documented in wit/")]
 mod bindings {
-    wit_bindgen::generate!({ path: "../../wit", world: "interposer", generate_all });
+    wit_bindgen::generate!({ path: ["../../wit", "../../wit/interposer"], world: "wif:interposer/interposer", generate_all });
     export!(Interposer with_types_in self);
     use super::Interposer;
 }

@@ -6,7 +6,9 @@ use wit_parser::{Interface, PackageId, Resolve, Stability, Type, TypeDef, TypeDe
 
 fn contract() -> Resolve {
     let mut resolve = Resolve::default();
-    resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit")).expect("wit/ parses");
+    for folder in ["../../wit", "../../wit/interposer"] {
+        resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap_or_else(|why| panic!("{folder}: {why:?}"));
+    }
     resolve
 }
 
