@@ -9,6 +9,14 @@
 pub fn config() -> wasmtime::Config {
     let mut config = wasmtime::Config::new();
     config
+        // The library is a guest in its process: Envoy, interpreters and other runtimes have their own handlers for the signals that
+        // would be traps. Explicit checks are instead, of memory accesses, too; and no address space is reserved to save
+        // them, but as much as an instance may ever use: so memory never moves, which makes the checks cheaper.
+        .signals_based_traps(false)
+        .memory_reservation(8 << 20)
+        .memory_may_move(false)
+        .memory_guard_size(0)
+        .memory_reservation_for_growth(0)
         // Two to four times the price of a call, for asynchronous functions that the world does not have.
         .concurrency_support(false)
         // A loop ends with the deadline of its step.

@@ -1,0 +1,171 @@
+//! One stream.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use wif::{Error, Token};
+use wif_engine::headers::{is_credential, merge};
+
+use crate::abi::{Fields, Stream};
+use crate::module::Module;
+use crate::reply::Reply;
+use crate::waiting::{Place, wait};
+
+/// What becomes of a request.
+pub(crate) enum Next {
+    /// It goes on.
+    Go,
+    /// It waits, and [`Filter::waited`] is called.
+    Wait,
+    /// It is answered, and not sent.
+    Answer(Reply),
+}
+
+/// What is known of one stream. Its hooks may be nested, so no lock is held while Envoy is asked for anything.
+pub(crate) struct Filter {
+    module: Arc<Module>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// It goes to the API, so no credential of the caller's goes with it.
+    strips: bool,
+    /// What it carries.
+    token: Option<Token>,
+    /// Where it waits.
+    place: Option<Place>,
+    /// The answer is Envoy's own and not the API's.
+    answered_here: bool,
+}
+
+impl Filter {
+    pub(crate) fn new(module: Arc<Module>) -> Self {
+        Self { module, state: Mutex::default() }
+    }
+
+    /// The request's header.
+    pub(crate) fn request(&self, stream: &mut Stream<'_>) -> Next {
+        if !stream.cluster().is_some_and(|cluster| self.module.leads_to(cluster)) {
+            return Next::Go;
+        }
+        self.state().strips = true;
+        if is_exempt(stream) {
+            return if strip(stream, Fields::Request) { Next::Go } else { self.refuse(Reply::stopped()) };
+        }
+        match self.module.token_at_once() {
+            Ok(known) => self.carry(stream, known),
+            Err(reason) => {
+                let Some(scheduler) = stream.scheduler() else { return self.refuse(Reply::stopped()) };
+                let (place, promise) = wait(scheduler);
+                self.module.metrics().begins_to_wait();
+                self.state().place = Some(place.held_by(self.module.wait(reason, promise)));
+                Next::Wait
+            }
+        }
+    }
+
+    /// What it waited for is there.
+    pub(crate) fn waited(&self, stream: &mut Stream<'_>) -> Next {
+        let Some(place) = self.state().place.take() else { return Next::Wait };
+        self.module.metrics().ends_to_wait();
+        // Nobody wakes a stream without a word.
+        let known = place.take().unwrap_or(Err(Error::Closed));
+        self.carry(stream, known)
+    }
+
+    /// The request's trailers. A reply if they cannot be cleaned.
+    pub(crate) fn request_trailers(&self, stream: &mut Stream<'_>) -> Option<Reply> {
+        let strips = self.state().strips;
+        (strips && !strip(stream, Fields::RequestTrailers)).then(Reply::stopped)
+    }
+
+    /// The answer's header.
+    pub(crate) fn response(&self, stream: &Stream<'_>) {
+        let token = {
+            let state = self.state();
+            state.token.clone().filter(|_| !state.answered_here)
+        };
+        if let Some(token) = token
+            && is_rejection(stream)
+        {
+            self.module.reject(&token);
+        }
+    }
+
+    /// Envoy, or one of its filters, answers instead of the API.
+    pub(crate) fn answered_here(&self) {
+        self.state().answered_here = true;
+    }
+
+    /// The stream is gone.
+    pub(crate) fn end(&self) {
+        let place = self.state().place.take();
+        if place.is_some() {
+            self.module.metrics().ends_to_wait();
+        }
+    }
+
+    fn carry(&self, stream: &mut Stream<'_>, known: Result<Token, Error>) -> Next {
+        let token = match known {
+            Ok(token) if self.module.is_for_the_clusters(&token) => token,
+            Ok(_) => return self.refuse(Reply::other_origin()),
+            Err(error) => return self.refuse(Reply::failed(&error)),
+        };
+        if !put(stream, &token) {
+            return self.refuse(Reply::stopped());
+        }
+        self.state().token = Some(token);
+        Next::Go
+    }
+
+    fn refuse(&self, reply: Reply) -> Next {
+        self.module.metrics().refused();
+        Next::Answer(reply)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is one assignment.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is no request to the API as such: tunnels, preflights, other protocols. An upgrade is one only if `connection` says so
+/// (RFC 9110 section 7.8); by HTTP/2 it is a `CONNECT`.
+fn is_exempt(stream: &Stream<'_>) -> bool {
+    if matches!(stream.field(Fields::Request, ":method"), Some(b"CONNECT" | b"OPTIONS")) {
+        return true;
+    }
+    if stream.field(Fields::Request, "upgrade").is_none() {
+        return false;
+    }
+    let Some(connection) = stream.field(Fields::Request, "connection") else { return false };
+    connection.split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+}
+
+/// Takes off every form of a caller's credential. Says whether none is left.
+fn strip(stream: &mut Stream<'_>, fields: Fields) -> bool {
+    let all = stream.fields(fields);
+    let found: Vec<Vec<u8>> = all.iter().filter(|(name, _)| is_credential(name)).map(|(name, _)| name.to_vec()).collect();
+    found.iter().all(|name| stream.remove(fields, name))
+}
+
+/// Puts the token on the request, and takes off every form of the caller's own. Says whether exactly that was done.
+fn put(stream: &mut Stream<'_>, token: &Token) -> bool {
+    if !strip(stream, Fields::Request) {
+        return false;
+    }
+    let set = token.headers().iter().all(|(name, value)| stream.set(Fields::Request, name.as_str(), value.as_bytes()));
+    set && token.merged_headers().iter().all(|(name, ours)| {
+        let Ok(ours) = ours.to_str() else { return false };
+        let all = stream.fields(Fields::Request);
+        let theirs = all.iter().filter(|(field, _)| *field == name.as_str().as_bytes());
+        // What is not text is no list that the API could read either.
+        let merged = merge(theirs.filter_map(|(_, value)| str::from_utf8(value).ok()).chain([ours]));
+        stream.set(Fields::Request, name.as_str(), merged.as_bytes())
+    })
+}
+
+/// Whether this is the API's word that it does not accept the token.
+fn is_rejection(stream: &Stream<'_>) -> bool {
+    stream.field(Fields::Response, ":status") == Some(b"401") || stream.field(Fields::Response, "grpc-status") == Some(b"16")
+}

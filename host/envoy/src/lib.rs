@@ -1,0 +1,69 @@
+//! The component inside Envoy, as a dynamic module. **Experimental**: Envoy promises little about the interface, and this module
+//! takes one version of Envoy and no other.
+//!
+//! It does what the proxy-wasm filter of this project does, with the same configuration where that makes sense, as a downstream
+//! and as an upstream HTTP filter. What is different:
+//!
+//! - The component runs in the Rust host, `wif`, on a thread of the module's own, one for each configuration; files, variables
+//!   and the token endpoint are reached from there and not through clusters. A request reads the host's snapshot, which all
+//!   worker threads share, and does not enter WebAssembly.
+//! - A module is part of Envoy's process. Whoever loads it trusts it with everything that Envoy has.
+//!
+//! # Configuration
+//!
+//! ```json
+//! {
+//!   "credential": { "federation": { "…": "…" } },
+//!   "origin": "https://api.anthropic.com",
+//!   "clusters": ["anthropic"],
+//!   "waiting": { "requests": 1000, "at_most_ms": 30000 }
+//! }
+//! ```
+//!
+//! | Key | Meaning |
+//! | --- | --- |
+//! | `credential` | the configuration document of the component, as it is |
+//! | `origin` | where the clusters lead; by default the credential's `base_url`, or else the API. Exchanges go there and nowhere else, and a token for another origin is not put on requests. An origin that stands here may be in a private network |
+//! | `clusters` | the clusters by which requests leave that carry the credential; others are not touched |
+//! | `waiting` | how many requests of this configuration wait for a token at once, and for how long each at most; beyond that 503 |
+//!
+//! Any other key is an error. An error is in Envoy's log, names the field, and refuses the configuration.
+//!
+//! # What it does to requests
+//!
+//! Requests that Envoy routes to one of the clusters carry exactly one credential: ours. Every form of the caller's own is taken off,
+//! also from trailers. `CONNECT`, `OPTIONS` and upgrades carry none. Without a token a request is paused, and when there is none to
+//! be had it is answered with 503 and `retry-after`, in the form of the API's errors; the header `x-wif-code` says why. A 401 from
+//! the API is a rejection of the token that the request carried: as an upstream filter, with the router's retry on 401, the
+//! request is sent once more, with another token.
+//!
+//! As a downstream filter it must be the last before the router, for what comes later may route the request elsewhere.
+//!
+//! # What goes on in the process
+//!
+//! Configurations of one process act as one: they share a store, so that a reload, or a second listener with the same credential,
+//! makes no exchange; and a configuration with another identity knows which identity tokens were spent. All that is in memory,
+//! tokens included, for as long as the process lives.
+//!
+//! A panic fails one request, closed, and never ends Envoy. The component's traps are explicit checks: no signal handler is
+//! installed. There is no compiler in the module.
+//!
+//! # Updates
+//!
+//! Never write over a module that a running Envoy has loaded: that would end Envoy. Put the new one beside it under another name,
+//! and name that in the configuration; the old one stays in memory.
+
+#![cfg(unix)]
+#![deny(unsafe_code)]
+
+mod abi;
+mod filter;
+mod guard;
+mod log;
+mod metrics;
+mod module;
+mod process;
+mod reply;
+mod settings;
+mod version;
+mod waiting;

@@ -1,0 +1,213 @@
+//! One configuration: a credential, and the thread that drives it.
+
+use std::future::Future as _;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+use tokio_stream::StreamExt as _;
+use wif::{BuildError, Credential, Error, Policy, Standing, Token};
+
+use crate::abi::{self, Configuration};
+use crate::metrics::Metrics;
+use crate::process;
+use crate::settings::Settings;
+use crate::waiting::Promise;
+
+/// How long a file that does not answer may hold up the end of a configuration.
+const END_AT_MOST: Duration = Duration::from_millis(200);
+
+/// A configuration of Envoy's, for all its streams and worker threads.
+pub(crate) struct Module {
+    settings: Settings,
+    credential: Credential,
+    metrics: Arc<Metrics>,
+    runtime: Handle,
+    /// The id of the token that was rejected last, as a number.
+    rejected: AtomicU64,
+    /// None when Envoy only checks its configuration, and once it is closed.
+    thread: Mutex<Option<Thread>>,
+}
+
+struct Thread {
+    ends: oneshot::Sender<()>,
+    handle: JoinHandle<()>,
+}
+
+impl Module {
+    /// Reads the configuration and begins: the first exchange is under way when this returns, if the credential wants that.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the configuration, with the name of the field.
+    pub(crate) fn new(document: &[u8], configuration: &Configuration<'_>) -> Result<Self, String> {
+        let document = str::from_utf8(document).map_err(|_| "it is not UTF-8".to_owned())?;
+        let settings = Settings::parse(document).map_err(|error| format!("{}: {}", error.field, error.message))?;
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| format!("no runtime: {error}"))?;
+        let credential = {
+            let _inside = runtime.enter();
+            build(&settings)?
+        };
+        let metrics = Arc::new(Metrics::define(configuration));
+        let handle = runtime.handle().clone();
+        let thread = if abi::validates_only() {
+            runtime.shutdown_background();
+            None
+        } else {
+            Some(Thread::start(runtime, &credential, &metrics)?)
+        };
+        let (rejected, thread) = (AtomicU64::new(0), Mutex::new(thread));
+        Ok(Self { settings, credential, metrics, runtime: handle, rejected, thread })
+    }
+
+    /// Whether requests to this cluster carry the credential.
+    pub(crate) fn leads_to(&self, cluster: &[u8]) -> bool {
+        self.settings.clusters.iter().any(|known| known.as_bytes() == cluster)
+    }
+
+    /// Whether a token may be put on requests to the clusters.
+    pub(crate) fn is_for_the_clusters(&self, token: &Token) -> bool {
+        token.origin() == self.settings.origin
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The token, or why there is none, if that is known at once.
+    pub(crate) fn token_at_once(&self) -> Result<Result<Token, Error>, Wait> {
+        // Timers that a caller's future sets belong to the thread that drives the credential.
+        let _inside = self.runtime.enter();
+        match pin!(self.credential.token()).poll(&mut Context::from_waker(Waker::noop())) {
+            // The API has rejected it a moment ago, which the driver does not know yet: a retry must not carry it again.
+            Poll::Ready(Ok(token)) if token.standing() == Standing::Good && self.was_rejected(&token) => {
+                Err(Wait::Replacing(token))
+            }
+            Poll::Ready(known) => Ok(known),
+            Poll::Pending => Err(Wait::ForToken),
+        }
+    }
+
+    /// Waits for it on the module's own thread.
+    pub(crate) fn wait(&self, wait: Wait, promise: Promise) -> AbortHandle {
+        let (credential, at_most) = (self.credential.clone(), self.settings.waiting_at_most);
+        let task = self.runtime.spawn(async move {
+            if let Wait::Replacing(rejected) = wait
+                && let Some(token) = credential.replacement(rejected.id()).await
+            {
+                return promise.keep(Ok(token));
+            }
+            promise.keep(credential.token_within(at_most).await);
+        });
+        task.abort_handle()
+    }
+
+    /// The API did not accept this token.
+    pub(crate) fn reject(&self, token: &Token) {
+        self.rejected.store(number(token), Relaxed);
+        self.credential.rejected(token.id());
+    }
+
+    fn was_rejected(&self, token: &Token) -> bool {
+        let rejected = self.rejected.load(Relaxed);
+        rejected != 0 && rejected == number(token)
+    }
+
+    /// Ends the thread, and waits for that: nothing of this configuration runs afterwards.
+    pub(crate) fn close(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Thread { ends, handle }) = thread {
+            drop(ends);
+            // A panic has ended it as well.
+            let _ = handle.join();
+        }
+    }
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// What a request has to wait for.
+pub(crate) enum Wait {
+    /// Any token.
+    ForToken,
+    /// Another token than this one, if there is one to be had.
+    Replacing(Token),
+}
+
+impl Thread {
+    fn start(runtime: Runtime, credential: &Credential, metrics: &Arc<Metrics>) -> Result<Self, String> {
+        let (ends, ended) = oneshot::channel::<()>();
+        let (credential, metrics) = (credential.clone(), Arc::clone(metrics));
+        let handle = thread::Builder::new().name("wif-credential".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                tokio::spawn(count(credential.clone(), metrics));
+                // An error says that the configuration was dropped, which is what is waited for.
+                let _ = ended.await;
+                credential.shutdown().await;
+            });
+            runtime.shutdown_timeout(END_AT_MOST);
+        });
+        let handle = handle.map_err(|error| format!("no thread: {error}"))?;
+        Ok(Self { ends, handle })
+    }
+}
+
+/// Counts what changes.
+async fn count(credential: Credential, metrics: Arc<Metrics>) {
+    let mut changes = credential.changes();
+    while let Some(change) = changes.next().await {
+        for note in &change.notes {
+            metrics.note(note.code.as_str());
+        }
+        let status = credential.status().await;
+        let unusable_in = status.ok().and_then(|status| status.token).and_then(|token| token.unusable_in);
+        metrics.token_unusable_at(unusable_in.map_or(0, |left| (now() + left).as_secs()));
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a moment for people, which nothing is decided by")]
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn build(settings: &Settings) -> Result<Credential, String> {
+    let allowed = match settings.origin_is_given {
+        true => Policy::default().allow_private_origin(&settings.origin),
+        false => Policy::default().allow_origin(&settings.origin),
+    };
+    let mut policy = allowed.map_err(|error| format!("origin: {error}"))?;
+    if let Some(variable) = &settings.variable {
+        policy = policy.allow_variable(variable);
+    }
+    let source = settings.source.clone();
+    let builder = Credential::builder()
+        .configuration(settings.credential.reveal())
+        .policy(policy)
+        .store(process::store())
+        .resume(process::start(&source))
+        .max_waiters(settings.waiting_requests)
+        .keep_journals(move |journal| {
+            process::keep(&source, journal);
+            Ok(())
+        });
+    builder.build().map_err(|error| match error {
+        BuildError::Configuration { field, message } if field.is_empty() => format!("credential: {message}"),
+        BuildError::Configuration { field, message } => format!("credential.{field}: {message}"),
+        other => other.to_string(),
+    })
+}
+
+/// The token's id as the number that its digits write.
+fn number(token: &Token) -> u64 {
+    u64::from_str_radix(token.id(), 16).unwrap_or(0)
+}

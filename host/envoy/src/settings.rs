@@ -1,0 +1,109 @@
+//! The module's configuration: the keys of the proxy-wasm filter that make sense here, with the same names and meanings.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use wif::Secret;
+use wif_engine::contract::ConfigurationError;
+use wif_engine::document::Fields;
+use wif_engine::origin_of;
+
+/// Where the API is unless the document says otherwise.
+const API: &str = "https://api.anthropic.com";
+
+/// What the filter in a sandbox must be told, and the module reaches by itself.
+const OF_THE_FILTER: [&str; 4] = ["callables", "files", "token_endpoint", "variables"];
+
+/// The configuration, checked. What is wrong within `credential` the component says.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// The component's own document.
+    pub(crate) credential: Secret,
+    /// Where the identity token comes from, as it stands in the document: a name for what was spent from there.
+    pub(crate) source: Secret,
+    /// The variable that the document reads, if it is not one that discovery may read anyway.
+    pub(crate) variable: Option<String>,
+    /// The origin that the clusters lead to.
+    pub(crate) origin: String,
+    /// Whether somebody wrote the origin down for this very proxy.
+    pub(crate) origin_is_given: bool,
+    /// The clusters by which requests leave that carry the credential.
+    pub(crate) clusters: Vec<String>,
+    /// How many requests wait for a token at once.
+    pub(crate) waiting_requests: usize,
+    /// How long a request waits for a token.
+    pub(crate) waiting_at_most: Duration,
+}
+
+impl Settings {
+    /// Reads the document.
+    ///
+    /// # Errors
+    ///
+    /// A field is missing, malformed or unknown; the error names it.
+    pub(crate) fn parse(document: &str) -> Result<Self, ConfigurationError> {
+        let mut fields = match serde_json::from_str::<Value>(document) {
+            Ok(value) => {
+                if let Some(name) = OF_THE_FILTER.into_iter().find(|name| value.get(name).is_some()) {
+                    let message =
+                        "is for the proxy-wasm filter: this module reads files and variables, and sends exchanges, itself";
+                    return Err(ConfigurationError { field: name.to_owned(), message: message.to_owned() });
+                }
+                Fields::of("", value)?
+            }
+            // It says where.
+            Err(_) => Fields::read(document)?,
+        };
+        let Some(Value::Object(credential)) = fields.take("credential") else {
+            return Err(fields.error("credential", "is missing: the document that says how the workload is authenticated"));
+        };
+        let given = fields.optional_text("origin")?;
+        let origin_is_given = given.is_some();
+        let origin = match (given, credential.get("base_url").and_then(Value::as_str)) {
+            (Some(origin), _) => checked_origin(&origin).map_err(|message| fields.error("origin", message))?,
+            // What is wrong with it the component says.
+            (None, Some(base_url)) => origin_of(base_url).unwrap_or_else(|_| API.to_owned()),
+            (None, None) => API.to_owned(),
+        };
+        let clusters = clusters(&mut fields)?;
+        let (mut waiting_requests, mut waiting_at_most_ms) = (1_000, 30_000);
+        if let Some(mut waiting) = fields.object("waiting")? {
+            waiting_requests = waiting.number("requests", waiting_requests, 1..=100_000)?;
+            waiting_at_most_ms = waiting.number("at_most_ms", waiting_at_most_ms, 1..=300_000)?;
+            waiting.finish()?;
+        }
+        fields.finish()?;
+
+        let source = credential.get("federation").and_then(|federation| federation.get("identity_token"));
+        let variable = source.filter(|source| source["source"] == "variable").and_then(|source| source["name"].as_str());
+        Ok(Self {
+            source: Secret::from(source.map(Value::to_string).unwrap_or_default()),
+            variable: variable.map(str::to_owned),
+            credential: Secret::from(Value::Object(credential).to_string()),
+            origin,
+            origin_is_given,
+            clusters,
+            waiting_requests: waiting_requests as usize,
+            waiting_at_most: Duration::from_millis(waiting_at_most_ms.into()),
+        })
+    }
+}
+
+fn checked_origin(text: &str) -> Result<String, &'static str> {
+    let origin = origin_of(text)?;
+    let after_scheme = text.split_once("://").map_or("", |(_, rest)| rest);
+    if after_scheme.contains('/') { Err("must be scheme, host and port, without a path") } else { Ok(origin) }
+}
+
+fn clusters(fields: &mut Fields) -> Result<Vec<String>, ConfigurationError> {
+    let message = "must list the clusters that lead to the API, as Envoy names them";
+    let Some(Value::Array(clusters)) = fields.take("clusters") else { return Err(fields.error("clusters", message)) };
+    let clusters: Option<Vec<String>> = clusters
+        .into_iter()
+        .map(|cluster| match cluster {
+            Value::String(cluster) if !cluster.is_empty() => Some(cluster),
+            _ => None,
+        })
+        .collect();
+    clusters.filter(|clusters| !clusters.is_empty()).ok_or_else(|| fields.error("clusters", message))
+}
