@@ -4,8 +4,8 @@
 //! cargo run --release -p wif-benches
 //! ```
 //!
-//! It takes a quarter of a minute, writes `tests/benches/numbers.json`, and renders the README's table from that file; a test fails
-//! when the two differ. With the name of a group (`request`, `edges`, `start`, `size`, `callers`, `memory`, `python`) it measures
+//! It takes two minutes, most of them for Envoy, writes `tests/benches/numbers.json`, and renders the README's table from that file; a test fails
+//! when the two differ. With the name of a group (`request`, `edges`, `start`, `size`, `callers`, `memory`, `python`, `envoy`) it measures
 //! that one, prints it and writes nothing; `render` writes the table from the file that is there.
 //!
 //! # How it is measured
@@ -27,6 +27,13 @@
 //!   instance and for a whole credential, by what the process grew.
 //! - **The vendor's Python SDK** answers from its cache, in a process of its own in the same run, pinned by hash in
 //!   `requirements.txt`. Without Python or a package registry that row says so, and the others stand.
+//! - **Envoy** is the real one, one process with one worker, on a core of its own where there are two. It has a listener for
+//!   each thing that is compared, all before the same upstream, and they take turns in short rounds, shuffled. Clients and
+//!   upstream share another core, and take so little that Envoy is what they wait for. What a request costs is the time that
+//!   Envoy's threads ran, divided by the requests of the round; throughput and latency follow from it, and are in the file. Where
+//!   two are compared, every round is compared with the other of the same turn. The baseline of this filter is a filter of the same
+//!   SDK that sets a header and does nothing else: what V8 and the interface cost at least. For who changes the filter:
+//!   `WIF_OTHER_FILTER` names another build of it, which is measured beside.
 #![doc = include_str!("../missed.md")]
 #![allow(
     clippy::disallowed_methods,
@@ -61,7 +68,7 @@ pub use report::{Baseline, Number, Numbers, Unit};
 /// Measures a group of numbers.
 type Group = fn() -> anyhow::Result<Vec<Number>>;
 
-const GROUPS: [(&str, Group); 7] = [
+const GROUPS: [(&str, Group); 8] = [
     ("request", rows::request::measure),
     ("edges", rows::edges::measure),
     ("start", rows::start::measure),
@@ -69,6 +76,7 @@ const GROUPS: [(&str, Group); 7] = [
     ("callers", rows::callers::measure),
     ("memory", rows::memory::measure),
     ("python", rows::python::measure),
+    ("envoy", rows::envoy::measure),
 ];
 
 /// The file with the numbers of the last whole run.

@@ -14,7 +14,7 @@ pub fn render(numbers: &Numbers) -> String {
         machine.cores, machine.processor, machine.system
     );
     text.push_str("| What | Measured | Beside it | Target | Met |\n| --- | --- | --- | --- | --- |\n");
-    for number in &numbers.numbers {
+    for number in numbers.numbers.iter().filter(|number| !number.detail) {
         let measured = number.measured.map_or_else(|| "not measured".to_owned(), |value| quantity(value, number.unit));
         let beside = beside(number).unwrap_or_default();
         let target = number.target.as_deref().unwrap_or_default();

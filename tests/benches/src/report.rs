@@ -37,6 +37,9 @@ pub struct Number {
     pub met: Option<bool>,
     /// What else should be known: for what is missed, why.
     pub remark: Option<String>,
+    /// Whether it stands in the file alone, and not in the README.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub detail: bool,
 }
 
 /// What a number is compared with.
@@ -75,6 +78,7 @@ impl Number {
             target: None,
             met: None,
             remark: None,
+            detail: false,
         }
     }
 
@@ -108,6 +112,11 @@ impl Number {
 
     pub(crate) fn remark(mut self, remark: impl Into<String>) -> Self {
         self.remark = Some(remark.into());
+        self
+    }
+
+    pub(crate) fn detail(mut self) -> Self {
+        self.detail = true;
         self
     }
 }

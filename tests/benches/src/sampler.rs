@@ -25,7 +25,7 @@ impl Samples {
 
     /// The measured value at this rank, the lower one where it lies between two.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a rank is small")]
-    fn quantile(&self, part: f64) -> f64 {
+    pub(crate) fn quantile(&self, part: f64) -> f64 {
         self.0[((self.0.len() - 1) as f64 * part) as usize]
     }
 }

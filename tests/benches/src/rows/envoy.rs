@@ -1,0 +1,269 @@
+//! Requests through the real Envoy, with what can put a credential on them.
+
+mod configuration;
+mod core;
+mod process;
+mod traffic;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use serde_json::json;
+use wif_emulator::{Emulator, Options};
+
+use self::configuration::{Places, Variant, bootstrap};
+use self::process::{Envoy, module_directory, program};
+use self::traffic::{Clients, SEEN, Traffic, UNSEEN};
+use crate::report::{Number, Unit};
+use crate::rig;
+use crate::sampler::Samples;
+
+static FILTER: &[u8] = include_bytes!(env!("WIF_FILTER"));
+static STATIC_FILTER: &[u8] = include_bytes!(env!("WIF_STATIC_HEADER"));
+
+const ROUNDS: usize = 24;
+const ROUND: Duration = Duration::from_millis(250);
+
+/// Clients of a listener.
+const CLIENTS: usize = 32;
+
+/// A worker's share is what so many more of them take.
+const MORE_WORKERS: u32 = 4;
+
+pub(crate) fn measure() -> anyhow::Result<Vec<Number>> {
+    match program() {
+        Ok(program) => measure_with(&program),
+        Err(why) => {
+            eprintln!("Envoy is not measured: {why:#}");
+            Ok(vec![
+                Number::new("envoy", "Envoy's processor time for a request", Unit::Nanoseconds)
+                    .remark("Python, or Envoy's package, could not be had where this was measured."),
+            ])
+        }
+    }
+}
+
+fn measure_with(program: &Path) -> anyhow::Result<Vec<Number>> {
+    // The emulator is asked once, at the beginning, and its thread is in nobody's way.
+    let runtime = rig::runtime(1)?;
+    let emulator = runtime.block_on(Emulator::start(Options { check_jti: false, ..Options::default() }))?;
+    let directory = tempfile::tempdir()?;
+    // Which core this thread stays on afterwards is this group's business alone.
+    std::thread::scope(|scope| {
+        let measuring = scope.spawn(|| {
+            let traffic = Traffic::new()?;
+            let places = places(&traffic, &emulator, directory.path())?;
+            let series = measure_requests(program, &traffic, &places, directory.path())?;
+            let mut numbers = tell(&series);
+            numbers.push(memory(program, &traffic, &places, directory.path())?);
+            numbers.push(size(&places)?);
+            Ok(numbers)
+        });
+        measuring.join().map_err(|_| anyhow::anyhow!("the measuring thread panicked"))?
+    })
+}
+
+fn places(traffic: &Traffic, emulator: &Emulator, directory: &Path) -> anyhow::Result<Places> {
+    let options = emulator.options();
+    let filter = directory.join("filter.wasm");
+    std::fs::write(&filter, FILTER)?;
+    let static_filter = directory.join("static-header.wasm");
+    std::fs::write(&static_filter, STATIC_FILTER)?;
+    Ok(Places {
+        api: traffic.api()?,
+        token_endpoint: emulator.address(),
+        client_credentials: traffic.client_credentials()?,
+        static_filter,
+        filter,
+        other_filter: std::env::var_os("WIF_OTHER_FILTER").map(PathBuf::from),
+        credential: json!({
+            "base_url": emulator.base_url(),
+            "federation": {
+                "federation_rule_id": options.federation_rule_id,
+                "organization_id": options.organization_id,
+                "service_account_id": options.service_account_id,
+                "identity_token": {
+                    "source": "literal",
+                    "value": emulator.identity_provider().token().without_jti().sign().expose(),
+                },
+            },
+        }),
+    })
+}
+
+/// What was measured of a variant, round by round.
+struct Series {
+    variant: Variant,
+    /// Nanoseconds that Envoy ran, for each request.
+    cpu: Vec<f64>,
+    /// Requests of a second.
+    throughput: Vec<f64>,
+    /// Nanoseconds.
+    p50: Vec<f64>,
+    p99: Vec<f64>,
+    /// The part of the round in which Envoy ran.
+    busy: Vec<f64>,
+}
+
+impl Series {
+    fn new(variant: Variant) -> Self {
+        Self { variant, cpu: Vec::new(), throughput: Vec::new(), p50: Vec::new(), p99: Vec::new(), busy: Vec::new() }
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "a round has not so many requests")]
+    fn round(&mut self, envoy: &Envoy, traffic: &Traffic, clients: &mut Clients) -> anyhow::Result<()> {
+        let before = envoy.processor_time()?;
+        let round = traffic.round(clients, ROUND)?;
+        let ran = envoy.processor_time()? - before;
+        let requests = round.latencies.len() as f64;
+        let latencies = Samples::of(round.latencies);
+        self.cpu.push(ran / requests);
+        self.throughput.push(requests * 1e9 / round.lasted);
+        self.p50.push(latencies.median());
+        self.p99.push(latencies.quantile(0.99));
+        self.busy.push(ran / round.lasted);
+        Ok(())
+    }
+}
+
+fn measure_requests(program: &Path, traffic: &Traffic, places: &Places, directory: &Path) -> anyhow::Result<Vec<Series>> {
+    let variants = variants(places)?;
+    let envoy = Envoy::start(program, &bootstrap(&variants, places), 1, directory)?;
+    let mut series: Vec<(Series, Clients)> = Vec::new();
+    for variant in variants {
+        let listener = envoy.address(variant.id())?;
+        until_ready(traffic, &envoy, variant)?;
+        series.push((Series::new(variant), traffic.connect(listener, CLIENTS)?));
+    }
+    // What they do for the first time they do slowly.
+    for (series, clients) in &mut series {
+        Series::new(series.variant).round(&envoy, traffic, clients)?;
+    }
+    let mut order: Vec<usize> = (0..series.len()).collect();
+    let mut seed = 1;
+    for _ in 0..ROUNDS {
+        shuffle(&mut order, &mut seed);
+        for index in &order {
+            let (series, clients) = &mut series[*index];
+            series.round(&envoy, traffic, clients).with_context(|| format!("{}: {}", series.variant.id(), envoy.last_words()))?;
+        }
+    }
+    Ok(series.into_iter().map(|(series, _)| series).collect())
+}
+
+fn variants(places: &Places) -> anyhow::Result<Vec<Variant>> {
+    let module = module_directory()?.join("libwif_envoy.so").exists();
+    Ok(Variant::ALL
+        .into_iter()
+        .filter(|variant| match variant {
+            Variant::Module => module,
+            Variant::OtherFilter => places.other_filter.is_some(),
+            _ => true,
+        })
+        .collect())
+}
+
+/// Waits until requests arrive as they should.
+fn until_ready(traffic: &Traffic, envoy: &Envoy, variant: Variant) -> anyhow::Result<()> {
+    let listener = envoy.address(variant.id())?;
+    let expected = if variant == Variant::Nothing { UNSEEN } else { SEEN };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let answer = traffic.ask(listener)?;
+        if answer == expected {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "{} answers {answer}: {}", variant.id(), envoy.last_words());
+        traffic.idle(Duration::from_millis(50));
+    }
+}
+
+/// Every order is as likely as any other, and the same in every run.
+fn shuffle(order: &mut [usize], seed: &mut u64) {
+    for last in (1..order.len()).rev() {
+        *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        #[allow(clippy::cast_possible_truncation, reason = "less than the length")]
+        order.swap(last, ((*seed >> 33) % (last as u64 + 1)) as usize);
+    }
+}
+
+// ---- what it comes to -------------------------------------------------------------------------------------------------
+
+fn tell(series: &[Series]) -> Vec<Number> {
+    let find = |variant: Variant| series.iter().find(|series| series.variant == variant);
+    let mut numbers = Vec::new();
+    for one in series {
+        let number = |what: &str, unit: Unit, of: fn(&Series) -> &Vec<f64>| {
+            let id = format!("envoy.{}.{what}", one.variant.id());
+            let what = format!("Envoy, {}: {what} of a request", one.variant.name());
+            let number = Number::new(&id, &what, unit).samples(&Samples::of(of(one).clone()));
+            match find(Variant::Nothing) {
+                Some(nothing) => number.beside("no filter", Samples::of(of(nothing).clone()).median()),
+                None => number,
+            }
+        };
+        let busy = Samples::of(one.busy.clone()).median();
+        numbers.push(
+            number("processor time", Unit::Nanoseconds, |series| &series.cpu)
+                .remark(format!("Envoy's one worker ran {:.0} % of the time.", busy * 100.0)),
+        );
+        numbers.push(number("throughput", Unit::Count, |series| &series.throughput).detail());
+        numbers.push(number("p50", Unit::Nanoseconds, |series| &series.p50).detail());
+        numbers.push(number("p99", Unit::Nanoseconds, |series| &series.p99).detail());
+    }
+    let throughput = |of: Variant, over: Variant| {
+        let (of, over) = (find(of)?, find(over)?);
+        let ratios = of.throughput.iter().zip(&over.throughput).map(|(of, over)| of / over).collect();
+        let id = format!("envoy.{}.throughput_over_{}", of.variant.id(), over.variant.id());
+        let what = format!("… throughput of {} over that of {}", of.variant.name(), over.variant.name());
+        Some(Number::new(&id, &what, Unit::Times).samples(&Samples::of(ratios)))
+    };
+    let above = |of: Variant, floor: Variant| {
+        let (of, floor) = (find(of)?, find(floor)?);
+        let above = of.cpu.iter().zip(&floor.cpu).map(|(of, floor)| of - floor).collect();
+        let id = format!("envoy.{}.above_{}", of.variant.id(), floor.variant.id());
+        let what = format!("… processor time of {} above {}", of.variant.name(), floor.variant.name());
+        Some(Number::new(&id, &what, Unit::Nanoseconds).samples(&Samples::of(above)))
+    };
+    let at_least = |number: Number, target: &str, limit: f64| {
+        number.target(target, |number| number.measured.map(|measured| measured >= limit))
+    };
+    use Variant::{Filter, FilterUpstream, InjectorOauth2, Module, OtherFilter, StaticFilter, StaticFilterUpstream};
+    numbers.extend(throughput(Filter, StaticFilter).map(|number| at_least(number, "≥ 0.97 ×", 0.97)));
+    numbers.extend(above(Filter, StaticFilter).map(|number| number.at_most("≤ 1.5 µs", 1_500.0)));
+    numbers.extend(throughput(FilterUpstream, StaticFilterUpstream).map(Number::detail));
+    numbers.extend(above(FilterUpstream, StaticFilterUpstream).map(Number::detail));
+    numbers.extend(throughput(OtherFilter, StaticFilter).map(Number::detail));
+    numbers.extend(above(OtherFilter, StaticFilter).map(Number::detail));
+    numbers.extend(above(Filter, InjectorOauth2).map(Number::detail));
+    numbers.extend(throughput(Module, InjectorOauth2).map(|number| at_least(number, "≥ 0.93 ×", 0.93)));
+    numbers.extend(above(Module, InjectorOauth2).map(Number::detail));
+    numbers
+}
+
+fn memory(program: &Path, traffic: &Traffic, places: &Places, directory: &Path) -> anyhow::Result<Number> {
+    let per_worker = |variant: Variant| {
+        let resident = |workers: u32| {
+            let envoy = Envoy::start(program, &bootstrap(&[variant], places), workers, directory)?;
+            until_ready(traffic, &envoy, variant)?;
+            let mut clients = traffic.connect(envoy.address(variant.id())?, CLIENTS)?;
+            traffic.round(&mut clients, ROUND)?;
+            envoy.resident()
+        };
+        let one = resident(1)?;
+        anyhow::Ok((resident(1 + MORE_WORKERS)? - one) / f64::from(MORE_WORKERS))
+    };
+    let floor = per_worker(Variant::StaticFilter)?;
+    Ok(Number::new("envoy.memory", "… memory of one more worker with this filter", Unit::Bytes)
+        .value(per_worker(Variant::Filter)?)
+        .beside(Variant::StaticFilter.name(), floor))
+}
+
+#[allow(clippy::cast_precision_loss, reason = "less than 2^52")]
+fn size(places: &Places) -> anyhow::Result<Number> {
+    let floor = std::fs::metadata(&places.static_filter)?.len() as f64;
+    Ok(Number::new("envoy.size", "… size of this filter's module, function names kept", Unit::Bytes)
+        .value(FILTER.len() as f64)
+        .beside(Variant::StaticFilter.name(), floor))
+}

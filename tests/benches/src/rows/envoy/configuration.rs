@@ -1,0 +1,247 @@
+//! What Envoy is told: a listener for each variant, and everything to the same upstream.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::traffic::STATIC_TOKEN;
+
+/// Where things are.
+pub(super) struct Places {
+    /// The upstream.
+    pub(super) api: SocketAddr,
+    /// The token endpoint of this project's filters.
+    pub(super) token_endpoint: SocketAddr,
+    /// The token endpoint of Envoy's own filter.
+    pub(super) client_credentials: SocketAddr,
+    /// The filter that only sets a header.
+    pub(super) static_filter: PathBuf,
+    /// This project's filter.
+    pub(super) filter: PathBuf,
+    /// Another build of it.
+    pub(super) other_filter: Option<PathBuf>,
+    /// The credential's document, with which both of this project's filters exchange.
+    pub(super) credential: Value,
+}
+
+/// What stands in the way of a request. A server that Envoy asks for an authorization would be one more, with the time of its own
+/// process beside Envoy's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Variant {
+    Nothing,
+    HeaderMutation,
+    InjectorGeneric,
+    InjectorOauth2,
+    StaticFilter,
+    StaticFilterUpstream,
+    Filter,
+    FilterUpstream,
+    Module,
+    OtherFilter,
+}
+
+impl Variant {
+    /// In the order of the table.
+    pub(super) const ALL: [Self; 10] = [
+        Self::Nothing,
+        Self::HeaderMutation,
+        Self::InjectorGeneric,
+        Self::InjectorOauth2,
+        Self::StaticFilter,
+        Self::StaticFilterUpstream,
+        Self::Filter,
+        Self::FilterUpstream,
+        Self::Module,
+        Self::OtherFilter,
+    ];
+
+    /// For programs.
+    pub(super) fn id(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::HeaderMutation => "header_mutation",
+            Self::InjectorGeneric => "injector_generic",
+            Self::InjectorOauth2 => "injector_oauth2",
+            Self::StaticFilter => "static_filter",
+            Self::StaticFilterUpstream => "static_filter_upstream",
+            Self::Filter => "filter",
+            Self::FilterUpstream => "filter_upstream",
+            Self::Module => "module",
+            Self::OtherFilter => "other_filter",
+        }
+    }
+
+    /// For people.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "no filter",
+            Self::HeaderMutation => "`header_mutation`, a static header",
+            Self::InjectorGeneric => "`credential_injector`, a static token",
+            Self::InjectorOauth2 => "`credential_injector` with its OAuth2 source",
+            Self::StaticFilter => "a WebAssembly filter that only sets a static header",
+            Self::StaticFilterUpstream => "the same as an upstream filter",
+            Self::Filter => "this filter",
+            Self::FilterUpstream => "this filter as an upstream filter",
+            Self::Module => "the dynamic module",
+            Self::OtherFilter => "another build of this filter",
+        }
+    }
+
+    fn is_upstream(self) -> bool {
+        matches!(self, Self::StaticFilterUpstream | Self::FilterUpstream)
+    }
+
+    /// The cluster that requests leave by. Upstream filters belong to a cluster, so they have one of their own.
+    fn cluster(self) -> &'static str {
+        if self.is_upstream() { self.id() } else { "anthropic" }
+    }
+
+    fn filter(self, places: &Places) -> Option<Value> {
+        let authorization = format!("Bearer {STATIC_TOKEN}");
+        Some(match self {
+            Self::Nothing => return None,
+            Self::HeaderMutation => {
+                let header = json!({ "key": "authorization", "value": authorization });
+                let mutation = json!({ "append": { "header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD" } });
+                let mutations = json!({ "mutations": { "request_mutations": [mutation] } });
+                typed("mutation", "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation", mutations)
+            }
+            Self::InjectorGeneric => {
+                let generic = json!({ "credential": { "name": "token" }, "header_value_prefix": "Bearer " });
+                injector("generic", "generic.v3.Generic", generic)
+            }
+            Self::InjectorOauth2 => {
+                let uri = format!("http://{}/token", places.client_credentials);
+                let oauth2 = json!({
+                    "token_endpoint": { "uri": uri, "cluster": "client_credentials", "timeout": "5s" },
+                    "client_credentials": { "client_id": "client", "client_secret": { "name": "secret" } },
+                });
+                injector("oauth2", "oauth2.v3.OAuth2", oauth2)
+            }
+            Self::StaticFilter | Self::StaticFilterUpstream => wasm(self.id(), &places.static_filter, &authorization),
+            Self::Filter | Self::FilterUpstream | Self::OtherFilter => {
+                let code = if self == Self::OtherFilter { places.other_filter.as_ref()? } else { &places.filter };
+                let configuration = json!({
+                    "credential": places.credential,
+                    "clusters": [self.cluster()],
+                    "token_endpoint": { "cluster": "token_endpoint" },
+                });
+                wasm(self.id(), code, &configuration.to_string())
+            }
+            Self::Module => {
+                let configuration = json!({ "credential": places.credential, "clusters": [self.cluster()] });
+                let module = json!({
+                    "dynamic_module_config": { "name": "wif_envoy" },
+                    "filter_name": "wif",
+                    "filter_config": string(&configuration.to_string()),
+                });
+                typed("wif", "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter", module)
+            }
+        })
+    }
+
+    fn listener(self, places: &Places) -> Value {
+        let mut filters: Vec<Value> = if self.is_upstream() { Vec::new() } else { self.filter(places).into_iter().collect() };
+        filters.push(typed("router", "envoy.extensions.filters.http.router.v3.Router", json!({})));
+        let manager = json!({
+            "stat_prefix": self.id(),
+            "codec_type": "HTTP1",
+            "route_config": { "virtual_hosts": [{
+                "name": "all",
+                "domains": ["*"],
+                "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": self.cluster(), "timeout": "0s" } }],
+            }] },
+            "http_filters": filters,
+        });
+        let kind = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+        json!({
+            "name": self.id(),
+            "address": socket("127.0.0.1:0".parse().expect("an address")),
+            "filter_chains": [{ "filters": [typed("http_connection_manager", kind, manager)] }],
+        })
+    }
+
+    fn upstream_cluster(self, places: &Places) -> Option<Value> {
+        let filter = self.filter(places).filter(|_| self.is_upstream())?;
+        let mut cluster = cluster(self.id(), places.api);
+        let codec = typed("codec", "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec", json!({}));
+        cluster["typed_extension_protocol_options"] = json!({ "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": { "http_protocol_options": {} },
+            "http_filters": [filter, codec],
+        } });
+        Some(cluster)
+    }
+}
+
+/// The bootstrap of an Envoy with these variants.
+pub(super) fn bootstrap(variants: &[Variant], places: &Places) -> Value {
+    let mut clusters = vec![
+        cluster("anthropic", places.api),
+        cluster("token_endpoint", places.token_endpoint),
+        cluster("client_credentials", places.client_credentials),
+    ];
+    clusters.extend(variants.iter().filter_map(|variant| variant.upstream_cluster(places)));
+    let secret = |name: &str, text: &str| json!({ "name": name, "generic_secret": { "secret": { "inline_string": text } } });
+    json!({
+        "node": { "id": "bench", "cluster": "bench" },
+        "admin": { "address": socket("127.0.0.1:0".parse().expect("an address")) },
+        "static_resources": {
+            "listeners": variants.iter().map(|variant| variant.listener(places)).collect::<Vec<_>>(),
+            "clusters": clusters,
+            "secrets": [secret("token", STATIC_TOKEN), secret("secret", "of no use")],
+        },
+    })
+}
+
+fn injector(name: &str, kind: &str, source: Value) -> Value {
+    let source = typed(
+        &format!("envoy.http.injected_credentials.{name}"),
+        &format!("envoy.extensions.http.injected_credentials.{kind}"),
+        source,
+    );
+    let configuration = json!({ "overwrite": true, "credential": source });
+    typed("injector", "envoy.extensions.filters.http.credential_injector.v3.CredentialInjector", configuration)
+}
+
+fn wasm(id: &str, code: &std::path::Path, configuration: &str) -> Value {
+    let config = json!({
+        "name": id,
+        "root_id": "wif",
+        "failure_policy": "FAIL_RELOAD",
+        "vm_config": {
+            "vm_id": id,
+            "runtime": "envoy.wasm.runtime.v8",
+            "code": { "local": { "filename": code } },
+        },
+        "configuration": string(configuration),
+    });
+    typed(id, "envoy.extensions.filters.http.wasm.v3.Wasm", json!({ "config": config }))
+}
+
+/// An extension's name and its configuration, of this type.
+fn typed(name: &str, kind: &str, mut configuration: Value) -> Value {
+    configuration["@type"] = format!("type.googleapis.com/{kind}").into();
+    json!({ "name": name, "typed_config": configuration })
+}
+
+fn string(text: &str) -> Value {
+    json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": text })
+}
+
+fn cluster(name: &str, address: SocketAddr) -> Value {
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "5s",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": socket(address) } }] }],
+        },
+    })
+}
+
+fn socket(address: SocketAddr) -> Value {
+    json!({ "socket_address": { "address": address.ip(), "port_value": address.port() } })
+}
