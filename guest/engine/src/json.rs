@@ -63,7 +63,9 @@ pub fn status_to_json(status: &Status) -> Value {
     json!(status)
 }
 
-fn access_to_json(access: &Access) -> Value {
+/// *Secret.* An access as JSON, for drivers that hand it on.
+#[must_use]
+pub fn access_to_json(access: &Access) -> Value {
     match access {
         Access::Usable(usable) => json!({ "usable": usable_to_json(usable) }),
         Access::Pending(reason) => json!({ "pending": reason }),

@@ -125,7 +125,9 @@ impl Driver {
     pub fn verdict_for_waiters(&mut self, wall_ms: u64) -> Verdict {
         let verdict = self.verdict(wall_ms);
         match &self.published.access {
-            Access::Usable(usable) if usable.unusable_in_ms == Some(0) && self.published.at_ms == self.elapsed_ms => Verdict::Serve,
+            Access::Usable(usable) if usable.unusable_in_ms == Some(0) && self.published.at_ms == self.elapsed_ms => {
+                Verdict::Serve
+            }
             _ => verdict,
         }
     }
@@ -140,6 +142,12 @@ impl Driver {
     #[must_use]
     pub fn is_needed(&self) -> bool {
         self.needed || self.rejected.is_some()
+    }
+
+    /// What the newest output says that callers may do.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        &self.published.access
     }
 
     /// The token that may go, by the newest output. Whether it may, [`verdict`](Self::verdict) says.
@@ -240,7 +248,8 @@ impl Driver {
 
     fn event(&mut self, host: &mut impl Host, event: Event) {
         let clock = Clock { wall_ms: self.wall_ms, steady_ms: None };
-        let Output { access, exchanging, wait_at_most_ms, tasks, wake_in_ms, journal, notes, .. } = self.session.step(clock, event);
+        let Output { access, exchanging, wait_at_most_ms, tasks, wake_in_ms, journal, notes, .. } =
+            self.session.step(clock, event);
         // `abandon` is not obeyed: a late answer is still welcome.
         if journal.is_some() {
             self.journal = journal;

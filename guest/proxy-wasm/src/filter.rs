@@ -191,7 +191,8 @@ impl Filter {
         }
         self.waiting = waiting;
         let usable = self.driver.usable();
-        let unusable_at_ms = usable.map_or(0, |usable| usable.unusable_in_ms.map_or(u64::MAX, |time| wall_ms.saturating_add(time)));
+        let unusable_at_ms =
+            usable.map_or(0, |usable| usable.unusable_in_ms.map_or(u64::MAX, |time| wall_ms.saturating_add(time)));
         self.outside.metrics.token_unusable_at(unusable_at_ms / 1_000);
         let own_ms = self.driver.next_tick_in_ms().unwrap_or(TICK_MS);
         let usual_ms = if self.waiting.is_empty() { TICK_MS } else { WAITING_TICK_MS };

@@ -8,9 +8,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
 use serde_json::Value;
 use wif_engine::Secret;
-use wif_engine::contract::{
-    AssertionRequest, FileRequest, Header, HttpRequest, Note, NoteLevel, Outcome, Response, Task,
-};
+use wif_engine::contract::{AssertionRequest, FileRequest, Header, HttpRequest, Note, NoteLevel, Outcome, Response, Task};
 
 use crate::driver::Host;
 use crate::metrics::Metrics;
@@ -123,7 +121,10 @@ impl Outside {
 
     fn callable(&mut self, number: u32, request: &AssertionRequest) -> Option<Outcome> {
         let Some(resource) = self.settings.callables.remove(&request.name) else {
-            return Some(Outcome::Denied(format!("the plugin's configuration has no callable {}: add it to `callables`", request.name)));
+            return Some(Outcome::Denied(format!(
+                "the plugin's configuration has no callable {}: add it to `callables`",
+                request.name
+            )));
         };
         let path = resource.path.replace("{audience}", &percent_encoded(&request.audience));
         let outcome = self.get(number, Kind::Callable { member: resource.member.clone() }, &resource, &path);

@@ -181,3 +181,81 @@ pub fn percent_encoded(text: &str) -> String {
     }
     encoded
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENT: &str = r#"{
+        "credential": { "federation": { "federation_rule_id": "fdrl_1" } },
+        "clusters": ["api"],
+        "files": { "/token": { "cluster": "identity_token" } },
+        "callables": { "default": { "cluster": "metadata", "path": "/identity?audience={audience}", "headers": { "Metadata-Flavor": "Google" } } },
+        "waiting": { "requests": 10.0 }
+    }"#;
+
+    fn error_of(from: &str, to: &str) -> (String, String) {
+        assert!(DOCUMENT.contains(from), "{from}");
+        let error = Settings::parse(&DOCUMENT.replacen(from, to, 1)).unwrap_err();
+        (error.field, error.message)
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_default() {
+        let settings = Settings::parse(DOCUMENT).unwrap();
+        assert_eq!(settings.origin, "https://api.anthropic.com");
+        assert_eq!(settings.token_endpoint, "api");
+        assert_eq!((settings.waiting_requests, settings.waiting_at_most_ms), (10, 30_000));
+        let file = &settings.files["/token"];
+        assert_eq!((&*file.authority, &*file.path), ("identity_token", "/"));
+        assert_eq!(settings.callables["default"].headers[0].0, "metadata-flavor");
+    }
+
+    /// Control planes send no literal text: what they make of numbers does not matter to the credential's document either.
+    #[test]
+    fn the_credentials_document_is_handed_on_as_it_is() {
+        let settings =
+            Settings::parse(&DOCUMENT.replace("{ \"federation\"", "{ \"exchange_timeout_ms\": 5000.0, \"federation\"")).unwrap();
+        let credential: Value = serde_json::from_str(settings.credential.reveal()).unwrap();
+        assert_eq!(credential["exchange_timeout_ms"], 5000.0);
+    }
+
+    #[test]
+    fn the_api_is_where_the_credential_says_it_is() {
+        let at = |base_url: &str, origin: &str| {
+            let document = DOCUMENT.replace("{ \"federation\"", &format!("{{ \"base_url\": \"{base_url}\", \"federation\""));
+            Settings::parse(&document.replace("\"clusters\"", &format!("{origin}\"clusters\""))).unwrap().origin
+        };
+        assert_eq!(at("https://gateway.example:8443/anthropic", ""), "https://gateway.example:8443");
+        assert_eq!(at("https://gateway.example", "\"origin\": \"https://other.example\","), "https://other.example");
+    }
+
+    #[test]
+    fn every_mistake_is_refused_by_its_name() {
+        for (from, to, field) in [
+            ("\"credential\"", "\"credentials\"", "credential"),
+            ("[\"api\"]", "[]", "clusters"),
+            ("[\"api\"]", "\"api\"", "clusters"),
+            ("[\"api\"]", "[1]", "clusters"),
+            ("\"clusters\"", "\"origin\": \"https://api.anthropic.com/v1\", \"clusters\"", "origin"),
+            ("\"clusters\"", "\"origin\": \"api.anthropic.com\", \"clusters\"", "origin"),
+            ("\"clusters\"", "\"token_endpoint\": {}, \"clusters\"", "token_endpoint.cluster"),
+            ("{ \"cluster\": \"identity_token\" }", "{}", "files./token.cluster"),
+            ("{ \"cluster\": \"identity_token\" }", "\"identity_token\"", "files./token"),
+            ("\"/identity?", "\"identity?", "callables.default.path"),
+            ("\"Google\"", "\"Goo\\ngle\"", "callables.default.headers.Metadata-Flavor"),
+            ("10.0", "0", "waiting.requests"),
+            ("\"requests\"", "\"request\"", "waiting.request"),
+            ("\"files\"", "\"file\"", "file"),
+            ("\"waiting\"", "\"variables\": { \"A\": 1 }, \"waiting\"", "variables.A"),
+        ] {
+            assert_eq!(error_of(from, to).0, field, "{to}");
+        }
+        assert!(error_of("\"files\"", "\"file\"").1.contains("`files`"));
+    }
+
+    #[test]
+    fn an_audience_does_not_leave_its_place_in_a_query() {
+        assert_eq!(percent_encoded("https://api.anthropic.com?a=b&c#ü"), "https%3A%2F%2Fapi.anthropic.com%3Fa%3Db%26c%23%C3%BC");
+    }
+}

@@ -2,14 +2,16 @@
 //! [`Core`], which every driver has, and [`Snapshot`], which callers read.
 
 mod exact;
+mod proxy_wasm;
 mod ticking;
 mod vanishing;
 
 use serde_json::{Value, json};
 
-use crate::{Machine, Opening};
+use crate::{Kind, Machine, Opening};
 
 pub use exact::Exact;
+pub use proxy_wasm::ProxyWasm;
 pub use ticking::Ticking;
 pub use vanishing::Vanishing;
 
@@ -30,14 +32,14 @@ pub trait Driver {
 
     /// A caller comes.
     fn call(&mut self, host: &mut dyn Host) -> Verdict {
-        match self.core().verdict(host) {
+        match self.seen().verdict(host) {
             Verdict::Serve { id, need: true } => {
                 self.event(host, &"needed".into());
                 Verdict::Serve { id, need: false }
             }
             Verdict::Ask => {
                 self.event(host, &"needed".into());
-                self.core().verdict(host)
+                self.seen().verdict(host)
             }
             verdict => verdict,
         }
@@ -52,12 +54,34 @@ pub trait Driver {
     /// A second of a request's life has passed: it owns these tasks, or none and only waits.
     fn second(&mut self, _host: &mut dyn Host, _owned: &[u64]) {}
 
-    /// The part that all drivers share.
-    fn core(&mut self) -> &mut Core;
+    /// What can be seen of it from outside.
+    fn seen(&mut self) -> &mut dyn Seen;
+}
+
+/// What can be seen of a driver.
+pub trait Seen {
+    /// The newest output, as far as callers read it.
+    fn output(&mut self) -> Value;
+    /// What a caller does now.
+    fn verdict(&mut self, host: &dyn Host) -> Verdict;
+    /// The token that the newest output brings to those who were waiting for it, if any.
+    fn for_waiters(&mut self, host: &dyn Host) -> Option<String>;
+    /// A glance.
+    fn status(&mut self, host: &dyn Host) -> Value;
+    /// The newest journal, if there is one since it was last taken.
+    fn take_journal(&mut self) -> Option<Value>;
+    /// What was noted since this was last asked.
+    fn take_notes(&mut self) -> Vec<Value>;
 }
 
 /// Makes one kind of driver.
-pub type Make = fn(Box<dyn Machine>) -> Box<dyn Driver>;
+#[derive(Debug, Clone, Copy)]
+pub enum Make {
+    /// Around either make of machine.
+    Around(fn(Box<dyn Machine>) -> Box<dyn Driver>),
+    /// With the native engine built in, whatever make is asked for.
+    Whole(fn(&Opening) -> Result<Box<dyn Driver>, Value>),
+}
 
 /// What a driver is called, what it adds to the capabilities, and how it is made.
 #[derive(Debug, Clone, Copy)]
@@ -71,13 +95,26 @@ pub struct Style {
 }
 
 /// Every kind of driver.
-pub const STYLES: [Style; 3] = [
-    Style { name: "exact", adds: None, make: |machine| Box::new(Exact::new(machine)) },
-    Style { name: "ticking", adds: None, make: |machine| Box::new(Ticking::new(machine)) },
-    Style { name: "vanishing", adds: Some("owners-vanish"), make: |machine| Box::new(Vanishing::new(machine)) },
+pub const STYLES: [Style; 4] = [
+    Style { name: "exact", adds: None, make: Make::Around(|machine| Box::new(Exact::new(machine))) },
+    Style { name: "ticking", adds: None, make: Make::Around(|machine| Box::new(Ticking::new(machine))) },
+    Style { name: "vanishing", adds: Some("owners-vanish"), make: Make::Around(|machine| Box::new(Vanishing::new(machine))) },
+    Style { name: "proxy-wasm", adds: Some("owners-vanish"), make: Make::Whole(ProxyWasm::open) },
 ];
 
 impl Style {
+    /// Opens a session in a driver of this kind, or says why not: a `configuration-error`.
+    ///
+    /// # Errors
+    ///
+    /// The session's own.
+    pub fn open(&self, kind: Kind, opening: &Opening) -> Result<Box<dyn Driver>, Value> {
+        match self.make {
+            Make::Around(make) => kind.open(opening).map(make),
+            Make::Whole(open) => open(opening),
+        }
+    }
+
     /// The opening with what this driver adds.
     pub fn opening(&self, opening: &Opening) -> Opening {
         let mut opening = opening.clone();
@@ -107,11 +144,6 @@ impl Core {
         Self { machine, steady, journal: None, snapshot, wake_ms: None, notes: Vec::new() }
     }
 
-    /// What a caller does now.
-    pub fn verdict(&self, host: &dyn Host) -> Verdict {
-        self.snapshot.verdict(self.time(host))
-    }
-
     /// Whether the wake's time has come.
     pub(crate) fn overdue(&self, host: &dyn Host) -> bool {
         self.wake_ms.is_some_and(|wake| wake <= self.time(host))
@@ -138,16 +170,37 @@ impl Core {
         }
     }
 
-    /// A glance.
-    pub fn status(&mut self, host: &dyn Host) -> Value {
-        self.machine.status(&self.clock(host))
-    }
-
     fn clock(&self, host: &dyn Host) -> Value {
         match self.steady {
             true => json!({"wall-ms": host.wall_ms(), "steady-ms": host.now_ms()}),
             false => json!({"wall-ms": host.wall_ms()}),
         }
+    }
+}
+
+impl Seen for Core {
+    fn output(&mut self) -> Value {
+        self.snapshot.output.clone()
+    }
+
+    fn verdict(&mut self, host: &dyn Host) -> Verdict {
+        self.snapshot.verdict(self.time(host))
+    }
+
+    fn for_waiters(&mut self, host: &dyn Host) -> Option<String> {
+        self.snapshot.for_waiters(self.time(host))
+    }
+
+    fn status(&mut self, host: &dyn Host) -> Value {
+        self.machine.status(&self.clock(host))
+    }
+
+    fn take_journal(&mut self) -> Option<Value> {
+        self.journal.take()
+    }
+
+    fn take_notes(&mut self) -> Vec<Value> {
+        std::mem::take(&mut self.notes)
     }
 }
 

@@ -220,8 +220,8 @@ impl World {
             can: self.settings.can.iter().map(|name| (*name).to_owned()).collect(),
             from,
         });
-        let machine = self.settings.kind.open(&opening).expect("the scenario's configuration is valid");
-        place.driver = Some((self.settings.style.make)(machine));
+        let driver = self.settings.style.open(self.settings.kind, &opening);
+        place.driver = Some(driver.expect("the scenario's configuration is valid"));
         let life = place.life;
         self.act(seat, |driver, host| driver.event(host, &json!("woken")));
         if self.settings.style.adds.is_some() {
@@ -305,14 +305,14 @@ impl World {
 
     /// The output that callers of a session read.
     pub fn output(&mut self, seat: usize) -> Value {
-        self.seats[seat].driver.as_mut().map_or(Value::Null, |driver| driver.core().snapshot.output.clone())
+        self.seats[seat].driver.as_mut().map_or(Value::Null, |driver| driver.seen().output())
     }
 
     /// A session's status.
     pub fn status(&mut self, seat: usize) -> Value {
         let place = &mut self.seats[seat];
         let desk = Desk { around: &mut self.around, seat, life: place.life, skew_ms: self.skew_ms[seat], started: Vec::new() };
-        place.driver.as_mut().map_or(Value::Null, |driver| driver.core().status(&desk))
+        place.driver.as_mut().map_or(Value::Null, |driver| driver.seen().status(&desk))
     }
 
     /// The token that callers of a session are served now.
@@ -406,9 +406,9 @@ impl World {
             Desk { around: &mut self.around, seat, life: place.life, skew_ms: self.skew_ms[seat], started: Vec::new() };
         turn(driver.as_mut(), &mut desk);
         let started = desk.started;
-        let core = driver.core();
-        place.journal = core.journal.clone().or_else(|| place.journal.take());
-        place.notes.append(&mut core.notes);
+        let seen = driver.seen();
+        place.journal = seen.take_journal().or_else(|| place.journal.take());
+        place.notes.extend(seen.take_notes());
         let known = |assertion: &Option<String>| assertion.as_ref().is_some_and(|assertion| place.spent.contains(assertion));
         self.record.spent_sent_again += started.iter().filter(|(_, assertion)| known(assertion)).count() as u64;
         place.owned.extend(started);
@@ -434,9 +434,8 @@ impl World {
         }
         let Some(driver) = place.driver.as_mut() else { return };
         let desk = Desk { around: &mut self.around, seat, life: place.life, skew_ms: self.skew_ms[seat], started: Vec::new() };
-        let time_ms = driver.core().time(&desk);
-        let snapshot = driver.core().snapshot.clone();
-        let verdict = snapshot.verdict(time_ms);
+        let verdict = driver.seen().verdict(&desk);
+        let for_waiters = driver.seen().for_waiters(&desk);
         let waiting = std::mem::take(&mut place.waiting);
         for waiter in waiting {
             let since = Some(waiter.since_ms);
@@ -446,8 +445,8 @@ impl World {
                 }
                 (Verdict::Serve { id, .. } | Verdict::Hold { id, .. }, _) => self.serve(seat, id, since),
                 (Verdict::Fail(code), _) => self.record.failed.push((now_ms, code.clone())),
-                (Verdict::Wait | Verdict::Ask, _) => match snapshot.for_waiters(time_ms) {
-                    Some(id) => self.serve(seat, &id, since),
+                (Verdict::Wait | Verdict::Ask, _) => match &for_waiters {
+                    Some(id) => self.serve(seat, id, since),
                     None if now_ms < waiter.until_ms => self.seats[seat].waiting.push(waiter),
                     None => self.record.failed.push((now_ms, "timed out".into())),
                 },

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Core, Driver, Host};
+use super::{Core, Driver, Host, Seen};
 use crate::Machine;
 
 /// Steps when its timer fires.
@@ -27,7 +27,7 @@ impl Driver for Exact {
         self.event(host, &"woken".into());
     }
 
-    fn core(&mut self) -> &mut Core {
+    fn seen(&mut self) -> &mut dyn Seen {
         &mut self.0
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Core, Driver, Host};
+use super::{Core, Driver, Host, Seen};
 use crate::Machine;
 
 const TICK_MS: u64 = 500;
@@ -35,7 +35,7 @@ impl Driver for Ticking {
         }
     }
 
-    fn core(&mut self) -> &mut Core {
+    fn seen(&mut self) -> &mut dyn Seen {
         &mut self.core
     }
 }

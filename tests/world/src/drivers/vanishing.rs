@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Core, Driver, Host, Verdict};
+use super::{Core, Driver, Host, Seen, Verdict};
 use crate::Machine;
 
 /// Runs on its callers' time.
@@ -48,7 +48,7 @@ impl Driver for Vanishing {
         }
     }
 
-    fn core(&mut self) -> &mut Core {
+    fn seen(&mut self) -> &mut dyn Seen {
         &mut self.0
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Names, Vector};
 use crate::drivers::{Driver, Host, Style};
-use crate::{Kind, Machine, Opening, jwt};
+use crate::{Kind, Opening, jwt};
 
 /// How long after the last step the world still turns: longer than any pause.
 const AFTERMATH_MS: u64 = 700_000;
@@ -104,7 +104,7 @@ impl Vector {
         world.pass_until(end + AFTERMATH_MS, driver.as_mut());
         driver.event(&mut world, &"needed".into());
         world.answer(driver.as_mut());
-        let access = &driver.core().snapshot.output["access"];
+        let access = &driver.seen().output()["access"];
         let name = access.as_object().and_then(|access| access.keys().next().cloned());
         Ok(End {
             access: name.or_else(|| access.as_str().map(str::to_owned)).unwrap_or_default(),
@@ -143,8 +143,7 @@ impl Vector {
 }
 
 fn open(kind: Kind, style: Style, opening: &Opening, world: &mut Replay<'_>) -> Box<dyn Driver> {
-    let machine: Box<dyn Machine> = kind.open(opening).expect("the straight run opened it");
-    let mut driver = (style.make)(machine);
+    let mut driver = style.open(kind, opening).expect("the straight run opened it");
     driver.event(world, &"woken".into());
     world.answer(driver.as_mut());
     driver
@@ -191,7 +190,7 @@ impl<'a> Replay<'a> {
 
     /// A start from the newest journal, whichever session wrote it.
     fn resumed(&mut self, driver: &mut dyn Driver) -> Value {
-        self.journal = driver.core().journal.take().or_else(|| self.journal.take());
+        self.journal = driver.seen().take_journal().or_else(|| self.journal.take());
         self.journal.as_ref().map_or_else(|| json!("fresh"), |journal| json!({ "resumed": journal }))
     }
 
