@@ -18,6 +18,21 @@
 //! 401, the request is sent again with another token, and the caller sees nothing of it. As a downstream filter it cannot be
 //! sent again, and the 401 is the answer.
 //!
+//! # Metrics and logs
+//!
+//! Every note of the engine is a line of the log, `wif: <code>: <sentence> <name>=<value> …`, and counts in `wif_<code>`, with `_` for
+//! `-`: the codes are those of `note-code` in `wit/types.wit`, the same in every host. Beside them stand what only a proxy has:
+//! `wif_requests_waited`, `wif_requests_refused`, and the gauges `wif_requests_waiting` and `wif_token_unusable_at_seconds` (Unix
+//! time; zero without a token). Envoy puts `wasmcustom.` before them. None of them names or holds a secret: tokens appear as ids.
+//! Envoy itself prints requests with their headers at the log level `debug`.
+//!
+//! # Limits
+//!
+//! A loop in a VM cannot be ended by Envoy; the engine has none that its input could prolong. A trap ends the VM: with
+//! `FAIL_RELOAD` the next request gets a new one, which finds the token in the store; requests that were paused in the old one are
+//! ended by the proxy's own time limits, so set `stream_idle_timeout` and `request_timeout`. `FAIL_OPEN` would let requests through
+//! unauthenticated, with whatever credential their callers sent: never set it.
+//!
 //! What is portable is in [`driver`] and [`settings`]; the rest needs a proxy and is there for `wasm32` only.
 
 #![forbid(unsafe_code)]
