@@ -37,9 +37,12 @@ fn build() -> Result<(), String> {
     let application = plug("application", &calling, "credential", &credential)?;
     write("standalone.cwasm", &compile(engine::config(), &standalone)?)?;
     write("application.cwasm", &compile(interposer_engine::config(), &application)?)?;
-    for (name, wasm) in
-        [("standalone.wasm", &standalone), ("interposer.wasm", &interposer), ("calling.wasm", &calling), ("application.wasm", &application)]
-    {
+    for (name, wasm) in [
+        ("standalone.wasm", &standalone),
+        ("interposer.wasm", &interposer),
+        ("calling.wasm", &calling),
+        ("application.wasm", &application),
+    ] {
         write(name, wasm)?;
     }
     for (package, prebuilt_variable, name) in MODULES {

@@ -1,6 +1,5 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use http_body::Frame;
 use http_body_util::{BodyExt as _, Full};
 
 use crate::harness::client::{Http2, message_request, raw};

@@ -12,8 +12,15 @@ mod harness;
 mod controls;
 
 mod cold_start;
+mod credentials;
 mod drain;
 mod failure;
+mod isolation;
+mod metrics;
+mod protocols;
 mod rejection;
 mod reload;
 mod rotation;
+mod secrets;
+mod streaming;
+mod traps;

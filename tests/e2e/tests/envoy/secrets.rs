@@ -13,7 +13,8 @@ impl Canaries {
     /// The access tokens that reached the API, and the identity token that is published.
     fn of(world: &World) -> Self {
         let seen = world.api.as_ref().expect("the plan says so").requests();
-        let mut access_tokens: Vec<String> = seen.iter().flat_map(|seen| seen.values("authorization")).map(str::to_owned).collect();
+        let mut access_tokens: Vec<String> =
+            seen.iter().flat_map(|seen| seen.values("authorization")).map(str::to_owned).collect();
         access_tokens.dedup();
         assert!(!access_tokens.is_empty(), "no access token was seen: {seen:?}");
         let mut canaries = Self(Vec::new());

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 pub(crate) struct Gate {
     address: SocketAddr,
     is_open: watch::Sender<bool>,
+    cuts: watch::Sender<u64>,
     held: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
@@ -24,14 +25,22 @@ impl Gate {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("it is bound");
         let is_open = watch::Sender::new(true);
+        let cuts = watch::Sender::new(0);
         let held = Arc::<AtomicU64>::default();
-        let (receiver, counter) = (is_open.subscribe(), held.clone());
+        let (open, cut, counter) = (is_open.subscribe(), cuts.subscribe(), held.clone());
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(pass(stream, upstream, receiver.clone(), counter.clone()));
+                let (mut cut, passing) = (cut.clone(), pass(stream, upstream, open.clone(), counter.clone()));
+                cut.mark_unchanged();
+                tokio::spawn(async move {
+                    tokio::select! {
+                        _ = cut.changed() => {},
+                        () = passing => {},
+                    }
+                });
             }
         });
-        Self { address, is_open, held, task }
+        Self { address, is_open, cuts, held, task }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -46,6 +55,11 @@ impl Gate {
     /// What was held back goes on its way, unless its sender has gone.
     pub(crate) fn open(&self) {
         self.is_open.send_replace(true);
+    }
+
+    /// Every connection there is now ends, with what was held back of it.
+    pub(crate) fn cut(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
     /// How often something was held back.

@@ -1,0 +1,420 @@
+//! A component runtime with WASI 0.2 and 0.3 that serves HTTP with the instance limits of `wasmtime serve`, by the library behind
+//! that command, and what the application meets there.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Once};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use wasmtime::component::{Component, GuestTaskId, Linker, ResourceTable};
+use wasmtime::{Engine, Store, StoreContextMut};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::handler::{
+    HandlerState, Instance, ProxyHandler, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
+};
+use wasmtime_wasi_http::{
+    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView, default_hooks,
+};
+use wif_emulator::{Emulator, Options, TokenFile};
+
+pub(crate) const WASM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/application.wasm"));
+const COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/application.cwasm"));
+
+const MOUNT: &str = "/var/run/secrets/anthropic";
+const STORE: &str = "/shared";
+
+/// Another origin than the API's; what goes there is answered by the host.
+pub(crate) const ELSEWHERE: &str = "http://elsewhere.example:8080";
+
+/// An emulator, a rotated token file, and an application in a runtime.
+pub(crate) struct World {
+    pub(crate) emulator: Emulator,
+    pub(crate) file: TokenFile,
+    pub(crate) seen: Seen,
+    directory: TempDir,
+    shared: TempDir,
+}
+
+/// How often an instance is used before it is dropped, and by how many at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) requests: usize,
+    pub(crate) at_once: usize,
+}
+
+/// What `wasmtime serve` does with components of WASI 0.3.
+pub(crate) const SERVE: Limits = Limits { requests: 128, at_once: 16 };
+
+/// What it does with those of WASI 0.2, and other hosts with all.
+pub(crate) const ONE_REQUEST: Limits = Limits { requests: 1, at_once: 1 };
+
+/// An application that is served.
+pub(crate) struct Application {
+    handler: ProxyHandler<State>,
+    instances: Arc<AtomicUsize>,
+}
+
+/// What the application is told to call.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Call {
+    pub(crate) method: &'static str,
+    pub(crate) url: String,
+    pub(crate) fields: Vec<(&'static str, &'static str)>,
+    pub(crate) trailers: Vec<(&'static str, &'static str)>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// A request as it left the composed component.
+#[derive(Debug, Clone)]
+pub(crate) struct Sent {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) fields: HeaderMap,
+    pub(crate) trailers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// Whether there is a body, if only an empty one of unknown length.
+    pub(crate) has_body: bool,
+}
+
+/// Every request but those to the token endpoint.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen(Arc<Mutex<Vec<Sent>>>);
+
+impl Seen {
+    pub(crate) fn all(&self) -> Vec<Sent> {
+        self.0.lock().expect("nobody panics").clone()
+    }
+
+    pub(crate) fn last(&self) -> Sent {
+        self.all().pop().expect("something was sent")
+    }
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        static PROVIDER: Once = Once::new();
+        PROVIDER.call_once(|| {
+            rustls::crypto::ring::default_provider().install_default().expect("nothing else installs one");
+        });
+        let emulator = Emulator::start(Options::default()).await.expect("the options are good");
+        let (directory, shared) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        let file = emulator.identity_provider().publish(directory.path()).expect("the directory is writable");
+        Self { emulator, file, seen: Seen::default(), directory, shared }
+    }
+
+    pub(crate) fn api(&self, path: &str) -> String {
+        format!("{}{path}", self.emulator.base_url())
+    }
+
+    pub(crate) fn exchanges(&self) -> u64 {
+        self.emulator.counts().exchanges
+    }
+
+    pub(crate) fn configuration(&self) -> Value {
+        let options = self.emulator.options();
+        json!({
+            "base_url": self.emulator.base_url(),
+            "federation": {
+                "federation_rule_id": options.federation_rule_id,
+                "organization_id": options.organization_id,
+                "service_account_id": options.service_account_id,
+                "identity_token": { "source": "file", "path": format!("{MOUNT}/token") },
+            },
+        })
+    }
+
+    pub(crate) fn serve(&self, limits: Limits) -> Application {
+        self.serve_with(limits, &self.configuration())
+    }
+
+    pub(crate) fn serve_with(&self, limits: Limits, configuration: &Value) -> Application {
+        let engine = Engine::new(&crate::engine::config()).expect("the configuration is good");
+        // SAFETY: the build script has compiled it, for this engine, and nobody else writes there.
+        #[allow(unsafe_code, reason = "there is no safe way to load compiled code")]
+        let component = unsafe { Component::deserialize(&engine, COMPILED) }.expect("it was compiled for this");
+        let mut linker = Linker::<Host>::new(&engine);
+        let link = |linker: &mut Linker<Host>| {
+            wasmtime_wasi::p2::add_to_linker_async(linker)?;
+            wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+            wasmtime_wasi::p3::add_to_linker(linker)?;
+            wasmtime_wasi_http::p3::add_to_linker(linker)
+        };
+        link(&mut linker).expect("nothing is defined twice");
+        let pre = linker.instantiate_pre(&component).expect("the host has all that it imports");
+        let pre = wasmtime_wasi_http::p3::bindings::ServicePre::new(pre).expect("it serves HTTP");
+        let instances = Arc::default();
+        let state = State {
+            pre: ProxyPre::P3(pre),
+            engine,
+            limits,
+            instances: Arc::clone(&instances),
+            variables: vec![
+                ("WIF_CONFIGURATION".to_owned(), configuration.to_string()),
+                ("WIF_STORE_DIRECTORY".to_owned(), STORE.to_owned()),
+            ],
+            directory: self.directory.path().to_path_buf(),
+            shared: self.shared.path().to_path_buf(),
+            authority: self.emulator.address().to_string(),
+            seen: self.seen.clone(),
+        };
+        Application { handler: ProxyHandler::new(state), instances }
+    }
+}
+
+impl Call {
+    pub(crate) fn get(url: String) -> Self {
+        Self { method: "GET", url, ..Self::default() }
+    }
+
+    pub(crate) fn message(world: &World) -> Self {
+        let document = json!({
+            "model": "claude-opus-4-5", "max_tokens": 16, "messages": [{ "role": "user", "content": "Hello" }],
+        });
+        let fields = vec![("content-type", "application/json"), ("anthropic-version", "2023-06-01")];
+        Self {
+            method: "POST",
+            url: world.api("/v1/messages"),
+            fields,
+            body: document.to_string().into_bytes(),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn with(mut self, name: &'static str, value: &'static str) -> Self {
+        self.fields.push((name, value));
+        self
+    }
+
+    fn request(self, streaming: bool) -> http::Request<WasiBody> {
+        let mut request =
+            http::Request::post("http://application.example/").header("x-method", self.method).header("x-url", self.url);
+        if streaming {
+            request = request.header("x-stream", "1");
+        }
+        for (prefix, fields) in [("send-", self.fields), ("trailer-", self.trailers)] {
+            for (name, value) in fields {
+                request = request.header(format!("{prefix}{name}"), value);
+            }
+        }
+        request.body(full(self.body)).expect("it is a request")
+    }
+}
+
+impl Application {
+    /// What the application saw.
+    pub(crate) async fn call(&self, call: Call) -> Value {
+        let response = self.handler.handle((), call.request(false)).await.expect("the application does not trap");
+        let body = response.into_body().collect().await.expect("it ends").to_bytes();
+        serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&body)))
+    }
+
+    /// The answer, as it comes.
+    pub(crate) async fn stream(&self, call: Call) -> WasiBody {
+        let response = self.handler.handle((), call.request(true)).await.expect("the application does not trap");
+        response.into_body()
+    }
+
+    pub(crate) fn instances(&self) -> usize {
+        self.instances.load(Ordering::SeqCst)
+    }
+}
+
+struct State {
+    pre: ProxyPre<Host>,
+    engine: Engine,
+    limits: Limits,
+    instances: Arc<AtomicUsize>,
+    variables: Vec<(String, String)>,
+    directory: PathBuf,
+    shared: PathBuf,
+    authority: String,
+    seen: Seen,
+}
+
+impl HandlerState for State {
+    type StoreData = Host;
+    type WorkerExpiration = Expiration;
+    type WorkerState = Limits;
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance<Host, Expiration, Limits>> {
+        self.instances.fetch_add(1, Ordering::SeqCst);
+        let mut wasi = WasiCtx::builder();
+        wasi.envs(&self.variables);
+        wasi.preopened_dir(&self.directory, MOUNT, FsPerms::ReadOnly)?;
+        wasi.preopened_dir(&self.shared, STORE, FsPerms::ReadWrite)?;
+        let gate = Gate { authority: self.authority.clone(), seen: self.seen.clone() };
+        let host = Host { wasi: wasi.build(), http: WasiHttpCtx::new(), gate, table: ResourceTable::new() };
+        let mut store = Store::new(&self.engine, host);
+        let proxy = self.pre.instantiate_async(&mut store).await?;
+        Ok(Instance { store, proxy, view: <Host as WasiHttpView>::http, expiration: Expiration(None), state: self.limits })
+    }
+}
+
+impl WorkerState for Limits {
+    type StoreData = Host;
+    type RequestData = ();
+
+    fn should_accept_request(&self, concurrent_count: usize, total_count: usize) -> ShouldAccept {
+        if total_count >= self.requests {
+            ShouldAccept::Never
+        } else if concurrent_count >= self.at_once {
+            ShouldAccept::No
+        } else {
+            ShouldAccept::Yes
+        }
+    }
+
+    fn on_request_start(
+        &self,
+        _: StoreContextMut<'_, Host>,
+        (): (),
+        _: GuestTaskId,
+    ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
+        Box::pin(std::future::pending())
+    }
+
+    // A trap reaches the caller as well.
+    fn drop(&self, _: Store<Host>, _: wasmtime::Result<()>) {}
+}
+
+/// An idle instance is dropped after a second.
+pub(crate) struct Expiration(Option<(Instant, Pin<Box<tokio::time::Sleep>>)>);
+
+// A future of tokio is polled by one task at a time.
+impl WorkerExpiration for Expiration {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>, state: WorkerStatus, start: Instant) -> Poll<()> {
+        if state != WorkerStatus::Idle {
+            self.0 = None;
+            return Poll::Pending;
+        }
+        if self.0.as_ref().is_none_or(|(since, _)| *since != start) {
+            let end = tokio::time::Instant::from_std(start + Duration::from_secs(1));
+            self.0 = Some((start, Box::pin(tokio::time::sleep_until(end))));
+        }
+        let (_, sleep) = self.0.as_mut().expect("it was just set");
+        sleep.as_mut().poll(context)
+    }
+}
+
+pub(crate) struct Host {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    gate: Gate,
+    table: ResourceTable,
+}
+
+impl WasiView for Host {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Host {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.gate }
+    }
+}
+
+/// Lets requests to the emulator pass, answers some in its place, and remembers all.
+struct Gate {
+    authority: String,
+    seen: Seen,
+}
+
+type Rest = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+impl WasiHttpHooks for Gate {
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        rest: Rest,
+    ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Rest), Error>> + Send> {
+        let api = request.uri().authority().is_some_and(|authority| authority.as_str() == self.authority);
+        if api && request.uri().path() == "/v1/oauth/token" {
+            return default_hooks().send_request(request, options, rest);
+        }
+        let seen = self.seen.clone();
+        Box::new(async move {
+            let (head, body) = request.into_parts();
+            let has_body = !http_body::Body::is_end_stream(&body);
+            let body = body.collect().await?;
+            let trailers = body.trailers().cloned().unwrap_or_default();
+            let body = body.to_bytes();
+            let (method, uri, fields) = (head.method.clone(), head.uri.clone(), head.headers.clone());
+            let sent = Sent { method, uri, fields, trailers, body: body.clone(), has_body };
+            seen.0.lock().expect("nobody panics").push(sent.clone());
+            match sent.uri.path() {
+                "/echo" => Ok((echo(&sent), nothing_more())),
+                "/drip" => Ok((drip(), nothing_more())),
+                _ if api => {
+                    let request = http::Request::from_parts(head, full(body));
+                    Box::into_pin(default_hooks().send_request(request, options, rest)).await
+                }
+                _ => Ok((Response::new(full("elsewhere")), nothing_more())),
+            }
+        })
+    }
+}
+
+fn nothing_more() -> Rest {
+    Box::new(async { Ok(()) })
+}
+
+/// Repeats what it was sent, as debugging proxies do: in fields of the same and of other names, and in trailers.
+fn echo(sent: &Sent) -> Response<WasiBody> {
+    let authorization = sent.fields.get("authorization").cloned().unwrap_or_else(|| "none".parse().expect("it is a value"));
+    let text = authorization.to_str().expect("it is text");
+    let trailers = HeaderMap::from_iter([
+        ("x-request-authorization".parse().expect("a name"), authorization.clone()),
+        ("x-checksum".parse().expect("a name"), "1".parse().expect("a value")),
+    ]);
+    let frames = VecDeque::from([Frame::data(Bytes::from_static(b"echoed")), Frame::trailers(trailers)]);
+    Response::builder()
+        .status(StatusCode::OK)
+        .header("authorization", &authorization)
+        .header("x-echo", format!("authorization={text}; more"))
+        .header("x-kept", "kept")
+        .header("x-kept", "twice")
+        .body(WasiBody::new(Pieces { frames, endless: false }))
+        .expect("it is an answer")
+}
+
+/// A first piece, and then nothing for ever.
+fn drip() -> Response<WasiBody> {
+    let frames = VecDeque::from([Frame::data(Bytes::from_static(b"first"))]);
+    Response::new(WasiBody::new(Pieces { frames, endless: true }))
+}
+
+type Frame = http_body::Frame<Bytes>;
+
+/// A body of these pieces, after which nothing comes, not even the end, if it is `endless`.
+struct Pieces {
+    frames: VecDeque<Frame>,
+    endless: bool,
+}
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
+        match self.frames.pop_front() {
+            None if self.endless => Poll::Pending,
+            frame => Poll::Ready(frame.map(Ok)),
+        }
+    }
+}
+
+fn full(content: impl Into<Bytes>) -> WasiBody {
+    WasiBody::new(Full::new(content.into()).map_err(|never| match never {}))
+}
