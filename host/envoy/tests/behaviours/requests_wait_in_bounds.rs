@@ -71,12 +71,12 @@ async fn a_token_for_elsewhere_fails_closed() {
     let elsewhere: fn(&mut serde_json::Value) = |configuration| {
         let base_url = configuration["credential"]["base_url"].as_str().expect("text").to_owned();
         configuration["credential"] =
-            json!({ "base_url": "https://api.anthropic.com", "bearer": { "source": "literal", "value": "canary" } });
+            json!({ "base_url": "https://api.anthropic.com", "bearer": { "source": "literal", "value": "c4n4ry" } });
         configuration["origin"] = json!(base_url);
     };
     let Some(world) = World::start(Place::Downstream, Options::default(), &[elsewhere]).await else { return };
     let (status, body, code) = world.ask(0).await;
     assert_eq!((status, code.as_deref()), (503, Some("other-origin")), "{body}");
     assert!(world.emulator.history().is_empty());
-    assert!(!world.log().contains("canary"));
+    assert!(!world.log().contains("c4n4ry"));
 }

@@ -19,8 +19,7 @@ async fn a_reload_takes_the_token_over() {
     let Some(world) = World::start(Place::Downstream, Options::default(), &[|_| {}]).await else { return };
     assert_eq!(world.ask(0).await.0, 200);
     world.publish(&[|configuration| configuration["waiting"] = json!({ "requests": 7 })]);
-    world.until("the listener was replaced", async |world| world.stat("listener_manager.listener_modified").await == 1).await;
-    world.until("the old one is gone", async |world| world.threads("wif-credential") == 1).await;
+    world.replaced().await;
     assert_eq!(world.ask(0).await.0, 200);
     // Nor is it forgotten when there is no listener for a while.
     world.publish(&[]);
@@ -40,10 +39,9 @@ async fn another_identity_gets_its_own_token_and_sends_nothing_that_is_spent() {
         configuration["credential"]["federation"]["workspace_id"] = json!("wrkspc_01another");
     };
     world.publish(&[workspace]);
-    world.until("the listener was replaced", async |world| world.stat("listener_manager.listener_modified").await == 1).await;
-    world.until("the old one is gone", async |world| world.threads("wif-credential") == 1).await;
+    world.replaced().await;
     let (status, body, code) = world.ask(0).await;
-    assert_eq!((status, code.as_deref()), (503, Some("identity-token-spent")), "{body}");
+    assert_eq!((status, code.as_deref()), (503, Some("identity-token-spent")), "{body}\n{}", world.log());
     assert_eq!(world.exchanges(), 1);
     world.file.rotate().expect("the directory is writable");
     world.until("the new identity token is exchanged", async |world| world.exchanges() == 2 || world.ask(0).await.0 == 0).await;

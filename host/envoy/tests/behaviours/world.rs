@@ -13,6 +13,9 @@ use tokio::time::Instant;
 use wif_emulator::{Emulator, Kind, Options, TokenFile};
 use wif_test_tools::{Missing, not_run, python};
 
+/// A little more than the least time between two exchanges, which no rejection shortens.
+pub(crate) const BETWEEN_EXCHANGES: Duration = Duration::from_millis(5_200);
+
 /// Far more than anything needs, because machines of tests are slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -57,7 +60,7 @@ pub(crate) fn validate(program: &Path, configuration: &str) -> (ExitStatus, Stri
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("bootstrap.yaml");
     let listener = listener("gateway", &[filter(configuration)], Place::Downstream);
-    let bootstrap = json!({ "static_resources": { "listeners": [listener], "clusters": [] } });
+    let bootstrap = json!({ "static_resources": { "listeners": [listener], "clusters": [cluster("anthropic", 1)] } });
     fs::write(&file, bootstrap.to_string()).expect("the directory is writable");
     let output = Command::new(program)
         .args(["--mode", "validate", "--disable-hot-restart", "--config-path"])
@@ -105,10 +108,14 @@ impl World {
         let log = File::create(directory.path().join("log")).expect("the directory is writable");
         let admin_file = directory.path().join("admin");
         fs::write(directory.path().join("bootstrap.yaml"), bootstrap.to_string()).expect("the directory is writable");
+        // Another test of this process may have said so before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client");
         let mut world = {
             let mut command = tokio::process::Command::new(program);
-            command.args(["--concurrency", "2", "--disable-hot-restart", "--log-level", "info", "--config-path"]);
+            command.args(["--concurrency", "2", "--disable-hot-restart", "--log-level", "info"]);
+            // What is replaced goes at once.
+            command.args(["--drain-time-s", "1", "--drain-strategy", "immediate", "--config-path"]);
             command.arg(directory.path().join("bootstrap.yaml")).arg("--admin-address-path").arg(&admin_file);
             command.env_clear().env("ENVOY_DYNAMIC_MODULES_SEARCH_PATH", module_directory());
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
@@ -153,6 +160,8 @@ impl World {
             })
             .collect();
         let mut cluster = cluster("anthropic", self.emulator.address().port());
+        // By default no more than three requests are sent again at a time.
+        cluster["circuit_breakers"] = json!({ "thresholds": [{ "max_retries": 1000 }] });
         let (upstream, none) = match self.place {
             Place::Upstream => (Some(&configurations[0]), true),
             Place::Downstream => (None, false),
@@ -226,14 +235,25 @@ impl World {
         }
     }
 
+    /// Waits until a listener was replaced, and the old one is gone with all that belonged to it.
+    pub(crate) async fn replaced(&self) {
+        self.until("the listener was replaced", async |world| world.stat("listener_manager.listener_modified").await == 1).await;
+        for state in ["warming", "draining"] {
+            let name = format!("listener_manager.total_listeners_{state}");
+            self.until(&name, async |world| world.stat(&name).await == 0).await;
+        }
+        self.until("the old one's thread is gone", async |world| world.threads("wif-credential") == 1).await;
+    }
+
     /// The number of exchanges, whatever became of them.
     pub(crate) fn exchanges(&self) -> usize {
         self.emulator.history().iter().filter(|entry| entry.kind == Kind::Exchange).count()
     }
 
-    /// What Envoy has logged.
+    /// What Envoy has logged, but for what it says of itself at its start.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+        let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
+        log.lines().filter(|line| !line.contains("[info][main]")).collect::<Vec<_>>().join("\n")
     }
 
     /// How many threads of this name Envoy has.
