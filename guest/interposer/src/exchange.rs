@@ -149,7 +149,7 @@ fn answered(response: Response, secrets: Secrets) -> Result<Response, ErrorCode>
     let (done, result) = wit_future::new(|| Ok(()));
     let (content, trailers) = Response::consume_body(response, result);
     let (kept, cleaned) = wit_future::new(|| Ok(None));
-    let (response, transmitted) = Response::new(fields, Some(content), cleaned);
+    let (response, transmitted) = Response::new(fields, Some(body::hand_back(content)), cleaned);
     response.set_status_code(status).map_err(|()| ErrorCode::HttpProtocolError)?;
     wit_bindgen::spawn_local(async move {
         let trailers = match trailers.await {

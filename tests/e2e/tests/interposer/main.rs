@@ -193,16 +193,18 @@ async fn many_requests_at_once_make_one_exchange() {
     let world = World::start().await;
     world.emulator.inject(Fault::Delay(std::time::Duration::from_millis(300)));
     let application = std::sync::Arc::new(world.serve(SERVE));
-    let mut calls = tokio::task::JoinSet::new();
-    for _ in 0..64 {
-        let (application, call) = (std::sync::Arc::clone(&application), Call::message(&world));
-        calls.spawn(async move { application.call(call).await });
-    }
-    for seen in calls.join_all().await {
-        assert_eq!(seen["status"], 200, "{seen}");
+    for _ in 0..3 {
+        let mut calls = tokio::task::JoinSet::new();
+        for _ in 0..32 {
+            let (application, call) = (std::sync::Arc::clone(&application), Call::message(&world));
+            calls.spawn(async move { application.call(call).await });
+        }
+        for seen in calls.join_all().await {
+            assert_eq!(seen["status"], 200, "{seen}");
+        }
     }
     assert_eq!(world.exchanges(), 1);
-    assert!(application.instances() < 64, "they are shared: {}", application.instances());
+    assert!(application.instances() < 96, "they are used again: {}", application.instances());
 }
 
 /// The host drops every instance after one request; what they share is the directory.
@@ -234,10 +236,17 @@ async fn the_first_piece_of_an_answer_is_not_held_back() {
     assert_eq!(first, "first");
 }
 
+/// Whether a body of nothing has a length is the host's to say; it says the same as without us.
 #[tokio::test]
 async fn a_request_without_a_body_stays_one() {
     let world = World::start().await;
     let application = world.serve(SERVE);
-    application.call(Call::get(world.api("/echo"))).await;
-    assert!(!world.seen.last().has_body);
+    let mut bodies = Vec::new();
+    for url in [world.api("/echo"), format!("{ELSEWHERE}/")] {
+        application.call(Call::get(url)).await;
+        let sent = world.seen.last();
+        assert!(sent.body.is_empty() && sent.trailers.is_empty(), "{sent:?}");
+        bodies.push(sent.has_body);
+    }
+    assert_eq!(bodies[0], bodies[1]);
 }
