@@ -1,0 +1,36 @@
+// What a Worker's author writes, checked by the compiler: never run.
+
+import {
+  createWif,
+  CredentialObject,
+  type Credential,
+  httpCache,
+  kvCache,
+  type ObjectNamespace,
+  type ObjectOptions,
+  sharedWif,
+} from "wif-credential";
+
+interface Environment {
+  CREDENTIAL: ObjectNamespace;
+  KV: { get(key: string): Promise<string | null>; put(key: string, value: string, options?: { expirationTtl?: number }): Promise<void> };
+  KEY: Uint8Array;
+  IDENTITY_TOKEN: string;
+}
+
+export class Shared extends CredentialObject<Environment> {
+  protected override options(): ObjectOptions {
+    return { configuration: {}, identityToken: () => this.env.IDENTITY_TOKEN };
+  }
+}
+
+export function make(env: Environment): Credential[] {
+  return [
+    sharedWif(env.CREDENTIAL, { name: "one", origin: "https://api.anthropic.com" }),
+    createWif({ store: kvCache(env.KV, env.KEY), waitUntil: (work) => void work }),
+    createWif({ store: httpCache(async () => ({ match: async () => undefined, put: async () => undefined }), env.KEY) }),
+  ];
+}
+
+// @ts-expect-error: where a credential in an object begins is the object's own affair.
+export const options: ObjectOptions = { start: "lost" };

@@ -1,0 +1,81 @@
+// A program in Node, Deno or Bun with a credential: reads commands from its input, a word and perhaps an argument in each line,
+// and answers each with a line of JSON.
+//
+// Its only argument is JSON: options for the credential, and what to try beside it.
+
+import { createInterface } from "node:readline";
+import Anthropic from "@anthropic-ai/sdk";
+import { createWif, memoryStore } from "wif-credential";
+
+/** A test moves the clock. */
+let ahead = 0;
+const now = Date.now.bind(Date);
+Date.now = () => now() + ahead;
+
+const { options, baseURL } = JSON.parse(process.argv.at(-1));
+const store = memoryStore();
+const notes = [];
+const make = (more = {}) => createWif({ ...options, onChange: ({ notes: more }) => notes.push(...more), ...more });
+const wif = make();
+const model = "claude-opus-4-5";
+const messages = [{ role: "user", content: "Hello" }];
+const headers = { "content-type": "application/json", "anthropic-version": "2023-06-01", "x-api-key": "the caller's own" };
+const post = (body, credential = wif) =>
+  credential.fetch(`${baseURL}/v1/messages`, { method: "POST", headers, body: JSON.stringify({ model, max_tokens: 64, messages, ...body }) });
+const withFetch = () => new Anthropic({ authToken: "wif", baseURL, fetch: wif.fetch, maxRetries: 0 });
+const withProvider = new Anthropic({ credentials: wif.credentials, baseURL, maxRetries: 0 });
+const say = async (client) => (await client.messages.create({ model, max_tokens: 64, messages })).content[0].text;
+
+const commands = {
+  async message() {
+    const answer = await post({});
+    await answer.arrayBuffer();
+    return answer.status;
+  },
+  async burst(times) {
+    const answers = await Promise.all(Array.from({ length: Number(times) }, () => commands.message()));
+    return [...new Set(answers)];
+  },
+  async stream() {
+    const answer = await post({ stream: true });
+    let pieces = 0;
+    for await (const _ of answer.body) pieces += 1;
+    return { status: answer.status, pieces };
+  },
+  sdk: () => say(withFetch()),
+  "sdk-provider": () => say(withProvider),
+  async "shared-store"(times) {
+    const wifs = Array.from({ length: Number(times) }, () => make({ store }));
+    return new Set((await Promise.all(wifs.map((one) => one.token()))).map(({ id }) => id)).size;
+  },
+  async resumed() {
+    const next = make({ start: { journal: wif.journal() } });
+    return (await next.token()).id === (await wif.token()).id;
+  },
+  async token() {
+    return (await wif.token()).id;
+  },
+  status: () => wif.status(),
+  async notes() {
+    return notes.map(({ code }) => code);
+  },
+  async advance(milliseconds) {
+    ahead += Number(milliseconds);
+    return ahead;
+  },
+  async changed() {
+    wif.changed();
+    return true;
+  },
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const [name, argument] = line.trim().split(" ");
+  let answer;
+  try {
+    answer = { ok: await commands[name](argument) };
+  } catch (error) {
+    answer = { error: error.name, code: error.code ?? null, message: error.message };
+  }
+  console.log(JSON.stringify(answer));
+}

@@ -1,0 +1,13 @@
+//! The JavaScript package: its driver and its component by the conformance vectors, its duties as a host, and the real runtimes
+//! against the emulator.
+
+#![cfg(unix)]
+
+mod bundles;
+mod edge;
+mod processes;
+mod program;
+mod scenarios;
+mod types;
+mod workers;
+mod world;

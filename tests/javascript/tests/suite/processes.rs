@@ -1,0 +1,188 @@
+//! Node, Deno and Bun against the emulator: one suite for all three.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use wif_emulator::Fault;
+
+use crate::program::{Program, workshop_async};
+use crate::world::World;
+
+const RUNTIMES: [Runtime; 3] = [Runtime::Node, Runtime::Deno, Runtime::Bun];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Runtime {
+    Node,
+    Deno,
+    Bun,
+}
+
+impl Runtime {
+    async fn command(self) -> Command {
+        let workshop = workshop_async().await;
+        let mut command = match self {
+            Self::Node => Command::new("node"),
+            Self::Deno => {
+                let deno = tokio::task::spawn_blocking(|| workshop.deno()).await.expect("no panic");
+                let mut command = Command::new(deno.unwrap_or_else(|missing| panic!("{missing}")));
+                // Nothing but what a credential needs; a variable of the runtime's glue is not among it. The SDK reads others.
+                command.args(["run", "--no-prompt", "--allow-net=127.0.0.1", "--allow-read", "--node-modules-dir=manual"]);
+                command.arg("--allow-env=HOME,ANTHROPIC_*,CI,DEBUG,NODE_ENV");
+                command
+            }
+            Self::Bun => {
+                let mut command = Command::new(workshop.bun().unwrap_or_else(|missing| panic!("{missing}")));
+                command.arg("run");
+                command
+            }
+        };
+        command.arg(workshop.program("process.mjs"));
+        command
+    }
+}
+
+async fn start(runtime: Runtime, world: &World) -> Program {
+    let base_url = world.emulator.base_url();
+    let options = json!({
+        "configuration": { "base_url": base_url, "federation": world.federation(&world.from_file()) },
+        "policy": { "allowOrigins": [base_url] },
+    });
+    let mut command = runtime.command().await;
+    command.arg(json!({ "options": options, "baseURL": base_url }).to_string());
+    // A name in which nothing is configured: what the machine has must not matter.
+    command.env("HOME", world.directory.path()).env_remove("ANTHROPIC_API_KEY").env_remove("ANTHROPIC_AUTH_TOKEN");
+    Program::start(command)
+}
+
+/// A1, C9. The vendor's own key in each request is taken off: the emulator refuses requests with two credentials.
+#[tokio::test]
+async fn a_cold_burst_makes_one_exchange() {
+    for runtime in RUNTIMES {
+        let world = World::start().await;
+        let mut program = start(runtime, &world).await;
+        assert_eq!(program.value("burst 100").await, json!([200]), "{runtime:?}");
+        assert_eq!((world.exchanges(), world.emulator.counts().messages_granted), (1, 100), "{runtime:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_vendors_sdk_works_with_the_fetch_and_with_the_provider() {
+    for runtime in RUNTIMES {
+        let world = World::start().await;
+        let mut program = start(runtime, &world).await;
+        for client in ["sdk", "sdk-provider"] {
+            assert!(program.value(client).await.as_str().is_some_and(|text| !text.is_empty()), "{runtime:?}");
+        }
+        assert_eq!(world.exchanges(), 1, "{runtime:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_arrives_in_pieces() {
+    for runtime in RUNTIMES {
+        let world = World::start().await;
+        let answer = start(runtime, &world).await.value("stream").await;
+        assert_eq!(answer["status"], 200);
+        assert!(answer["pieces"].as_u64().is_some_and(|pieces| pieces > 5), "{runtime:?}: {answer}");
+    }
+}
+
+/// B1, C9. With a rotated identity token; and without one its own 401 reaches the caller, and nothing is sent again.
+#[tokio::test]
+async fn a_revoked_token_is_replaced_once_there_is_another_identity_token() {
+    for runtime in RUNTIMES {
+        let world = World::start().await;
+        let mut program = start(runtime, &world).await;
+        program.value("message").await;
+        program.value("advance 10000").await;
+        world.emulator.revoke_all();
+        assert_eq!(program.value("message").await, 401, "{runtime:?}");
+        world.file.rotate().expect("the directory is writable");
+        program.value("changed").await;
+        world.until(|world| world.emulator.exchanges_granted() == 2).await;
+        // The answer is on its way to the program.
+        for _ in 0..100 {
+            if program.value("message").await == 200 {
+                break;
+            }
+        }
+        assert_eq!(program.value("message").await, 200, "{runtime:?}");
+        assert_eq!((world.exchanges(), world.reused()), (2, 0), "{runtime:?}");
+    }
+}
+
+/// A3, A6.
+#[tokio::test]
+async fn a_journal_takes_the_token_along_and_a_store_is_shared() {
+    for runtime in RUNTIMES {
+        let world = World::start().await;
+        let mut program = start(runtime, &world).await;
+        assert_eq!(program.value("resumed").await, true, "{runtime:?}");
+        world.file.rotate().expect("the directory is writable");
+        assert_eq!(program.value("shared-store 3").await, 1, "{runtime:?}");
+        assert_eq!((world.exchanges(), world.reused()), (2, 0), "{runtime:?}");
+    }
+}
+
+/// B6, B8. A request that may have been granted counts as that: callers are told at once, and the identity token is not sent
+/// again before its time.
+#[tokio::test]
+async fn an_endpoint_that_fails_is_told_at_once_and_not_hammered() {
+    for runtime in RUNTIMES {
+        for (fault, code) in [
+            (Fault::DropBeforeAnswer, "endpoint-unreachable"),
+            (Fault::status(529), "endpoint-failed"),
+            (Fault::Oversized { bytes: 600_000 }, "endpoint-unreachable"),
+            (Fault::Redirect { to: String::new() }, "answer-unusable"),
+        ] {
+            let world = World::start().await;
+            world.emulator.set_outage(Some(fault.clone()));
+            let mut program = start(runtime, &world).await;
+            let answer = program.ask("burst 20").await;
+            assert_eq!(answer["code"], code, "{runtime:?} {fault:?}: {answer}");
+            assert!(world.exchanges() <= 2, "{runtime:?} {fault:?}: {}", world.exchanges());
+            let followed = world.emulator.history().iter().any(|entry| entry.kind == wif_emulator::Kind::FollowedRedirect);
+            assert!(!followed, "{runtime:?}");
+        }
+    }
+}
+
+/// Timers do not keep a process alive: its input ends, and so does it.
+#[tokio::test]
+async fn a_credential_does_not_keep_its_process() {
+    for runtime in RUNTIMES {
+        let world = World::start().await;
+        let base_url = world.emulator.base_url();
+        let options = json!({
+            "configuration": { "base_url": base_url, "federation": world.federation(&world.from_file()) },
+            "policy": { "allowOrigins": [base_url] },
+        });
+        let mut command = runtime.command().await;
+        command.arg(json!({ "options": options, "baseURL": base_url }).to_string()).env("HOME", world.directory.path());
+        let mut command = tokio::process::Command::from(command);
+        let running = command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).status();
+        let status = tokio::time::timeout(Duration::from_secs(30), running).await.expect("it ends by itself").expect("it starts");
+        assert!(status.success(), "{runtime:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_credential_is_discovered_as_the_vendors_clients_do_it() {
+    for runtime in RUNTIMES {
+        let world = World::start().await;
+        let emulated = world.emulator.options();
+        let mut command = runtime.command().await;
+        let base_url = world.emulator.base_url();
+        command.arg(json!({ "options": { "policy": { "allowOrigins": [base_url] } }, "baseURL": base_url }).to_string());
+        command.env_remove("ANTHROPIC_API_KEY").env_remove("ANTHROPIC_AUTH_TOKEN").env("HOME", world.directory.path());
+        command.env("ANTHROPIC_BASE_URL", base_url);
+        command.env("ANTHROPIC_FEDERATION_RULE_ID", &emulated.federation_rule_id);
+        command.env("ANTHROPIC_ORGANIZATION_ID", &emulated.organization_id);
+        command.env("ANTHROPIC_IDENTITY_TOKEN_FILE", world.file.path());
+        let mut program = Program::start(command);
+        assert_eq!(program.value("message").await, 200, "{runtime:?}");
+        let status: Value = program.value("status").await;
+        assert_eq!(status["state"], "serving", "{status}");
+    }
+}

@@ -1,0 +1,78 @@
+//! Programs of `programs/` as processes.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout};
+use wif_javascript::Workshop;
+
+/// The package, built once.
+pub(crate) fn workshop() -> &'static Workshop {
+    static OPENED: OnceLock<Workshop> = OnceLock::new();
+    OPENED.get_or_init(|| Workshop::open().unwrap_or_else(|missing| panic!("{missing}")))
+}
+
+/// The same where a thread of the runtime must not be held up.
+pub(crate) async fn workshop_async() -> &'static Workshop {
+    tokio::task::spawn_blocking(workshop).await.expect("no panic")
+}
+
+/// What a program that runs to its end prints: a value in each line.
+pub(crate) fn printed(command: &mut Command) -> Vec<Value> {
+    let output = command.stdin(Stdio::null()).output().expect("it starts");
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
+}
+
+/// A program of ours in Node.
+pub(crate) fn node(program: &str) -> Command {
+    let mut command = Command::new("node");
+    command.arg(workshop().program(program));
+    command
+}
+
+/// A program that answers each line of its input with one of JSON.
+pub(crate) struct Program {
+    asked: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+    _process: Child,
+}
+
+impl Program {
+    pub(crate) fn start(command: Command) -> Self {
+        let mut command = tokio::process::Command::from(command);
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().expect("it starts");
+        let asked = process.stdin.take().expect("it is piped");
+        let answers = BufReader::new(process.stdout.take().expect("it is piped")).lines();
+        Self { asked, answers, _process: process }
+    }
+
+    /// The next line that it prints.
+    pub(crate) async fn next(&mut self) -> Value {
+        let line = tokio::time::timeout(Duration::from_secs(60), self.answers.next_line());
+        let line = line.await.expect("it answers in time").expect("it answers text").expect("it runs");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"))
+    }
+
+    /// Asks, and gives the answer as it is.
+    pub(crate) async fn ask(&mut self, request: &str) -> Value {
+        self.asked.write_all(format!("{request}\n").as_bytes()).await.expect("it runs");
+        self.next().await
+    }
+
+    /// Asks for what must succeed.
+    pub(crate) async fn value(&mut self, request: &str) -> Value {
+        let answer = self.ask(request).await;
+        answer.get("ok").cloned().unwrap_or_else(|| panic!("{request}: {answer}"))
+    }
+}
+
+/// The project's vectors.
+pub(crate) fn vectors() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../vectors")
+}

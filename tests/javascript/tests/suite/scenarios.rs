@@ -1,0 +1,51 @@
+//! Scenarios that run inside Node: the conformance vectors, and the duties of a host.
+
+use serde_json::Value;
+
+use crate::program::{node, printed, vectors, workshop};
+
+/// Name and why it failed.
+fn reasons(lines: &[Value]) -> Vec<(&str, Option<&str>)> {
+    lines.iter().map(|line| (line["name"].as_str().expect("a name"), line["reason"].as_str())).collect()
+}
+
+fn all_hold(program: &str, at_least: usize) {
+    let lines = printed(&mut node(program));
+    let scenarios = reasons(&lines);
+    assert!(scenarios.len() >= at_least, "only {} scenarios were run", scenarios.len());
+    let failed: Vec<String> =
+        scenarios.iter().filter_map(|(name, reason)| reason.map(|reason| format!("{name}: {reason}"))).collect();
+    assert!(failed.is_empty(), "{} of {}:\n\n{}", failed.len(), scenarios.len(), failed.join("\n\n"));
+}
+
+/// Every vector, through the driver and the component; and each file in `wrong/` fails by the one thing that is not so.
+#[test]
+fn every_vector_holds_and_a_wrong_one_fails() {
+    let lines = printed(node("vectors.mjs").arg(workshop().package()).arg(vectors()));
+    let run = reasons(&lines);
+    assert!(run.len() >= 160, "only {} vectors were found", run.len());
+    let (wrong, right): (Vec<_>, Vec<_>) = run.into_iter().partition(|(name, _)| name.starts_with("wrong/"));
+    let failed: Vec<_> = right.iter().filter(|(_, reason)| reason.is_some()).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    let expected = [
+        ("wrong/sent-twice", "step 4 (at 3525000 ms): output: .tasks: 0 items, where 1 are expected"),
+        ("wrong/served-to-the-last-second", "step 2 (at 400 ms): output: .access.usable.unusable-in-ms: 3594600 is not 3599600"),
+    ];
+    assert_eq!(wrong.len(), expected.len());
+    for ((name, reason), (expected_name, fault)) in wrong.iter().zip(expected) {
+        assert_eq!(*name, expected_name);
+        assert!(reason.is_some_and(|reason| reason.starts_with(fault)), "{name} should fail otherwise: {reason:?}");
+    }
+}
+
+/// H1, H2. Traps, broken contracts, journals that cannot be kept: see `programs/driver.mjs`.
+#[test]
+fn a_component_that_misbehaves_costs_its_instance_and_nothing_else() {
+    all_hold("driver.mjs", 18);
+}
+
+/// What leaves through `fetch`, what is asked of the token endpoint, files, variables, stores: see `programs/requests.mjs`.
+#[test]
+fn whatever_leaves_or_enters_is_checked() {
+    all_hold("requests.mjs", 42);
+}

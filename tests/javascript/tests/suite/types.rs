@@ -1,0 +1,26 @@
+//! The types of the package, as its users' compilers see them.
+
+use crate::program::workshop;
+
+/// Programs in TypeScript's strictest mode, once for each platform, with the vendor's SDK beside them.
+#[test]
+fn programs_that_use_the_package_pass_the_strictest_type_check() {
+    for (program, conditions) in [
+        ("consumer.ts", ""),
+        ("consumer.ts", "workerd"),
+        ("consumer.ts", "edge-light"),
+        ("consumer.ts", "deno"),
+        ("consumer-workers.ts", "workerd"),
+    ] {
+        let mut compiler = workshop().builder("typescript/bin/tsc");
+        compiler.args(["--ignoreConfig", "--noEmit", "--strict", "--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess"]);
+        compiler.args(["--target", "es2022", "--module", "nodenext", "--lib", "es2023,esnext.disposable,dom,dom.iterable"]);
+        compiler.args(["--types", "node", "--typeRoots", "node_modules/@types"]);
+        if !conditions.is_empty() {
+            compiler.args(["--customConditions", conditions]);
+        }
+        let output = compiler.arg(workshop().program(program)).output().expect("it starts");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{program} ({conditions}):\n{said}");
+    }
+}
