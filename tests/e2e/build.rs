@@ -31,14 +31,16 @@ fn build() -> Result<(), String> {
     println!("cargo::rerun-if-changed=tests/standalone/engine.rs");
     println!("cargo::rerun-if-changed=tests/interposer/engine.rs");
     let standalone = component("wif-standalone", "WIF_STANDALONE_COMPONENT")?;
+    let standalone_async = component("wif-standalone-async", "WIF_STANDALONE_ASYNC_COMPONENT")?;
     let interposer = component("wif-interposer", "WIF_INTERPOSER_COMPONENT")?;
     let calling = component("wif-guest-calling", "WIF_TEST_GUEST_CALLING")?;
-    let credential = plug("interposer", &interposer, "standalone", &standalone)?;
+    let credential = plug("interposer", &interposer, "standalone", &standalone_async)?;
     let application = plug("application", &calling, "credential", &credential)?;
     write("standalone.cwasm", &compile(engine::config(), &standalone)?)?;
     write("application.cwasm", &compile(interposer_engine::config(), &application)?)?;
     for (name, wasm) in [
         ("standalone.wasm", &standalone),
+        ("standalone-async.wasm", &standalone_async),
         ("interposer.wasm", &interposer),
         ("calling.wasm", &calling),
         ("application.wasm", &application),

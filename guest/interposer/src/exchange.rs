@@ -5,7 +5,8 @@ use wit_bindgen::{FutureReader, StreamReader};
 use crate::answer;
 use crate::bindings::wasi::http::client;
 use crate::bindings::wasi::http::types::{ErrorCode, Fields, HeaderError, Method, Request, RequestOptions, Response};
-use crate::bindings::wif::credential::token::{self, Credential};
+use crate::bindings::wif::credential::types::Usable;
+use crate::bindings::wif::interposer::shared_token as token;
 use crate::bindings::wit_future;
 use crate::body::{self, Tape, TrailersReader};
 use crate::fields::{self, Secrets};
@@ -31,7 +32,7 @@ pub(crate) async fn send(request: Request, origin: &str) -> Result<Response, Err
     let credential = if head.is_exempt() {
         None
     } else {
-        match token::get_token() {
+        match token::get_token().await {
             // The configuration tells the origin, and the token has the same.
             Ok(credential) if credential.origin == origin => Some(credential),
             Ok(_) => return Err(ErrorCode::ConfigurationError),
@@ -56,9 +57,9 @@ pub(crate) async fn send(request: Request, origin: &str) -> Result<Response, Err
         return answered(first, secrets);
     }
 
-    token::reject_token(&credential.id);
+    token::reject_token(credential.id.clone()).await;
     let Some(whole) = tape.whole() else { return answered(first, secrets) };
-    let other = match token::get_token() {
+    let other = match token::get_token().await {
         Ok(other) if other.id != credential.id && other.origin == origin => other,
         _ => return answered(first, secrets),
     };
@@ -67,7 +68,7 @@ pub(crate) async fn send(request: Request, origin: &str) -> Result<Response, Err
     let (request, _) = again.request(origin, Some(&other), content, trailers)?;
     let second = client::send(request).await?;
     if is_rejection(&second) {
-        token::reject_token(&other.id);
+        token::reject_token(other.id.clone()).await;
     }
     secrets.and(Secrets::of(&other));
     answered(second, secrets)
@@ -108,7 +109,7 @@ impl Head {
     fn request(
         self,
         origin: &str,
-        credential: Option<&Credential>,
+        credential: Option<&Usable>,
         content: Option<StreamReader<u8>>,
         trailers: TrailersReader,
     ) -> Result<(Request, FutureReader<Result<(), ErrorCode>>), ErrorCode> {

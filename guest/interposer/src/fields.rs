@@ -3,7 +3,7 @@
 use wif_engine::headers::{is_credential, merge};
 
 use crate::bindings::wasi::http::types::{Fields, HeaderError};
-use crate::bindings::wif::credential::token::Credential;
+use crate::bindings::wif::credential::types::Usable;
 
 /// Takes off every form of the application's own credential.
 pub(crate) fn strip(fields: &Fields) -> Result<(), HeaderError> {
@@ -16,7 +16,7 @@ pub(crate) fn strip(fields: &Fields) -> Result<(), HeaderError> {
 }
 
 /// Puts ours on stripped fields.
-pub(crate) fn apply(fields: &Fields, credential: &Credential) -> Result<(), HeaderError> {
+pub(crate) fn apply(fields: &Fields, credential: &Usable) -> Result<(), HeaderError> {
     // It could name one of ours, and the next hop would drop it (RFC 9110 section 7.6.1). It is about the application's hop, which
     // ends here.
     if fields.has("connection") {
@@ -38,7 +38,7 @@ pub(crate) fn apply(fields: &Fields, credential: &Credential) -> Result<(), Head
 pub(crate) struct Secrets(Vec<Vec<u8>>);
 
 impl Secrets {
-    pub(crate) fn of(credential: &Credential) -> Self {
+    pub(crate) fn of(credential: &Usable) -> Self {
         // Of `Bearer <token>` the token.
         let secret = |value: &str| value.rsplit(' ').next().map(|secret| secret.as_bytes().to_vec());
         Self(credential.set.iter().filter_map(|header| secret(&header.value)).filter(|secret| !secret.is_empty()).collect())
@@ -76,12 +76,13 @@ mod tests {
     /// E7.
     #[test]
     fn a_token_is_found_wherever_it_stands() {
-        let credential = Credential {
+        let credential = Usable {
             id: String::new(),
             origin: String::new(),
             set: vec![Header { name: "authorization".to_owned(), value: "Bearer sk-ant-oat01-canary".to_owned() }],
             merge: Vec::new(),
             refresh_in_ms: None,
+            hold_in_ms: None,
             unusable_in_ms: None,
             standing: Standing::Good,
         };

@@ -46,7 +46,7 @@ mod target;
 use bindings::exports::wasi::http::client::Guest;
 use bindings::wasi::http::client;
 use bindings::wasi::http::types::{ErrorCode, Request, Response};
-use bindings::wif::credential::token;
+use bindings::wif::interposer::shared_token as token;
 use target::Target;
 
 #[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, reason = "generated; documented in wit/")]

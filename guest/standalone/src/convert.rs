@@ -2,7 +2,6 @@
 
 use wif_engine::contract as engine;
 
-use crate::bindings::exports::wif::credential::token::Credential;
 use crate::bindings::exports::wif::credential::types as wit;
 
 /// An enum whose cases have the same names on both sides and carry nothing.
@@ -42,22 +41,8 @@ enumeration!(FailureCode {
     UnsupportedByHost,
 });
 
-fn all<A, B: From<A>>(list: Vec<A>) -> Vec<B> {
+pub(crate) fn all<A, B: From<A>>(list: Vec<A>) -> Vec<B> {
     list.into_iter().map(Into::into).collect()
-}
-
-impl From<engine::Usable> for Credential {
-    fn from(usable: engine::Usable) -> Self {
-        Self {
-            id: usable.id,
-            origin: usable.origin,
-            set: all(usable.set),
-            merge: all(usable.merge),
-            refresh_in_ms: usable.refresh_in_ms,
-            unusable_in_ms: usable.unusable_in_ms,
-            standing: usable.standing.into(),
-        }
-    }
 }
 
 impl From<engine::Header> for wit::Header {

@@ -3,9 +3,11 @@
 mod errors;
 
 use wasi::http::outgoing_handler;
+#[cfg(test)]
+use wasi::http::types::{DnsErrorPayload, TlsAlertReceivedPayload};
 use wasi::http::types::{
-    Fields, FutureIncomingResponse, HeaderError, IncomingBody, IncomingResponse, Method, OutgoingBody, OutgoingRequest,
-    RequestOptions, Scheme,
+    ErrorCode, Fields, FutureIncomingResponse, HeaderError, IncomingBody, IncomingResponse, Method, OutgoingBody,
+    OutgoingRequest, RequestOptions, Scheme,
 };
 use wasi::io::poll::Pollable;
 use wasi::io::streams::{InputStream, OutputStream, StreamError};

@@ -54,6 +54,7 @@
 
 mod clock;
 mod convert;
+mod desk;
 mod directory;
 mod driver;
 mod environment;
@@ -115,4 +116,18 @@ fn with_driver<T>(call: impl FnOnce(&mut Driver) -> Result<T, contract::Failure>
             call(slot.insert(driver))
         })
         .map_err(Into::into)
+}
+
+impl From<contract::Usable> for Credential {
+    fn from(usable: contract::Usable) -> Self {
+        Self {
+            id: usable.id,
+            origin: usable.origin,
+            set: convert::all(usable.set),
+            merge: convert::all(usable.merge),
+            refresh_in_ms: usable.refresh_in_ms,
+            unusable_in_ms: usable.unusable_in_ms,
+            standing: usable.standing.into(),
+        }
+    }
 }

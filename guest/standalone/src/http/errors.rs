@@ -1,7 +1,8 @@
 //! What an error of `wasi:http` says about the request: whether a byte of it may have left.
 
-use wasi::http::types::ErrorCode;
 use wif_engine::contract::Outcome;
+
+use super::ErrorCode;
 
 /// Alerts that only answer a client's first message, when no request can have been sent (RFC 8446 section 6.2):
 /// handshake_failure, protocol_version, insufficient_security, inappropriate_fallback, unrecognized_name,
@@ -53,7 +54,7 @@ fn name_of(code: &ErrorCode) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasi::http::types::{DnsErrorPayload, TlsAlertReceivedPayload};
+    use crate::http::{DnsErrorPayload, TlsAlertReceivedPayload};
 
     fn alert(id: u8) -> ErrorCode {
         ErrorCode::TlsAlertReceived(TlsAlertReceivedPayload { alert_id: Some(id), alert_message: None })

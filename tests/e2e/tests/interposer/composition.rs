@@ -31,9 +31,10 @@ fn names(wasm: &[u8]) -> (Vec<String>, Vec<String>) {
 fn the_interposer_has_nothing_but_http_and_the_credential() {
     let (mut imports, exports) = names(INTERPOSER);
     imports.sort_unstable();
-    let expected = ["wasi:clocks/types", "wasi:http/client", "wasi:http/types", "wif:credential/token", "wif:credential/types"];
+    let expected =
+        ["wasi:clocks/types", "wasi:http/client", "wasi:http/types", "wif:credential/types", "wif:interposer/shared-token"];
     assert!(imports.iter().all(|import| expected.contains(&import.as_str())), "{imports:?}");
-    assert!(imports.iter().any(|import| import == "wif:credential/token"));
+    assert!(imports.iter().any(|import| import == "wif:interposer/shared-token"));
     assert_eq!(exports, ["wasi:http/client"]);
 }
 

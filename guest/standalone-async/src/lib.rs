@@ -1,0 +1,81 @@
+//! The engine as a component of WASI 0.3 that does its own I/O, for many callers at once: the world `standalone-async` of
+//! `wit/interposer/worlds.wit`.
+//!
+//! It is `wif-standalone`, with which it shares every file but the driver and the client of `wasi:http`: the same configuration,
+//! variables, files and directory. What differs is what callers wait for. There, a call holds the whole instance until it is
+//! answered, so that every caller queues behind an exchange. Here any number of callers share one exchange, callers who have a
+//! good token are answered while it runs, and it is awaited by nobody who need not: it runs on after the call that began it,
+//! and the host keeps the instance until it has ended.
+//!
+//! Files, variables, random numbers and lines still come through WASI 0.2, which every host of 0.3 has beside it: they take
+//! microseconds, and nobody waits for another.
+
+#![deny(unsafe_code)]
+
+#[path = "../../standalone/src/clock.rs"]
+mod clock;
+#[path = "../../standalone/src/convert.rs"]
+mod convert;
+#[path = "../../standalone/src/desk.rs"]
+mod desk;
+#[path = "../../standalone/src/directory.rs"]
+mod directory;
+mod driver;
+#[path = "../../standalone/src/environment.rs"]
+mod environment;
+#[path = "../../standalone/src/files.rs"]
+mod files;
+mod http;
+#[path = "../../standalone/src/log.rs"]
+mod log;
+mod time;
+
+use bindings::exports::wif::credential::types::{Failure, Status, Usable};
+use bindings::exports::wif::interposer::shared_token::Guest;
+use wif_engine::contract;
+
+#[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, reason = "generated; documented in wit/")]
+mod bindings {
+    wit_bindgen::generate!({
+        path: ["../../wit", "../../wit/interposer"],
+        world: "wif:interposer/standalone-async",
+        generate_all,
+    });
+    export!(Standalone with_types_in self);
+    use super::Standalone;
+}
+
+struct Standalone;
+
+impl Guest for Standalone {
+    async fn get_token() -> Result<Usable, Failure> {
+        Ok(driver::token().await?.into())
+    }
+
+    async fn reject_token(id: String) {
+        driver::reject(id);
+    }
+
+    fn get_origin() -> Result<String, Failure> {
+        Ok(driver::origin()?)
+    }
+
+    fn get_status() -> Result<Status, Failure> {
+        Ok(driver::status()?.into())
+    }
+}
+
+impl From<contract::Usable> for Usable {
+    fn from(usable: contract::Usable) -> Self {
+        Self {
+            id: usable.id,
+            origin: usable.origin,
+            set: convert::all(usable.set),
+            merge: convert::all(usable.merge),
+            refresh_in_ms: usable.refresh_in_ms,
+            hold_in_ms: usable.hold_in_ms,
+            unusable_in_ms: usable.unusable_in_ms,
+            standing: usable.standing.into(),
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The session with all that can be done for it at once: variables, files, the entry. Requests to the token endpoint take time,
+//! and are left to the driver of the world.
+
+use std::collections::VecDeque;
+use std::mem;
+
+use wasi::random::random;
+use wif_engine::Session;
+use wif_engine::contract::{
+    Access, Capability, ConfigurationError, Event, Failure, FailureCode, HttpRequest, NumberedTask, Outcome, Progress, Start,
+    Status, Task, TaskResult, Usable,
+};
+
+use crate::clock::{Clock, Instant, NANOS_PER_MS, instant};
+use crate::directory::{self, Directory};
+use crate::environment;
+use crate::files;
+use crate::log;
+
+/// A caller waits no longer, in nanoseconds: longer than an exchange with the default time limit takes.
+pub(crate) const LONGEST_CALL: u64 = 35_000 * NANOS_PER_MS;
+
+/// As many tasks are answered in one turn; then it is looked at whether the caller's time is over.
+const TASKS_PER_TURN: usize = 64;
+
+const CAN: [Capability; 3] = [Capability::ReadFile, Capability::ReadVariable, Capability::Store];
+
+/// One session, and what it wants done.
+///
+/// Nobody reads the journals: what outlives the instance is in the entry.
+pub(crate) struct Desk {
+    session: Session,
+    store: Option<Directory>,
+    clock: Clock,
+    tasks: VecDeque<NumberedTask>,
+    /// Requests that wait to be sent.
+    outbox: Vec<(u32, HttpRequest)>,
+    /// How many have been taken from there and have not been answered.
+    out: usize,
+    /// What an exchange brought is not in the store yet.
+    unsaved: bool,
+    // The newest output.
+    access: Access,
+    exchanging: Progress,
+    wait_at_most: u64,
+    wake_at: Option<Instant>,
+}
+
+/// What a caller does.
+pub(crate) enum Verdict {
+    Answer(Result<Usable, Failure>),
+    /// Waits for what comes next, at most until then.
+    Wait(Instant),
+}
+
+impl Desk {
+    /// Opens the session. Fails when the variable of the configuration holds something that can never work.
+    pub(crate) fn open() -> Result<Self, Failure> {
+        let configuration = environment::variable(environment::CONFIGURATION);
+        let configuration = configuration.as_deref().unwrap_or("{}");
+        let store = Directory::from_environment();
+        let can = if store.is_some() { &CAN[..] } else { &CAN[..2] };
+        let mut clock = Clock::default();
+        let open = |start| Session::open(configuration, random::get_random_u64(), can, start).map_err(unusable_configuration);
+        let mut session = open(Start::Fresh)?;
+        if let Some(store) = &store {
+            // Which entry it is shows when discovery is done. A session that begins with its document, which is a journal as well,
+            // serves a token on that the API has rejected; others adopt none of these.
+            let left = entry_key(&mut session, &mut clock).map(|key| store.load(&key));
+            session = open(match left {
+                Some(Outcome::Entry(entry)) => Start::Resumed(entry.value),
+                _ => Start::Fresh,
+            })?;
+        }
+        if store.is_none() {
+            log::warn(&alone());
+        }
+        let mut desk = Self {
+            session,
+            store,
+            clock,
+            tasks: VecDeque::new(),
+            outbox: Vec::new(),
+            out: 0,
+            unsaved: false,
+            access: Access::Idle,
+            exchanging: Progress::Resting,
+            wait_at_most: 0,
+            wake_at: None,
+        };
+        desk.step(Event::Woken);
+        Ok(desk)
+    }
+
+    /// What a caller does that called then and has told the session. Before `settled_by` it does not leave before its own
+    /// instance's exchanges have ended.
+    pub(crate) fn verdict(&self, called: Instant, settled_by: Instant) -> Verdict {
+        let now = instant();
+        let longest = called.saturating_add(LONGEST_CALL);
+        let until = match &self.access {
+            Access::Usable(_) | Access::Failed(_) if self.owes() && now < settled_by => settled_by,
+            Access::Usable(usable) => {
+                let until = called.saturating_add(self.wait_at_most);
+                if now >= until || self.exchanging == Progress::Resting || usable.hold_in_ms != Some(0) {
+                    return Verdict::Answer(Ok(usable.clone()));
+                }
+                until
+            }
+            Access::Failed(failure) => return Verdict::Answer(Err(failure.clone())),
+            // The session is never closed here, and not idle after it was told of a caller.
+            Access::Pending(_) | Access::Idle | Access::Closed => longest,
+        };
+        if now >= until { Verdict::Answer(Err(overdue())) } else { Verdict::Wait(until) }
+    }
+
+    /// Where credentials from here may go.
+    pub(crate) fn origin(&mut self) -> Result<String, Failure> {
+        self.look();
+        match (&self.access, self.session.entry_key()) {
+            (Access::Failed(failure), None) => return Err(failure.clone()),
+            (_, None) => return Err(overdue()),
+            _ => {}
+        }
+        let fields = self.session.status(self.clock.now()).configuration;
+        let base_url = fields.iter().find(|field| field.name == "base_url").map(|field| field.value.as_str());
+        // The engine has read it already.
+        wif_engine::origin_of(base_url.unwrap_or_default()).map_err(|_| overdue())
+    }
+
+    /// A glance.
+    pub(crate) fn status(&mut self) -> Status {
+        self.look();
+        let mut status = self.session.status(self.clock.now());
+        if self.store.is_none() {
+            status.warnings.push(alone());
+        }
+        status
+    }
+
+    /// Whether an exchange of this instance has not ended for the others. A host that gives an entry a place drops instances at
+    /// will, and with this one the result would be lost and its identity token spent in vain.
+    pub(crate) fn owes(&self) -> bool {
+        self.owes_entry() || self.store.is_some() && (self.out > 0 || !self.outbox.is_empty())
+    }
+
+    /// Whether what an exchange brought is not in the store yet.
+    pub(crate) fn owes_entry(&self) -> bool {
+        self.store.is_some() && self.unsaved
+    }
+
+    /// Whether the session wants to be woken.
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
+        self.wake_at
+    }
+
+    /// Whether there is more to do at once.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.tasks.is_empty()
+    }
+
+    /// Requests to send. Each is answered once.
+    pub(crate) fn take_outbox(&mut self) -> Vec<(u32, HttpRequest)> {
+        let requests = mem::take(&mut self.outbox);
+        self.out += requests.len();
+        requests
+    }
+
+    /// What came of a request.
+    pub(crate) fn answered(&mut self, number: u32, outcome: Outcome) {
+        self.out = self.out.saturating_sub(1);
+        self.finished(number, outcome);
+        self.unsaved = self.tasks.iter().any(|task| matches!(task.task, Task::SwapEntry(_)));
+    }
+
+    /// Answers tasks, as far as that goes without waiting.
+    pub(crate) fn work(&mut self) {
+        for _ in 0..TASKS_PER_TURN {
+            let Some(NumberedTask { number, task }) = self.tasks.pop_front() else { return };
+            if let Some(outcome) = self.perform(number, task) {
+                self.finished(number, outcome);
+            }
+        }
+    }
+
+    /// Learns what there is to learn without a trace: discovery is done, and no exchange is begun that nobody would wait for.
+    fn look(&mut self) {
+        while let Some(NumberedTask { number, task }) = self.tasks.front() {
+            let (number, outcome) = match task {
+                Task::ReadFile(request) => (*number, files::read(request)),
+                Task::ReadVariable(name) => (*number, environment::read(name)),
+                _ => return,
+            };
+            self.tasks.pop_front();
+            self.finished(number, outcome);
+        }
+    }
+
+    /// Performs a task; a request has no outcome yet.
+    fn perform(&mut self, number: u32, task: Task) -> Option<Outcome> {
+        match task {
+            Task::SendRequest(request) => {
+                self.outbox.push((number, request));
+                None
+            }
+            Task::ReadFile(request) => Some(files::read(&request)),
+            Task::ReadVariable(name) => Some(environment::read(&name)),
+            Task::LoadEntry(key) => Some(self.store.as_ref().map_or(Outcome::Unsupported, |store| store.load(&key))),
+            Task::SwapEntry(swap) => {
+                let outcome = self.store.as_ref().map_or(Outcome::Unsupported, |store| store.swap(&swap));
+                // After a conflict the session swaps again.
+                self.unsaved &= matches!(outcome, Outcome::Conflict(_));
+                Some(outcome)
+            }
+            Task::SupplyAssertion(_) | Task::SupplyToken(_) | Task::Sign(_) => Some(Outcome::Unsupported),
+        }
+    }
+
+    fn finished(&mut self, number: u32, outcome: Outcome) {
+        self.step(Event::Finished(TaskResult { number, outcome }));
+    }
+
+    pub(crate) fn step(&mut self, event: Event) {
+        let output = self.session.step(self.clock.now(), event);
+        let later = |ms: u64| ms.saturating_mul(NANOS_PER_MS);
+        self.access = output.access;
+        self.exchanging = output.exchanging;
+        self.wait_at_most = later(u64::from(output.wait_at_most_ms));
+        self.wake_at = output.wake_in_ms.map(|ms| instant().saturating_add(later(u64::from(ms))));
+        output.notes.iter().for_each(log::note);
+        // `abandon` is not obeyed: a late answer is still welcome, and nothing else takes time.
+        self.tasks.extend(output.tasks);
+    }
+}
+
+/// Discovers far enough to know under which key the entry is.
+fn entry_key(session: &mut Session, clock: &mut Clock) -> Option<String> {
+    let mut tasks = VecDeque::from(session.step(clock.now(), Event::Woken).tasks);
+    loop {
+        if let Some(key) = session.entry_key() {
+            return Some(key);
+        }
+        let NumberedTask { number, task } = tasks.pop_front()?;
+        let outcome = match task {
+            Task::ReadFile(request) => files::read(&request),
+            Task::ReadVariable(name) => environment::read(&name),
+            _ => return None,
+        };
+        tasks.extend(session.step(clock.now(), Event::Finished(TaskResult { number, outcome })).tasks);
+    }
+}
+
+/// What is said where instances have nothing in common.
+fn alone() -> String {
+    format!(
+        "Identity tokens that can be exchanged once are not protected: other instances, and later ones, do not learn what this \
+         one has exchanged. Name a directory that they share in {}.",
+        directory::VARIABLE
+    )
+}
+
+fn unusable_configuration(error: ConfigurationError) -> Failure {
+    let ConfigurationError { field, message } = error;
+    let variable = environment::CONFIGURATION;
+    let message = if field.is_empty() {
+        format!("The document in {variable} {message}.")
+    } else {
+        format!("In the document in {variable}, {field} {message}.")
+    };
+    let action = format!("Correct the variable {variable}.");
+    Failure { code: FailureCode::Configuration, message, action, retry_in_ms: None, status: None, request_id: None }
+}
+
+fn overdue() -> Failure {
+    Failure {
+        code: FailureCode::EndpointUnreachable,
+        message: format!("The token endpoint has not answered within {} s.", LONGEST_CALL / NANOS_PER_MS / 1_000),
+        action: "Nothing needs to be done: the exchange runs on, and the next call waits for it.".to_owned(),
+        retry_in_ms: Some(0),
+        status: None,
+        request_id: None,
+    }
+}
