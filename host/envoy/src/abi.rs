@@ -587,7 +587,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(stream: *mut 
     guarded((), || {
         // SAFETY: as above.
         let filter = unsafe { filter(at) };
-        filter.response(&Stream { envoy: stream, hook: PhantomData });
+        filter.response(&mut Stream { envoy: stream, hook: PhantomData });
     });
     CONTINUE
 }
@@ -605,6 +605,15 @@ extern "C" fn envoy_dynamic_module_on_http_filter_local_reply(
     CONTINUE
 }
 
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(stream: *mut c_void, at: *const c_void) {
+    guarded((), || {
+        // SAFETY: as above.
+        let filter = unsafe { filter(at) };
+        filter.complete(&mut Stream { envoy: stream, hook: PhantomData });
+    });
+}
+
 // Envoy demands these of every HTTP filter; this one has no use for them.
 
 #[unsafe(no_mangle)]
@@ -616,9 +625,6 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_body(_stream: *mut c_
 extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(_stream: *mut c_void, _at: *const c_void) -> u32 {
     CONTINUE
 }
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(_stream: *mut c_void, _at: *const c_void) {}
 
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_http_callout_done(

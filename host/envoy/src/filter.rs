@@ -49,8 +49,12 @@ impl Filter {
             return Next::Go;
         }
         self.state().strips = true;
-        if is_exempt(stream) {
-            return if strip(stream, Fields::Request) { Next::Go } else { self.refuse(Reply::stopped()) };
+        let exempt = is_exempt(stream);
+        if !self.clean(stream, exempt) {
+            return self.refuse(Reply::stopped());
+        }
+        if exempt {
+            return Next::Go;
         }
         match self.module.token_at_once() {
             Ok(known) => self.carry(stream, known),
@@ -79,15 +83,11 @@ impl Filter {
         (strips && !strip(stream, Fields::RequestTrailers)).then(Reply::stopped)
     }
 
-    /// The answer's header.
-    pub(crate) fn response(&self, stream: &Stream<'_>) {
-        let token = {
-            let state = self.state();
-            state.token.clone().filter(|_| !state.answered_here)
-        };
-        if let Some(token) = token
-            && is_rejection(stream)
-        {
+    /// The answer's header. What the request carried is sent by now.
+    pub(crate) fn response(&self, stream: &mut Stream<'_>) {
+        let answered_here = self.state().answered_here;
+        let Some(token) = self.uncover(stream) else { return };
+        if !answered_here && is_rejection(stream) {
             self.module.reject(&token);
         }
     }
@@ -97,12 +97,32 @@ impl Filter {
         self.state().answered_here = true;
     }
 
+    /// The stream has ended, perhaps without an answer.
+    pub(crate) fn complete(&self, stream: &mut Stream<'_>) {
+        self.uncover(stream);
+    }
+
     /// The stream is gone.
     pub(crate) fn end(&self) {
         let place = self.state().place.take();
         if place.is_some() {
             self.module.metrics().ends_to_wait();
         }
+    }
+
+    /// Takes off every form of a caller's credential. Says whether none is left.
+    fn clean(&self, stream: &mut Stream<'_>, exempt: bool) -> bool {
+        if stream.field(Fields::Request, ":authority").is_some_and(|authority| authority.contains(&b'@')) {
+            // Whatever stands before the @ may be a credential, too.
+            if !stream.set(Fields::Request, ":authority", self.module.authority().as_bytes()) {
+                return false;
+            }
+        }
+        // It might name one of ours, for the next hop to drop (RFC 9110 section 7.6.1).
+        if !exempt && stream.field(Fields::Request, "connection").is_some() && !stream.remove(Fields::Request, b"connection") {
+            return false;
+        }
+        strip(stream, Fields::Request)
     }
 
     fn carry(&self, stream: &mut Stream<'_>, known: Result<Token, Error>) -> Next {
@@ -116,6 +136,17 @@ impl Filter {
         }
         self.state().token = Some(token);
         Next::Go
+    }
+
+    /// Takes our credential off a request that was sent: what writes about it from here on, an access log or a tap, must not have
+    /// it. A retry runs through an upstream filter of its own, which puts it on again.
+    fn uncover(&self, stream: &mut Stream<'_>) -> Option<Token> {
+        let token = self.state().token.take()?;
+        for (name, _) in token.headers() {
+            // What Envoy does not let go of it has shown before.
+            let _ = stream.remove(Fields::Request, name.as_str().as_bytes());
+        }
+        Some(token)
     }
 
     fn refuse(&self, reply: Reply) -> Next {
@@ -149,11 +180,8 @@ fn strip(stream: &mut Stream<'_>, fields: Fields) -> bool {
     found.iter().all(|name| stream.remove(fields, name))
 }
 
-/// Puts the token on the request, and takes off every form of the caller's own. Says whether exactly that was done.
+/// Puts the token on a request that has no other credential. Says whether that was done.
 fn put(stream: &mut Stream<'_>, token: &Token) -> bool {
-    if !strip(stream, Fields::Request) {
-        return false;
-    }
     let set = token.headers().iter().all(|(name, value)| stream.set(Fields::Request, name.as_str(), value.as_bytes()));
     set && token.merged_headers().iter().all(|(name, ours)| {
         let Ok(ours) = ours.to_str() else { return false };

@@ -37,6 +37,13 @@
 //! the API is a rejection of the token that the request carried: as an upstream filter, with the router's retry on 401, the
 //! request is sent once more, with another token.
 //!
+//! Envoy sends no more than three requests again at a time unless the cluster's `circuit_breakers` say otherwise (`max_retries`):
+//! with fewer than there are requests under way, callers see some of the answers to a revoked token. A `hedge_policy` must not be used
+//! beside an upstream filter.
+//!
+//! When the answer begins, or the stream ends, our credential is taken off the request again: an access log or a tap that asks for
+//! it finds none. The one exception is an upstream filter whose request is never answered.
+//!
 //! As a downstream filter it must be the last before the router, for what comes later may route the request elsewhere.
 //!
 //! # What goes on in the process

@@ -76,6 +76,11 @@ impl Module {
         token.origin() == self.settings.origin
     }
 
+    /// The host and port of the origin.
+    pub(crate) fn authority(&self) -> &str {
+        self.settings.origin.split_once("://").map_or("", |(_, authority)| authority)
+    }
+
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
     }

@@ -65,6 +65,17 @@ async fn nothing_is_left_running() {
     assert!(status.success(), "{status}\n{}", world.log());
 }
 
+/// E8: whoever writes about a request when it has ended finds no credential on it.
+#[tokio::test]
+async fn an_access_log_that_asks_for_the_credential_sees_none() {
+    for place in [Place::Downstream, Place::Upstream] {
+        let Some(world) = World::start(place, Options::default(), &[|_| {}]).await else { return };
+        assert_eq!(world.ask(0).await.0, 200);
+        world.until("it is written", async |world| world.access_log().contains('\n')).await;
+        assert_eq!(world.access_log(), "200 via_upstream authorization=-\n", "{place:?}");
+    }
+}
+
 /// Another build of Envoy, though it has the same interface, is refused, and the log says why.
 #[test]
 fn another_envoy_is_refused() {

@@ -180,6 +180,14 @@ impl World {
             .map(|(index, module)| {
                 let filters: &[Value] = if none { &[] } else { std::slice::from_ref(module) };
                 let mut listener = listener(&format!("gateway-{index}"), filters, self.place);
+                let log = json!({
+                    "path": self.directory.path().join("xds/access.log"),
+                    "log_format": { "text_format_source": {
+                        "inline_string": "%RESPONSE_CODE% %RESPONSE_CODE_DETAILS% authorization=%REQ(AUTHORIZATION)%\n",
+                    }},
+                });
+                let log = typed("log", "envoy.extensions.access_loggers.file.v3.FileAccessLog", log);
+                listener["filter_chains"][0]["filters"][0]["typed_config"]["access_log"] = json!([log]);
                 listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
                 listener
             })
@@ -254,6 +262,11 @@ impl World {
     pub(crate) fn log(&self) -> String {
         let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
         log.lines().filter(|line| !line.contains("[info][main]")).collect::<Vec<_>>().join("\n")
+    }
+
+    /// What Envoy's access log has of credentials, a line for each request; it is written within a second.
+    pub(crate) fn access_log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("xds/access.log")).unwrap_or_default()
     }
 
     /// How many threads of this name Envoy has.
