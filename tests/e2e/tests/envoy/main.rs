@@ -12,10 +12,12 @@ mod harness;
 mod controls;
 
 mod cold_start;
+mod configurations;
 mod credentials;
 mod drain;
 mod failure;
 mod isolation;
+mod meshes;
 mod metrics;
 mod protocols;
 mod rejection;

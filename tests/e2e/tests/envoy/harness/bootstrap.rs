@@ -224,7 +224,8 @@ fn string(document: &Value) -> Value {
     json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": document.to_string() })
 }
 
-fn connection_manager(configuration: &Value) -> Value {
+/// The filter of a listener that speaks HTTP.
+pub(crate) fn connection_manager(configuration: &Value) -> Value {
     let kind = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
     typed("http_connection_manager", kind, configuration.clone())
 }

@@ -7,6 +7,7 @@ pub(crate) mod capture;
 pub(crate) mod client;
 pub(crate) mod gate;
 pub(crate) mod process;
+pub(crate) mod tls;
 pub(crate) mod world;
 
 pub(crate) use self::bootstrap::Form;

@@ -37,6 +37,8 @@ impl Envoy {
         let file = directory.join("bootstrap.yaml");
         fs::write(&file, bootstrap).expect("the directory is writable");
         let admin_file = directory.join("admin-address");
+        // One that ran here before has left it.
+        _ = fs::remove_file(&admin_file);
         let log = directory.join("envoy.log");
         let output = File::create(&log).expect("the directory is writable");
         let mut command = Command::new(envoy);

@@ -41,7 +41,8 @@ pub(crate) struct World {
     pub(crate) gateway: SocketAddr,
     pub(crate) caller: Caller,
     pub(crate) setup: Setup,
-    pub(crate) directory: TempDir,
+    /// Files of Envoy and of the emulator; removed in the end.
+    _directory: TempDir,
 }
 
 impl Plan {
@@ -124,7 +125,7 @@ impl Plan {
         let envoy = started.unwrap_or_else(|ended| panic!("{}\n{}", ended.status, ended.log));
         let gateway = envoy.address(GATEWAY).await;
         let caller = Caller::new(gateway);
-        Some(World { envoy, emulator, file, gate, api, elsewhere, gateway, caller, setup, directory })
+        Some(World { envoy, emulator, file, gate, api, elsewhere, gateway, caller, setup, _directory: directory })
     }
 }
 
