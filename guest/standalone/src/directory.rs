@@ -160,8 +160,14 @@ impl Open<'_> {
     fn list(&self) -> Result<Listing, Failure> {
         let mut listing = Listing::default();
         let entries = self.directory.read_directory()?;
-        while let Some(entry) = entries.read_directory_entry()? {
-            listing.add(self.key, entry.name);
+        loop {
+            match entries.read_directory_entry() {
+                Ok(Some(entry)) => listing.add(self.key, entry.name),
+                Ok(None) => break,
+                // Hosts look at each file, and this one went meanwhile: a draft, or a version long superseded.
+                Err(ErrorCode::NoEntry) => {}
+                Err(code) => return Err(code.into()),
+            }
         }
         Ok(listing)
     }

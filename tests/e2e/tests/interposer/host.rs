@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
@@ -17,10 +17,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use wasmtime::component::{Component, GuestTaskId, Linker, ResourceTable};
 use wasmtime::{Engine, Store, StoreContextMut};
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::handler::{
-    HandlerState, Instance, ProxyHandler, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
+    HandlerState, Instance, Proxy, ProxyHandler, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
 };
+use wasmtime_wasi_http::p3;
 use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView, default_hooks,
 };
@@ -40,6 +41,7 @@ pub(crate) struct World {
     pub(crate) emulator: Emulator,
     pub(crate) file: TokenFile,
     pub(crate) seen: Seen,
+    pub(crate) clock: Clock,
     directory: TempDir,
     shared: TempDir,
 }
@@ -105,14 +107,25 @@ impl World {
         PROVIDER.call_once(|| {
             rustls::crypto::ring::default_provider().install_default().expect("nothing else installs one");
         });
-        let emulator = Emulator::start(Options::default()).await.expect("the options are good");
+        let clock = Clock::start();
+        let read = clock.clone();
+        let options = Options { clock: Arc::new(move || UNIX_EPOCH + read.wall()), ..Options::default() };
+        let emulator = Emulator::start(options).await.expect("the options are good");
         let (directory, shared) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
         let file = emulator.identity_provider().publish(directory.path()).expect("the directory is writable");
-        Self { emulator, file, seen: Seen::default(), directory, shared }
+        Self { emulator, file, seen: Seen::default(), clock, directory, shared }
     }
 
     pub(crate) fn api(&self, path: &str) -> String {
         format!("{}{path}", self.emulator.base_url())
+    }
+
+    /// Waits until the emulator has been asked for so many exchanges.
+    pub(crate) async fn until_exchanges(&self, count: u64) {
+        let mut history = self.emulator.subscribe();
+        while self.exchanges() < count {
+            history.changed().await.expect("the emulator runs");
+        }
     }
 
     pub(crate) fn exchanges(&self) -> u64 {
@@ -137,6 +150,16 @@ impl World {
     }
 
     pub(crate) fn serve_with(&self, limits: Limits, configuration: &Value) -> Application {
+        let variables = vec![("WIF_CONFIGURATION", configuration.to_string()), ("WIF_STORE_DIRECTORY", STORE.to_owned())];
+        self.serve_given(limits, variables)
+    }
+
+    /// An application whose instances share nothing.
+    pub(crate) fn serve_alone(&self, limits: Limits) -> Application {
+        self.serve_given(limits, vec![("WIF_CONFIGURATION", self.configuration().to_string())])
+    }
+
+    fn serve_given(&self, limits: Limits, variables: Vec<(&str, String)>) -> Application {
         let engine = Engine::new(&crate::engine::config()).expect("the configuration is good");
         // SAFETY: the build script has compiled it, for this engine, and nobody else writes there.
         #[allow(unsafe_code, reason = "there is no safe way to load compiled code")]
@@ -157,10 +180,8 @@ impl World {
             engine,
             limits,
             instances: Arc::clone(&instances),
-            variables: vec![
-                ("WIF_CONFIGURATION".to_owned(), configuration.to_string()),
-                ("WIF_STORE_DIRECTORY".to_owned(), STORE.to_owned()),
-            ],
+            variables: variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            clock: self.clock.clone(),
             directory: self.directory.path().to_path_buf(),
             shared: self.shared.path().to_path_buf(),
             authority: self.emulator.address().to_string(),
@@ -217,6 +238,25 @@ impl Application {
         serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&body)))
     }
 
+    /// What the application saw of calls that all begin in one instance, before any of them has ended.
+    pub(crate) async fn call_in_one_instance(&self, calls: Vec<Call>) -> Vec<Value> {
+        let Instance { mut store, proxy, .. } = self.handler.state().instantiate().await.expect("it is instantiated");
+        let Proxy::P3(service) = proxy else { panic!("it serves WASI 0.3") };
+        let requests: Vec<p3::Request> =
+            calls.into_iter().map(|call| p3::Request::from_http(store.data_mut().http().hooks, call.request(false)).0).collect();
+        let answers = store.run_concurrent(async |accessor| {
+            join_all(requests.into_iter().map(async |request| {
+                let response = service.handle(accessor, request).await?.expect("the application answers");
+                let response = accessor.with(|store| response.into_http(store, async { Ok(()) }))?;
+                let body = response.into_body().collect().await.expect("it ends").to_bytes();
+                wasmtime::Result::<_>::Ok(serde_json::from_slice(&body).expect("it is a document"))
+            }))
+            .await
+        });
+        let answers = answers.await.expect("the application does not trap");
+        answers.into_iter().map(|answer| answer.expect("the application does not trap")).collect()
+    }
+
     /// The answer, as it comes.
     pub(crate) async fn stream(&self, call: Call) -> WasiBody {
         let response = self.handler.handle((), call.request(true)).await.expect("the application does not trap");
@@ -234,6 +274,7 @@ struct State {
     limits: Limits,
     instances: Arc<AtomicUsize>,
     variables: Vec<(String, String)>,
+    clock: Clock,
     directory: PathBuf,
     shared: PathBuf,
     authority: String,
@@ -248,7 +289,7 @@ impl HandlerState for State {
     async fn instantiate(&self) -> wasmtime::Result<Instance<Host, Expiration, Limits>> {
         self.instances.fetch_add(1, Ordering::SeqCst);
         let mut wasi = WasiCtx::builder();
-        wasi.envs(&self.variables);
+        wasi.envs(&self.variables).wall_clock(self.clock.clone()).monotonic_clock(self.clock.clone());
         wasi.preopened_dir(&self.directory, MOUNT, FsPerms::ReadOnly)?;
         wasi.preopened_dir(&self.shared, STORE, FsPerms::ReadWrite)?;
         let gate = Gate { authority: self.authority.clone(), seen: self.seen.clone() };
@@ -312,6 +353,53 @@ pub(crate) struct Host {
     table: ResourceTable,
 }
 
+/// The machine's time, put forward.
+#[derive(Clone)]
+pub(crate) struct Clock {
+    started: Instant,
+    forward_ms: Arc<AtomicU64>,
+}
+
+#[allow(clippy::disallowed_methods, reason = "the host's own time, which the component is given")]
+impl Clock {
+    fn start() -> Self {
+        Self { started: Instant::now(), forward_ms: Arc::default() }
+    }
+
+    /// Puts both clocks forward.
+    pub(crate) fn forward(&self, by: Duration) {
+        self.forward_ms.fetch_add(u64::try_from(by.as_millis()).expect("a sensible time"), Ordering::SeqCst);
+    }
+
+    fn ahead(&self) -> Duration {
+        Duration::from_millis(self.forward_ms.load(Ordering::SeqCst))
+    }
+
+    fn wall(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).expect("later than 1970") + self.ahead()
+    }
+}
+
+impl HostWallClock for Clock {
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(1)
+    }
+
+    fn now(&self) -> Duration {
+        self.wall()
+    }
+}
+
+impl HostMonotonicClock for Clock {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from((self.started.elapsed() + self.ahead()).as_nanos()).expect("not for 500 years")
+    }
+}
+
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
@@ -356,6 +444,7 @@ impl WasiHttpHooks for Gate {
             match sent.uri.path() {
                 "/echo" => Ok((echo(&sent), nothing_more())),
                 "/drip" => Ok((drip(), nothing_more())),
+                "/quick" => Ok((Response::new(full("quick")), nothing_more())),
                 _ if api => {
                     let request = http::Request::from_parts(head, full(body));
                     Box::into_pin(default_hooks().send_request(request, options, rest)).await
@@ -364,6 +453,21 @@ impl WasiHttpHooks for Gate {
             }
         })
     }
+}
+
+/// What all of them come to.
+async fn join_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut running: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|context| {
+        for (future, result) in running.iter_mut().filter(|(_, result)| result.is_none()) {
+            if let Poll::Ready(value) = future.as_mut().poll(context) {
+                *result = Some(value);
+            }
+        }
+        if running.iter().all(|(_, result)| result.is_some()) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    running.into_iter().filter_map(|(_, result)| result).collect()
 }
 
 fn nothing_more() -> Rest {

@@ -4,10 +4,13 @@
 #![cfg(unix)]
 
 mod composition;
+mod cost;
 mod engine;
 mod host;
+mod refresh;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use host::{Call, ELSEWHERE, ONE_REQUEST, SERVE, World};
 use http_body_util::BodyExt as _;
@@ -151,8 +154,8 @@ async fn a_rejected_token_is_replaced_and_the_request_is_sent_once_more() {
     let world = World::start().await;
     let application = world.serve(ONE_REQUEST);
     assert_eq!(application.call(Call::message(&world)).await["status"], 200);
-    // Exchanges keep a distance of five seconds.
-    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    // Exchanges keep their distance.
+    world.clock.forward(Duration::from_secs(10));
     world.emulator.revoke_all();
     world.file.rotate().unwrap();
 
@@ -173,7 +176,7 @@ async fn a_long_body_is_not_sent_twice_and_its_rejection_is_not_lost() {
     let world = World::start().await;
     let application = world.serve(ONE_REQUEST);
     assert_eq!(application.call(Call::message(&world)).await["status"], 200);
-    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    world.clock.forward(Duration::from_secs(10));
     world.emulator.revoke_all();
     world.file.rotate().unwrap();
 
@@ -191,7 +194,7 @@ async fn a_long_body_is_not_sent_twice_and_its_rejection_is_not_lost() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_requests_at_once_make_one_exchange() {
     let world = World::start().await;
-    world.emulator.inject(Fault::Delay(std::time::Duration::from_millis(300)));
+    world.emulator.inject(Fault::Delay(Duration::from_millis(300)));
     let application = std::sync::Arc::new(world.serve(SERVE));
     for _ in 0..3 {
         let mut calls = tokio::task::JoinSet::new();
