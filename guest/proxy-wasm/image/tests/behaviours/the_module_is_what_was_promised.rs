@@ -25,6 +25,31 @@ const NEVER_CALLED: [&str; 16] = [
     "proxy_set_property",
 ];
 
+/// The SDK's functions that the filter calls, and what they call of the proxy's.
+const CALLS: [(&str, &[&str]); 21] = [
+    ("add_map_value", &["proxy_add_header_map_value"]),
+    ("define_metric", &["proxy_define_metric"]),
+    ("dispatch_http_call", &["proxy_http_call"]),
+    ("done", &["proxy_done"]),
+    ("get_buffer", &["proxy_get_buffer_bytes"]),
+    ("get_current_time", &["proxy_get_current_time_nanoseconds"]),
+    ("get_map_bytes", &["proxy_get_header_map_pairs"]),
+    ("get_map_value_bytes", &["proxy_get_header_map_value"]),
+    ("get_property", &["proxy_get_property"]),
+    ("get_shared_data", &["proxy_get_shared_data"]),
+    ("increment_metric", &["proxy_increment_metric"]),
+    ("log", &["proxy_log"]),
+    ("record_metric", &["proxy_record_metric"]),
+    ("remove_map_value", &["proxy_remove_header_map_value"]),
+    ("resume_http_request", &["proxy_continue_stream"]),
+    ("send_http_response", &["proxy_send_local_response"]),
+    ("set_effective_context", &["proxy_set_effective_context"]),
+    ("set_map_value", &["proxy_replace_header_map_value", "proxy_remove_header_map_value"]),
+    ("set_map_value_bytes", &["proxy_replace_header_map_value", "proxy_remove_header_map_value"]),
+    ("set_shared_data", &["proxy_set_shared_data"]),
+    ("set_tick_period", &["proxy_set_tick_period_milliseconds"]),
+];
+
 fn imports() -> Vec<(String, String, TypeRef)> {
     let mut all = Vec::new();
     for payload in Parser::new(0).parse_all(module()) {
@@ -77,6 +102,48 @@ fn it_exports_what_the_abi_asks_for() {
     let versions: Vec<&&str> = functions.iter().filter(|name| name.starts_with("proxy_abi_version")).collect();
     assert_eq!(versions, [&"proxy_abi_version_0_2_1"]);
     assert!(exports.contains(&("memory".to_owned(), ExternalKind::Memory)));
+}
+
+/// What proxies are told to allow is what the sources call: one function too few, and the filter ends where it calls it.
+#[test]
+fn the_functions_written_down_are_those_that_it_calls() {
+    let sources = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("src");
+    let mut called = BTreeSet::new();
+    for file in std::fs::read_dir(sources).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        for call in text.split("hostcalls::").skip(1) {
+            let name = call.split(|letter: char| letter != '_' && !letter.is_ascii_lowercase()).next().unwrap();
+            if call[name.len()..].starts_with('(') {
+                let found = CALLS.iter().find(|(function, _)| *function == name);
+                let (_, functions) = found.unwrap_or_else(|| panic!("which of the proxy's functions does {name} call?"));
+                called.extend(functions.iter().copied());
+            }
+        }
+    }
+    assert_eq!(called, BTreeSet::from(HOST_FUNCTIONS));
+}
+
+/// Configurations for users allow the functions that are called and no others; of callbacks, more than these do nothing.
+#[test]
+fn the_configurations_allow_what_it_needs() {
+    let exports = exports();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(3).unwrap().join("host/envoy/configurations");
+    let mut lists = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for list in text.split("allowed_capabilities:\n").skip(1) {
+            let entries = list.lines().map_while(|line| line.trim().strip_suffix(": {}"));
+            let (callbacks, functions): (BTreeSet<&str>, BTreeSet<&str>) =
+                entries.partition(|name| name.starts_with("proxy_on_"));
+            assert_eq!(functions, HOST_FUNCTIONS.into(), "{}", path.display());
+            assert!(callbacks.is_superset(&CALLBACKS.into()), "{}: {callbacks:?}", path.display());
+            let unknown = callbacks.iter().find(|name| !exports.iter().any(|(export, _)| export == *name));
+            assert_eq!(unknown, None, "{}", path.display());
+            lists += 1;
+        }
+    }
+    assert!(lists >= 2, "{lists} configurations have an allow-list");
 }
 
 #[test]
