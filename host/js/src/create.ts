@@ -91,7 +91,7 @@ export function localSource(options: Options, platform: Platform, hooks: Hooks):
     seed: () => crypto.getRandomValues(new BigUint64Array(1))[0] ?? 0n,
   };
   // Where the session begins with a request, what is wrong with it is said at once all the same.
-  checkConfiguration(opening);
+  if (platform.ownersVanish) checkConfiguration(opening);
   return new LocalSource(opening, means, { keepJournal: options.keepJournal, onChange: options.onChange, ...hooks });
 }
 
@@ -118,7 +118,9 @@ function document(configuration: object | string | undefined): string {
 
 function start(given: Options["start"]): Start {
   if (given === undefined || given === "fresh") return { tag: "fresh" };
-  return given === "lost" ? { tag: "lost" } : { tag: "resumed", val: given.journal };
+  if (given === "lost") return { tag: "lost" };
+  if (typeof given.journal !== "string") throw new OptionError("start.journal is the text that journal() gave");
+  return { tag: "resumed", val: given.journal };
 }
 
 /** The origin of `base_url`, where the configuration tells it. What is wrong with it, the component says. */

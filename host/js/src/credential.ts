@@ -54,6 +54,8 @@ export class Credential {
   /** Who waits, by number, and when they were last heard of. */
   readonly #waiters = new Map<number, number>();
   #lastWaiter = 0;
+  /** The snapshot for which a rejection was reported: once is enough. */
+  #rejectedIn = 0;
 
   static {
     inspected = (credential) => credential.#source;
@@ -93,8 +95,10 @@ export class Credential {
 
   /** Reports that the API answered 401 to a request that carried the token with this id. Any other id does nothing. */
   rejected(id: string): void {
-    const { access } = this.#source.snapshot;
-    if (access.kind === "usable" && access.token.id === id && access.token.standing === "good") this.#source.rejected(id);
+    const { access, generation } = this.#source.snapshot;
+    if (access.kind !== "usable" || access.token.id !== id || this.#rejectedIn === generation) return;
+    this.#rejectedIn = generation;
+    this.#source.rejected(id);
   }
 
   /**

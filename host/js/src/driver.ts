@@ -182,8 +182,8 @@ export class Driver {
     try {
       this.#accept(output, cause, now);
     } catch (breach) {
-      if (!(breach instanceof Breach)) throw breach;
-      this.#recover(`it broke the contract: ${breach.message}`, "answering", now);
+      const what = breach instanceof Breach ? breach.message : "its output cannot be read";
+      this.#recover(`it broke the contract: ${what}`, "answering", now);
     }
   }
 
@@ -214,6 +214,8 @@ export class Driver {
     const session = this.#sessions;
     for (const { number } of output.tasks) this.#running.set(number, now);
     for (const { number, task } of output.tasks) {
+      // An answer given here may have ended the session.
+      if (session !== this.#sessions) return;
       const writes = task.tag === "send-request" || task.tag === "swap-entry";
       if (notKept !== undefined && writes) this.finished(number, task.tag, { tag: "denied", val: notKept }, session);
       else this.#around.start({ number, task }, session);

@@ -6,14 +6,13 @@ import {
   type Credential,
   httpCache,
   kvCache,
-  type ObjectNamespace,
   type ObjectOptions,
   sharedWif,
 } from "wif-credential";
 
 interface Environment {
-  CREDENTIAL: ObjectNamespace;
-  KV: { get(key: string): Promise<string | null>; put(key: string, value: string, options?: { expirationTtl?: number }): Promise<void> };
+  CREDENTIAL: DurableObjectNamespace;
+  KV: KVNamespace;
   KEY: Uint8Array;
   IDENTITY_TOKEN: string;
 }
@@ -28,9 +27,15 @@ export function make(env: Environment): Credential[] {
   return [
     sharedWif(env.CREDENTIAL, { name: "one", origin: "https://api.anthropic.com" }),
     createWif({ store: kvCache(env.KV, env.KEY), waitUntil: (work) => void work }),
-    createWif({ store: httpCache(async () => ({ match: async () => undefined, put: async () => undefined }), env.KEY) }),
+    createWif({ store: httpCache(() => caches.open("wif"), env.KEY) }),
   ];
 }
+
+export default {
+  async fetch(request, env): Promise<Response> {
+    return make(env)[0]!.fetch(request);
+  },
+} satisfies ExportedHandler<Environment>;
 
 // @ts-expect-error: where a credential in an object begins is the object's own affair.
 export const options: ObjectOptions = { start: "lost" };

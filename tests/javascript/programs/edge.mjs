@@ -1,15 +1,14 @@
-// Runs a bundle in an edge runtime: node edge.mjs <folder of the bundle>
+// Runs a bundle in an edge runtime: node edge.mjs <folder of the bundle> <its file> <globals as JSON> [<body of the request>]
 //
-// WebAssembly is compiled beforehand, as the platform does it: no module is made from bytes there. Prints what the bundle's
-// scenarios say.
+// WebAssembly is compiled beforehand, as the platform does it: no module is made from bytes there. Prints what it answered.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { EdgeRuntime } from "edge-runtime";
 
-const [folder, options] = process.argv.slice(-2);
+const [folder, file, globals, body] = process.argv.slice(2);
 // A platform's loader gives modules for these imports.
-const text = readFileSync(join(folder, "edge-program.mjs"), "utf8").replace(
+const text = readFileSync(join(folder, file), "utf8").replace(
   /import\s*(\w+)\s*from\s*"\.\/([\w.]+)";/g,
   (_, name, file) => `const ${name} = MODULES[${JSON.stringify(file)}];`,
 );
@@ -23,12 +22,12 @@ const kept = [];
 const runtime = new EdgeRuntime({
   extend(context) {
     context.MODULES = compiled;
-    context.OPTIONS = JSON.parse(options);
+    Object.assign(context, JSON.parse(globals));
     context[Symbol.for("@vercel/request-context")] = { get: () => ({ waitUntil: (work) => kept.push(work) }) };
     return context;
   },
   initialCode: text,
 });
-const answer = await runtime.dispatchFetch("http://edge/");
-console.log(JSON.stringify({ ...(await answer.json()), kept: kept.length }));
+const answer = await runtime.dispatchFetch("http://edge/", body === undefined ? {} : { method: "POST", body });
+console.log(JSON.stringify({ status: answer.status, answer: await answer.json(), kept: kept.length }));
 process.exit(0);

@@ -32,6 +32,12 @@ const commands = {
     await answer.arrayBuffer();
     return answer.status;
   },
+  async request() {
+    const body = JSON.stringify({ model, max_tokens: 64, messages });
+    const answer = await wif.fetch(new Request(`${baseURL}/v1/messages`, { method: "POST", headers, body }));
+    await answer.arrayBuffer();
+    return answer.status;
+  },
   async burst(times) {
     const answers = await Promise.all(Array.from({ length: Number(times) }, () => commands.message()));
     return [...new Set(answers)];
@@ -49,6 +55,7 @@ const commands = {
     return new Set((await Promise.all(wifs.map((one) => one.token()))).map(({ id }) => id)).size;
   },
   async resumed() {
+    await wif.token();
     const next = make({ start: { journal: wif.journal() } });
     return (await next.token()).id === (await wif.token()).id;
   },

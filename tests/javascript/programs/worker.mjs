@@ -32,14 +32,6 @@ export class Credential extends CredentialObject {
   options() {
     return options;
   }
-
-  async fetch(request) {
-    if (new URL(request.url).pathname === "/advance") {
-      ahead += Number(await request.text());
-      return new Response();
-    }
-    return super.fetch(request);
-  }
 }
 
 function make() {
@@ -108,12 +100,8 @@ const routes = {
   "/sdk-provider": () => say(withProvider),
   "/sdk-alone": () => say(alone),
   async "/advance"(request) {
-    const by = await request.text();
-    ahead += Number(by);
-    if (sharing === "object") {
-      const object = env.CREDENTIAL.get(env.CREDENTIAL.idFromName("default"));
-      await object.fetch("https://credential.invalid/advance", { method: "POST", body: by });
-    }
+    // The object runs in the same isolate here.
+    ahead += Number(await request.text());
     return new Response();
   },
   async "/cached"() {

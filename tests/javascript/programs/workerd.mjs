@@ -1,15 +1,16 @@
 // Runs the Worker under test in the real runtime: node workerd.mjs <options as JSON>
 //
-// Options: worker and caller (folders with their modules), bindings, object and kv (whether there are such), persist (a folder,
-// for the object's storage). Prints a line of JSON with its URL, and another after each line of its input: `restart` has the
+// Options: worker and caller (folders with their modules), entry (the worker's first one), bindings, object and kv (whether there
+// are such), entries (what is in kv), persist (a folder, for the object's storage), emulator (what stands for the real API).
+// Prints a line of JSON with its URL, and another after each line of its input: `restart` has the
 // isolates begin anew.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { Log, LogLevel, Miniflare } from "miniflare";
+import { Log, LogLevel, Miniflare, Response } from "miniflare";
 
-const { worker, caller, bindings, object, kv, persist } = JSON.parse(process.argv.at(-1));
+const { worker, caller, entry = "worker.mjs", bindings, object, kv, entries = {}, persist, emulator } = JSON.parse(process.argv.at(-1));
 
 function modules(folder, entry) {
   const others = readdirSync(folder).filter((name) => name !== entry);
@@ -18,6 +19,16 @@ function modules(folder, entry) {
     path,
     contents: readFileSync(join(folder, path)),
   }));
+}
+
+/** The Worker means the real API. */
+async function toEmulator(request) {
+  const url = new URL(request.url);
+  if (url.origin !== "https://api.anthropic.com") return new Response(`it goes to ${url}`, { status: 502 });
+  const { method } = request;
+  const body = method === "GET" ? undefined : await request.arrayBuffer();
+  const answer = await fetch(emulator + url.pathname, { method, headers: [...request.headers], body, redirect: "manual" });
+  return new Response(await answer.arrayBuffer(), { status: answer.status, headers: [["content-type", answer.headers.get("content-type") ?? ""]] });
 }
 
 const compatibilityDate = "2026-04-01";
@@ -41,14 +52,19 @@ const options = {
       compatibilityDate,
       // For the vendor's SDK; the package does without.
       compatibilityFlags: ["nodejs_compat"],
-      modules: modules(worker, "worker.mjs"),
+      modules: modules(worker, entry),
       bindings,
       ...(object ? { durableObjects: { CREDENTIAL: { className: "Credential", useSQLite: true } } } : {}),
       ...(kv ? { kvNamespaces: ["KV"] } : {}),
+      ...(emulator === undefined ? {} : { outboundService: toEmulator }),
     },
   ],
 };
 const miniflare = new Miniflare(options);
+if (kv) {
+  const namespace = await miniflare.getKVNamespace("KV", "worker");
+  for (const [key, value] of Object.entries(entries)) await namespace.put(key, value);
+}
 const tell = async () => console.log(JSON.stringify({ url: (await miniflare.ready).origin }));
 await tell();
 for await (const line of createInterface({ input: process.stdin })) {

@@ -27,7 +27,7 @@ pub struct Workshop {
 }
 
 /// Packages that programs import, by the folder below `node_modules`.
-const LINKED: [&str; 3] = ["@anthropic-ai", "edge-runtime", "miniflare"];
+const LINKED: [&str; 4] = ["@anthropic-ai", "@cloudflare/workers-types", "edge-runtime", "miniflare"];
 
 impl Workshop {
     /// Builds the package, unless one of the same sources and the same component is there.
@@ -78,6 +78,12 @@ impl Workshop {
         self.folder.join("programs").join(name)
     }
 
+    /// An example of the package's README, likewise.
+    #[must_use]
+    pub fn example(&self, name: &str) -> PathBuf {
+        self.folder.join("examples").join(name)
+    }
+
     /// Where packages are.
     #[must_use]
     pub fn packages(&self) -> PathBuf {
@@ -125,9 +131,9 @@ impl Workshop {
     /// # Errors
     ///
     /// [`Missing::Installation`] with what the bundler says.
-    pub fn bundle(&self, program: &str, platform: &Platform, to: &Path) -> Result<serde_json::Value, Missing> {
+    pub fn bundle(&self, program: &Path, platform: &Platform, to: &Path) -> Result<serde_json::Value, Missing> {
         let options = serde_json::json!({
-            "entry": self.program(program),
+            "entry": program,
             "outdir": to,
             "conditions": platform.conditions,
             "minify": platform.minify,
@@ -143,17 +149,21 @@ impl Workshop {
             fs::remove_dir_all(&self.folder).map_err(at(&self.folder))?;
         }
         let programs = self.folder.join("programs");
-        for folder in [&programs, &self.packages()] {
-            fs::create_dir_all(folder).map_err(at(folder))?;
-        }
-        for program in files(&here.join("programs"))? {
-            let to = programs.join(program.file_name().unwrap_or_default());
-            fs::copy(&program, &to).map_err(at(&to))?;
+        let examples = self.folder.join("examples");
+        for (from, to) in [(here.join("programs"), &programs), (host.join("examples"), &examples)] {
+            fs::create_dir_all(to).map_err(at(to))?;
+            for file in files(&from)? {
+                let to = to.join(file.file_name().unwrap_or_default());
+                fs::copy(&file, &to).map_err(at(&to))?;
+            }
         }
         let manifest = self.folder.join("package.json");
         fs::write(&manifest, r#"{"private":true,"type":"module"}"#).map_err(at(&manifest))?;
         for name in LINKED {
             let link = self.packages().join(name);
+            if let Some(scope) = link.parent() {
+                fs::create_dir_all(scope).map_err(at(scope))?;
+            }
             link_folder(&self.runtimes.join("node_modules").join(name), &link).map_err(at(&link))?;
         }
         let component = self.folder.join("plugin.wasm");

@@ -1,13 +1,11 @@
 // What a session that isolates share lets out: its last word, with times counted from now.
 
+import { Breach, nudgeFrom } from "../check.js";
 import type { PendingReason, Standing } from "../contract.js";
 import type { Failure } from "../errors.js";
-import type { Field } from "../fields.js";
+import { type Field, isName, isValue } from "../fields.js";
 import type { Access, Snapshot } from "../snapshot.js";
-import { revealParts, Token } from "../token.js";
-import { Breach, nudgeFrom } from "../check.js";
-import { isName, isValue } from "../fields.js";
-import { originOf } from "../token.js";
+import { originOf, revealParts, Token } from "../token.js";
 
 /** Secret: a token in the open. */
 interface OpenToken {

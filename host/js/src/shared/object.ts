@@ -22,8 +22,12 @@ export type ObjectOptions = Omit<Options, "start" | "keepJournal" | "waitUntil" 
 const JOURNAL = "journal";
 /** An isolate's question waits no longer for news, whatever it says. */
 const LONGEST_WAIT_MS = 30_000;
-/** An alarm is not moved for less: each time is a write. */
-const ALARM_STEP_MS = 1_000;
+/** What is due sooner waits for a request, or for this: each alarm is a write, and wakes the object. */
+const ALARM_AT_LEAST_MS = 30_000;
+/** An alarm is not moved for less. */
+const ALARM_STEP_MS = 5_000;
+/** Who asks through a binding of the account names this host. A stranger's request that was passed on does not. */
+export const HOST = "credential.invalid";
 
 export abstract class CredentialObjectBase<Environment> {
   protected readonly env: Environment;
@@ -48,7 +52,8 @@ export abstract class CredentialObjectBase<Environment> {
 
   /** Answers isolates. */
   async fetch(request: Request): Promise<Response> {
-    const { pathname } = new URL(request.url);
+    const { hostname, pathname } = new URL(request.url);
+    if (hostname !== HOST) return new Response("not found", { status: 404 });
     const source = this.#open();
     source.attend();
     if (pathname === "/status") {
@@ -61,7 +66,11 @@ export abstract class CredentialObjectBase<Environment> {
   /** Does what is due while no request comes. */
   async alarm(): Promise<void> {
     this.#alarmAt = Infinity;
-    this.#open().attend();
+    const source = this.#open();
+    source.attend();
+    const until = Date.now() + LONGEST_WAIT_MS;
+    // The object stays for as long as this has not ended.
+    while (source.snapshot.underway && Date.now() < until) await source.pause(source.snapshot.generation, until - Date.now());
   }
 
   async #answer(source: LocalSource, asked: Asked) {
@@ -93,8 +102,10 @@ export abstract class CredentialObjectBase<Environment> {
 
   #schedule(): void {
     const { wakeAt } = this.#open().driver;
-    if (wakeAt === Infinity || Math.abs(wakeAt - this.#alarmAt) < ALARM_STEP_MS) return;
-    this.#alarmAt = wakeAt;
-    void this.#state.storage.setAlarm(Math.max(wakeAt, Date.now()));
+    if (wakeAt === Infinity) return;
+    const at = Math.max(wakeAt, Date.now() + ALARM_AT_LEAST_MS);
+    if (Math.abs(at - this.#alarmAt) < ALARM_STEP_MS) return;
+    this.#alarmAt = at;
+    void this.#state.storage.setAlarm(at);
   }
 }

@@ -1,13 +1,14 @@
 // The isolate's side of a session in a Durable Object: it holds what the object exports, as values.
 
+import * as runtime from "cloudflare:workers";
 import type * as contract from "../contract.js";
 import { fetchOptions, maxWaiters, type RequestOptions } from "../create.js";
 import { Credential } from "../credential.js";
 import { componentStopped } from "../errors.js";
 import { beforeTheFirstStep, type Snapshot } from "../snapshot.js";
 import type { Source } from "../source.js";
-import * as runtime from "cloudflare:workers";
 import { type Asked, type Exported, imported } from "./export.js";
+import { HOST } from "./object.js";
 
 /** What is used of a Durable Object namespace. */
 export interface ObjectNamespace {
@@ -34,13 +35,14 @@ const ASK_AGAIN_MS = 1_000;
 const SILENCE_MS = 2 * LONGEST_QUESTION_MS;
 
 class SharedSource implements Source {
-  snapshot: Snapshot = { ...beforeTheFirstStep(), access: { kind: "idle" }, underway: false };
+  snapshot: Snapshot = nothing();
   readonly silenceMs = SILENCE_MS;
   readonly #namespace: ObjectNamespace;
   readonly #name: string;
   #seen: { object: string; generation: number } | undefined;
   #needed = false;
   #nudgedAt = -Infinity;
+  #heardAt = -Infinity;
 
   constructor(namespace: ObjectNamespace, name: string) {
     this.#namespace = namespace;
@@ -51,8 +53,14 @@ class SharedSource implements Source {
     return Date.now();
   }
 
+  /** What is overdue happens in the object. What it said a while ago is asked for again, unless it is a token. */
   attend(): void {
-    // What is overdue happens in the object.
+    const { access, generation } = this.snapshot;
+    const now = this.time();
+    const serves = access.kind === "usable" && now < access.unusableAt;
+    if (serves || access.kind === "idle" || now - this.#heardAt < ASK_AGAIN_MS) return;
+    this.snapshot = { ...nothing(), generation: generation + 1 };
+    this.#seen = undefined;
   }
 
   anchor(work: Promise<unknown>): void {
@@ -115,7 +123,7 @@ class SharedSource implements Source {
     // A stub belongs to the request that made it.
     const stub = this.#namespace.get(this.#namespace.idFromName(this.#name) as never);
     const init = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
-    const response = await stub.fetch(`https://credential.invalid/${path}`, init);
+    const response = await stub.fetch(`https://${HOST}/${path}`, init);
     if (!response.ok) throw new Error(`the object answered ${response.status}`);
     return response.json();
   }
@@ -123,6 +131,7 @@ class SharedSource implements Source {
   #take(from: Exported): void {
     const seen = this.#seen;
     if (seen?.object === from.object && seen.generation >= from.generation && from.passing === null) return;
+    this.#heardAt = this.time();
     this.snapshot = imported(from, this.snapshot.generation + 1, this.time());
     this.#seen = { object: from.object, generation: from.generation };
     this.#needed = false;
@@ -134,13 +143,11 @@ class SharedSource implements Source {
     const now = this.time();
     if (access.kind === "usable" && now < access.unusableAt) return;
     const failure = componentStopped(`the Durable Object cannot be reached (${why})`, ASK_AGAIN_MS);
-    const generation = this.snapshot.generation + 1;
-    this.snapshot = {
-      ...beforeTheFirstStep(),
-      generation,
-      access: { kind: "failed", failure },
-      underway: false,
-      nudgeFrom: now + ASK_AGAIN_MS,
-    };
+    this.#heardAt = now;
+    this.snapshot = { ...nothing(), generation: this.snapshot.generation + 1, access: { kind: "failed", failure } };
   }
+}
+
+function nothing(): Snapshot {
+  return { ...beforeTheFirstStep(), access: { kind: "idle" }, underway: false };
 }

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 use wif_javascript::{EDGE, Platform, WORKERS};
 
-use crate::program::workshop;
+use crate::program::{node, printed, workshop};
 
 /// The bundle of a Worker with a shared credential, in bytes: the component's own limit is 256 KiB for all sources, and the glue
 /// that calls it is the most of the rest.
@@ -25,7 +25,9 @@ fn a_bundle_stays_small_and_needs_nothing_of_node() {
     for platform in [WORKERS, EDGE] {
         let folder = tempfile::tempdir().expect("a directory");
         let small = Platform { minify: true, ..platform };
-        let sizes = workshop().bundle("smallest.mjs", &small, folder.path()).unwrap_or_else(|missing| panic!("{missing}"));
+        let sizes = workshop()
+            .bundle(&workshop().program("smallest.mjs"), &small, folder.path())
+            .unwrap_or_else(|missing| panic!("{missing}"));
         let (script, component) = (sum(&sizes, ".mjs", "bytes"), sum(&sizes, ".wasm", "bytes"));
         assert!(script <= GLUE_AND_DRIVER && component <= COMPONENT, "{sizes}");
         let (script, component) = (sum(&sizes, ".mjs", "gzip"), sum(&sizes, ".wasm", "gzip"));
@@ -35,6 +37,12 @@ fn a_bundle_stays_small_and_needs_nothing_of_node() {
             assert!(!text.contains(forbidden), "the bundle for {:?} has {forbidden}", platform.conditions);
         }
     }
+}
+
+/// Node takes ES modules from other programs, too, because nothing is awaited while the package is loaded.
+#[test]
+fn a_program_that_is_no_es_module_can_require_the_package() {
+    assert_eq!(printed(&mut node("consumer-require.cjs")), ["function"]);
 }
 
 /// Beside the published files there is nothing that belongs to a machine.

@@ -21,12 +21,12 @@ async fn an_edge_function_makes_one_exchange_and_keeps_its_request_for_it() {
     });
     let workshop = workshop_async().await;
     let folder = tempfile::tempdir().expect("a directory");
-    let bundled = workshop.bundle("edge-program.mjs", &EDGE, folder.path());
+    let bundled = workshop.bundle(&workshop.program("edge-program.mjs"), &EDGE, folder.path());
     bundled.unwrap_or_else(|missing| panic!("{missing}"));
-    let path = folder.path().to_path_buf();
-    let answer = tokio::task::spawn_blocking(move || printed(node("edge.mjs").arg(path).arg(options.to_string())));
-    let answer = answer.await.expect("no panic").remove(0);
-    assert_eq!(answer["statuses"], json!([200]), "{answer}");
+    let mut program = node("edge.mjs");
+    program.arg(folder.path()).arg("edge-program.mjs").arg(json!({ "OPTIONS": options }).to_string());
+    let answer = tokio::task::spawn_blocking(move || printed(&mut program)).await.expect("no panic").remove(0);
+    assert_eq!(answer["answer"]["statuses"], json!([200]), "{answer}");
     assert!(answer["kept"].as_u64().is_some_and(|kept| kept >= 2), "{answer}");
     assert_eq!(world.exchanges(), 1);
 }

@@ -5,6 +5,7 @@
 
 mod bundles;
 mod edge;
+mod examples;
 mod processes;
 mod program;
 mod scenarios;

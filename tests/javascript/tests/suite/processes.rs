@@ -61,7 +61,8 @@ async fn a_cold_burst_makes_one_exchange() {
     for runtime in RUNTIMES {
         let world = World::start().await;
         let mut program = start(runtime, &world).await;
-        assert_eq!(program.value("burst 100").await, json!([200]), "{runtime:?}");
+        assert_eq!(program.value("burst 99").await, json!([200]), "{runtime:?}");
+        assert_eq!(program.value("request").await, 200, "{runtime:?}");
         assert_eq!((world.exchanges(), world.emulator.counts().messages_granted), (1, 100), "{runtime:?}");
     }
 }

@@ -5,6 +5,7 @@ use crate::program::workshop;
 /// Programs in TypeScript's strictest mode, once for each platform, with the vendor's SDK beside them.
 #[test]
 fn programs_that_use_the_package_pass_the_strictest_type_check() {
+    let cloudflare = workshop().packages();
     for (program, conditions) in [
         ("consumer.ts", ""),
         ("consumer.ts", "workerd"),
@@ -14,8 +15,15 @@ fn programs_that_use_the_package_pass_the_strictest_type_check() {
     ] {
         let mut compiler = workshop().builder("typescript/bin/tsc");
         compiler.args(["--ignoreConfig", "--noEmit", "--strict", "--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess"]);
-        compiler.args(["--target", "es2022", "--module", "nodenext", "--lib", "es2023,esnext.disposable,dom,dom.iterable"]);
-        compiler.args(["--types", "node", "--typeRoots", "node_modules/@types"]);
+        compiler.args(["--target", "es2022", "--module", "nodenext"]);
+        if program == "consumer-workers.ts" {
+            // With Cloudflare's own types, and no others.
+            compiler.args(["--lib", "es2023,esnext.disposable", "--types", "@cloudflare/workers-types", "--typeRoots"]);
+            compiler.arg(&cloudflare);
+        } else {
+            compiler.args(["--lib", "es2023,esnext.disposable,dom,dom.iterable", "--types", "node"]);
+            compiler.args(["--typeRoots", "node_modules/@types"]);
+        }
         if !conditions.is_empty() {
             compiler.args(["--customConditions", conditions]);
         }

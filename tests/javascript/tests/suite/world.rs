@@ -15,9 +15,13 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    pub(crate) async fn with(options: Options) -> Self {
         // The client of the tests has its TLS from the program that it is in.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let options = Options { admin: Some(([127, 0, 0, 1], 0).into()), ..Options::default() };
+        let options = Options { admin: Some(([127, 0, 0, 1], 0).into()), ..options };
         let emulator = Emulator::start(options).await.expect("the options are good");
         let directory = tempfile::tempdir().expect("a directory");
         let file = emulator.identity_provider().publish(directory.path().join("token")).expect("the directory is writable");

@@ -1,0 +1,18 @@
+import { createWif } from "wif-credential";
+
+// On Vercel the identity token belongs to the request, and is asked for in it: import { getVercelOidcToken } from "@vercel/oidc"
+const wif = createWif({
+  configuration: {
+    federation: {
+      federation_rule_id: process.env.FEDERATION_RULE_ID,
+      organization_id: process.env.ORGANIZATION_ID,
+      identity_token: { source: "callable", freshness: "minted" },
+    },
+  },
+  identityToken: () => globalThis.getVercelOidcToken(),
+});
+
+export default async function handler(request) {
+  const headers = { "content-type": "application/json", "anthropic-version": "2023-06-01" };
+  return wif.fetch("https://api.anthropic.com/v1/messages", { method: "POST", headers, body: request.body, duplex: "half" });
+}

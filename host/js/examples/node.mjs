@@ -1,0 +1,13 @@
+import Anthropic from "@anthropic-ai/sdk";
+import { createWif } from "wif-credential";
+
+// What is configured is discovered as the vendor's clients do it; the first exchange begins here.
+const wif = createWif();
+const client = new Anthropic({ authToken: "wif", fetch: wif.fetch });
+
+const answer = await client.messages.create({
+  model: "claude-opus-4-5",
+  max_tokens: 64,
+  messages: [{ role: "user", content: "Hello" }],
+});
+console.log(answer.content[0].text);

@@ -1,0 +1,173 @@
+//! The examples of the package's README, as they stand there, with the emulator in place of the API.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use wif_emulator::{Jwks, Options};
+use wif_javascript::{EDGE, WORKERS};
+
+use crate::program::{Program, node, printed, workshop, workshop_async};
+use crate::world::World;
+
+fn options() -> Options {
+    Options {
+        federation_rule_id: "fdrl_01example".to_owned(),
+        organization_id: "00000000-0000-4000-8000-000000000000".to_owned(),
+        ..Options::default()
+    }
+}
+
+/// What `programs/prelude.mjs` needs.
+fn prelude(world: &World) -> Value {
+    let emulated = world.emulator.options();
+    json!({
+        "EMULATOR": world.emulator.base_url(),
+        "ADMIN": world.admin_url(),
+        "RULE": emulated.federation_rule_id,
+        "ORGANIZATION": emulated.organization_id,
+    })
+}
+
+/// What an example prints.
+async fn output(mut command: Command, world: &World, name: &str) -> String {
+    let emulated = world.emulator.options();
+    command.arg(workshop().program("example.mjs")).arg(name);
+    for (name, value) in prelude(world).as_object().expect("an object") {
+        command.env(name, value.as_str().expect("text"));
+    }
+    for variable in ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"] {
+        command.env_remove(variable);
+    }
+    command.env("HOME", world.directory.path());
+    command.env("ANTHROPIC_FEDERATION_RULE_ID", &emulated.federation_rule_id);
+    command.env("ANTHROPIC_ORGANIZATION_ID", &emulated.organization_id);
+    command.env("ANTHROPIC_IDENTITY_TOKEN_FILE", world.file.path());
+    let output = tokio::process::Command::from(command).output().await.expect("it starts");
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+}
+
+#[test]
+fn the_readme_shows_every_example_as_it_is() {
+    let host = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../host/js");
+    let readme = fs::read_to_string(host.join("README.md")).expect("the README");
+    for entry in fs::read_dir(host.join("examples")).expect("the examples") {
+        let path = entry.expect("an entry").path();
+        let example = fs::read_to_string(&path).expect("text");
+        assert!(readme.contains(&format!("```js\n{example}```\n")), "{}", path.display());
+    }
+}
+
+#[tokio::test]
+async fn programs_in_node_and_deno() {
+    workshop_async().await;
+    let deno = tokio::task::spawn_blocking(|| workshop().deno()).await.expect("no panic");
+    let deno = deno.unwrap_or_else(|missing| panic!("{missing}"));
+    for (name, expected) in [("node.mjs", "Hello from"), ("deno.mjs", "200"), ("access-token.mjs", "200")] {
+        for runtime in ["node", "deno"] {
+            let world = World::with(options()).await;
+            let command = if runtime == "node" {
+                Command::new("node")
+            } else {
+                let mut command = Command::new(&deno);
+                command.args(["run", "--no-prompt", "--allow-net=127.0.0.1", "--allow-env", "--allow-read"]);
+                command.arg("--node-modules-dir=manual");
+                command
+            };
+            let printed = output(command, &world, name).await;
+            assert!(printed.contains(expected), "{name} in {runtime}: {printed}");
+            assert_eq!(world.exchanges(), 1, "{name} in {runtime}");
+        }
+    }
+}
+
+/// Runs an example of a Worker, and gives the URL at which it answers.
+async fn worker(world: &World, name: &str, mut options: Value, folder: &Path) -> (Program, String) {
+    let workshop = workshop_async().await;
+    let (worker, caller) = (folder.join("worker"), folder.join("caller"));
+    for (program, to) in [(workshop.example(name), &worker), (workshop.program("caller.mjs"), &caller)] {
+        let bundled = workshop.bundle(&program, &WORKERS, to);
+        bundled.unwrap_or_else(|missing| panic!("{missing}"));
+    }
+    options["worker"] = json!(worker);
+    options["caller"] = json!(caller);
+    options["entry"] = json!(name);
+    options["emulator"] = json!(world.emulator.base_url());
+    let emulated = world.emulator.options();
+    options["bindings"]["FEDERATION_RULE_ID"] = json!(emulated.federation_rule_id);
+    options["bindings"]["ORGANIZATION_ID"] = json!(emulated.organization_id);
+    let mut command = node("workerd.mjs");
+    command.arg(options.to_string());
+    let mut program = Program::start(command);
+    let url = program.next().await["url"].as_str().expect("a URL").to_owned();
+    (program, url)
+}
+
+#[tokio::test]
+async fn a_worker_that_signs() {
+    let world = World::with(options()).await;
+    let keys = workshop_async().await;
+    let keys = tokio::task::spawn_blocking(move || printed(Command::new("node").arg(keys.program("keys.mjs"))).remove(0));
+    let keys = keys.await.expect("no panic");
+    let mut resources = world.emulator.resources();
+    let organization = &mut resources.organizations[0];
+    organization.federation_issuers[0].issuer_url = "https://worker.example".to_owned();
+    organization.federation_issuers[0].jwks = Jwks::Inline { keys: vec![keys["public"].clone()] };
+    let rule = &mut organization.federation_rules[0];
+    rule.matcher.subject_prefix = Some("my-worker".to_owned());
+    world.emulator.set_resources(resources).expect("they are good");
+    let folder = tempfile::tempdir().expect("a directory");
+    let bindings = json!({
+        "PRIVATE_KEY": keys["private"].to_string(),
+        "SEALING_KEY": "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=",
+    });
+    let (_worker, url) = worker(&world, "worker.mjs", json!({ "bindings": bindings, "kv": true }), folder.path()).await;
+    let answer = reqwest::get(url).await.expect("an answer");
+    let text = answer.text().await.expect("text");
+    assert!(text.starts_with("Hello from"), "{text}: {:?}", world.emulator.history());
+    assert_eq!(world.exchanges(), 1);
+}
+
+#[tokio::test]
+async fn a_worker_whose_credential_is_in_a_durable_object() {
+    let world = World::with(options()).await;
+    let folder = tempfile::tempdir().expect("a directory");
+    let options = json!({
+        "bindings": {},
+        "object": true,
+        "kv": true,
+        "entries": { "identity-token": world.file.current().expose() },
+        "persist": folder.path().join("storage"),
+    });
+    let (_worker, url) = worker(&world, "worker-shared.mjs", options, folder.path()).await;
+    let client = reqwest::Client::new();
+    for _ in 0..3 {
+        let request = client.get(format!("{url}/v1/models")).header("anthropic-version", "2023-06-01");
+        let answer = request.header("x-api-key", "the caller's own").send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{:?}", world.emulator.history());
+    }
+    assert_eq!((world.exchanges(), world.reused()), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_function() {
+    let world = World::with(options()).await;
+    let workshop = workshop_async().await;
+    let folder = tempfile::tempdir().expect("a directory");
+    let bundled = workshop.bundle(&workshop.program("edge-example.mjs"), &EDGE, folder.path());
+    bundled.unwrap_or_else(|missing| panic!("{missing}"));
+    let emulated = world.emulator.options();
+    let environment = json!({
+        "FEDERATION_RULE_ID": emulated.federation_rule_id,
+        "ORGANIZATION_ID": emulated.organization_id,
+    });
+    let globals = json!({ "PRELUDE": prelude(&world), "process": { "env": environment } });
+    let message = json!({"model": "claude-opus-4-5", "max_tokens": 64, "messages": [{"role": "user", "content": "Hello"}]});
+    let mut program = node("edge.mjs");
+    program.arg(folder.path()).arg("edge-example.mjs").arg(globals.to_string()).arg(message.to_string());
+    let answer = tokio::task::spawn_blocking(move || printed(&mut program)).await.expect("no panic").remove(0);
+    assert_eq!(answer["status"], 200, "{answer}");
+    assert_eq!(world.exchanges(), 1);
+}
