@@ -115,6 +115,10 @@ impl Desk {
 
     /// Where credentials from here may go.
     pub(crate) fn origin(&mut self) -> Result<String, Failure> {
+        if self.session.entry_key().is_none() {
+            // It may be time to look for the configuration again.
+            self.step(Event::Woken);
+        }
         self.look();
         match (&self.access, self.session.entry_key()) {
             (Access::Failed(failure), None) => return Err(failure.clone()),

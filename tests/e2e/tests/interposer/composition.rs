@@ -1,10 +1,30 @@
 //! What the composed component takes from its host, and how big its parts are.
 
+use std::path::{Path, PathBuf};
+
 use wasmparser::{Parser, Payload};
 
 use crate::host::WASM;
 
 const INTERPOSER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/interposer.wasm"));
+
+const STANDALONE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/standalone-async.wasm"));
+
+/// Everything that its host has to give, without the versions.
+const STANDALONE_IMPORTS: [&str; 12] = [
+    "wasi:cli/environment",
+    "wasi:cli/stderr",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/types",
+    "wasi:clocks/wall-clock",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:http/client",
+    "wasi:http/types",
+    "wasi:io/error",
+    "wasi:io/streams",
+    "wasi:random/random",
+];
 
 /// The names of the imports and of the exports, without the versions.
 fn names(wasm: &[u8]) -> (Vec<String>, Vec<String>) {
@@ -46,7 +66,33 @@ fn nothing_of_this_project_is_left_to_the_host_of_the_composed_component() {
 }
 
 #[test]
-fn the_interposer_is_small() {
-    const AT_MOST: usize = 192 * 1024;
-    assert!(INTERPOSER.len() <= AT_MOST, "{} bytes", INTERPOSER.len());
+fn the_standalone_component_for_many_callers_takes_its_network_and_its_timers_from_wasi_0_3() {
+    let (imports, exports) = names(STANDALONE);
+    let mut names: Vec<&str> = imports.iter().map(String::as_str).collect();
+    names.sort_unstable();
+    // Beside both versions of what the clocks' types are in.
+    names.dedup();
+    assert_eq!(names, STANDALONE_IMPORTS);
+    assert_eq!(exports, ["wif:credential/types", "wif:interposer/shared-token"]);
+}
+
+/// Names of functions included: they are all that a trap leaves.
+#[test]
+fn the_components_keep_their_sizes() {
+    for (name, wasm, at_most) in [("interposer", INTERPOSER, 200), ("standalone-async", STANDALONE, 520)] {
+        assert!(wasm.len() <= at_most * 1024, "{name}: {} bytes", wasm.len());
+    }
+}
+
+#[test]
+fn no_path_of_the_machine_that_built_them_is_in_them() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("it is two folders below the root");
+    let paths = [Some(workspace.to_path_buf()), std::env::home_dir().filter(|home| home.components().count() > 1)];
+    let usual = ["registry/src", ".cargo/", ".rustup/"].map(|path| Some(PathBuf::from(path)));
+    for path in paths.into_iter().chain(usual).flatten() {
+        let path = path.to_str().expect("it is text").as_bytes();
+        for wasm in [INTERPOSER, STANDALONE] {
+            assert!(!wasm.windows(path.len()).any(|window| window == path), "{}", String::from_utf8_lossy(path));
+        }
+    }
 }

@@ -159,6 +159,28 @@ impl World {
         self.serve_given(limits, vec![("WIF_CONFIGURATION", self.configuration().to_string())])
     }
 
+    /// An application that finds its configuration in a profile.
+    pub(crate) fn serve_profile(&self, limits: Limits) -> Application {
+        self.serve_given(limits, vec![("ANTHROPIC_CONFIG_DIR", MOUNT.to_owned()), ("WIF_STORE_DIRECTORY", STORE.to_owned())])
+    }
+
+    pub(crate) fn write_profile(&self) {
+        let options = self.emulator.options();
+        let profile = json!({
+            "base_url": self.emulator.base_url(),
+            "organization_id": options.organization_id,
+            "authentication": {
+                "type": "oidc_federation",
+                "federation_rule_id": options.federation_rule_id,
+                "service_account_id": options.service_account_id,
+                "identity_token": { "source": "file", "path": format!("{MOUNT}/token") },
+            },
+        });
+        let folder = self.directory.path().join("configs");
+        std::fs::create_dir(&folder).expect("it is not there yet");
+        std::fs::write(folder.join("default.json"), profile.to_string()).expect("it can be written");
+    }
+
     fn serve_given(&self, limits: Limits, variables: Vec<(&str, String)>) -> Application {
         let engine = Engine::new(&crate::engine::config()).expect("the configuration is good");
         // SAFETY: the build script has compiled it, for this engine, and nobody else writes there.

@@ -136,6 +136,21 @@ async fn as_long_as_nobody_knows_the_origin_nothing_is_sent_anywhere() {
     assert!(world.seen.all().is_empty());
 }
 
+/// The instance lives on, and nobody but the interposer asks.
+#[tokio::test]
+async fn a_configuration_that_comes_later_is_found() {
+    let world = World::start().await;
+    let application = world.serve_profile(SERVE);
+    let seen = application.call(Call::message(&world)).await;
+    assert!(seen["status"] == 503 && seen["body"].as_str().unwrap().contains("(configuration)"), "{seen}");
+
+    world.write_profile();
+    world.clock.forward(Duration::from_secs(61));
+    let seen = application.call(Call::message(&world)).await;
+    assert_eq!(seen["status"], 200, "{seen}");
+    assert_eq!(application.instances(), 1);
+}
+
 /// E4, E5: the application's own is taken off, and ours stays here.
 #[tokio::test]
 async fn a_preflight_carries_no_credential_at_all() {

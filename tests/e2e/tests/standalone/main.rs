@@ -2,6 +2,7 @@
 
 #![cfg(unix)]
 
+mod cost;
 mod engine;
 mod host;
 mod imports;
