@@ -55,7 +55,7 @@ pub(crate) fn statuses(answers: &[Answer]) -> Vec<u16> {
     answers.iter().map(|answer| answer.status).collect()
 }
 
-/// A request for a message. It carries no credential.
+/// A request for a message. It carries no credential, and comes on a connection of its own: so it meets any of the workers.
 #[derive(Clone)]
 pub(crate) struct Caller {
     client: reqwest::Client,
@@ -113,7 +113,7 @@ impl Caller {
 pub(crate) fn http_client(timeout: Duration) -> reqwest::Client {
     // Tests of one program share the provider; the first one installs it.
     _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().timeout(timeout).build().expect("a client")
+    reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(timeout).build().expect("a client")
 }
 
 /// Sends a request, and takes the whole answer.
