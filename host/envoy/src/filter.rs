@@ -49,11 +49,12 @@ impl Filter {
             return Next::Go;
         }
         self.state().strips = true;
-        let exempt = is_exempt(stream);
-        if !self.clean(stream, exempt) {
+        // Read once, and changed afterwards: every word with Envoy costs as much as all that is decided here.
+        let head = Head::read(&stream.fields(Fields::Request));
+        if !head.clean(stream, self.module.authority()) {
             return self.refuse(Reply::stopped());
         }
-        if exempt {
+        if head.exempt {
             return Next::Go;
         }
         match self.module.token_at_once() {
@@ -80,7 +81,7 @@ impl Filter {
     /// The request's trailers. A reply if they cannot be cleaned.
     pub(crate) fn request_trailers(&self, stream: &mut Stream<'_>) -> Option<Reply> {
         let strips = self.state().strips;
-        (strips && !strip(stream, Fields::RequestTrailers)).then(Reply::stopped)
+        (strips && !strip_trailers(stream)).then(Reply::stopped)
     }
 
     /// The answer's header. What the request carried is sent by now.
@@ -108,21 +109,6 @@ impl Filter {
         if place.is_some() {
             self.module.metrics().ends_to_wait();
         }
-    }
-
-    /// Takes off every form of a caller's credential. Says whether none is left.
-    fn clean(&self, stream: &mut Stream<'_>, exempt: bool) -> bool {
-        if stream.field(Fields::Request, ":authority").is_some_and(|authority| authority.contains(&b'@')) {
-            // Whatever stands before the @ may be a credential, too.
-            if !stream.set(Fields::Request, ":authority", self.module.authority().as_bytes()) {
-                return false;
-            }
-        }
-        // It might name one of ours, for the next hop to drop (RFC 9110 section 7.6.1).
-        if !exempt && stream.field(Fields::Request, "connection").is_some() && !stream.remove(Fields::Request, b"connection") {
-            return false;
-        }
-        strip(stream, Fields::Request)
     }
 
     fn carry(&self, stream: &mut Stream<'_>, known: Result<Token, Error>) -> Next {
@@ -160,24 +146,54 @@ impl Filter {
     }
 }
 
-/// What is no request to the API as such: tunnels, preflights, other protocols. An upgrade is one only if `connection` says so
-/// (RFC 9110 section 7.8); by HTTP/2 it is a `CONNECT`.
-fn is_exempt(stream: &Stream<'_>) -> bool {
-    if matches!(stream.field(Fields::Request, ":method"), Some(b"CONNECT" | b"OPTIONS")) {
-        return true;
-    }
-    if stream.field(Fields::Request, "upgrade").is_none() {
-        return false;
-    }
-    let Some(connection) = stream.field(Fields::Request, "connection") else { return false };
-    connection.split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+/// What the header of a request says that matters here.
+#[derive(Debug, Default)]
+struct Head {
+    /// It is no request to the API as such: a tunnel, a preflight, another protocol. An upgrade is one only if `connection` says so
+    /// (RFC 9110 section 7.8); by HTTP/2 it is a `CONNECT`.
+    exempt: bool,
+    /// Its authority names a user.
+    names_user: bool,
+    /// It has fields for the next hop.
+    has_connection: bool,
+    /// The names of the fields that are a caller's own credential, in whatever form.
+    credentials: Vec<Vec<u8>>,
 }
 
-/// Takes off every form of a caller's credential. Says whether none is left.
-fn strip(stream: &mut Stream<'_>, fields: Fields) -> bool {
-    let all = stream.fields(fields);
-    let found: Vec<Vec<u8>> = all.iter().filter(|(name, _)| is_credential(name)).map(|(name, _)| name.to_vec()).collect();
-    found.iter().all(|name| stream.remove(fields, name))
+impl Head {
+    fn read(fields: &[(&[u8], &[u8])]) -> Self {
+        let mut head = Self::default();
+        let (mut upgrades, mut names_upgrade) = (false, false);
+        for (name, value) in fields {
+            match *name {
+                b":method" => head.exempt = matches!(*value, b"CONNECT" | b"OPTIONS"),
+                b":authority" => head.names_user = value.contains(&b'@'),
+                b"connection" => {
+                    head.has_connection = true;
+                    let mut names = value.split(|byte| *byte == b',');
+                    names_upgrade |= names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+                }
+                b"upgrade" => upgrades = true,
+                name if is_credential(name) => head.credentials.push(name.to_vec()),
+                _ => {}
+            }
+        }
+        head.exempt |= upgrades && names_upgrade;
+        head
+    }
+
+    /// Takes off every form of the caller's credential. Says whether none is left.
+    fn clean(&self, stream: &mut Stream<'_>, authority: &str) -> bool {
+        // Whatever stands before the @ may be a credential, too.
+        if self.names_user && !stream.set(Fields::Request, ":authority", authority.as_bytes()) {
+            return false;
+        }
+        // It might name one of ours, for the next hop to drop (RFC 9110 section 7.6.1).
+        if self.has_connection && !self.exempt && !stream.remove(Fields::Request, b"connection") {
+            return false;
+        }
+        self.credentials.iter().all(|name| stream.remove(Fields::Request, name))
+    }
 }
 
 /// Puts the token on a request that has no other credential. Says whether that was done.
@@ -185,12 +201,22 @@ fn put(stream: &mut Stream<'_>, token: &Token) -> bool {
     let set = token.headers().iter().all(|(name, value)| stream.set(Fields::Request, name.as_str(), value.as_bytes()));
     set && token.merged_headers().iter().all(|(name, ours)| {
         let Ok(ours) = ours.to_str() else { return false };
+        if stream.field(Fields::Request, name.as_str()).is_none() {
+            return stream.set(Fields::Request, name.as_str(), ours.as_bytes());
+        }
         let all = stream.fields(Fields::Request);
         let theirs = all.iter().filter(|(field, _)| *field == name.as_str().as_bytes());
         // What is not text is no list that the API could read either.
         let merged = merge(theirs.filter_map(|(_, value)| str::from_utf8(value).ok()).chain([ours]));
         stream.set(Fields::Request, name.as_str(), merged.as_bytes())
     })
+}
+
+/// Takes every form of a caller's credential off trailers. Says whether none is left.
+fn strip_trailers(stream: &mut Stream<'_>) -> bool {
+    let trailers = stream.fields(Fields::RequestTrailers);
+    let found: Vec<Vec<u8>> = trailers.iter().filter(|(name, _)| is_credential(name)).map(|(name, _)| name.to_vec()).collect();
+    found.iter().all(|name| stream.remove(Fields::RequestTrailers, name))
 }
 
 /// Whether this is the API's word that it does not accept the token.
