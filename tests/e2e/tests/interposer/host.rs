@@ -23,7 +23,8 @@ use wasmtime_wasi_http::handler::{
 };
 use wasmtime_wasi_http::p3;
 use wasmtime_wasi_http::{
-    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView, default_hooks,
+    DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
+    WasiHttpHooks, WasiHttpView, default_hooks,
 };
 use wif_emulator::{Emulator, Options, TokenFile};
 
@@ -42,6 +43,8 @@ pub(crate) struct World {
     pub(crate) file: TokenFile,
     pub(crate) seen: Seen,
     pub(crate) clock: Clock,
+    /// A field that the runtime lets no component set.
+    pub(crate) forbidden: Option<&'static str>,
     directory: TempDir,
     shared: TempDir,
 }
@@ -113,7 +116,7 @@ impl World {
         let emulator = Emulator::start(options).await.expect("the options are good");
         let (directory, shared) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
         let file = emulator.identity_provider().publish(directory.path()).expect("the directory is writable");
-        Self { emulator, file, seen: Seen::default(), clock, directory, shared }
+        Self { emulator, file, seen: Seen::default(), clock, forbidden: None, directory, shared }
     }
 
     pub(crate) fn api(&self, path: &str) -> String {
@@ -207,6 +210,7 @@ impl World {
             directory: self.directory.path().to_path_buf(),
             shared: self.shared.path().to_path_buf(),
             authority: self.emulator.address().to_string(),
+            forbidden: self.forbidden,
             seen: self.seen.clone(),
         };
         Application { handler: ProxyHandler::new(state), instances }
@@ -300,6 +304,7 @@ struct State {
     directory: PathBuf,
     shared: PathBuf,
     authority: String,
+    forbidden: Option<&'static str>,
     seen: Seen,
 }
 
@@ -314,7 +319,7 @@ impl HandlerState for State {
         wasi.envs(&self.variables).wall_clock(self.clock.clone()).monotonic_clock(self.clock.clone());
         wasi.preopened_dir(&self.directory, MOUNT, FsPerms::ReadOnly)?;
         wasi.preopened_dir(&self.shared, STORE, FsPerms::ReadWrite)?;
-        let gate = Gate { authority: self.authority.clone(), seen: self.seen.clone() };
+        let gate = Gate { authority: self.authority.clone(), forbidden: self.forbidden, seen: self.seen.clone() };
         let host = Host { wasi: wasi.build(), http: WasiHttpCtx::new(), gate, table: ResourceTable::new() };
         let mut store = Store::new(&self.engine, host);
         let proxy = self.pre.instantiate_async(&mut store).await?;
@@ -437,12 +442,19 @@ impl WasiHttpView for Host {
 /// Lets requests to the emulator pass, answers some in its place, and remembers all.
 struct Gate {
     authority: String,
+    /// A field that components must not set, beside those that none may.
+    forbidden: Option<&'static str>,
     seen: Seen,
 }
 
 type Rest = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 impl WasiHttpHooks for Gate {
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        let forbidden = self.forbidden;
+        Arc::new(move |name| Some(name.as_str()) == forbidden || DEFAULT_FORBIDDEN_HEADERS.contains(name))
+    }
+
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,

@@ -136,6 +136,16 @@ async fn as_long_as_nobody_knows_the_origin_nothing_is_sent_anywhere() {
     assert!(world.seen.all().is_empty());
 }
 
+/// E9: never with another credential, and never without one.
+#[tokio::test]
+async fn a_host_that_does_not_let_the_credential_be_set_sends_nothing() {
+    let mut world = World::start().await;
+    world.forbidden = Some("authorization");
+    let seen = world.serve(SERVE).call(Call::message(&world).with("x-api-key", "of the application")).await;
+    assert!(seen["error"].as_str().is_some_and(|error| error.contains("credential's headers")), "{seen}");
+    assert!(world.seen.all().is_empty());
+}
+
 /// The instance lives on, and nobody but the interposer asks.
 #[tokio::test]
 async fn a_configuration_that_comes_later_is_found() {
