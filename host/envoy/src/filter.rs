@@ -46,7 +46,11 @@ impl Filter {
     /// The request's header.
     pub(crate) fn request(&self, stream: &mut Stream<'_>) -> Next {
         if !stream.cluster().is_some_and(|cluster| self.module.leads_to(cluster)) {
-            return Next::Go;
+            self.module.metrics().elsewhere();
+            // A redirect of the API's that Envoy itself follows has ours on it still.
+            let ours = self.module.ours(|name| stream.field(Fields::Request, name.as_str()));
+            let clean = ours.iter().all(|name| stream.remove(Fields::Request, name.as_str().as_bytes()));
+            return if clean { Next::Go } else { self.refuse(Reply::stopped()) };
         }
         self.state().strips = true;
         // Read once, and changed afterwards: every word with Envoy costs as much as all that is decided here.
@@ -120,6 +124,7 @@ impl Filter {
         if !put(stream, &token) {
             return self.refuse(Reply::stopped());
         }
+        self.module.carries(&token);
         self.state().token = Some(token);
         Next::Go
     }

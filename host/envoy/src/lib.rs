@@ -44,6 +44,9 @@
 //! When the answer begins, or the stream ends, our credential is taken off the request again: an access log or a tap that asks for
 //! it finds none. The one exception is an upstream filter whose request is never answered.
 //!
+//! A redirect that Envoy itself follows to another cluster loses our credential on the way. A mirror (`request_mirror_policies`) beside
+//! a downstream filter does not: take the credential off there, by `request_headers_mutations`.
+//!
 //! As a downstream filter it must be the last before the router, for what comes later may route the request elsewhere.
 //!
 //! # What goes on in the process

@@ -15,6 +15,7 @@ pub(crate) struct Metrics {
     notes: BTreeMap<String, Counter>,
     waited: Counter,
     refused: Counter,
+    elsewhere: Counter,
     waiting: Gauge,
     unusable_at_s: Gauge,
     /// A call of `publish` is on its way.
@@ -47,6 +48,7 @@ impl Metrics {
             notes: NoteCode::ALL.iter().filter_map(note).collect(),
             waited: counter("wif_requests_waited"),
             refused: counter("wif_requests_refused"),
+            elsewhere: counter("wif_requests_elsewhere"),
             waiting: gauge("wif_requests_waiting"),
             unusable_at_s: gauge("wif_token_unusable_at_seconds"),
             called: AtomicBool::new(false),
@@ -78,6 +80,11 @@ impl Metrics {
         self.refused.add(self);
     }
 
+    /// A request went to a cluster that is not ours.
+    pub(crate) fn elsewhere(&self) {
+        self.elsewhere.add(self);
+    }
+
     /// When the token is served no longer, in Unix time; zero without one.
     pub(crate) fn token_unusable_at(&self, seconds: u64) {
         self.unusable_at_s.value.store(seconds, Relaxed);
@@ -88,7 +95,7 @@ impl Metrics {
     pub(crate) fn publish(&self, configuration: &Configuration<'_>) {
         // Before they are read: what is counted from here on calls again.
         self.called.store(false, SeqCst);
-        for counter in self.notes.values().chain([&self.waited, &self.refused]) {
+        for counter in self.notes.values().chain([&self.waited, &self.refused, &self.elsewhere]) {
             let more = counter.more.swap(0, SeqCst);
             if let (Some(metric), 1..) = (counter.metric, more) {
                 configuration.add(metric, more);

@@ -1,13 +1,15 @@
 //! One configuration: a credential, and the thread that drives it.
 
+use std::collections::VecDeque;
 use std::future::Future as _;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use http::HeaderName;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
@@ -23,6 +25,9 @@ use crate::waiting::Promise;
 /// How long a file that does not answer may hold up the end of a configuration.
 const END_AT_MOST: Duration = Duration::from_millis(200);
 
+/// More tokens than are in use while one request is under way.
+const REMEMBERED: usize = 4;
+
 /// A configuration of Envoy's, for all its streams and worker threads.
 pub(crate) struct Module {
     settings: Settings,
@@ -31,6 +36,10 @@ pub(crate) struct Module {
     runtime: Handle,
     /// The id of the token that was rejected last, as a number.
     rejected: AtomicU64,
+    /// The id of the token that was put on a request last, likewise.
+    newest: AtomicU64,
+    /// The last tokens that were put on requests.
+    carried: RwLock<VecDeque<Token>>,
     /// None when Envoy only checks its configuration, and once it is closed.
     thread: Mutex<Option<Thread>>,
 }
@@ -62,8 +71,16 @@ impl Module {
         } else {
             Some(Thread::start(runtime, &credential, &metrics)?)
         };
-        let (rejected, thread) = (AtomicU64::new(0), Mutex::new(thread));
-        Ok(Self { settings, credential, metrics, runtime: handle, rejected, thread })
+        Ok(Self {
+            settings,
+            credential,
+            metrics,
+            runtime: handle,
+            rejected: AtomicU64::new(0),
+            newest: AtomicU64::new(0),
+            carried: RwLock::default(),
+            thread: Mutex::new(thread),
+        })
     }
 
     /// Whether requests to this cluster carry the credential.
@@ -117,6 +134,26 @@ impl Module {
     pub(crate) fn reject(&self, token: &Token) {
         self.rejected.store(number(token), Relaxed);
         self.credential.rejected(token.id());
+    }
+
+    /// This token was put on a request.
+    pub(crate) fn carries(&self, token: &Token) {
+        let id = number(token);
+        if self.newest.load(Relaxed) == id {
+            return;
+        }
+        let mut carried = self.carried.write().unwrap_or_else(PoisonError::into_inner);
+        carried.retain(|earlier| earlier.id() != token.id());
+        carried.push_front(token.clone());
+        carried.truncate(REMEMBERED);
+        self.newest.store(id, Relaxed);
+    }
+
+    /// The names of the fields whose values, as they are found, are of a token of ours.
+    pub(crate) fn ours<'a>(&self, find: impl Fn(&HeaderName) -> Option<&'a [u8]>) -> Vec<HeaderName> {
+        let carried = self.carried.read().unwrap_or_else(PoisonError::into_inner);
+        let fields = carried.iter().flat_map(Token::headers);
+        fields.filter(|(name, value)| find(name) == Some(value.as_bytes())).map(|(name, _)| name.clone()).collect()
     }
 
     fn was_rejected(&self, token: &Token) -> bool {

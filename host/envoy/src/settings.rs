@@ -45,8 +45,7 @@ impl Settings {
         let mut fields = match serde_json::from_str::<Value>(document) {
             Ok(value) => {
                 if let Some(name) = OF_THE_FILTER.into_iter().find(|name| value.get(name).is_some()) {
-                    let message =
-                        "is for the proxy-wasm filter: this module reads files and variables, and sends exchanges, itself";
+                    let message = "is for the proxy-wasm filter: this module knows where it stands, reads files and variables, and sends exchanges, by itself";
                     return Err(ConfigurationError { field: name.to_owned(), message: message.to_owned() });
                 }
                 Fields::of("", value)?
