@@ -1,11 +1,22 @@
 //! What Envoy is told: a listener for each variant, and everything to the same upstream.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use wif_proxy_wasm_image::{CALLBACKS, HOST_FUNCTIONS};
 
 use super::traffic::STATIC_TOKEN;
+
+/// What the filter needs that sets a header and does nothing else.
+const OF_THE_STATIC_FILTER: [&str; 6] = [
+    "proxy_get_buffer_bytes",
+    "proxy_on_configure",
+    "proxy_on_context_create",
+    "proxy_on_delete",
+    "proxy_on_request_headers",
+    "proxy_replace_header_map_value",
+];
 
 /// Where things are.
 pub(super) struct Places {
@@ -34,6 +45,7 @@ pub(super) enum Variant {
     InjectorGeneric,
     InjectorOauth2,
     StaticFilter,
+    StaticFilterLean,
     StaticFilterUpstream,
     Filter,
     FilterUpstream,
@@ -43,12 +55,13 @@ pub(super) enum Variant {
 
 impl Variant {
     /// In the order of the table.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Nothing,
         Self::HeaderMutation,
         Self::InjectorGeneric,
         Self::InjectorOauth2,
         Self::StaticFilter,
+        Self::StaticFilterLean,
         Self::StaticFilterUpstream,
         Self::Filter,
         Self::FilterUpstream,
@@ -64,6 +77,7 @@ impl Variant {
             Self::InjectorGeneric => "injector_generic",
             Self::InjectorOauth2 => "injector_oauth2",
             Self::StaticFilter => "static_filter",
+            Self::StaticFilterLean => "static_filter_lean",
             Self::StaticFilterUpstream => "static_filter_upstream",
             Self::Filter => "filter",
             Self::FilterUpstream => "filter_upstream",
@@ -80,6 +94,7 @@ impl Variant {
             Self::InjectorGeneric => "`credential_injector`, a static token",
             Self::InjectorOauth2 => "`credential_injector` with its OAuth2 source",
             Self::StaticFilter => "a WebAssembly filter that only sets a static header",
+            Self::StaticFilterLean => "the same, entered for nothing else",
             Self::StaticFilterUpstream => "the same as an upstream filter",
             Self::Filter => "this filter",
             Self::FilterUpstream => "this filter as an upstream filter",
@@ -119,7 +134,8 @@ impl Variant {
                 });
                 injector("oauth2", "oauth2.v3.OAuth2", oauth2)
             }
-            Self::StaticFilter | Self::StaticFilterUpstream => wasm(self.id(), &places.static_filter, &authorization),
+            Self::StaticFilter | Self::StaticFilterUpstream => wasm(self.id(), &places.static_filter, &[], &authorization),
+            Self::StaticFilterLean => wasm(self.id(), &places.static_filter, &OF_THE_STATIC_FILTER, &authorization),
             Self::Filter | Self::FilterUpstream | Self::OtherFilter => {
                 let code = if self == Self::OtherFilter { places.other_filter.as_ref()? } else { &places.filter };
                 let configuration = json!({
@@ -127,7 +143,8 @@ impl Variant {
                     "clusters": [self.cluster()],
                     "token_endpoint": { "cluster": "token_endpoint" },
                 });
-                wasm(self.id(), code, &configuration.to_string())
+                let capabilities: Vec<&str> = CALLBACKS.into_iter().chain(HOST_FUNCTIONS).collect();
+                wasm(self.id(), code, &capabilities, &configuration.to_string())
             }
             Self::Module => {
                 let configuration = json!({ "credential": places.credential, "clusters": [self.cluster()] });
@@ -205,7 +222,9 @@ fn injector(name: &str, kind: &str, source: Value) -> Value {
     typed("injector", "envoy.extensions.filters.http.credential_injector.v3.CredentialInjector", configuration)
 }
 
-fn wasm(id: &str, code: &std::path::Path, configuration: &str) -> Value {
+/// A filter of WebAssembly. `capabilities`: all that it may do, and be entered for; everything, where there are none.
+fn wasm(id: &str, code: &Path, capabilities: &[&str], configuration: &str) -> Value {
+    let allowed: Map<String, Value> = capabilities.iter().map(|name| ((*name).to_owned(), json!({}))).collect();
     let config = json!({
         "name": id,
         "root_id": "wif",
@@ -214,6 +233,7 @@ fn wasm(id: &str, code: &std::path::Path, configuration: &str) -> Value {
             "vm_id": id,
             "runtime": "envoy.wasm.runtime.v8",
             "code": { "local": { "filename": code } },
+            "capability_restriction_config": { "allowed_capabilities": allowed },
         },
         "configuration": string(configuration),
     });
