@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use serde_json::json;
 use wif_emulator::Reason;
 
 use crate::harness::client::statuses;
@@ -47,4 +48,25 @@ in_every_form! {
         let revoked = world.emulator.history().iter().filter(|entry| entry.reason == Some(Reason::TokenRevoked)).count();
         assert!(revoked >= 90, "{revoked}");
     }
+}
+
+/// C7: whichever worker the rejection came from, and wherever its token did: nobody is served the rejected one while another is
+/// on its way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_of_every_worker_wait_for_what_replaces_a_revoked_token() {
+    let plan = Plan::new(Form::Upstream).plugin(|plugin| plugin["credential"]["wait_at_most_ms"] = json!(30_000));
+    let Some(world) = plan.start().await else { return };
+    // One worker made the exchange, and the other one found its token in the store.
+    assert_eq!(world.caller.message().await.status, 200);
+    world.file.rotate().expect("the directory is writable");
+    tokio::time::sleep(BETWEEN_EXCHANGES).await;
+    assert_eq!(world.emulator.revoke_all(), 1);
+    world.gate.close();
+    let requests = world.caller.start_burst(60);
+    world.until("an exchange has begun", async || world.gate.held() > 0).await;
+    let waiting = async || world.envoy.stat("^wasmcustom\\.wif_requests_waiting$").await;
+    world.until_within(Duration::from_secs(10), "all wait", async || waiting().await == 60).await;
+    world.gate.open();
+    assert_eq!(statuses(&requests.join_all().await), [200; 60]);
+    assert_eq!((world.emulator.counts().exchanges, world.reused()), (2, 0));
 }
