@@ -5,9 +5,9 @@
 
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { transpileBytes } from "@bytecodealliance/jco-transpile";
-import { transformSync } from "esbuild";
+import { build, transformSync } from "esbuild";
 
 const [componentPath, outputPath, sourcePath = "."] = process.argv.slice(process.argv[1]?.endsWith("build.mjs") ? 2 : 1);
 if (componentPath === undefined || outputPath === undefined) {
@@ -16,6 +16,8 @@ if (componentPath === undefined || outputPath === undefined) {
 }
 const [component, output, source] = [componentPath, outputPath, sourcePath].map((path) => resolve(path));
 const dist = join(output, "dist");
+/** One file for each module: the types that are published, and what tests of the parts import. */
+const parts = join(dist, "modules");
 const stage = join(output, ".stage");
 rmSync(output, { recursive: true, force: true });
 mkdirSync(join(stage, "src/plugin"), { recursive: true });
@@ -79,13 +81,13 @@ for (const name of ["workers.d.ts", "edge-light.d.ts", "inline.d.ts"]) texts.set
 for (const [name, text] of texts) {
   if (!name.endsWith(".d.ts")) continue;
   write(join(stage, "src/plugin", name), text);
-  write(join(dist, "plugin", name), text);
+  write(join(parts, "plugin", name), text);
 }
-for (const [name, text] of Object.entries(generated)) write(join(dist, "plugin", name), text);
+for (const [name, text] of Object.entries(generated)) write(join(parts, "plugin", name), text);
 for (const [name, bytes] of Object.entries(wasm)) write(join(dist, "plugin", name), bytes);
 
 const types = ["--typeRoots", resolve("node_modules/@types")];
-const compiler = [resolve("node_modules/typescript/bin/tsc"), "--project", stage, "--outDir", dist, ...types];
+const compiler = [resolve("node_modules/typescript/bin/tsc"), "--project", stage, "--outDir", parts, ...types];
 try {
   execFileSync(process.execPath, compiler, { stdio: ["ignore", "pipe", "inherit"] });
 } catch (error) {
@@ -93,6 +95,27 @@ try {
   process.exit(1);
 }
 rmSync(stage, { recursive: true });
+
+// One file for each platform: to load many takes longer than everything else at the start.
+const wasmBeside = {
+  name: "wasm",
+  setup({ onResolve }) {
+    onResolve({ filter: /\.wasm(\?module)?$/ }, ({ path }) => ({ path: `./plugin/${basename(path)}`, external: true }));
+  },
+};
+await build({
+  entryPoints: ["node", "web", "workers", "edge-light"].map((name) => join(parts, `${name}.js`)),
+  outdir: dist,
+  // What is told of paths is told from here.
+  absWorkingDir: dist,
+  bundle: true,
+  format: "esm",
+  target: "es2022",
+  platform: "neutral",
+  external: ["cloudflare:*", "node:*"],
+  plugins: [wasmBeside],
+  logLevel: "error",
+});
 
 function write(path, content) {
   mkdirSync(dirname(path), { recursive: true });

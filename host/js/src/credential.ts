@@ -83,14 +83,12 @@ export class Credential {
   /** The current token, if there is one that may be served without waiting. Says that a token is needed where that is so. */
   current(): Token | undefined {
     const source = this.#source;
-    source.attend();
-    const now = source.time();
-    const found = verdict(source.snapshot, now);
-    if (found.kind === "serve") {
-      if (now >= source.snapshot.nudgeFrom) source.need();
-      return found.token;
-    }
-    return undefined;
+    const now = source.attend();
+    const { snapshot } = source;
+    const found = verdict(snapshot, now);
+    if (found.kind !== "serve") return undefined;
+    if (now >= snapshot.nudgeFrom) source.need();
+    return found.token;
   }
 
   /** Reports that the API answered 401 to a request that carried the token with this id. Any other id does nothing. */

@@ -112,12 +112,14 @@ export class Driver {
     this.#step(event, event.tag);
   }
 
-  /** Does what is overdue, if anything is. */
-  tick(): void {
-    if (this.time() < this.wakeAt) return;
+  /** Does what is overdue, if anything is. Gives the time. */
+  tick(): number {
+    const now = this.time();
+    if (now < this.wakeAt) return now;
     this.wakeAt = Infinity;
     if (this.#session !== undefined) this.event({ tag: "woken" });
     else if (!this.#closed) this.#reopen();
+    return now;
   }
 
   /** A task of this kind, which this session had asked for, ended. */

@@ -13,8 +13,8 @@ export interface Source {
   readonly silenceMs: number;
   /** By which the snapshot's times are measured. */
   time(): number;
-  /** Lets happen what is overdue: called before anything is read. */
-  attend(): void;
+  /** Lets happen what is overdue: called before anything is read. Gives the time. */
+  attend(): number;
   /** Keeps the request that calls it alive until this has ended, where requests may vanish. */
   anchor(work: Promise<unknown>): void;
   /** A token is needed. */
@@ -80,10 +80,10 @@ export class LocalSource implements Source {
     return this.driver.time();
   }
 
-  attend(): void {
+  attend(): number {
     // Where requests own what they start, it begins with the first of them.
     this.driver.begin();
-    this.driver.tick();
+    return this.driver.tick();
   }
 
   anchor(work: Promise<unknown>): void {

@@ -1,10 +1,10 @@
 // The driver around components that misbehave, and what it keeps from them.
 
 import assert from "node:assert/strict";
-import { Driver } from "../node_modules/wif-credential/dist/driver.js";
-import { Policy } from "../node_modules/wif-credential/dist/policy.js";
-import { verdict } from "../node_modules/wif-credential/dist/snapshot.js";
-import { revealParts } from "../node_modules/wif-credential/dist/token.js";
+import { Driver } from "../node_modules/wif-credential/dist/modules/driver.js";
+import { Policy } from "../node_modules/wif-credential/dist/modules/policy.js";
+import { verdict } from "../node_modules/wif-credential/dist/modules/snapshot.js";
+import { revealParts } from "../node_modules/wif-credential/dist/modules/token.js";
 import { finish, scenario } from "./scenarios.mjs";
 
 const origin = "https://api.anthropic.com";

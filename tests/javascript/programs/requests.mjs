@@ -8,10 +8,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { ConfigurationError, createWif, memoryStore, NoTokenError, OptionError, sealedCache } from "wif-credential";
-import { Policy } from "../node_modules/wif-credential/dist/policy.js";
-import { node } from "../node_modules/wif-credential/dist/platforms/node.js";
-import { steady } from "../node_modules/wif-credential/dist/platforms/steady.js";
-import { send } from "../node_modules/wif-credential/dist/transport.js";
+import { Policy } from "../node_modules/wif-credential/dist/modules/policy.js";
+import { node } from "../node_modules/wif-credential/dist/modules/platforms/node.js";
+import { steady } from "../node_modules/wif-credential/dist/modules/platforms/steady.js";
+import { send } from "../node_modules/wif-credential/dist/modules/transport.js";
 import { advance, finish, scenario } from "./scenarios.mjs";
 
 const api = "https://api.anthropic.com";

@@ -9,7 +9,7 @@ import { join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const [packagePath, folder] = process.argv.slice(-2);
-const part = (name) => import(pathToFileURL(join(packagePath, "dist", name)));
+const part = (name) => import(pathToFileURL(join(packagePath, "dist/modules", name)));
 const { Driver } = await part("driver.js");
 const { ConfigurationError } = await part("errors.js");
 const { open } = await part("plugin.js");

@@ -1,8 +1,8 @@
 // Runs the Worker under test in the real runtime: node workerd.mjs <options as JSON>
 //
 // Options: worker and caller (folders with their modules), entry (the worker's first one), bindings, object and kv (whether there
-// are such), entries (what is in kv), persist (a folder, for the object's storage), emulator (what stands for the real API).
-// Prints a line of JSON with its URL, and another after each line of its input: `restart` has the
+// are such), entries (what is in kv), persist (a folder, for the object's storage), emulator (what stands for the real API),
+// ask (a path whose answer is printed, too). Prints a line of JSON with its URL, and another after each line of its input: `restart` has the
 // isolates begin anew.
 
 import { readdirSync, readFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Log, LogLevel, Miniflare, Response } from "miniflare";
 
-const { worker, caller, entry = "worker.mjs", bindings, object, kv, entries = {}, persist, emulator } = JSON.parse(process.argv.at(-1));
+const { worker, caller, entry = "worker.mjs", bindings, object, kv, entries = {}, persist, emulator, ask } = JSON.parse(process.argv.at(-1));
 
 function modules(folder, entry) {
   const others = readdirSync(folder).filter((name) => name !== entry);
@@ -65,7 +65,11 @@ if (kv) {
   const namespace = await miniflare.getKVNamespace("KV", "worker");
   for (const [key, value] of Object.entries(entries)) await namespace.put(key, value);
 }
-const tell = async () => console.log(JSON.stringify({ url: (await miniflare.ready).origin }));
+const tell = async () => {
+  const url = (await miniflare.ready).origin;
+  const answer = ask === undefined ? undefined : await (await fetch(url + ask)).json();
+  console.log(JSON.stringify({ url, answer }));
+};
 await tell();
 for await (const line of createInterface({ input: process.stdin })) {
   if (line.trim() === "restart") await miniflare.setOptions({ ...options, workers: structuredClone(options.workers) });

@@ -54,13 +54,14 @@ class SharedSource implements Source {
   }
 
   /** What is overdue happens in the object. What it said a while ago is asked for again, unless it is a token. */
-  attend(): void {
+  attend(): number {
     const { access, generation } = this.snapshot;
     const now = this.time();
     const serves = access.kind === "usable" && now < access.unusableAt;
-    if (serves || access.kind === "idle" || now - this.#heardAt < ASK_AGAIN_MS) return;
+    if (serves || access.kind === "idle" || now - this.#heardAt < ASK_AGAIN_MS) return now;
     this.snapshot = { ...nothing(), generation: generation + 1 };
     this.#seen = undefined;
+    return now;
   }
 
   anchor(work: Promise<unknown>): void {

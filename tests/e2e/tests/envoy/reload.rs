@@ -1,10 +1,13 @@
-use serde_json::json;
+use serde_json::{Value, json};
 use wif_emulator::{Kind, Resources};
 
 use crate::harness::{Form, Plan, Traffic, in_every_form};
 
 /// The second rule of the document.
 const ANOTHER: &str = "fdrl_01another";
+
+/// Makes a configuration a bad one.
+type Change = fn(&mut Value);
 
 /// The resources with a copy of the rule under another name.
 fn with_another_rule(mut resources: Resources) -> Resources {
@@ -56,7 +59,7 @@ in_every_form! {
         let Some(mut world) = Plan::new(form).start().await else { return };
         assert_eq!(world.caller.message().await.status, 200);
         let good = world.setup.plugin.clone();
-        let changes: [(&str, fn(&mut serde_json::Value)); 4] = [
+        let changes: [(&str, Change); 4] = [
             ("clusterz", |plugin| plugin["clusterz"] = json!(["anthropic"])),
             ("credential.federation.federation_rule_id", |plugin| {
                 plugin["credential"]["federation"]["federation_rule_id"] = json!("rule");

@@ -7,8 +7,8 @@ use wif_javascript::{EDGE, Platform, WORKERS};
 
 use crate::program::{node, printed, workshop};
 
-/// The bundle of a Worker with a shared credential, in bytes: the component's own limit is 256 KiB for all sources, and the glue
-/// that calls it is the most of the rest.
+/// The most that the package may add to a bundle, in bytes. The glue that calls the component is the most of the script; the
+/// component is there without the names of its functions.
 const GLUE_AND_DRIVER: u64 = 112 << 10;
 const GLUE_AND_DRIVER_GZIP: u64 = 34 << 10;
 const COMPONENT: u64 = 320 << 10;

@@ -45,7 +45,7 @@ impl Runtime {
 async fn start(runtime: Runtime, world: &World) -> Program {
     let base_url = world.emulator.base_url();
     let options = json!({
-        "configuration": { "base_url": base_url, "federation": world.federation(&world.from_file()) },
+        "configuration": { "base_url": base_url, "federation": world.federation(&world.file_source()) },
         "policy": { "allowOrigins": [base_url] },
     });
     let mut command = runtime.command().await;
@@ -156,7 +156,7 @@ async fn a_credential_does_not_keep_its_process() {
         let world = World::start().await;
         let base_url = world.emulator.base_url();
         let options = json!({
-            "configuration": { "base_url": base_url, "federation": world.federation(&world.from_file()) },
+            "configuration": { "base_url": base_url, "federation": world.federation(&world.file_source()) },
             "policy": { "allowOrigins": [base_url] },
         });
         let mut command = runtime.command().await;

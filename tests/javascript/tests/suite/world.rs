@@ -39,7 +39,7 @@ impl World {
     }
 
     /// The source of the published file.
-    pub(crate) fn from_file(&self) -> Value {
+    pub(crate) fn file_source(&self) -> Value {
         json!({ "source": "file", "path": self.file.path() })
     }
 

@@ -17,6 +17,9 @@ use super::gate::Gate;
 use super::process::Envoy;
 use super::{Form, Protocol, artifacts};
 
+/// What a scenario has otherwise than the others.
+type Change = Box<dyn FnOnce(&mut Setup) + Send>;
+
 /// A world to be.
 pub(crate) struct Plan {
     form: Option<Form>,
@@ -24,7 +27,7 @@ pub(crate) struct Plan {
     concurrency: u32,
     capture: Option<Protocol>,
     closed: bool,
-    changes: Vec<Box<dyn FnOnce(&mut Setup) + Send>>,
+    changes: Vec<Change>,
 }
 
 /// What stands around a running Envoy, and the Envoy.
