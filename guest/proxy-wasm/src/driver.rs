@@ -111,7 +111,10 @@ impl Driver {
                 (Verdict::Hold(*wait_at_most_ms), past(usable.refresh_in_ms))
             }
             Access::Usable(usable) => (Verdict::Serve, past(usable.refresh_in_ms)),
-            Access::Failed(failure) => (Verdict::Fail(failure.clone()), false),
+            Access::Failed(failure) => {
+                let retry_in_ms = failure.retry_in_ms.map(|wait| wait.saturating_sub(age_ms));
+                (Verdict::Fail(Failure { retry_in_ms, ..failure.clone() }), false)
+            }
             Access::Pending(_) => (Verdict::Wait, false),
             Access::Idle => (Verdict::Wait, true),
             Access::Closed => (Verdict::Closed, false),

@@ -1,18 +1,20 @@
 //! One identity's filter in one VM: the driver, the requests that wait, and the pace of the ticks.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::MapType;
+use proxy_wasm::types::{LogLevel, MapType};
 use wif_engine::contract::{ConfigurationError, Event, Start, Usable};
-use wif_engine::{Secret, headers};
+use wif_engine::{Secret, headers, id_of};
 
 use crate::driver::{Driver, Host, Verdict};
+use crate::fields::Fields;
 use crate::metrics::Metrics;
-use crate::outside::{Outside, wall_nanos};
+use crate::outside::{Outside, log, wall_nanos};
 use crate::reply::Reply;
-use crate::settings::Settings;
+use crate::settings::{Position, Settings};
 use crate::shared;
 
 /// How often the store is looked at, in milliseconds: after so long at most a rejection is known to all.
@@ -23,6 +25,12 @@ const WAITING_TICK_MS: u64 = 10;
 
 /// As soon as the proxy can.
 const NOW_MS: u64 = 1;
+
+/// So many tokens are known for ours, after they were replaced too.
+const OURS: usize = 4;
+
+/// So many clusters that do not lead to the API are named in the log.
+const CLUSTERS: usize = 16;
 
 /// The id of a token: 16 hexadecimal digits.
 pub(crate) type TokenId = [u8; 16];
@@ -35,6 +43,10 @@ pub(crate) struct Filter {
     waiting: Vec<Waiter>,
     /// What requests that waited were given, until they ask.
     given: HashMap<u32, TokenId>,
+    /// The ids of the last tokens.
+    ours: VecDeque<String>,
+    /// The clusters that do not lead to the API, as far as requests have gone there.
+    elsewhere: BTreeSet<Vec<u8>>,
     tick_ms: u64,
 }
 
@@ -65,7 +77,16 @@ impl Filter {
             ..error
         })?;
         let outside = Outside::new(settings, Metrics::define());
-        Ok(Self { driver, outside, root, waiting: Vec::new(), given: HashMap::new(), tick_ms: 0 })
+        Ok(Self {
+            driver,
+            outside,
+            root,
+            waiting: Vec::new(),
+            given: HashMap::new(),
+            ours: VecDeque::new(),
+            elsewhere: BTreeSet::new(),
+            tick_ms: 0,
+        })
     }
 
     /// Whether a cluster leads to the API.
@@ -73,17 +94,41 @@ impl Filter {
         self.outside.settings.clusters.iter().any(|known| known.as_bytes() == cluster)
     }
 
+    /// A request of the effective context goes to another cluster. It may have been at the API before, and been redirected by the
+    /// proxy: our credential does not go with it.
+    pub(crate) fn pass_by(&mut self, cluster: &[u8]) {
+        self.outside.metrics.elsewhere();
+        if self.elsewhere.len() < CLUSTERS && self.elsewhere.insert(cluster.to_vec()) {
+            let name = String::from_utf8_lossy(cluster);
+            log(LogLevel::Info, &format!("wif: requests to the cluster {name} are not touched: it is not in `clusters`"));
+        }
+        let authorization = hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, "authorization").ok().flatten();
+        let token = authorization.as_deref().and_then(|value| std::str::from_utf8(value.strip_prefix(b"Bearer ")?).ok());
+        if token.is_some_and(|token| self.ours.contains(&id_of(token))) {
+            let _ = hostcalls::remove_map_value(MapType::HttpRequestHeaders, "authorization");
+        }
+    }
+
+    /// Whether this is an upstream filter.
+    pub(crate) fn stands_upstream(&self) -> bool {
+        self.outside.settings.position == Position::Upstream
+    }
+
+    /// Whether an exchange is out.
+    pub(crate) fn exchanges(&self) -> bool {
+        self.outside.exchanges()
+    }
+
     /// The authority of the API's origin.
     pub(crate) fn authority(&self) -> &str {
         self.outside.settings.origin.split_once("://").map_or("", |(_, authority)| authority)
     }
 
-    /// A request of the effective context, which was stripped, is to carry the credential. `merging`: the values that it has of
-    /// the header that is merged.
-    pub(crate) fn arrive(&mut self, context: u32) -> Fate {
+    /// A request of the effective context, which had these fields and was stripped, is to carry the credential.
+    pub(crate) fn arrive(&mut self, context: u32, fields: &Fields) -> Fate {
         let wall_ms = self.outside.wall_ms();
         let fate = match self.driver.verdict(wall_ms) {
-            Verdict::Serve => self.put(),
+            Verdict::Serve => self.put(fields),
             Verdict::Hold(_) | Verdict::Wait if self.waiting.len() < self.outside.settings.waiting_requests => {
                 let since_ms = self.driver.elapsed_ms(wall_ms);
                 self.waiting.push(Waiter { context, since_ms });
@@ -91,7 +136,7 @@ impl Filter {
                 self.pace(WAITING_TICK_MS);
                 Fate::Waits
             }
-            Verdict::Hold(_) => self.put(),
+            Verdict::Hold(_) => self.put(fields),
             Verdict::Wait => self.refuse(&Reply::overloaded()),
             Verdict::Fail(failure) => self.refuse(&Reply::failure(&failure)),
             Verdict::Closed => self.refuse(&Reply::closed()),
@@ -177,7 +222,8 @@ impl Filter {
                 match reply {
                     Some(reply) => drop(self.refuse(&reply)),
                     None => {
-                        if let Fate::Carries(id) = self.put() {
+                        let fields = Fields::read(MapType::HttpRequestHeaders);
+                        if let Some(Fate::Carries(id)) = fields.map(|fields| self.put(&fields)) {
                             self.given.insert(waiter.context, id);
                             let _ = hostcalls::resume_http_request();
                         }
@@ -191,6 +237,12 @@ impl Filter {
         }
         self.waiting = waiting;
         let usable = self.driver.usable();
+        if let Some(usable) = usable.filter(|usable| self.ours.back() != Some(&usable.id)) {
+            self.ours.push_back(usable.id.clone());
+            if self.ours.len() > OURS {
+                self.ours.pop_front();
+            }
+        }
         let unusable_at_ms =
             usable.map_or(0, |usable| usable.unusable_in_ms.map_or(u64::MAX, |time| wall_ms.saturating_add(time)));
         self.outside.metrics.token_unusable_at(unusable_at_ms / 1_000);
@@ -199,10 +251,10 @@ impl Filter {
         self.tick_every(if self.driver.is_needed() { NOW_MS } else { own_ms.clamp(NOW_MS, usual_ms) });
     }
 
-    /// Puts the credential on the request of the effective context, which was stripped.
-    fn put(&mut self) -> Fate {
+    /// Puts the credential on the request of the effective context, which had these fields and was stripped.
+    fn put(&mut self, fields: &Fields) -> Fate {
         let id = self.driver.usable().filter(|usable| usable.origin == self.outside.settings.origin).map(|usable| {
-            put(usable);
+            put(usable, fields);
             // Ids have 16 digits.
             usable.id.as_bytes().try_into().unwrap_or_default()
         });
@@ -213,7 +265,8 @@ impl Filter {
         }
     }
 
-    fn refuse(&self, reply: &Reply) -> Fate {
+    /// Answers the request of the effective context.
+    pub(crate) fn refuse(&self, reply: &Reply) -> Fate {
         self.outside.metrics.refused();
         reply.send();
         Fate::Answered
@@ -235,16 +288,16 @@ impl Filter {
 }
 
 /// Sets ours, in the effective context.
-fn put(usable: &Usable) {
+fn put(usable: &Usable, fields: &Fields) {
     for header in &usable.set {
         let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, &header.name, Some(header.value.reveal()));
     }
     for header in &usable.merge {
-        let theirs = hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, &header.name).ok().flatten().unwrap_or_default();
+        let theirs = theirs(&header.name, fields);
         let ours = header.value.reveal();
         let merged = match std::str::from_utf8(&theirs) {
-            Ok("") => ours.to_owned(),
-            Ok(theirs) => headers::merge([theirs, ours]),
+            Ok("") => Cow::Borrowed(ours),
+            Ok(theirs) => Cow::Owned(headers::merge([theirs, ours])),
             // Not text, so not a list that could be read: it stays as it is, and ours stands beside it.
             Err(_) => {
                 let _ = hostcalls::add_map_value(MapType::HttpRequestHeaders, &header.name, ours);
@@ -253,4 +306,16 @@ fn put(usable: &Usable) {
         };
         let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, &header.name, Some(&merged));
     }
+}
+
+/// What the request has in all fields of this name.
+fn theirs(name: &str, fields: &Fields) -> Vec<u8> {
+    let mut theirs = Vec::new();
+    for (_, value) in fields.iter().filter(|(field, _)| *field == name.as_bytes()) {
+        if !theirs.is_empty() {
+            theirs.push(b',');
+        }
+        theirs.extend(value);
+    }
+    theirs
 }

@@ -22,9 +22,11 @@
 //!
 //! Every note of the engine is a line of the log, `wif: <code>: <sentence> <name>=<value> …`, and counts in `wif_<code>`, with `_` for
 //! `-`: the codes are those of `note-code` in `wit/types.wit`, the same in every host. Beside them stand what only a proxy has:
-//! `wif_requests_waited`, `wif_requests_refused`, and the gauges `wif_requests_waiting` and `wif_token_unusable_at_seconds` (Unix
+//! `wif_requests_waited`, `wif_requests_refused`, `wif_requests_elsewhere`, and the gauges `wif_requests_waiting` and `wif_token_unusable_at_seconds` (Unix
 //! time; zero without a token). Envoy puts `wasmcustom.` before them. None of them names or holds a secret: tokens appear as ids.
-//! Envoy itself prints requests with their headers at the log level `debug`.
+//! What Envoy writes of itself shows no credential. An access log or a tap that is configured to show `authorization` shows ours,
+//! as it shows the credential of Envoy's own injector: a module cannot take a header back once the request has gone. So do Envoy's
+//! own lines at the log level `debug`.
 //!
 //! # Limits
 //!
@@ -33,11 +35,17 @@
 //! ended by the proxy's own time limits, so set `stream_idle_timeout` and `request_timeout`. `FAIL_OPEN` would let requests through
 //! unauthenticated, with whatever credential their callers sent: never set it.
 //!
+//! The filter decides by the cluster that a route has chosen. What must not be done to a request afterwards - mirrors, redirects,
+//! routes by what the filter changes - stands in `host/envoy/configurations/README.md`. Credentials in a query (`?key=`) are none to
+//! the API, and are left where they are. A VM that traps while requests wait in it leaves them in the gauge.
+//!
 //! What is portable is in [`driver`] and [`settings`]; the rest needs a proxy and is there for `wasm32` only.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod driver;
+#[cfg(target_arch = "wasm32")]
+mod fields;
 #[cfg(target_arch = "wasm32")]
 mod filter;
 #[cfg(target_arch = "wasm32")]

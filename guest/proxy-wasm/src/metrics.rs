@@ -14,6 +14,7 @@ pub(crate) struct Metrics {
     waiting: Option<u32>,
     waited: Option<u32>,
     refused: Option<u32>,
+    elsewhere: Option<u32>,
     unusable_at: Option<u32>,
     unusable_at_s: u64,
 }
@@ -31,6 +32,7 @@ impl Metrics {
             waiting: define(MetricType::Gauge, "wif_requests_waiting"),
             waited: define(MetricType::Counter, "wif_requests_waited"),
             refused: define(MetricType::Counter, "wif_requests_refused"),
+            elsewhere: define(MetricType::Counter, "wif_requests_elsewhere"),
             unusable_at: define(MetricType::Gauge, "wif_token_unusable_at_seconds"),
             unusable_at_s: 0,
         }
@@ -55,6 +57,11 @@ impl Metrics {
     /// A request was answered without being sent.
     pub(crate) fn refused(&self) {
         add(self.refused, 1);
+    }
+
+    /// A request went to a cluster that does not lead to the API.
+    pub(crate) fn elsewhere(&self) {
+        add(self.elsewhere, 1);
     }
 
     /// When the token is served no longer, in Unix time; zero without one.

@@ -56,6 +56,11 @@ impl Outside {
         Self { settings, metrics, calls: BTreeMap::new(), seen: None }
     }
 
+    /// Whether an exchange is out.
+    pub(crate) fn exchanges(&self) -> bool {
+        self.calls.values().any(|call| matches!(call.kind, Kind::Exchange { .. }))
+    }
+
     /// Whether the entry was written since the session last saw it.
     pub(crate) fn store_has_moved(&mut self, key: Option<String>) -> bool {
         let Some((_, number)) = key.and_then(|key| shared::load(&key)) else { return false };
@@ -137,7 +142,7 @@ impl Outside {
         let sending = Sending {
             cluster: &resource.cluster,
             method: "GET",
-            scheme: "http",
+            scheme: resource.scheme,
             authority: &resource.authority,
             path,
             headers,

@@ -31,6 +31,11 @@ impl Reply {
         Self { code: "overloaded".to_owned(), retry_after_s: SOON_S }
     }
 
+    /// The proxy does not tell what the filter has to know.
+    pub(crate) fn denied_by_proxy() -> Self {
+        Self { code: "denied-by-host".to_owned(), retry_after_s: LATER_S }
+    }
+
     /// The filter is being taken away.
     pub(crate) fn closed() -> Self {
         Self { code: "closed".to_owned(), retry_after_s: SOON_S }
@@ -41,13 +46,13 @@ impl Reply {
         Self { code: "other-origin".to_owned(), retry_after_s: LATER_S }
     }
 
-    /// Answers the request of the effective context, in the form of the API's own errors. The message has a stable code in
-    /// brackets, and nothing about the workload; that is in the log.
+    /// Answers the request of the effective context, in the form of the API's own errors. The message has the stable code of
+    /// `x-wif-code` in brackets, and nothing about the workload; that is in the log.
     pub(crate) fn send(&self) {
         let message = format!("The proxy has no credential for this request ({}).", self.code);
         let body = format!(r#"{{"type":"error","error":{{"type":"api_error","message":"{message}"}},"request_id":null}}"#);
         let retry_after = self.retry_after_s.to_string();
-        let headers = vec![("content-type", "application/json"), ("retry-after", &*retry_after)];
+        let headers = vec![("content-type", "application/json"), ("retry-after", &*retry_after), ("x-wif-code", &*self.code)];
         // A request that is gone needs no answer.
         let _ = hostcalls::send_http_response(503, headers, Some(body.as_bytes()));
     }

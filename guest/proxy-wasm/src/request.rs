@@ -5,10 +5,12 @@ use std::rc::Rc;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, Bytes, MapType};
+use proxy_wasm::types::{Action, MapType};
 use wif_engine::headers::is_credential;
 
+use crate::fields::Fields;
 use crate::filter::{Fate, Filter, TokenId};
+use crate::reply::Reply;
 
 /// The context of one request.
 pub struct Request {
@@ -40,25 +42,33 @@ impl HttpContext for Request {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         let mut filter = self.filter.borrow_mut();
         // The route's cluster, or, as an upstream filter, the one that the request has reached.
-        let cluster = hostcalls::get_property(vec!["xds", "cluster_name"]).ok().flatten().unwrap_or_default();
+        let Ok(cluster) = hostcalls::get_property(vec!["xds", "cluster_name"]) else {
+            return refuse(&filter, &mut self.state);
+        };
+        // Without a route there is no cluster, and the proxy answers.
+        let cluster = cluster.unwrap_or_default();
         if !filter.leads_to_api(&cluster) {
+            filter.pass_by(&cluster);
             return Action::Continue;
         }
-        let head = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default();
-        strip(MapType::HttpRequestHeaders, &head);
-        if find(&head, ":authority").is_some_and(|authority| authority.contains(&b'@')) {
+        let Some(fields) = Fields::read(MapType::HttpRequestHeaders) else {
+            return refuse(&filter, &mut self.state);
+        };
+        let head = Head::read(&fields);
+        head.credentials.iter().for_each(|name| remove(MapType::HttpRequestHeaders, name));
+        if head.authority.contains(&b'@') {
             // Whatever stands before the @ may be a credential, too.
             let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, ":authority", Some(filter.authority()));
         }
-        if is_exempt(&head) {
+        if head.is_exempt() {
             self.state = State::Without;
             return Action::Continue;
         }
         // It might name one of ours, for the next hop to drop (RFC 9110 section 7.6.1).
-        if find(&head, "connection").is_some() {
+        if head.connection.is_some() {
             let _ = hostcalls::remove_map_value(MapType::HttpRequestHeaders, "connection");
         }
-        let (state, action) = match filter.arrive(self.id) {
+        let (state, action) = match filter.arrive(self.id, &fields) {
             Fate::Carries(token) => (State::Carrying(token), Action::Continue),
             Fate::Waits => (State::Waiting, Action::Pause),
             Fate::Answered => (State::Without, Action::Pause),
@@ -69,8 +79,9 @@ impl HttpContext for Request {
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         if !matches!(self.state, State::Elsewhere) {
-            let trailers = hostcalls::get_map_bytes(MapType::HttpRequestTrailers).unwrap_or_default();
-            strip(MapType::HttpRequestTrailers, &trailers);
+            let trailers = Fields::read(MapType::HttpRequestTrailers);
+            let names = trailers.iter().flat_map(Fields::iter).map(|(name, _)| name);
+            names.filter(|name| is_credential(name)).for_each(|name| remove(MapType::HttpRequestTrailers, name));
         }
         Action::Continue
     }
@@ -85,8 +96,18 @@ impl HttpContext for Request {
             State::Carrying(token) => token,
         };
         let status = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, ":status").ok().flatten();
-        if status.is_some_and(|status| status == b"401") && is_from_upstream() {
-            self.filter.borrow_mut().rejected(&token);
+        let status = status.unwrap_or_default();
+        if status != b"401" && status.first() != Some(&b'3') {
+            return Action::Continue;
+        }
+        let mut filter = self.filter.borrow_mut();
+        let stands_upstream = filter.stands_upstream();
+        if status != b"401" && stands_upstream {
+            // What an upstream filter sets stays on the request; a route that follows redirects would carry it elsewhere.
+            let _ = hostcalls::remove_map_value(MapType::HttpResponseHeaders, "location");
+        }
+        if status == b"401" && (stands_upstream || is_from_upstream()) {
+            filter.rejected(&token);
         }
         Action::Continue
     }
@@ -100,29 +121,58 @@ impl Drop for Request {
     }
 }
 
-/// Takes off every form of a caller's credential.
-fn strip(map: MapType, fields: &[(String, Bytes)]) {
-    for (name, _) in fields.iter().filter(|(name, _)| is_credential(name.as_bytes())) {
-        let _ = hostcalls::remove_map_value(map, name);
+/// What decides what becomes of a request.
+#[derive(Default)]
+struct Head<'a> {
+    method: &'a [u8],
+    authority: &'a [u8],
+    connection: Option<&'a [u8]>,
+    upgrades: bool,
+    /// The names of the fields that are a caller's own credential, in whatever form.
+    credentials: Vec<&'a [u8]>,
+}
+
+impl<'a> Head<'a> {
+    fn read(fields: &'a Fields) -> Self {
+        let mut head = Self::default();
+        for (name, value) in fields.iter() {
+            match name {
+                b":method" => head.method = value,
+                b":authority" => head.authority = value,
+                b"connection" => head.connection = head.connection.or(Some(value)),
+                b"upgrade" => head.upgrades = true,
+                name if is_credential(name) => head.credentials.push(name),
+                _ => {}
+            }
+        }
+        head
+    }
+
+    /// What is no request to the API as such: tunnels, preflights, other protocols (RFC 9110 section 7.8).
+    fn is_exempt(&self) -> bool {
+        let names_upgrade = || {
+            let connection = self.connection.unwrap_or_default();
+            connection.split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+        };
+        matches!(self.method, b"CONNECT" | b"OPTIONS") || (self.upgrades && names_upgrade())
     }
 }
 
-/// What is no request to the API as such: tunnels, preflights, other protocols (RFC 9110 section 7.8).
-fn is_exempt(head: &[(String, Bytes)]) -> bool {
-    let upgrade = || {
-        let connection = find(head, "connection").unwrap_or_default().to_ascii_lowercase();
-        find(head, "upgrade").is_some() && connection.split(|byte| *byte == b',').any(|name| name.trim_ascii() == b"upgrade")
-    };
-    matches!(find(head, ":method"), Some(b"CONNECT" | b"OPTIONS")) || upgrade()
+fn remove(map: MapType, name: &[u8]) {
+    // Names are tokens (RFC 9110 section 5.6.2): the proxy's parsers take nothing else.
+    let name = std::str::from_utf8(name).expect("the name of a field is ASCII");
+    let _ = hostcalls::remove_map_value(map, name);
 }
 
-fn find<'a>(fields: &'a [(String, Bytes)], name: &str) -> Option<&'a [u8]> {
-    fields.iter().find(|(field, _)| field == name).map(|(_, value)| &**value)
-}
-
-/// Whether an upstream answered. A downstream filter also sees what later filters answer, which is no word of the API. An
-/// upstream filter is told nothing, and sees only upstreams.
+/// Whether an upstream answered. A downstream filter also sees what later filters answer, which is no word of the API.
 fn is_from_upstream() -> bool {
     let details = hostcalls::get_property(vec!["response", "code_details"]).ok().flatten();
-    details.is_none_or(|details| details.is_empty() || details == b"via_upstream")
+    details.is_some_and(|details| details == b"via_upstream")
+}
+
+/// The proxy does not tell where the request goes, or what it is: then it goes nowhere.
+fn refuse(filter: &Filter, state: &mut State) -> Action {
+    filter.refuse(&Reply::denied_by_proxy());
+    *state = State::Without;
+    Action::Pause
 }

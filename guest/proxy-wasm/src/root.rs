@@ -1,7 +1,9 @@
 //! The root context: opens a filter from the plugin's configuration, and hands it ticks and answers.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -14,15 +16,22 @@ use crate::outside::log;
 use crate::request::Request;
 use crate::settings::Settings;
 
+/// So many sources of identity tokens are remembered.
+const JOURNALS: usize = 16;
+
 thread_local! {
-    /// What the filters of this VM leave to the next: after a change of the configuration the ledger of identity tokens goes on.
-    static JOURNAL: RefCell<Option<Secret>> = const { RefCell::new(None) };
+    /// What the filters of this VM leave to the next, by the source of their identity tokens: after a change of the
+    /// configuration the ledger goes on.
+    static JOURNALS_BY_SOURCE: RefCell<BTreeMap<String, Secret>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// The context of one plugin configuration in one VM.
 pub struct Root {
     id: u32,
     filter: Option<Rc<RefCell<Filter>>>,
+    source: String,
+    /// The proxy wants the context to end, and waits for what it is still doing.
+    ending: bool,
 }
 
 /// Sets the filter up: for a module's `_initialize`.
@@ -35,7 +44,7 @@ impl Root {
     /// A context that is not configured yet.
     #[must_use]
     pub fn new(id: u32) -> Self {
-        Self { id, filter: None }
+        Self { id, filter: None, source: String::new(), ending: false }
     }
 
     /// The context of a request.
@@ -51,13 +60,45 @@ impl Root {
         };
         let document = String::from_utf8(document.unwrap_or_default()).unwrap_or_default();
         let settings = Settings::parse(&document)?;
-        let journal = match self.filter.take() {
-            Some(filter) => filter.borrow_mut().close(),
-            None => JOURNAL.take(),
-        };
+        self.keep();
+        let source = settings.source_id();
+        let journal = JOURNALS_BY_SOURCE.with_borrow(|journals| journals.get(&source).cloned());
         let filter = Filter::open(self.id, settings, journal)?;
-        self.filter = Some(Rc::new(RefCell::new(filter)));
+        if let Some(before) = self.filter.replace(Rc::new(RefCell::new(filter))) {
+            before.borrow_mut().close();
+        }
+        self.source = source;
         Ok(())
+    }
+
+    /// Remembers the newest journal.
+    fn keep(&mut self) {
+        let Some(journal) = self.filter.as_ref().and_then(|filter| filter.borrow_mut().take_journal()) else { return };
+        JOURNALS_BY_SOURCE.with_borrow_mut(|journals| {
+            if journals.len() >= JOURNALS && !journals.contains_key(&self.source) {
+                journals.pop_first();
+            }
+            journals.insert(self.source.clone(), journal);
+        });
+    }
+
+    /// Closes the session, and ticks no more: the proxy would go on with it for ever.
+    fn close(&mut self) {
+        if let Some(filter) = &self.filter {
+            filter.borrow_mut().close();
+        }
+        self.keep();
+        let _ = hostcalls::set_tick_period(Duration::ZERO);
+    }
+}
+
+impl Root {
+    fn end_if_quiet(&mut self) {
+        if self.ending && !self.filter.as_ref().is_some_and(|filter| filter.borrow().exchanges()) {
+            self.ending = false;
+            self.close();
+            let _ = hostcalls::done();
+        }
     }
 }
 
@@ -65,14 +106,18 @@ impl Context for Root {
     fn on_http_call_response(&mut self, call: u32, headers: usize, body_bytes: usize, _: usize) {
         if let Some(filter) = &self.filter {
             filter.borrow_mut().answered(call, headers, body_bytes);
-            keep(filter);
+            self.keep();
         }
+        self.end_if_quiet();
     }
 
+    /// An exchange that is out is waited for: its identity token may be spent, and the token that it brings is for all.
     fn on_done(&mut self) -> bool {
-        if let Some(filter) = &self.filter {
-            filter.borrow_mut().close();
+        if self.filter.as_ref().is_some_and(|filter| filter.borrow().exchanges()) {
+            self.ending = true;
+            return false;
         }
+        self.close();
         true
     }
 }
@@ -82,7 +127,7 @@ impl RootContext for Root {
         match self.configure(bytes) {
             Ok(()) => {
                 // Nothing is started here: the proxy configures VMs only to see whether they can be.
-                let _ = hostcalls::set_tick_period(std::time::Duration::from_millis(1));
+                let _ = hostcalls::set_tick_period(Duration::from_millis(1));
                 true
             }
             Err(ConfigurationError { field, message }) => {
@@ -96,8 +141,9 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         if let Some(filter) = &self.filter {
             filter.borrow_mut().tick();
-            keep(filter);
+            self.keep();
         }
+        self.end_if_quiet();
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
@@ -106,11 +152,5 @@ impl RootContext for Root {
 
     fn get_type(&self) -> Option<ContextType> {
         Some(ContextType::HttpContext)
-    }
-}
-
-fn keep(filter: &Rc<RefCell<Filter>>) {
-    if let Some(journal) = filter.borrow_mut().take_journal() {
-        JOURNAL.set(Some(journal));
     }
 }

@@ -5,21 +5,29 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 use wif_engine::contract::{Capability, ConfigurationError};
 use wif_engine::document::Fields;
-use wif_engine::{Secret, origin_of};
+use wif_engine::{Secret, id_of, origin_of};
 
 /// Where the API is unless the document says otherwise.
 const API: &str = "https://api.anthropic.com";
+
+/// What is wrong with an exchange through the filter.
+const WAITS_FOR_ITSELF: &str =
+    "must be a cluster that is not in `clusters`: through an upstream filter, what it asks for itself would wait for itself";
 
 /// The plugin's configuration, checked.
 #[derive(Debug)]
 pub struct Settings {
     /// *Secret.* The credential's document, as the engine takes it.
     pub credential: Secret,
+    /// Where the filter stands. The proxy does not tell.
+    pub position: Position,
     /// The origin that the clusters lead to.
     pub origin: String,
-    /// The clusters by which requests leave that carry the credential.
+    /// The clusters by which requests leave that carry the credential. Each leads to the origin, whatever a request says: a
+    /// dynamic forward proxy does not belong here.
     pub clusters: Vec<String>,
-    /// The cluster by which exchanges leave.
+    /// The cluster by which exchanges leave. Not one of `clusters`, unless the filter stands downstream: there an exchange would
+    /// pass the filter, which waits for it.
     pub token_endpoint: String,
     /// Files, by path: where their content is to be had.
     pub files: BTreeMap<String, Resource>,
@@ -33,11 +41,22 @@ pub struct Settings {
     pub waiting_at_most_ms: u64,
 }
 
+/// Where a filter stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Position {
+    /// Among a listener's filters, before routing is done.
+    Downstream,
+    /// Among a cluster's filters, when a request has reached it.
+    Upstream,
+}
+
 /// Something that is read with a GET through a cluster.
 #[derive(Debug)]
 pub struct Resource {
     /// The cluster.
     pub cluster: String,
+    /// The scheme of the request, `http` or `https`: what it says, for whether there is TLS the cluster decides.
+    pub scheme: &'static str,
     /// The authority of the request.
     pub authority: String,
     /// The path and query; `{audience}` stands for the percent-encoded audience.
@@ -60,6 +79,14 @@ impl Settings {
         let Some(Value::Object(credential)) = fields.take("credential") else {
             return Err(fields.error("credential", "is missing: the document that says how the workload is authenticated"));
         };
+        let position = match fields.choice("position", &["downstream", "upstream"])? {
+            Some(0) => Position::Downstream,
+            Some(_) => Position::Upstream,
+            None => {
+                let message = "is missing: `downstream` among a listener's filters, `upstream` among a cluster's";
+                return Err(fields.error("position", message));
+            }
+        };
         let origin = match (fields.optional_text("origin")?, credential.get("base_url").and_then(Value::as_str)) {
             (Some(origin), _) => checked_origin(&origin).map_err(|message| fields.error("origin", message))?,
             // What is wrong with it the engine says.
@@ -73,19 +100,34 @@ impl Settings {
                 endpoint.finish()?;
                 cluster
             }
-            None => clusters[0].clone(),
+            None if position == Position::Downstream => clusters[0].clone(),
+            None => return Err(fields.error("token_endpoint", WAITS_FOR_ITSELF)),
         };
         let files = resources(&mut fields, "files")?;
         let callables = resources(&mut fields, "callables")?;
         let variables = variables(&mut fields)?;
         let (mut waiting_requests, mut waiting_at_most_ms) = (1_000, 30_000);
         if let Some(mut waiting) = fields.object("waiting")? {
-            waiting_requests = waiting.number("requests", waiting_requests, 1..=100_000)?;
+            waiting_requests = waiting.number("requests", waiting_requests, 1..=10_000)?;
             waiting_at_most_ms = waiting.number("at_most_ms", waiting_at_most_ms, 1..=300_000)?;
             waiting.finish()?;
         }
+        if position == Position::Upstream {
+            let group = |name: &'static str, group: &BTreeMap<String, Resource>| {
+                let cluster = |(key, resource): (&String, &Resource)| (format!("{name}.{key}"), resource.cluster.clone());
+                group.iter().map(cluster).collect::<Vec<_>>()
+            };
+            let own = [("token_endpoint".to_owned(), token_endpoint.clone())];
+            let all = own.into_iter().chain(group("files", &files)).chain(group("callables", &callables));
+            for (name, cluster) in all {
+                if clusters.contains(&cluster) {
+                    return Err(fields.error(&format!("{name}.cluster"), WAITS_FOR_ITSELF));
+                }
+            }
+        }
         fields.finish()?;
         Ok(Self {
+            position,
             credential: Secret::from(Value::Object(credential).to_string()),
             origin,
             clusters,
@@ -96,6 +138,13 @@ impl Settings {
             waiting_requests: waiting_requests as usize,
             waiting_at_most_ms: waiting_at_most_ms.into(),
         })
+    }
+
+    /// Which source of identity tokens this is, for a comparison; shows nothing of it.
+    #[must_use]
+    pub fn source_id(&self) -> String {
+        let credential: Value = serde_json::from_str(self.credential.reveal()).unwrap_or_default();
+        id_of(&credential["federation"]["identity_token"].to_string())
     }
 
     /// What this driver can do for a session with this configuration.
@@ -146,6 +195,7 @@ impl Resource {
     fn parse(group: &str, key: &str, value: Value) -> Result<Self, ConfigurationError> {
         let mut fields = Fields::of(&format!("{group}.{key}"), value)?;
         let cluster = fields.text("cluster")?;
+        let scheme = ["http", "https"][fields.choice("scheme", &["http", "https"])?.unwrap_or(0)];
         let authority = fields.optional_text("authority")?.unwrap_or_else(|| cluster.clone());
         let path = fields.optional_text("path")?.unwrap_or_else(|| "/".to_owned());
         if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -158,7 +208,7 @@ impl Resource {
         let headers = headers.collect::<Result<_, _>>()?;
         let member = fields.optional_text("member")?;
         fields.finish()?;
-        Ok(Self { cluster, authority, path, headers, member })
+        Ok(Self { cluster, scheme, authority, path, headers, member })
     }
 }
 
@@ -188,7 +238,9 @@ mod tests {
 
     const DOCUMENT: &str = r#"{
         "credential": { "federation": { "federation_rule_id": "fdrl_1" } },
+        "position": "upstream",
         "clusters": ["api"],
+        "token_endpoint": { "cluster": "exchanges" },
         "files": { "/token": { "cluster": "identity_token" } },
         "callables": { "default": { "cluster": "metadata", "path": "/identity?audience={audience}", "headers": { "Metadata-Flavor": "Google" } } },
         "waiting": { "requests": 10.0 }
@@ -204,7 +256,7 @@ mod tests {
     fn what_is_left_out_has_its_default() {
         let settings = Settings::parse(DOCUMENT).unwrap();
         assert_eq!(settings.origin, "https://api.anthropic.com");
-        assert_eq!(settings.token_endpoint, "api");
+        assert_eq!(settings.token_endpoint, "exchanges");
         assert_eq!((settings.waiting_requests, settings.waiting_at_most_ms), (10, 30_000));
         let file = &settings.files["/token"];
         assert_eq!((&*file.authority, &*file.path), ("identity_token", "/"));
@@ -239,7 +291,13 @@ mod tests {
             ("[\"api\"]", "[1]", "clusters"),
             ("\"clusters\"", "\"origin\": \"https://api.anthropic.com/v1\", \"clusters\"", "origin"),
             ("\"clusters\"", "\"origin\": \"api.anthropic.com\", \"clusters\"", "origin"),
-            ("\"clusters\"", "\"token_endpoint\": {}, \"clusters\"", "token_endpoint.cluster"),
+            ("{ \"cluster\": \"exchanges\" }", "{}", "token_endpoint.cluster"),
+            ("\"exchanges\"", "\"api\"", "token_endpoint.cluster"),
+            ("{ \"cluster\": \"identity_token\" }", "{ \"cluster\": \"api\" }", "files./token.cluster"),
+            ("{ \"cluster\": \"metadata\"", "{ \"cluster\": \"api\"", "callables.default.cluster"),
+            ("\"upstream\"", "\"here\"", "position"),
+            ("\"position\": \"upstream\",", "", "position"),
+            ("\"path\": \"/identity", "\"scheme\": \"ftp\", \"path\": \"/identity", "callables.default.scheme"),
             ("{ \"cluster\": \"identity_token\" }", "{}", "files./token.cluster"),
             ("{ \"cluster\": \"identity_token\" }", "\"identity_token\"", "files./token"),
             ("\"/identity?", "\"identity?", "callables.default.path"),
@@ -252,6 +310,16 @@ mod tests {
             assert_eq!(error_of(from, to).0, field, "{to}");
         }
         assert!(error_of("\"files\"", "\"file\"").1.contains("`files`"));
+    }
+
+    /// As an upstream filter it stands in the way of whatever goes to its clusters.
+    #[test]
+    fn only_a_downstream_filter_may_exchange_through_its_own_clusters() {
+        let alone = DOCUMENT.replace("\"token_endpoint\": { \"cluster\": \"exchanges\" },", "");
+        let error = Settings::parse(&alone).unwrap_err();
+        assert_eq!(error.field, "token_endpoint");
+        let downstream = alone.replace("\"upstream\"", "\"downstream\"");
+        assert_eq!(Settings::parse(&downstream).unwrap().token_endpoint, "api");
     }
 
     #[test]

@@ -301,7 +301,7 @@ impl Credential {
                         published.need();
                         None
                     }
-                    Verdict::Refuse(failure) => return Err(Error::Unavailable(failure.clone())),
+                    Verdict::Refuse(failure) => return Err(Error::Unavailable(snapshot.told(failure, now))),
                     Verdict::Closed => return Err(Error::Closed),
                 }
             };

@@ -222,6 +222,7 @@ impl Driver {
     fn publish(&mut self, mut snapshot: Snapshot, notes: Vec<Note>, now: u64) {
         let last = self.published.snapshot.load_full();
         snapshot.generation = last.generation + 1;
+        snapshot.at = now;
         if self.recovering {
             match (&snapshot.access, &last.access) {
                 (

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Notify, watch};
@@ -16,6 +17,8 @@ use crate::vocabulary::PendingReason;
 pub(crate) struct Snapshot {
     /// Rises with every snapshot.
     pub(crate) generation: u64,
+    /// When it was published.
+    pub(crate) at: u64,
     pub(crate) access: Access,
     /// Whether work that may bring a token is under way.
     pub(crate) underway: bool,
@@ -58,6 +61,7 @@ impl Snapshot {
     pub(crate) fn before_the_first_step() -> Self {
         Self {
             generation: 0,
+            at: 0,
             access: Access::Pending(PendingReason::Discovering),
             underway: true,
             wait_at_most_ms: 0,
@@ -84,6 +88,12 @@ impl Snapshot {
             Access::Idle => Verdict::Ask,
             Access::Closed => Verdict::Closed,
         }
+    }
+
+    /// What a caller is told at this time: the time until the next try has run on since.
+    pub(crate) fn told(&self, failure: &Failure, now: u64) -> Failure {
+        let age = Duration::from_millis(now.saturating_sub(self.at));
+        Failure { retry_in: failure.retry_in.map(|wait| wait.saturating_sub(age)), ..failure.clone() }
     }
 
     /// The token, if it may still be served.

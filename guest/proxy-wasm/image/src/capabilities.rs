@@ -2,10 +2,11 @@
 
 /// The proxy's functions that the filter calls, sorted. The module imports more of them, which its SDK links in and nothing
 /// calls: a proxy may forbid all the others.
-pub const HOST_FUNCTIONS: [&str; 19] = [
+pub const HOST_FUNCTIONS: [&str; 20] = [
     "proxy_add_header_map_value",
     "proxy_continue_stream",
     "proxy_define_metric",
+    "proxy_done",
     "proxy_get_buffer_bytes",
     "proxy_get_current_time_nanoseconds",
     "proxy_get_header_map_pairs",

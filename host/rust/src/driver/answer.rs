@@ -73,6 +73,7 @@ impl Answer {
         };
         let snapshot = Snapshot {
             generation: 0,
+            at: 0,
             access,
             underway: output.exchanging == types::Progress::Underway,
             wait_at_most_ms: u64::from(output.wait_at_most_ms).min(millis(WAIT_AT_MOST)),

@@ -38,8 +38,8 @@ pub enum LayerError {
 
 impl LayerError {
     /// What a proxy answers, in the form of the API's own errors: 503 with `Retry-After` where there is no token, 400 to a
-    /// request without an origin, 500 to a layer that was told the wrong one. The message has a stable code in brackets, and
-    /// nothing about the workload; that is in the error itself. None for [`Inner`](Self::Inner).
+    /// request without an origin, 500 to a layer that was told the wrong one. The header `x-wif-code` has a stable code, and so
+    /// has the message in brackets; they say nothing about the workload: that is in the error itself. None for [`Inner`](Self::Inner).
     #[must_use]
     pub fn answer(&self) -> Option<Response<String>> {
         let (status, kind, code, retry_after) = match self {
@@ -56,6 +56,7 @@ impl LayerError {
         let mut response = Response::new(body);
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert("x-wif-code", HeaderValue::from_static(code));
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -198,6 +198,7 @@ async fn without_a_token_nothing_is_sent() {
     assert_eq!(answer.status(), 503);
     let seconds: u64 = answer.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=60).contains(&seconds), "{seconds}");
+    assert_eq!(answer.headers()["x-wif-code"], "refused");
     assert_eq!(
         answer.body(),
         r#"{"type":"error","error":{"type":"api_error","message":"The proxy has no credential for this request (refused)."},"request_id":null}"#

@@ -54,6 +54,23 @@ async fn an_expired_token_is_not_served_whatever_the_timers_did() {
     assert_ne!(credential.token().await.unwrap().id(), first.id());
 }
 
+/// What a proxy tells its callers to wait for is what is left of it.
+#[tokio::test]
+async fn the_time_until_the_next_try_runs_down() {
+    let endpoint = Endpoint::start(|_| Reply::with(429, "").header("retry-after", "40")).await;
+    let clock = TestClock::new();
+    let credential = credential(&endpoint, &clock);
+    let wait = async || match credential.token().await {
+        Err(wif::Error::Unavailable(failure)) => failure.retry_in.unwrap(),
+        other => panic!("there is no token to be had: {other:?}"),
+    };
+    let whole = wait().await;
+    assert!(whole >= Duration::from_secs(40), "{whole:?}");
+    clock.jump(Duration::from_secs(30));
+    let rest = wait().await;
+    assert!(rest <= whole - Duration::from_secs(30), "{rest:?} of {whole:?}");
+}
+
 /// B15, in small: the endpoint fails for as long as the token lives.
 #[tokio::test]
 async fn an_outage_is_survived_until_the_token_ends() {

@@ -23,6 +23,7 @@ mod protocols;
 mod rejection;
 mod reload;
 mod rotation;
+mod routing;
 mod secrets;
 mod streaming;
 mod traps;

@@ -118,25 +118,25 @@ in_every_form! {
     }
 }
 
-in_every_form! {
-    /// E8: a tap and an access log see the request as it is in the end, and then our credential is off it again.
-    async fn a_tap_and_an_access_log_that_ask_for_the_credential_see_none(form: Form) {
-        let plan = Plan::new(form).capture(Protocol::Http1).setup(|setup| {
-            setup.before.push(tap(&setup.directory));
-            setup.access_log = Some("authorization=%REQ(AUTHORIZATION)% status=%RESPONSE_CODE%\n".to_owned());
-        });
-        let Some(mut world) = plan.start().await else { return };
-        let answers = world.caller.burst(10).await;
-        assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
-        let canaries = Canaries::of(&world);
-        world.until("ten taps", async || taps(&world).len() == 10).await;
-        let seen: Vec<&str> = taps(&world).iter().flat_map(|tap| canaries.seen_in(tap)).collect();
-        assert_eq!(seen, [""; 0], "in a tap");
-        // Envoy writes its access log when it ends, if not before.
-        world.envoy.command("/quitquitquit").await;
-        world.envoy.ended().await;
-        let access_log = fs::read_to_string(world.setup.directory.join("access.log")).expect("it is written");
-        assert_eq!(access_log.matches("status=200").count(), 10, "{access_log}");
-        assert_eq!(canaries.seen_in(&access_log), [""; 0], "in the access log");
-    }
+/// E8: a tap and an access log see the request as it is in the end, and then our credential is off it again. WebAssembly in Envoy
+/// cannot do that: the filter's docs say so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn module_a_tap_and_an_access_log_that_ask_for_the_credential_see_none() {
+    let plan = Plan::new(Form::Module).capture(Protocol::Http1).setup(|setup| {
+        setup.before.push(tap(&setup.directory));
+        setup.access_log = Some("authorization=%REQ(AUTHORIZATION)% status=%RESPONSE_CODE%\n".to_owned());
+    });
+    let Some(mut world) = plan.start().await else { return };
+    let answers = world.caller.burst(10).await;
+    assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+    let canaries = Canaries::of(&world);
+    world.until("ten taps", async || taps(&world).len() == 10).await;
+    let seen: Vec<&str> = taps(&world).iter().flat_map(|tap| canaries.seen_in(tap)).collect();
+    assert_eq!(seen, [""; 0], "in a tap");
+    // Envoy writes its access log when it ends, if not before.
+    world.envoy.command("/quitquitquit").await;
+    world.envoy.ended().await;
+    let access_log = fs::read_to_string(world.setup.directory.join("access.log")).expect("it is written");
+    assert_eq!(access_log.matches("status=200").count(), 10, "{access_log}");
+    assert_eq!(canaries.seen_in(&access_log), [""; 0], "in the access log");
 }

@@ -140,6 +140,7 @@ impl Variant {
                 let code = if self == Self::OtherFilter { places.other_filter.as_ref()? } else { &places.filter };
                 let configuration = json!({
                     "credential": places.credential,
+                    "position": if self == Self::FilterUpstream { "upstream" } else { "downstream" },
                     "clusters": [self.cluster()],
                     "token_endpoint": { "cluster": "token_endpoint" },
                 });

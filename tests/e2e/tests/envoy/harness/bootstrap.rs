@@ -44,6 +44,12 @@ pub(crate) struct Setup {
     pub(crate) token_file: std::path::PathBuf,
     /// More HTTP filters of the listener, before ours.
     pub(crate) before: Vec<Value>,
+    /// More routes, before those to the API and elsewhere.
+    pub(crate) routes: Vec<Value>,
+    /// More of what the route to the API says.
+    pub(crate) api_route: Value,
+    /// All that the WebAssembly and Envoy may call of each other; `None`: everything.
+    pub(crate) capabilities: Option<Vec<&'static str>>,
     /// When a stream on which nothing moves is ended.
     pub(crate) stream_idle_timeout: &'static str,
     /// When a request is ended that has not gone on its way as a whole.
@@ -107,10 +113,16 @@ impl Setup {
             log["log_format"] = json!({ "text_format_source": { "inline_string": format } });
         }
         let mut api_route = json!({ "cluster": API, "timeout": "0s" });
+        for (name, value) in self.api_route.as_object().into_iter().flatten() {
+            api_route[name] = value.clone();
+        }
         if self.form == Some(Form::Upstream) {
             api_route["retry_policy"] =
                 json!({ "retry_on": "retriable-status-codes", "retriable_status_codes": [401], "num_retries": 1 });
         }
+        let mut routes = self.routes.clone();
+        routes.push(json!({ "match": { "prefix": "/elsewhere" }, "route": { "cluster": "elsewhere", "timeout": "0s" } }));
+        routes.push(json!({ "match": { "prefix": "/" }, "route": api_route }));
         let manager = json!({
             "stat_prefix": GATEWAY,
             "codec_type": "AUTO",
@@ -121,10 +133,7 @@ impl Setup {
             "route_config": { "virtual_hosts": [{
                 "name": "all",
                 "domains": ["*"],
-                "routes": [
-                    { "match": { "prefix": "/elsewhere" }, "route": { "cluster": "elsewhere", "timeout": "0s" } },
-                    { "match": { "prefix": "/" }, "route": api_route },
-                ],
+                "routes": routes,
             }] },
             "http_filters": filters,
         });
@@ -158,7 +167,14 @@ impl Setup {
     fn filter(&self, form: Form) -> Value {
         match form {
             Form::Downstream | Form::Upstream => {
-                wasm("wif", self.code.as_deref().unwrap_or(&artifacts::filter()), "wif-test", &self.plugin)
+                let mut filter = wasm("wif", self.code.as_deref().unwrap_or(&artifacts::filter()), "wif-test", &self.plugin);
+                if let Some(names) = &self.capabilities {
+                    let names: serde_json::Map<String, Value> =
+                        names.iter().map(|name| ((*name).to_owned(), json!({}))).collect();
+                    let restriction = json!({ "allowed_capabilities": names });
+                    filter["typed_config"]["config"]["capability_restriction_config"] = restriction;
+                }
+                filter
             }
             Form::Module => {
                 let module = json!({

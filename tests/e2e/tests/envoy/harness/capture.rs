@@ -21,7 +21,7 @@ pub(crate) enum Protocol {
     Http2,
 }
 
-/// Answers 200 to everything, once it has all of it.
+/// Answers 200 to everything, once it has all of it; to what asks for `/redirect`, by HTTP/1.1, that it is elsewhere.
 pub(crate) struct Capture {
     address: SocketAddr,
     connections: Connections,
@@ -95,14 +95,19 @@ async fn http_1(mut stream: TcpStream, seen: Connections, connection: usize) {
     let mut answered = 0;
     loop {
         let Ok(length @ 1..) = stream.read(&mut buffer).await else { return };
-        let whole = {
+        let (whole, newest) = {
             let mut connections = seen.lock().unwrap_or_else(PoisonError::into_inner);
             connections[connection].extend_from_slice(&buffer[..length]);
-            split(&connections[connection]).len()
+            let requests = split(&connections[connection]);
+            (requests.len(), requests.last().map(|request| request.to_vec()).unwrap_or_default())
         };
         while answered < whole {
             answered += 1;
-            if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.is_err() {
+            let answer: &[u8] = match newest.split(|byte| *byte == b' ').nth(1) {
+                Some(b"/redirect") => b"HTTP/1.1 302 Found\r\nlocation: http://gateway/elsewhere\r\ncontent-length: 0\r\n\r\n",
+                _ => b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
+            };
+            if stream.write_all(answer).await.is_err() {
                 return;
             }
         }

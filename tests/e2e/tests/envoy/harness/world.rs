@@ -114,6 +114,9 @@ impl Plan {
             elsewhere: elsewhere.address(),
             token_file: file.path().to_path_buf(),
             before: Vec::new(),
+            routes: Vec::new(),
+            api_route: json!({}),
+            capabilities: None,
             stream_idle_timeout: "300s",
             request_timeout: "0s",
             access_log: None,
@@ -148,6 +151,7 @@ fn plugin(form: Option<Form>, emulator: &Emulator, token_endpoint: SocketAddr, t
         "clusters": [super::bootstrap::API],
     });
     if form != Some(Form::Module) {
+        plugin["position"] = json!(if form == Some(Form::Upstream) { "upstream" } else { "downstream" });
         plugin["token_endpoint"] = json!({ "cluster": "token_endpoint" });
         plugin["files"] = json!({ token_file.to_str().expect("UTF-8"): { "cluster": "identity_token" } });
     }
