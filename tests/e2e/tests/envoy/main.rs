@@ -25,5 +25,6 @@ mod reload;
 mod rotation;
 mod routing;
 mod secrets;
+mod sources;
 mod streaming;
 mod traps;

@@ -41,6 +41,8 @@ pub(crate) struct Setup {
     pub(crate) api_protocol: Protocol,
     pub(crate) token_endpoint: SocketAddr,
     pub(crate) elsewhere: SocketAddr,
+    /// A service that tells a workload who it is, as clouds have them.
+    pub(crate) metadata: Option<SocketAddr>,
     pub(crate) token_file: std::path::PathBuf,
     /// More HTTP filters of the listener, before ours.
     pub(crate) before: Vec<Value>,
@@ -76,17 +78,19 @@ impl Setup {
                 },
             })
         };
+        let mut clusters = vec![
+            cluster("token_endpoint", &socket(self.token_endpoint)),
+            cluster("elsewhere", &socket(self.elsewhere)),
+            cluster("identity_token", &pipe(&self.identity_token_socket())),
+        ];
+        clusters.extend(self.metadata.map(|address| cluster("metadata", &socket(address))));
         json!({
             "node": { "id": "test", "cluster": "test" },
             "admin": { "address": socket("127.0.0.1:0".parse().expect("an address")) },
             "dynamic_resources": { "lds_config": watched("lds.json"), "cds_config": watched("cds.json") },
             "static_resources": {
                 "listeners": [self.identity_token_listener()],
-                "clusters": [
-                    cluster("token_endpoint", &socket(self.token_endpoint)),
-                    cluster("elsewhere", &socket(self.elsewhere)),
-                    cluster("identity_token", &pipe(&self.identity_token_socket())),
-                ],
+                "clusters": clusters,
             },
         })
         .to_string()

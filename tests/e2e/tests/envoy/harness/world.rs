@@ -112,6 +112,7 @@ impl Plan {
             api_protocol: self.capture.unwrap_or(Protocol::Http1),
             token_endpoint: gate.address(),
             elsewhere: elsewhere.address(),
+            metadata: None,
             token_file: file.path().to_path_buf(),
             before: Vec::new(),
             routes: Vec::new(),
