@@ -16,6 +16,10 @@ if (componentPath === undefined || outputPath === undefined) {
 }
 const [component, output, source] = [componentPath, outputPath, sourcePath].map((path) => resolve(path));
 const dist = join(output, "dist");
+/** 8 MiB, as in the Rust host, in pages of 64 KiB. */
+const MEMORY_LIMIT_PAGES = 128;
+/** Sections of a core module. */
+const [CUSTOM, MEMORY] = [0, 5];
 /** One file for each module: the types that are published, and what tests of the parts import. */
 const parts = join(dist, "modules");
 const stage = join(output, ".stage");
@@ -36,7 +40,7 @@ const { files } = await transpileBytes(readFileSync(component), {
 const wasm = {};
 const texts = new Map();
 for (const [name, content] of Object.entries(files)) {
-  if (name.endsWith(".wasm")) wasm[name] = withoutCustomSections(content);
+  if (name.endsWith(".wasm")) wasm[name] = published(content);
   else texts.set(name, Buffer.from(content).toString());
 }
 // jco looks into a variable of the environment at each call, which Deno does not permit and which takes half of the time.
@@ -122,20 +126,43 @@ function write(path, content) {
   writeFileSync(path, content);
 }
 
-/** Names of functions and producers are for auditors, who read the component. */
-function withoutCustomSections(bytes) {
+/**
+ * A core module as it is published: without the names of functions, which are for auditors, who read the component; and with a
+ * limit to its memory, for no other can be set from JavaScript.
+ */
+function published(bytes) {
   const kept = [bytes.subarray(0, 8)];
   for (let at = 8; at < bytes.length; ) {
-    const start = at;
-    const id = bytes[at++];
-    let size = 0;
-    for (let shift = 0; ; shift += 7) {
-      const byte = bytes[at++];
-      size += (byte & 0x7f) * 2 ** shift;
-      if (byte < 0x80) break;
-    }
-    at += size;
-    if (id !== 0) kept.push(bytes.subarray(start, at));
+    const id = bytes[at];
+    const [size, start] = leb128(bytes, at + 1);
+    const content = bytes.subarray(start, start + size);
+    at = start + size;
+    if (id === CUSTOM) continue;
+    const written = id === MEMORY ? limited(content) : content;
+    kept.push([id, ...toLeb128(written.length)], written);
   }
-  return Buffer.concat(kept);
+  return Buffer.concat(kept.map((part) => Buffer.from(part)));
+}
+
+/** The memory section: one memory, its least size, and now its largest. */
+function limited(content) {
+  const [memories, flags] = content;
+  if (memories !== 1 || flags !== 0) throw new Error("the component's memory is not the one that was expected");
+  const [least] = leb128(content, 2);
+  return [1, 1, ...toLeb128(least), ...toLeb128(MEMORY_LIMIT_PAGES)];
+}
+
+/** An unsigned number, and where it ends. */
+function leb128(bytes, at) {
+  let value = 0;
+  for (let scale = 1; ; scale *= 128) {
+    const byte = bytes[at++];
+    value += (byte & 0x7f) * scale;
+    if (byte < 0x80) return [value, at];
+  }
+}
+
+function toLeb128(value) {
+  const low = value & 0x7f;
+  return value < 0x80 ? [value] : [low | 0x80, ...toLeb128(value >>> 7)];
 }

@@ -44,6 +44,9 @@ export interface Hooks {
 const POLL_MS = 25;
 /** Owners of tasks say so often that they are alive. */
 const REPORT_MS = 1_000;
+/** After so many tasks others have their turn, for this long. */
+const TASKS_IN_A_TURN = 64;
+const YIELD_MS = 5;
 /** Timers stand still while the machine sleeps, so none is trusted for longer than this. */
 const LONGEST_TIMER_MS = 30_000;
 
@@ -56,6 +59,7 @@ export class LocalSource implements Source {
   /** Who waits in a process that lives: called at every change. Not used where requests may vanish. */
   #listeners = new Set<() => void>();
   #cancelTimer: (() => void) | undefined;
+  #tasks = 0;
 
   constructor(opening: Opening, means: Means, hooks: Hooks) {
     const { platform, policy } = means;
@@ -176,8 +180,9 @@ export class LocalSource implements Source {
   }
 
   async #own({ number, task }: contract.NumberedTask, session: number): Promise<void> {
-    // Not inside the step that asked for it.
-    await undefined;
+    // Not inside the step that asked for it; and not in the same turn for ever, whatever the component goes on asking.
+    this.#tasks += 1;
+    await (this.#tasks % TASKS_IN_A_TURN === 0 ? sleep(YIELD_MS) : undefined);
     const work = perform(task, this.#means);
     if (this.#means.platform.ownersVanish) {
       while (!(await endsWithin(work, REPORT_MS))) {

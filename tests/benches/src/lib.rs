@@ -5,7 +5,7 @@
 //! ```
 //!
 //! It takes two minutes, most of them for Envoy, writes `tests/benches/numbers.json`, and renders the README's table from that file; a test fails
-//! when the two differ. With the name of a group (`request`, `edges`, `start`, `size`, `callers`, `memory`, `python`, `envoy`) it measures
+//! when the two differ. With the name of a group (`request`, `edges`, `start`, `size`, `callers`, `memory`, `python`, `javascript`, `envoy`) it measures
 //! that one, prints it and writes nothing; `render` writes the table from the file that is there.
 //!
 //! # How it is measured
@@ -27,6 +27,8 @@
 //!   instance and for a whole credential, by what the process grew.
 //! - **The vendor's Python SDK** answers from its cache, in a process of its own in the same run, pinned by hash in
 //!   `requirements.txt`. Without Python or a package registry that row says so, and the others stand.
+//! - **JavaScript** is measured in Node and in workerd, each in a process of its own, where the package, plain JavaScript and the
+//!   vendor's SDK take turns. Without Node or a package registry that row says so, and the others stand.
 //! - **Envoy** is the real one, one process with one worker, on a core of its own where there are two. It has a listener for
 //!   each thing that is compared, all before the same upstream, and they take turns in short rounds, shuffled. Clients and
 //!   upstream share another core, and take so little that Envoy is what they wait for. What a request costs is the time that
@@ -69,7 +71,7 @@ pub use report::{Baseline, Number, Numbers, Unit};
 /// Measures a group of numbers.
 type Group = fn() -> anyhow::Result<Vec<Number>>;
 
-const GROUPS: [(&str, Group); 8] = [
+const GROUPS: [(&str, Group); 9] = [
     ("request", rows::request::measure),
     ("edges", rows::edges::measure),
     ("start", rows::start::measure),
@@ -77,6 +79,7 @@ const GROUPS: [(&str, Group); 8] = [
     ("callers", rows::callers::measure),
     ("memory", rows::memory::measure),
     ("python", rows::python::measure),
+    ("javascript", rows::javascript::measure),
     ("envoy", rows::envoy::measure),
 ];
 

@@ -3,6 +3,7 @@
 pub(crate) mod callers;
 pub(crate) mod edges;
 pub(crate) mod envoy;
+pub(crate) mod javascript;
 pub(crate) mod memory;
 pub(crate) mod python;
 pub(crate) mod request;

@@ -36,6 +36,15 @@ impl Workshop {
     ///
     /// [`Missing`], if Node or a tool is not there, or the build fails.
     pub fn open() -> Result<Self, Missing> {
+        Self::with(wif::component::wasm())
+    }
+
+    /// The same around another component.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open).
+    pub fn with(component: &[u8]) -> Result<Self, Missing> {
         let (host, here) = (root().join("host/js"), root().join("tests/javascript"));
         let (builders, runtimes) = (node(&host)?, node(&here)?);
         let mut sources = files(&host)?;
@@ -45,7 +54,7 @@ impl Workshop {
             hash.update(bytes.len().to_le_bytes());
             hash.update(bytes);
         };
-        add(wif::component::wasm());
+        add(component);
         add(builders.as_os_str().as_encoded_bytes());
         add(runtimes.as_os_str().as_encoded_bytes());
         for source in &sources {
@@ -60,7 +69,7 @@ impl Workshop {
         let lock = File::create(&lock).and_then(|file| file.lock().map(|()| file)).map_err(at(&lock))?;
         let workshop = Self { folder, builders, runtimes };
         if !workshop.folder.join(".complete").exists() {
-            workshop.build(&host, &here)?;
+            workshop.build(component, &host, &here)?;
         }
         drop(lock);
         Ok(workshop)
@@ -144,7 +153,7 @@ impl Workshop {
         serde_json::from_str(&printed).map_err(|error| Missing::Installation { command: "bundle.mjs", output: error.to_string() })
     }
 
-    fn build(&self, host: &Path, here: &Path) -> Result<(), Missing> {
+    fn build(&self, component: &[u8], host: &Path, here: &Path) -> Result<(), Missing> {
         if self.folder.exists() {
             fs::remove_dir_all(&self.folder).map_err(at(&self.folder))?;
         }
@@ -166,10 +175,10 @@ impl Workshop {
             }
             link_folder(&self.runtimes.join("node_modules").join(name), &link).map_err(at(&link))?;
         }
-        let component = self.folder.join("plugin.wasm");
-        fs::write(&component, wif::component::wasm()).map_err(at(&component))?;
+        let plugin = self.folder.join("plugin.wasm");
+        fs::write(&plugin, component).map_err(at(&plugin))?;
         let script = host.join("build.mjs");
-        run("build.mjs", self.script(&script)?.arg(&component).arg(self.package()).arg(host))?;
+        run("build.mjs", self.script(&script)?.arg(&plugin).arg(self.package()).arg(host))?;
         let complete = self.folder.join(".complete");
         fs::write(&complete, b"").map_err(at(&complete))
     }

@@ -1,6 +1,9 @@
 //! Scenarios that run inside Node: the conformance vectors, and the duties of a host.
 
+use std::process::Command;
+
 use serde_json::Value;
+use wif_javascript::Workshop;
 
 use crate::program::{node, printed, vectors, workshop};
 
@@ -10,7 +13,11 @@ fn reasons(lines: &[Value]) -> Vec<(&str, Option<&str>)> {
 }
 
 fn all_hold(program: &str, at_least: usize) {
-    let lines = printed(&mut node(program));
+    hold(&mut node(program), at_least);
+}
+
+fn hold(program: &mut Command, at_least: usize) {
+    let lines = printed(program);
     let scenarios = reasons(&lines);
     assert!(scenarios.len() >= at_least, "only {} scenarios were run", scenarios.len());
     let failed: Vec<String> =
@@ -48,4 +55,21 @@ fn a_component_that_misbehaves_costs_its_instance_and_nothing_else() {
 #[test]
 fn whatever_leaves_or_enters_is_checked() {
     all_hold("requests.mjs", 42);
+}
+
+/// H1, H2. Real components that trap, lie, take more than they are given or tell what they were told, in place of ours: see
+/// `programs/guests.mjs`.
+#[test]
+fn a_real_component_that_misbehaves_costs_its_instance_and_nothing_else() {
+    const GUESTS: [(&str, &[u8], usize); 4] = [
+        ("crashing", include_bytes!(concat!(env!("OUT_DIR"), "/crashing.wasm")), 3),
+        ("exhausting", include_bytes!(concat!(env!("OUT_DIR"), "/exhausting.wasm")), 3),
+        ("lying", include_bytes!(concat!(env!("OUT_DIR"), "/lying.wasm")), 12),
+        ("telling", include_bytes!(concat!(env!("OUT_DIR"), "/telling.wasm")), 1),
+    ];
+    for (name, component, scenarios) in GUESTS {
+        let workshop = Workshop::with(component).unwrap_or_else(|missing| panic!("{missing}"));
+        let mut program = Command::new("node");
+        hold(program.arg(workshop.program("guests.mjs")).arg(name), scenarios);
+    }
 }

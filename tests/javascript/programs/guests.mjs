@@ -1,0 +1,76 @@
+// The package around components that misbehave: node guests.mjs <which>. `tests/guests` has them.
+
+import assert from "node:assert/strict";
+import { createWif } from "wif-credential";
+import { finish, scenario } from "./scenarios.mjs";
+
+const guest = process.argv.at(-1);
+const never = (input) => assert.fail(`a request went to ${input}`);
+const make = (configuration) => createWif({ configuration, fetch: never });
+const stopped = { name: "NoTokenError", code: "component-stopped" };
+
+/** A token is there, then something happens, and it is served on. */
+async function survives(wif, happens) {
+  const { id } = await wif.token();
+  for (let times = 0; times < 3; times += 1) happens(wif);
+  assert.equal((await wif.token()).id, id);
+}
+
+const scenarios = {
+  crashing() {
+    scenario("a component that traps at once", () => assert.rejects(make("woken=panic").token(), stopped));
+    scenario("a component that traps later", () => survives(make("changed=panic"), (wif) => wif.changed()));
+    scenario("a result that traps it twice is kept from it", async () => {
+      const wif = make("task=variable finished=panic");
+      assert.equal((await wif.token()).id, "00000000000010ff");
+    });
+  },
+  exhausting() {
+    for (const what of ["memory", "recursion", "list"]) {
+      scenario(`a component that takes too much ${what}`, async () => {
+        const before = process.memoryUsage().rss;
+        await survives(make(`changed=${what}`), (wif) => wif.changed());
+        assert.ok(process.memoryUsage().rss - before < 256 << 20);
+      });
+    }
+  },
+  lying() {
+    for (const how of ["header-injection", "header-name", "header-nul", "headers", "id", "tasks", "no-text"]) {
+      scenario(`a component that answers with ${how}`, async () => {
+        await assert.rejects(make(`answer=${how}`).token(), (error) => {
+          assert.equal(error.name, "NoTokenError");
+          assert.ok(["component-stopped", "origin-denied"].includes(error.code), error.code);
+          return true;
+        });
+        await survives(make(`answer=later-${how}`), (wif) => wif.changed());
+      });
+    }
+    for (const how of ["origin", "origin-look-alike"]) {
+      scenario(`a component that answers with ${how}`, async () => {
+        await assert.rejects(make(`answer=${how}`).token(), { code: "origin-denied" });
+        await survives(make(`answer=later-${how}`), (wif) => wif.changed());
+      });
+    }
+    for (const how of ["busy", "past", "overflow", "send-elsewhere", "journal"]) {
+      scenario(`a component that answers with ${how} harms nobody`, async () => {
+        const wif = make(`answer=${how}`);
+        await wif.token();
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        assert.ok((await wif.token()).isFor("https://api.anthropic.com/v1/messages"));
+      });
+    }
+  },
+  telling() {
+    scenario("a component that tells what it was told is not heard", async () => {
+      process.env.ANTHROPIC_CANARY = "canary-of-the-environment";
+      const told = [];
+      const wif = createWif({ configuration: "ANTHROPIC_CANARY", fetch: never, onChange: (change) => told.push(change) });
+      const error = await wif.token({ waitAtMostMs: 2_000 }).catch((error) => error);
+      const texts = [String(error), error.stack, JSON.stringify(error), JSON.stringify(told)];
+      for (const text of texts) assert.ok(!String(text).includes("canary-of"), text);
+    });
+  },
+};
+scenarios[guest]();
+
+await finish();
