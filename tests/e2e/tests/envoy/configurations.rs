@@ -179,22 +179,36 @@ async fn the_egress_gateway_serves_callers_with_certificates_of_the_mesh_and_nob
     assert!(!log.contains("[error]") && !log.contains("[critical]"), "{log}");
 }
 
-/// B4.
+/// B4: neither a token, where there is one, nor an identity token, where there is none yet.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_cannot_show_that_it_is_the_api_is_told_nothing() {
-    let Some(mut world) = Surroundings::start().await else { return };
-    let impostors = [(&Authority::new("another"), "api.anthropic.com"), (&world.authority, "api.anthropic.com.evil.example")];
-    let fronts: Vec<_> = impostors.iter().map(|(authority, name)| authority.issue(name)).collect();
-    for identity in fronts {
-        world.front = Front::start(&identity, world.emulator.address()).await;
-        let envoy = started(world.envoy(&world.sidecar()).await);
-        let answer = Caller::new(envoy.address("api").await).message().await;
-        assert_eq!(answer.status, 503, "{answer:?}");
-        for cluster in ["anthropic", "anthropic_token_endpoint"] {
-            let refused = format!("^cluster\\.{cluster}\\.ssl\\.fail_verify");
-            assert!(envoy.stat(&refused).await > 0, "{cluster}");
+    let stranger = Authority::new("another");
+    for has_token in [true, false] {
+        let Some(mut world) = Surroundings::start().await else { return };
+        let impostors = [stranger.issue("api.anthropic.com"), world.authority.issue("api.anthropic.com.evil.example")];
+        let [first, second] = &impostors;
+        if !has_token {
+            world.front = world.front.replace(first, world.emulator.address()).await;
         }
-        assert!(world.emulator.history().is_empty(), "{:?}", world.emulator.history());
+        let envoy = started(world.envoy(&world.sidecar()).await);
+        let caller = Caller::new(envoy.address("api").await);
+        let cluster = if has_token { "anthropic" } else { "anthropic_token_endpoint" };
+        if has_token {
+            assert_eq!(caller.message().await.status, 200);
+        }
+        let told = world.emulator.history().len();
+        for impostor in [first, second] {
+            world.front = world.front.replace(impostor, world.emulator.address()).await;
+            let refused = format!("^cluster\\.{cluster}\\.ssl\\.fail_verify");
+            let before = envoy.stat(&refused).await;
+            let deadline = tokio::time::Instant::now() + Duration::from_secs(45);
+            while envoy.stat(&refused).await == before {
+                assert_eq!(caller.message().await.status, 503);
+                assert!(tokio::time::Instant::now() < deadline, "{cluster}: nobody was refused\n{}", envoy.log());
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        assert_eq!(world.emulator.history().len(), told, "{:?}", world.emulator.history());
     }
 }
 

@@ -28,7 +28,8 @@ pub(crate) struct Capture {
     task: JoinHandle<()>,
 }
 
-/// What each connection has received. Of HTTP/2 the fields are written down as HTTP/1.1 would have them.
+/// What each connection of HTTP/1.1, and each stream of HTTP/2, has received. Of the latter the fields are written down as the
+/// former would have them.
 type Connections = Arc<Mutex<Vec<Vec<u8>>>>;
 
 /// A request as it arrived: its head, its body and its trailers.
@@ -51,7 +52,7 @@ impl Capture {
                 let seen = seen.clone();
                 match protocol {
                     Protocol::Http1 => tokio::spawn(http_1(stream, seen, connection)),
-                    Protocol::Http2 => tokio::spawn(http_2(stream, seen, connection)),
+                    Protocol::Http2 => tokio::spawn(http_2(stream, seen)),
                 };
             }
         });
@@ -114,14 +115,20 @@ async fn http_1(mut stream: TcpStream, seen: Connections, connection: usize) {
     }
 }
 
-async fn http_2(stream: TcpStream, seen: Connections, connection: usize) {
+async fn http_2(stream: TcpStream, seen: Connections) {
     let service = service_fn(move |request: Request<Incoming>| {
         let seen = seen.clone();
         async move {
             let (parts, mut body) = request.into_parts();
+            // Requests of one connection arrive at the same time, and each is written down apart.
+            let stream = {
+                let mut streams = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                streams.push(Vec::new());
+                streams.len() - 1
+            };
             let add = |text: &str| {
-                let mut connections = seen.lock().unwrap_or_else(PoisonError::into_inner);
-                connections[connection].extend_from_slice(text.as_bytes());
+                let mut streams = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                streams[stream].extend_from_slice(text.as_bytes());
             };
             let fields = |fields: &http::HeaderMap| {
                 let lines =

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// Issues certificates.
@@ -25,6 +25,7 @@ pub(crate) struct Identity {
 /// A server of TLS before one that speaks none.
 pub(crate) struct Front {
     address: SocketAddr,
+    /// It ends with the runtime of its test.
     task: JoinHandle<()>,
 }
 
@@ -79,14 +80,28 @@ impl Identity {
 
 impl Front {
     pub(crate) async fn start(identity: &Identity, behind: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::start_at("127.0.0.1:0".parse().expect("an address"), identity, behind).await
+    }
+
+    /// Another server takes this one's place: connections end, and the address stays.
+    pub(crate) async fn replace(self, identity: &Identity, behind: SocketAddr) -> Self {
+        let Self { address, task } = self;
+        task.abort();
+        _ = task.await;
+        Self::start_at(address, identity, behind).await
+    }
+
+    async fn start_at(address: SocketAddr, identity: &Identity, behind: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.expect("the port is free");
         let address = listener.local_addr().expect("it is bound");
         let config = ServerConfig::builder().with_no_client_auth().with_single_cert(identity.chain(), identity.key());
         let acceptor = TlsAcceptor::from(Arc::new(config.expect("a pair")));
         let task = tokio::spawn(async move {
+            // They end with the server.
+            let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let acceptor = acceptor.clone();
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     let (Ok(mut outside), Ok(mut inside)) = (acceptor.accept(stream).await, TcpStream::connect(behind).await)
                     else {
                         return;
@@ -100,12 +115,6 @@ impl Front {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
-    }
-}
-
-impl Drop for Front {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 
