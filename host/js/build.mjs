@@ -132,7 +132,7 @@ function write(path, content) {
  */
 function published(bytes) {
   const kept = [bytes.subarray(0, 8)];
-  for (let at = 8; at < bytes.length; ) {
+  for (let at = 8; at < bytes.length;) {
     const id = bytes[at];
     const [size, start] = leb128(bytes, at + 1);
     const content = bytes.subarray(start, start + size);

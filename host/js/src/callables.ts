@@ -27,8 +27,7 @@ export interface SuppliedToken {
 }
 
 /** Supplies the access token itself. A plain string says nothing about its expiry. Runs in the request that needs it. */
-export type AccessTokenCallable =
-  (request: AccessTokenRequest) => string | SuppliedToken | Promise<string | SuppliedToken>;
+export type AccessTokenCallable = (request: AccessTokenRequest) => string | SuppliedToken | Promise<string | SuppliedToken>;
 
 /** Asked for a signature. */
 export interface SignRequest {

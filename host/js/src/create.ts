@@ -1,12 +1,6 @@
 // From options to a credential.
 
-import {
-  type AccessTokenCallable,
-  type IdentityTokenCallable,
-  type Named,
-  named,
-  type Signer,
-} from "./callables.js";
+import { type AccessTokenCallable, type IdentityTokenCallable, type Named, named, type Signer } from "./callables.js";
 import type { Start } from "./contract.js";
 import { Credential } from "./credential.js";
 import { type Change, checkConfiguration, type Opening } from "./driver.js";
@@ -97,12 +91,18 @@ export function localSource(options: Options, platform: Platform, hooks: Hooks):
 
 export function fetchOptions(options: RequestOptions, origin: string | undefined): FetchOptions {
   const { replayUpTo = DEFAULT_REPLAY_UP_TO } = options;
-  if (!Number.isSafeInteger(replayUpTo) || replayUpTo < 0) throw new OptionError("replayUpTo is a number of bytes, from 0 on");
-  return { fetch: ownFetch(options), replayUpTo, origin: options.origin === undefined ? origin : parseOrigin(options.origin) };
+  if (!Number.isSafeInteger(replayUpTo) || replayUpTo < 0)
+    throw new OptionError("replayUpTo is a number of bytes, from 0 on");
+  return {
+    fetch: ownFetch(options),
+    replayUpTo,
+    origin: options.origin === undefined ? origin : parseOrigin(options.origin),
+  };
 }
 
 export function maxWaiters({ maxWaiters = DEFAULT_MAX_WAITERS }: RequestOptions): number {
-  if (!Number.isSafeInteger(maxWaiters) || maxWaiters < 1) throw new OptionError("maxWaiters is a number of callers, from 1 on");
+  if (!Number.isSafeInteger(maxWaiters) || maxWaiters < 1)
+    throw new OptionError("maxWaiters is a number of callers, from 1 on");
   return maxWaiters;
 }
 

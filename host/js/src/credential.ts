@@ -22,10 +22,13 @@ export type AccessTokenProvider = (options?: {
 }) => Promise<{ token: string; expiresAt: number | null }>;
 
 /** Numbers in place of the contract's 64-bit integers. */
-export type Plain<T> = T extends bigint ? number
-  : T extends (infer Item)[] ? Plain<Item>[]
-  : T extends object ? { [Key in keyof T]: Plain<T[Key]> }
-  : T;
+export type Plain<T> = T extends bigint
+  ? number
+  : T extends (infer Item)[]
+    ? Plain<Item>[]
+    : T extends object
+      ? { [Key in keyof T]: Plain<T[Key]> }
+      : T;
 
 /** A session at a glance, for people and for monitoring. Never a secret. Times are milliseconds from now. */
 export type Status = Plain<contract.Status>;
@@ -304,4 +307,3 @@ function plain<T>(value: T): Plain<T> {
   if (typeof value !== "object" || value === null) return value as Plain<T>;
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, plain(inner)])) as Plain<T>;
 }
-

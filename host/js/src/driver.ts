@@ -250,9 +250,7 @@ export class Driver {
       }
     }
     const passing =
-      access.kind !== "usable" ? last.passing
-      : access.unusableAt <= now ? { generation, token: access.token }
-      : undefined;
+      access.kind !== "usable" ? last.passing : access.unusableAt <= now ? { generation, token: access.token } : undefined;
     this.snapshot = { ...next, access, stopped, passing, generation };
     const news = !tellsTheSame(this.snapshot, last) || notes.length > 0;
     this.#around.published?.(news ? { availability: availability(this.snapshot), notes } : undefined);
@@ -332,4 +330,3 @@ function trapWords(trap: unknown): string {
 function whole(milliseconds: number): bigint {
   return BigInt(Math.max(0, Math.trunc(milliseconds)));
 }
-

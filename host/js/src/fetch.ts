@@ -138,4 +138,3 @@ function withoutUser(text: string): string {
   url.password = "";
   return url.href;
 }
-

@@ -15,8 +15,15 @@ const PAUSES_MS = [1_000, 60_000] as const;
 /** What the component was doing. A task's kind: it was given the result of one. `answering`: its answer broke the contract. */
 export type Cause = "opening" | "woken" | "needed" | "rejected" | "changed" | "closing" | "answering" | Task["tag"];
 
-const EVENTS: ReadonlySet<Cause> =
-  new Set<Cause>(["opening", "woken", "needed", "rejected", "changed", "closing", "answering"]);
+const EVENTS: ReadonlySet<Cause> = new Set<Cause>([
+  "opening",
+  "woken",
+  "needed",
+  "rejected",
+  "changed",
+  "closing",
+  "answering",
+]);
 
 export class Recovery {
   #restarts: number[] = [];

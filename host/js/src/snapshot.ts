@@ -6,7 +6,13 @@ import type { Token } from "./token.js";
 
 /** What callers may do. Times are of the driver's clock, in milliseconds; one that never comes is infinite. */
 export type Access =
-  | { readonly kind: "usable"; readonly token: Token; readonly refreshAt: number; readonly holdAt: number; readonly unusableAt: number }
+  | {
+      readonly kind: "usable";
+      readonly token: Token;
+      readonly refreshAt: number;
+      readonly holdAt: number;
+      readonly unusableAt: number;
+    }
   | { readonly kind: "pending"; readonly reason: PendingReason }
   | { readonly kind: "failed"; readonly failure: Failure }
   | { readonly kind: "idle" }

@@ -10,8 +10,7 @@ export interface Entry {
 
 /** How a swap ended: the new version, or the entry that is there instead of the expected one, if any. */
 export type Swapped =
-  | { readonly done: true; readonly version: string }
-  | { readonly done: false; readonly entry: Entry | undefined };
+  { readonly done: true; readonly version: string } | { readonly done: false; readonly entry: Entry | undefined };
 
 /**
  * A store that credentials share. Whoever can read it can use the access token, and whoever can write it can make every

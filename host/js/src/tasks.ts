@@ -123,7 +123,8 @@ function unknown(option: string, name: string): contract.Outcome {
 }
 
 function text(value: unknown): string {
-  if (typeof value !== "string") throw new Error(`a string is expected, and it gave ${value === null ? "null" : typeof value}`);
+  if (typeof value !== "string")
+    throw new Error(`a string is expected, and it gave ${value === null ? "null" : typeof value}`);
   if (value.length > MAX_SUPPLIED) throw new Error(`it is longer than the ${MAX_SUPPLIED} characters that are taken`);
   return value;
 }

@@ -31,16 +31,17 @@ const options: Options = {
   start: "lost",
   keepJournal: (journal: string) => void journal,
   onChange: ({ availability, notes }: Change) => {
-    if (availability.kind === "usable") console.log(availability.id, notes.map(({ code }) => code));
+    if (availability.kind === "usable")
+      console.log(
+        availability.id,
+        notes.map(({ code }) => code),
+      );
   },
 };
 const wif: Credential = createWif(options);
 const provider: AccessTokenProvider = wif.credentials;
 
-export const clients = [
-  new Anthropic({ authToken: "wif", fetch: wif.fetch }),
-  new Anthropic({ credentials: provider }),
-];
+export const clients = [new Anthropic({ authToken: "wif", fetch: wif.fetch }), new Anthropic({ credentials: provider })];
 
 export async function use(): Promise<string | undefined> {
   try {

@@ -11,7 +11,15 @@ const origin = "https://api.anthropic.com";
 const header = (value) => [{ name: "authorization", value }];
 const usable = (more = {}) => ({
   tag: "usable",
-  val: { id: "0123456789abcdef", origin, set: header("Bearer canary-token"), merge: [], unusableInMs: 60_000n, standing: "good", ...more },
+  val: {
+    id: "0123456789abcdef",
+    origin,
+    set: header("Bearer canary-token"),
+    merge: [],
+    unusableInMs: 60_000n,
+    standing: "good",
+    ...more,
+  },
 });
 const output = (more = {}) => ({
   access: { tag: "pending", val: "exchanging" },
@@ -64,7 +72,10 @@ scenario("a trap costs the instance, and the journal opens the next one", () => 
     return output({ access: usable(), journal: `journal of ${session}` });
   });
   driver.event({ tag: "needed" });
-  assert.deepEqual(opened.map(({ from }) => from), [{ tag: "fresh" }, { tag: "resumed", val: "journal of 1" }]);
+  assert.deepEqual(
+    opened.map(({ from }) => from),
+    [{ tag: "fresh" }, { tag: "resumed", val: "journal of 1" }],
+  );
   assert.notEqual(opened[0].seed, opened[1].seed);
   assert.equal(driver.snapshot.access.kind, "usable");
 });
@@ -153,14 +164,19 @@ scenario("delays are kept within limits", () => {
 });
 
 scenario("a session that asks for too many tasks is stopped", () => {
-  const world = drive((_, session) => output({ tasks: session === 1 ? Array.from({ length: 65 }, (_, at) => task(at)) : [] }));
+  const world = drive((_, session) =>
+    output({ tasks: session === 1 ? Array.from({ length: 65 }, (_, at) => task(at)) : [] }),
+  );
   assert.equal(world.opened.length, 2);
   assert.equal(world.started.length, 0);
 });
 
 scenario("a journal is kept before a task of the same output starts, and a request waits for that", () => {
   const order = [];
-  const world = drive(() => output({ journal: "j", tasks: [task(1)] }), { keep: () => order.push("kept"), started: { push: () => order.push("started") } });
+  const world = drive(() => output({ journal: "j", tasks: [task(1)] }), {
+    keep: () => order.push("kept"),
+    started: { push: () => order.push("started") },
+  });
   assert.ok(world);
   assert.deepEqual(order, ["kept", "started"]);
   const outcomes = [];
@@ -175,7 +191,10 @@ scenario("a journal is kept before a task of the same output starts, and a reque
       },
     },
   );
-  assert.deepEqual(failing.started.map(({ number }) => number), [2]);
+  assert.deepEqual(
+    failing.started.map(({ number }) => number),
+    [2],
+  );
   assert.deepEqual(outcomes, [{ tag: "denied", val: "the journal could not be kept: the disk is full" }]);
 });
 
@@ -190,9 +209,12 @@ scenario("a wake that comes late does what it should have done", () => {
 });
 
 scenario("tasks whose owners vanished are forgotten", () => {
-  const world = drive((event) => output({ tasks: event.tag === "needed" ? Array.from({ length: 60 }, (_, at) => task(at)) : [] }), {
-    can: ["owners-vanish"],
-  });
+  const world = drive(
+    (event) => output({ tasks: event.tag === "needed" ? Array.from({ length: 60 }, (_, at) => task(at)) : [] }),
+    {
+      can: ["owners-vanish"],
+    },
+  );
   world.driver.event({ tag: "needed" });
   world.time += 60_000;
   world.driver.event({ tag: "needed" });

@@ -2,5 +2,12 @@
 
 const pair = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, ["sign", "verify"]);
 const exported = (key) => crypto.subtle.exportKey("jwk", key);
-const published = { ...(await exported(pair.publicKey)), kid: "worker-1", alg: "ES256", use: "sig", key_ops: undefined, ext: undefined };
+const published = {
+  ...(await exported(pair.publicKey)),
+  kid: "worker-1",
+  alg: "ES256",
+  use: "sig",
+  key_ops: undefined,
+  ext: undefined,
+};
 console.log(JSON.stringify({ private: await exported(pair.privateKey), public: published }));

@@ -26,7 +26,9 @@ export async function measure({ createWif, modules, clock, batches, calls, steps
   const sdk = new TokenCache(async () => ({ token, expiresAt: later() / 1000 }));
   await sdk.getToken();
   // A wake that changes nothing: one call of the component.
-  const session = open(modules)(JSON.stringify({ ...options.configuration, prefetch: false }), 1n, ["supply-token"], { tag: "fresh" });
+  const session = open(modules)(JSON.stringify({ ...options.configuration, prefetch: false }), 1n, ["supply-token"], {
+    tag: "fresh",
+  });
   const headers = new Headers({ "content-type": "application/json" });
   const of = {
     plain: [calls, () => plain()],

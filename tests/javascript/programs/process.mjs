@@ -21,7 +21,11 @@ const model = "claude-opus-4-5";
 const messages = [{ role: "user", content: "Hello" }];
 const headers = { "content-type": "application/json", "anthropic-version": "2023-06-01", "x-api-key": "the caller's own" };
 const post = (body, credential = wif) =>
-  credential.fetch(`${baseURL}/v1/messages`, { method: "POST", headers, body: JSON.stringify({ model, max_tokens: 64, messages, ...body }) });
+  credential.fetch(`${baseURL}/v1/messages`, {
+    method: "POST",
+    headers,
+    body: JSON.stringify({ model, max_tokens: 64, messages, ...body }),
+  });
 const withFetch = () => new Anthropic({ authToken: "wif", baseURL, fetch: wif.fetch, maxRetries: 0 });
 const withProvider = new Anthropic({ credentials: wif.credentials, baseURL, maxRetries: 0 });
 const say = async (client) => (await client.messages.create({ model, max_tokens: 64, messages })).content[0].text;

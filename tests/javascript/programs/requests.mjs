@@ -61,7 +61,7 @@ scenario("exactly one credential leaves, whatever the caller brought", async () 
   const headers = {
     authorization: "Bearer theirs",
     "x-api-key": "theirs",
-    "X_Api_Key": "theirs",
+    X_Api_Key: "theirs",
     "api-key": "theirs",
     cookie: "theirs",
     "proxy-authorization": "theirs",
@@ -79,7 +79,10 @@ scenario("exactly one credential leaves, whatever the caller brought", async () 
   assert.equal(sent.authorization, `Bearer ${token(1)}`);
   assert.equal(sent["anthropic-beta"], "theirs-2025-01-01,oauth-2025-04-20");
   assert.equal(sent["x-kept"], "kept");
-  assert.deepEqual(Object.entries(sent).filter(([, value]) => value === "theirs"), []);
+  assert.deepEqual(
+    Object.entries(sent).filter(([, value]) => value === "theirs"),
+    [],
+  );
   assert.notEqual(sent.host, "elsewhere.example");
 });
 
@@ -92,10 +95,17 @@ scenario("name and password in the URL do not leave", async () => {
 scenario("requests to other origins go untouched, and wait for nothing", async () => {
   const net = network();
   const wif = make(net, { identityToken: () => new Promise(() => undefined) });
-  for (const url of ["https://api.anthropic.com.evil.example/", "https://api.anthropic.com:8443/", "http://api.anthropic.com/"]) {
+  for (const url of [
+    "https://api.anthropic.com.evil.example/",
+    "https://api.anthropic.com:8443/",
+    "http://api.anthropic.com/",
+  ]) {
     await wif.fetch(url, { headers: { authorization: "Bearer theirs" } });
   }
-  assert.deepEqual(net.seen.map(({ headers }) => headers.authorization), Array(3).fill("Bearer theirs"));
+  assert.deepEqual(
+    net.seen.map(({ headers }) => headers.authorization),
+    Array(3).fill("Bearer theirs"),
+  );
 });
 
 scenario("a redirect is returned and not followed", async () => {
@@ -114,7 +124,7 @@ scenario("OPTIONS goes without a credential, and without the caller's", async ()
 
 const bodies = {
   "a text": () => [`${api}/v1/messages`, { method: "POST", body: "hello" }],
-  "bytes": () => [`${api}/v1/messages`, { method: "POST", body: new TextEncoder().encode("hello") }],
+  bytes: () => [`${api}/v1/messages`, { method: "POST", body: new TextEncoder().encode("hello") }],
   "a stream": () => [`${api}/v1/messages`, { method: "POST", body: new Blob(["hello"]).stream(), duplex: "half" }],
   "a request": () => [new Request(`${api}/v1/messages`, { method: "POST", body: "hello" })],
 };
@@ -126,8 +136,14 @@ for (const [what, arguments_] of Object.entries(bodies)) {
     advance(10_000);
     const answer = await wif.fetch(...arguments_());
     assert.equal(await answer.text(), "fine");
-    assert.deepEqual(net.seen.map(({ body }) => body), ["hello", "hello"]);
-    assert.deepEqual(net.seen.map(({ headers }) => headers.authorization), [1, 2].map((number) => `Bearer ${token(number)}`));
+    assert.deepEqual(
+      net.seen.map(({ body }) => body),
+      ["hello", "hello"],
+    );
+    assert.deepEqual(
+      net.seen.map(({ headers }) => headers.authorization),
+      [1, 2].map((number) => `Bearer ${token(number)}`),
+    );
   });
 }
 
@@ -139,7 +155,10 @@ scenario("a longer stream is sent whole, and once", async () => {
   const body = new Blob(["x".repeat(100_000)]).stream();
   const answer = await wif.fetch(`${api}/v1/messages`, { method: "POST", body, duplex: "half" });
   assert.equal(answer.status, 401);
-  assert.deepEqual(net.seen.map(({ body }) => body.length), [100_000]);
+  assert.deepEqual(
+    net.seen.map(({ body }) => body.length),
+    [100_000],
+  );
   advance(10_000);
   assert.notEqual((await wif.token()).revealAuthorization(), undefined);
 });
@@ -196,7 +215,12 @@ scenario("no secret shows when anything is printed, serialised or thrown", async
   const failing = make(network(), { identityToken: () => "canary-that-is-no-jwt" });
   held.push(await failing.token().catch((error) => error));
   for (const value of held) {
-    const texts = [inspect(value, { depth: Infinity, showHidden: true }), JSON.stringify(value), String(value), value.stack ?? ""];
+    const texts = [
+      inspect(value, { depth: Infinity, showHidden: true }),
+      JSON.stringify(value),
+      String(value),
+      value.stack ?? "",
+    ];
     for (const text of texts) assert.ok(!text.includes("canary"), text);
   }
   assert.ok(wif.journal().includes("canary"), "the journal is the place where it is");
@@ -249,7 +273,10 @@ scenario("a provider in the SDK's shape tells when the token ends, and replaces 
 scenario("a single-use identity token is exchanged once, and the wait for another has a name", async () => {
   const net = network(unauthorized);
   const shared = jwt("single");
-  const configuration_ = { base_url: api, federation: { ...federation, identity_token: { source: "callable", freshness: "shared" } } };
+  const configuration_ = {
+    base_url: api,
+    federation: { ...federation, identity_token: { source: "callable", freshness: "shared" } },
+  };
   const wif = make(net, { configuration: configuration_, identityToken: () => shared });
   await wif.token();
   advance(10_000);
@@ -289,17 +316,23 @@ scenario("a cache is sealed, bound to its key, and refused for shared single-use
   assert.equal(await sealedCache(texts, new Uint8Array(32)).load(name), undefined);
   rest.set(name, "rubbish");
   assert.equal(await store.load(name), undefined);
-  const shared = { base_url: api, federation: { ...federation, identity_token: { source: "callable", freshness: "shared" } } };
+  const shared = {
+    base_url: api,
+    federation: { ...federation, identity_token: { source: "callable", freshness: "shared" } },
+  };
   await assert.rejects(make(net, { store, configuration: shared }).token(), { code: "store-failed" });
 });
 
 scenario("a configuration that can never work is refused at once, naming the field", () => {
   const wrong = { base_url: api, federation: { ...federation, organization_id: "org_1" } };
-  assert.throws(() => createWif({ configuration: wrong }), (error) => {
-    assert.ok(error instanceof ConfigurationError);
-    assert.equal(error.field, "federation.organization_id");
-    return true;
-  });
+  assert.throws(
+    () => createWif({ configuration: wrong }),
+    (error) => {
+      assert.ok(error instanceof ConfigurationError);
+      assert.equal(error.field, "federation.organization_id");
+      return true;
+    },
+  );
   assert.throws(() => createWif({ policy: { allowOrigins: ["http://api.example"] } }), OptionError);
   assert.throws(() => createWif({ policy: { allowOrigins: ["https://api.example/path"] } }), OptionError);
   assert.throws(() => createWif({ policy: { callableTimeoutMs: Number.NaN } }), OptionError);
@@ -330,7 +363,10 @@ const never = () => assert.fail("it was sent");
 for (const [what, wrong] of Object.entries({
   "another method": { method: "GET" },
   "a URL of another origin": { url: "https://evil.example/v1/oauth/token" },
-  "an origin that only begins alike": { origin: "https://api.anthropic.com.evil.example", url: "https://api.anthropic.com.evil.example/" },
+  "an origin that only begins alike": {
+    origin: "https://api.anthropic.com.evil.example",
+    url: "https://api.anthropic.com.evil.example/",
+  },
   "user information": { url: "https://api.anthropic.com@evil.example/" },
   "a password": { url: "https://a:b@api.anthropic.com/" },
   "a fragment": { url: `${api}/#x` },
@@ -364,7 +400,8 @@ scenario("an answer over its limit may have been granted, and is not read furthe
 });
 
 scenario("an answer that does not come in time may have been granted", async () => {
-  const hanging = (_, { signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+  const hanging = (_, { signal }) =>
+    new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
   assert.equal((await send(ask({ timeoutMs: 20 }), new Policy(), hanging)).tag, "maybe-sent");
 });
 
@@ -412,7 +449,10 @@ scenario("files are regular, of bounded size, at absolute paths, and where the p
 
 scenario("only the variables that discovery reads are read", async () => {
   process.env.WIF_CANARY = "canary";
-  const configuration_ = { base_url: api, federation: { ...federation, identity_token: { source: "variable", name: "WIF_CANARY" } } };
+  const configuration_ = {
+    base_url: api,
+    federation: { ...federation, identity_token: { source: "variable", name: "WIF_CANARY" } },
+  };
   await assert.rejects(make(network(), { configuration: configuration_ }).token(), (error) => {
     assert.match(error.message + error.action, /WIF_CANARY/);
     assert.ok(!error.message.includes("canary"));
@@ -426,7 +466,10 @@ scenario("only the variables that discovery reads are read", async () => {
 
 scenario("the steady clock counts what the machine slept, and never goes back", () => {
   let [wall, monotonic] = [1_000_000, 500];
-  const now = steady(() => wall, () => monotonic);
+  const now = steady(
+    () => wall,
+    () => monotonic,
+  );
   const start = now().steadyMs;
   [wall, monotonic] = [wall + 100, monotonic + 100];
   assert.equal(now().steadyMs - start, 100);

@@ -134,9 +134,11 @@ class Names {
   }
 
   #task(kind, where, tasks) {
-    const fits = ([, task]) => isObject(task) && kind in task && (where === undefined || why(task[kind], where, this) === undefined);
+    const fits = ([, task]) =>
+      isObject(task) && kind in task && (where === undefined || why(task[kind], where, this) === undefined);
     const found = tasks.findLast(fits);
-    if (found === undefined) throw new Error(`there is no open task ${kind} ${JSON.stringify(where)}, but ${JSON.stringify(tasks)}`);
+    if (found === undefined)
+      throw new Error(`there is no open task ${kind} ${JSON.stringify(where)}, but ${JSON.stringify(tasks)}`);
     return found[0];
   }
 }
@@ -154,13 +156,16 @@ function why(actual, expected, names) {
   if (isObject(expected) && isObject(actual)) {
     return firstOf(Object.entries(expected), ([name, member]) => {
       if (!(name in actual)) {
-        return isObject(member) && "$absent" in member ? undefined : `.${name}: missing, where ${JSON.stringify(member)} is expected`;
+        return isObject(member) && "$absent" in member
+          ? undefined
+          : `.${name}: missing, where ${JSON.stringify(member)} is expected`;
       }
       return prefixed(`.${name}`, why(actual[name], member, names));
     });
   }
   if (Array.isArray(expected) && Array.isArray(actual)) {
-    if (actual.length !== expected.length) return `: ${actual.length} items, where ${expected.length} are expected: ${shown()}`;
+    if (actual.length !== expected.length)
+      return `: ${actual.length} items, where ${expected.length} are expected: ${shown()}`;
     return firstOf([...expected.entries()], ([index, item]) => prefixed(`[${index}]`, why(actual[index], item, names)));
   }
   return canonical(actual ?? null) === canonical(expected) ? undefined : `: ${shown()} is not ${JSON.stringify(expected)}`;
@@ -188,15 +193,17 @@ function apply(matcher, argument, actual, names) {
     case "$contains":
       return firstOf(argument, (part) => {
         const found =
-          typeof actual === "string" ? actual.includes(names.expand(part))
-          : Array.isArray(actual) && actual.some((item) => why(item, part, names) === undefined);
+          typeof actual === "string"
+            ? actual.includes(names.expand(part))
+            : Array.isArray(actual) && actual.some((item) => why(item, part, names) === undefined);
         return found ? undefined : refused;
       });
     case "$lacks":
       return firstOf(argument, (part) => {
         const found =
-          Array.isArray(actual) && isObject(part) ? actual.some((item) => why(item, part, names) === undefined)
-          : JSON.stringify(actual).includes(names.expand(part));
+          Array.isArray(actual) && isObject(part)
+            ? actual.some((item) => why(item, part, names) === undefined)
+            : JSON.stringify(actual).includes(names.expand(part));
         return found ? refused : undefined;
       });
     case "$json":
@@ -302,7 +309,12 @@ class Run {
       expected === undefined ? undefined : prefixed(`${what}: `, why(actual, expected, this.#names)?.replace(/^: /, "")),
     );
     if (reason !== undefined) return `${reason}\n${JSON.stringify(this.#output)}`;
-    const shown = JSON.stringify([this.#output.notes ?? null, this.#output.access?.failed ?? null, status, this.#driver.snapshot]);
+    const shown = JSON.stringify([
+      this.#output.notes ?? null,
+      this.#output.access?.failed ?? null,
+      status,
+      this.#driver.snapshot,
+    ]);
     const secret = this.#secrets.find((known) => shown.includes(known));
     if (secret !== undefined) return `the secret ${secret} shows in ${shown}`;
     return this.#published(event);
@@ -378,7 +390,9 @@ function run(vector) {
   }
 }
 
-const files = readdirSync(folder, { recursive: true }).filter((name) => name.endsWith(".json")).sort();
+const files = readdirSync(folder, { recursive: true })
+  .filter((name) => name.endsWith(".json"))
+  .sort();
 for (const name of files) {
   const reason = run(JSON.parse(readFileSync(join(folder, name), "utf8")));
   console.log(JSON.stringify({ name: relative(".", name).replace(/\.json$/, ""), reason: reason ?? null }));

@@ -18,8 +18,7 @@ async function mint() {
 }
 
 const identityToken = env.IDENTITY_TOKEN === undefined ? mint : () => env.IDENTITY_TOKEN;
-const key = () =>
-  crypto.subtle.importKey("jwk", env.PRIVATE_KEY, { name: "ECDSA", namedCurve: "P-256" }, false, ["sign"]);
+const key = () => crypto.subtle.importKey("jwk", env.PRIVATE_KEY, { name: "ECDSA", namedCurve: "P-256" }, false, ["sign"]);
 const options = {
   configuration: { base_url: baseURL, federation },
   identityToken,
@@ -79,7 +78,11 @@ async function say(client) {
 
 const routes = {
   async "/message"() {
-    const headers = { "content-type": "application/json", "anthropic-version": "2023-06-01", "x-api-key": "the caller's own" };
+    const headers = {
+      "content-type": "application/json",
+      "anthropic-version": "2023-06-01",
+      "x-api-key": "the caller's own",
+    };
     return wif.fetch(`${baseURL}/v1/messages`, { method: "POST", headers, body: message });
   },
   async "/request"(request) {
@@ -88,7 +91,11 @@ const routes = {
   },
   async "/stream"() {
     const body = JSON.stringify({ model, max_tokens: 64, messages, stream: true });
-    return wif.fetch(`${baseURL}/v1/messages`, { method: "POST", headers: { "content-type": "application/json", "anthropic-version": "2023-06-01" }, body });
+    return wif.fetch(`${baseURL}/v1/messages`, {
+      method: "POST",
+      headers: { "content-type": "application/json", "anthropic-version": "2023-06-01" },
+      body,
+    });
   },
   async "/token"() {
     return Response.json(await wif.token());

@@ -2,15 +2,26 @@
 //
 // Options: worker and caller (folders with their modules), entry (the worker's first one), bindings, object and kv (whether there
 // are such), entries (what is in kv), persist (a folder, for the object's storage), emulator (what stands for the real API),
-// ask (a path whose answer is printed, too). Prints a line of JSON with its URL, and another after each line of its input: `restart` has the
-// isolates begin anew.
+// ask (a path whose answer is printed, too). Prints a line of JSON with its URL, and another after each line of its input:
+// `restart` has the isolates begin anew.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Log, LogLevel, Miniflare, Response } from "miniflare";
 
-const { worker, caller, entry = "worker.mjs", bindings, object, kv, entries = {}, persist, emulator, ask } = JSON.parse(process.argv.at(-1));
+const {
+  worker,
+  caller,
+  entry = "worker.mjs",
+  bindings,
+  object,
+  kv,
+  entries = {},
+  persist,
+  emulator,
+  ask,
+} = JSON.parse(process.argv.at(-1));
 
 function modules(folder, entry) {
   const others = readdirSync(folder).filter((name) => name !== entry);
@@ -28,7 +39,10 @@ async function toEmulator(request) {
   const { method } = request;
   const body = method === "GET" ? undefined : await request.arrayBuffer();
   const answer = await fetch(emulator + url.pathname, { method, headers: [...request.headers], body, redirect: "manual" });
-  return new Response(await answer.arrayBuffer(), { status: answer.status, headers: [["content-type", answer.headers.get("content-type") ?? ""]] });
+  return new Response(await answer.arrayBuffer(), {
+    status: answer.status,
+    headers: [["content-type", answer.headers.get("content-type") ?? ""]],
+  });
 }
 
 const compatibilityDate = "2026-04-01";

@@ -64,7 +64,10 @@ async function readNow(request: FileRequest, policy: Policy): Promise<Outcome> {
 }
 
 async function exists(path: string): Promise<boolean> {
-  return realpath(path).then(() => true, () => false);
+  return realpath(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function tryRead(request: FileRequest, policy: Policy): Promise<Outcome> {

@@ -64,14 +64,15 @@ export function exported(object: string, snapshot: Snapshot, now: number, since:
     object,
     generation: snapshot.generation,
     access:
-      access.kind !== "usable" ? access
-      : {
-          kind: "usable",
-          token: open(access.token),
-          refreshIn: left(access.refreshAt),
-          holdIn: left(access.holdAt),
-          unusableIn: left(access.unusableAt),
-        },
+      access.kind !== "usable"
+        ? access
+        : {
+            kind: "usable",
+            token: open(access.token),
+            refreshIn: left(access.refreshAt),
+            holdIn: left(access.holdAt),
+            unusableIn: left(access.unusableAt),
+          },
     underway: snapshot.underway,
     waitAtMostMs: snapshot.waitAtMostMs,
     passing: passing !== undefined && passing.generation > since ? open(passing.token) : null,
@@ -83,14 +84,15 @@ export function exported(object: string, snapshot: Snapshot, now: number, since:
 export function imported(from: Exported, generation: number, now: number): Snapshot {
   const at = (left: number | null) => (left === null ? Infinity : now + left);
   const access: Access =
-    from.access.kind !== "usable" ? from.access
-    : {
-        kind: "usable",
-        token: closedUp(from.access.token),
-        refreshAt: at(from.access.refreshIn),
-        holdAt: at(from.access.holdIn),
-        unusableAt: at(from.access.unusableIn),
-      };
+    from.access.kind !== "usable"
+      ? from.access
+      : {
+          kind: "usable",
+          token: closedUp(from.access.token),
+          refreshAt: at(from.access.refreshIn),
+          holdAt: at(from.access.holdIn),
+          unusableAt: at(from.access.unusableIn),
+        };
   return {
     generation,
     access,

@@ -70,7 +70,8 @@ export abstract class CredentialObjectBase<Environment> {
     source.attend();
     const until = Date.now() + LONGEST_WAIT_MS;
     // The object stays for as long as this has not ended.
-    while (source.snapshot.underway && Date.now() < until) await source.pause(source.snapshot.generation, until - Date.now());
+    while (source.snapshot.underway && Date.now() < until)
+      await source.pause(source.snapshot.generation, until - Date.now());
   }
 
   async #answer(source: LocalSource, asked: Asked) {

@@ -28,7 +28,7 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Number>> {
     numbers.extend(requests("node", "Node", &node)?);
     numbers.push(
         number(&node, "started", "javascript.node.start", "Node: from import to the first task", Unit::Nanoseconds)?
-            .remark("In a process of its own; compiling the WebAssembly is the most of it."),
+            .remark("In a process of its own. The WebAssembly is compiled in it."),
     );
     numbers.push(number(&node, "imported", "javascript.node.import", "… of this, the import", Unit::Nanoseconds)?.detail());
     let workerd = samples(&in_workerd(&workshop)?)?;
