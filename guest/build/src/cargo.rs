@@ -10,7 +10,8 @@ use crate::{Form, TARGET, toolchain};
 
 /// What ships, whatever the outer build's profile is. Names are kept: a trap's backtrace is all that a component without
 /// imports can say about its end.
-const PROFILE: [(&str, &str); 10] = [
+const PROFILE: [(&str, &str); 11] = [
+    ("OPT_LEVEL", "s"),
     ("STRIP", "debuginfo"),
     ("DEBUG", "false"),
     ("PANIC", "abort"),
@@ -46,17 +47,10 @@ pub(crate) fn build(package: &str, workspace: &Path, target_dir: &Path, form: Fo
             command.env_remove(name);
         }
     }
-    command
-        .env("CARGO_TARGET_DIR", target_dir)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace)?.join("\x1f"));
-    let optimised_for = match form {
-        Form::Component => {
-            command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-component-ld");
-            "s"
-        }
-        Form::Module => "3",
-    };
-    command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", optimised_for);
+    command.env("CARGO_TARGET_DIR", target_dir).env("CARGO_ENCODED_RUSTFLAGS", flags(workspace)?.join("\x1f"));
+    if form == Form::Component {
+        command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-component-ld");
+    }
     for (key, value) in PROFILE {
         command.env(format!("CARGO_PROFILE_RELEASE_{key}"), value);
     }

@@ -64,7 +64,7 @@ impl Guest<'_> {
         self.build_as(Form::Component)
     }
 
-    /// Builds a core module, for hosts that know no components. It is optimised for speed, as requests pass through it.
+    /// Builds a core module, for hosts that know no components.
     ///
     /// # Errors
     ///

@@ -69,18 +69,31 @@ in_every_form! {
 }
 
 in_wasm_forms! {
-    /// E9: an Envoy that does not tell where a request goes.
-    async fn a_filter_that_may_not_know_where_a_request_goes_lets_none_pass(form: Form) {
-        let plan = Plan::new(form).capture(Protocol::Http1).setup(|setup| {
-            let names = HOST_FUNCTIONS.into_iter().chain(CALLBACKS);
-            setup.capabilities = Some(names.filter(|name| *name != "proxy_get_property").collect());
-        });
-        let Some(world) = plan.start().await else { return };
-        let answer = send(world.caller.post("/v1/messages").header("x-api-key", "caller-secret")).await;
-        assert_eq!(answer.status, 503);
-        assert_eq!(answer.header("x-wif-code"), Some("denied-by-host"));
-        assert_eq!(world.api.as_ref().expect("the plan says so").text(), "");
+    /// E9: an Envoy that does not tell where a request goes, or what it is.
+    async fn a_filter_that_may_not_know_what_a_request_is_lets_none_pass(form: Form) {
+        for needed in ["proxy_get_property", "proxy_get_header_map_pairs"] {
+            let plan = Plan::new(form).capture(Protocol::Http1).setup(move |setup| {
+                let names = HOST_FUNCTIONS.into_iter().chain(CALLBACKS);
+                setup.capabilities = Some(names.filter(|name| *name != needed).collect());
+            });
+            let Some(world) = plan.start().await else { return };
+            let answer = send(world.caller.post("/v1/messages").header("x-api-key", "caller-secret")).await;
+            assert_eq!((answer.status, answer.header("x-wif-code")), (503, Some("denied-by-host")), "{needed}");
+            assert_eq!(world.api.as_ref().expect("the plan says so").text(), "", "{needed}");
+        }
     }
+}
+
+/// E2: whatever a filter is told about where it stands, it looks where a request goes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filter_that_is_not_where_it_is_said_to_be_puts_the_credential_on_nothing_else() {
+    let plan = Plan::new(Form::Downstream).capture(Protocol::Http1).plugin(|plugin| plugin["position"] = json!("upstream"));
+    let Some(world) = plan.start().await else { return };
+    for path in ["/v1/messages", "/elsewhere"] {
+        assert_eq!(send(world.caller.post(path)).await.status, 200);
+    }
+    assert!(world.api.as_ref().expect("the plan says so").text().contains("sk-ant-"));
+    assert!(!world.elsewhere.text().contains("sk-ant-"), "{}", world.elsewhere.text());
 }
 
 in_wasm_forms! {
