@@ -51,7 +51,8 @@ in_wasm_forms! {
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
         let answers = traffic.stop().await;
-        assert!(answers.iter().all(|answer| matches!(answer.status, 200 | 503)), "{:?}", statuses(&answers));
+        // What was inside a VM when it trapped is ended by Envoy's timeouts.
+        assert!(answers.iter().all(|answer| matches!(answer.status, 200 | 408 | 503 | 504)), "{:?}", statuses(&answers));
         assert!(answers.iter().any(|answer| answer.status == 503), "no request met a VM that had trapped");
         world.nothing_went_without_our_credential();
         world.until_within(RELOAD, "all workers serve", async || statuses(&world.caller.burst(40).await) == [200; 40]).await;
