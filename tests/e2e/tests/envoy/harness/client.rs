@@ -44,9 +44,7 @@ impl Answer {
         assert_eq!(body["type"], "error", "{self:?}");
         assert!(body["error"]["type"].is_string(), "{self:?}");
         assert!(body["error"]["message"].as_str().is_some_and(|message| !message.is_empty()), "{self:?}");
-        let code = self.header("x-wif-code").map(str::to_owned);
-        code.or_else(|| Some(self.body.split_once('(')?.1.split_once(')')?.0.to_owned()))
-            .unwrap_or_else(|| panic!("no code: {self:?}"))
+        self.header("x-wif-code").unwrap_or_else(|| panic!("no code: {self:?}")).to_owned()
     }
 }
 
