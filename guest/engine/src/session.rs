@@ -263,6 +263,8 @@ impl Session {
         }
         let Some(held) = self.held.as_mut().filter(|held| held.id == id && held.standing == Standing::Good) else { return };
         held.standing = Standing::Suspect;
+        // Whoever saw the rejection wants another token, though the first caller may have come before this session had one.
+        self.wanted = true;
         let fields = vec![field("token", id)];
         let stopped = self.rejections.add(id, epoch);
         self.changed = true;
@@ -331,7 +333,7 @@ impl Session {
     /// Treats tasks of which nothing was heard for too long as lost. A request may yet be answered.
     fn give_up_overdue(&mut self) {
         let vanish = self.can.contains(&Capability::OwnersVanish);
-        for (number, role) in self.tasks.overdue(self.now, vanish) {
+        for (number, role, vanished) in self.tasks.overdue(self.now, vanish) {
             self.abandoned.push(number);
             let fields = vec![field("task", &number.to_string())];
             self.note(NoteCode::TaskLost, NoteLevel::Warning, "A task did not end in its time: treated as lost.", fields);
@@ -339,6 +341,14 @@ impl Session {
                 self.abandon_send();
             } else {
                 self.finished(number, crate::contract::Outcome::Lost);
+            }
+            let shared = self.federation().is_none_or(|federation| federation.identity_token.shared());
+            if vanished && (role == Role::Read || role == Role::Send && !shared) {
+                // Nothing is wrong with what was asked, and a source that mints has another identity token: whoever waits now
+                // asks anew, at once.
+                self.failure = None;
+                self.pace.retry_at = self.now;
+                self.pace.look_at = self.pace.floor;
             }
         }
     }

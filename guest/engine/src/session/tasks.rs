@@ -65,10 +65,10 @@ impl Tasks {
         }
     }
 
-    /// Those whose time is over. They stay until they are taken.
-    pub(super) fn overdue(&self, now: Moment, vanish: bool) -> Vec<(u32, Role)> {
+    /// Those whose time is over, and whether that is so because their owners vanished. They stay until they are taken.
+    pub(super) fn overdue(&self, now: Moment, vanish: bool) -> Vec<(u32, Role, bool)> {
         let over = |running: &&Running| now >= running.end(vanish);
-        self.running.iter().filter(over).map(|running| (running.number, running.role)).collect()
+        self.running.iter().filter(over).map(|running| (running.number, running.role, now < running.deadline)).collect()
     }
 
     /// When the next of them is over.
