@@ -330,18 +330,18 @@ impl Stream<'_> {
         found.then(|| unsafe { value.bytes() })
     }
 
-    /// All fields, names in lower case, in order.
-    pub(crate) fn fields(&self, fields: Fields) -> Vec<(&[u8], &[u8])> {
+    /// All fields, names in lower case, in order; none, if Envoy does not tell them.
+    pub(crate) fn fields(&self, fields: Fields) -> Option<Vec<(&[u8], &[u8])>> {
         // SAFETY: the stream is valid while its hook runs.
         let count = unsafe { envoy_dynamic_module_callback_http_get_headers_size(self.envoy, fields as u32) };
         let mut found = vec![EnvoyField { name: EnvoyText::NONE, value: EnvoyText::NONE }; count];
-        // SAFETY: there is room for as many fields as Envoy has just counted, and none was added since.
-        if count == 0 || !unsafe { envoy_dynamic_module_callback_http_get_headers(self.envoy, fields as u32, found.as_mut_ptr()) }
-        {
-            return Vec::new();
+        if count == 0 {
+            return Some(Vec::new());
         }
+        // SAFETY: there is room for as many fields as Envoy has just counted, and none was added since.
+        let told = unsafe { envoy_dynamic_module_callback_http_get_headers(self.envoy, fields as u32, found.as_mut_ptr()) };
         // SAFETY: valid until a field is changed, which takes `&mut self`.
-        found.into_iter().map(|field| unsafe { (field.name.bytes(), field.value.bytes()) }).collect()
+        told.then(|| found.into_iter().map(|field| unsafe { (field.name.bytes(), field.value.bytes()) }).collect())
     }
 
     /// Sets a field, in place of all of this name. Says whether it is so.
@@ -451,6 +451,7 @@ unsafe fn module<'hook>(module: *const c_void) -> &'hook Module {
 ///
 /// `filter_destroy` was not called for it yet.
 unsafe fn filter(filter: *const c_void) -> Arc<Filter> {
+    assert!(!filter.is_null(), "`filter_new` made none: it panicked");
     let filter = filter.cast::<Filter>();
     // SAFETY: `filter_new` made it of an `Arc<Filter>`, of which `filter_destroy` alone gives back the first count.
     unsafe {
@@ -525,6 +526,9 @@ extern "C" fn envoy_dynamic_module_on_http_filter_new(at: *const c_void, _stream
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_destroy(at: *const c_void) {
     guarded((), || {
+        if at.is_null() {
+            return;
+        }
         // SAFETY: Envoy calls this once for what `filter_new` returned; hooks that it is nested in hold a count of their own.
         let filter = unsafe { Arc::from_raw(at.cast::<Filter>()) };
         filter.end();

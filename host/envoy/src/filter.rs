@@ -54,7 +54,8 @@ impl Filter {
         }
         self.state().strips = true;
         // Read once, and changed afterwards: every word with Envoy costs as much as all that is decided here.
-        let head = Head::read(&stream.fields(Fields::Request));
+        let Some(fields) = stream.fields(Fields::Request) else { return self.refuse(Reply::stopped()) };
+        let head = Head::read(&fields);
         if !head.clean(stream, self.module.authority()) {
             return self.refuse(Reply::stopped());
         }
@@ -209,7 +210,7 @@ fn put(stream: &mut Stream<'_>, token: &Token) -> bool {
         if stream.field(Fields::Request, name.as_str()).is_none() {
             return stream.set(Fields::Request, name.as_str(), ours.as_bytes());
         }
-        let all = stream.fields(Fields::Request);
+        let Some(all) = stream.fields(Fields::Request) else { return false };
         let theirs = all.iter().filter(|(field, _)| *field == name.as_str().as_bytes());
         // What is not text is no list that the API could read either.
         let merged = merge(theirs.filter_map(|(_, value)| str::from_utf8(value).ok()).chain([ours]));
@@ -219,7 +220,7 @@ fn put(stream: &mut Stream<'_>, token: &Token) -> bool {
 
 /// Takes every form of a caller's credential off trailers. Says whether none is left.
 fn strip_trailers(stream: &mut Stream<'_>) -> bool {
-    let trailers = stream.fields(Fields::RequestTrailers);
+    let Some(trailers) = stream.fields(Fields::RequestTrailers) else { return false };
     let found: Vec<Vec<u8>> = trailers.iter().filter(|(name, _)| is_credential(name)).map(|(name, _)| name.to_vec()).collect();
     found.iter().all(|name| stream.remove(Fields::RequestTrailers, name))
 }

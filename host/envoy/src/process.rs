@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use wif::{MemoryStore, Secret, Start};
+use wif_engine::id_of;
 
 use crate::abi::{self, Level};
 use crate::{log, version};
@@ -14,7 +15,8 @@ const SOURCES: usize = 64;
 /// Where sessions of one identity meet.
 static STORE: LazyLock<Arc<MemoryStore>> = LazyLock::new(Arc::default);
 
-/// The newest journal of those that read identity tokens from one place.
+/// The newest journal of those that read identity tokens from one place, by the id of that place: what stands in a configuration
+/// may be the token itself.
 static JOURNALS: Mutex<BTreeMap<String, Secret>> = Mutex::new(BTreeMap::new());
 
 /// The module was loaded. Whether it may stay.
@@ -37,16 +39,17 @@ pub(crate) fn store() -> Arc<MemoryStore> {
 /// What a session that reads identity tokens from this place begins from: what was spent stays spent, under whatever
 /// configuration.
 pub(crate) fn start(source: &Secret) -> Start {
-    journals().get(source.reveal()).map_or(Start::Fresh, |journal| Start::Resumed(journal.clone()))
+    journals().get(&id_of(source.reveal())).map_or(Start::Fresh, |journal| Start::Resumed(journal.clone()))
 }
 
 /// Keeps the newest journal.
 pub(crate) fn keep(source: &Secret, journal: &Secret) {
     let mut journals = journals();
-    if journals.len() >= SOURCES && !journals.contains_key(source.reveal()) {
+    let id = id_of(source.reveal());
+    if journals.len() >= SOURCES && !journals.contains_key(&id) {
         journals.pop_first();
     }
-    journals.insert(source.reveal().to_owned(), journal.clone());
+    journals.insert(id, journal.clone());
 }
 
 fn journals() -> MutexGuard<'static, BTreeMap<String, Secret>> {

@@ -67,7 +67,7 @@ impl Settings {
         let clusters = clusters(&mut fields)?;
         let (mut waiting_requests, mut waiting_at_most_ms) = (1_000, 30_000);
         if let Some(mut waiting) = fields.object("waiting")? {
-            waiting_requests = waiting.number("requests", waiting_requests, 1..=100_000)?;
+            waiting_requests = waiting.number("requests", waiting_requests, 1..=10_000)?;
             waiting_at_most_ms = waiting.number("at_most_ms", waiting_at_most_ms, 1..=300_000)?;
             waiting.finish()?;
         }
@@ -76,7 +76,8 @@ impl Settings {
         let source = credential.get("federation").and_then(|federation| federation.get("identity_token"));
         let variable = source.filter(|source| source["source"] == "variable").and_then(|source| source["name"].as_str());
         Ok(Self {
-            source: Secret::from(source.map(Value::to_string).unwrap_or_default()),
+            // Without one it is whatever the document leads to.
+            source: Secret::from(source.map_or_else(|| Value::Object(credential.clone()).to_string(), Value::to_string)),
             variable: variable.map(str::to_owned),
             credential: Secret::from(Value::Object(credential).to_string()),
             origin,
