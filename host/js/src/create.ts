@@ -51,7 +51,10 @@ export interface Options extends RequestOptions {
    * journal is lost.
    */
   readonly start?: "fresh" | "lost" | { readonly journal: string };
-  /** Keeps each journal, which is secret, before anything that it tells of is begun. If it throws, that is not begun. */
+  /**
+   * Keeps each journal, which is secret, before anything that it tells of is begun: it is kept when this returns. If it throws,
+   * that is not begun. A function that gives a promise is refused.
+   */
   readonly keepJournal?: (journal: string) => void;
   /** Called when something changed, for logs and metrics. Never given a secret. */
   readonly onChange?: (change: Change) => void;
@@ -67,7 +70,10 @@ export function create(options: Options, platform: Platform): Credential {
 
 /** A session in this isolate. Throws `ConfigurationError` and `OptionError`. */
 export function localSource(options: Options, platform: Platform, hooks: Hooks): LocalSource {
-  const { waitUntil } = options;
+  const { waitUntil, keepJournal } = options;
+  if (Object.prototype.toString.call(keepJournal) === "[object AsyncFunction]") {
+    throw new OptionError("keepJournal must have kept the journal when it returns: it cannot be an async function");
+  }
   const means: Means = {
     platform: waitUntil === undefined ? platform : { ...platform, waitUntil: (work) => waitUntil(work) },
     policy: new Policy(options.policy),
@@ -86,7 +92,7 @@ export function localSource(options: Options, platform: Platform, hooks: Hooks):
   };
   // Where the session begins with a request, what is wrong with it is said at once all the same.
   if (platform.ownersVanish) checkConfiguration(opening);
-  return new LocalSource(opening, means, { keepJournal: options.keepJournal, onChange: options.onChange, ...hooks });
+  return new LocalSource(opening, means, { keepJournal, onChange: options.onChange, ...hooks });
 }
 
 export function fetchOptions(options: RequestOptions, origin: string | undefined): FetchOptions {

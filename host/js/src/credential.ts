@@ -1,5 +1,6 @@
 // What a program holds: a credential whose token is exchanged when it is needed.
 
+import { interruptible } from "./abort.js";
 import type * as contract from "./contract.js";
 import { closed, componentStopped, type Failure, NoTokenError, overloaded, timedOut } from "./errors.js";
 import { credentialedFetch, type FetchOptions } from "./fetch.js";
@@ -42,7 +43,8 @@ let inspected: (credential: Credential) => Source;
 export class Credential {
   /**
    * A `fetch` whose requests to the token's origin carry exactly one credential: ours. Every form of the caller's own is taken
-   * off, as `Token.apply` says. Requests to every other origin go untouched. `OPTIONS` goes without a credential.
+   * off, as `Token.apply` says. Requests to every other origin go untouched. `OPTIONS`, `TRACE`, `CONNECT` and upgrades go
+   * without a credential. If the option `origin` is not the token's origin nothing is sent: `OptionError`.
    *
    * Redirects from the token's origin are returned and not followed. Without a token nothing is sent: `NoTokenError`. A 401 is
    * reported as rejected; if another token is to be had within a second, and the body can be sent again, the request is sent
@@ -50,8 +52,6 @@ export class Credential {
    * sent again.
    */
   readonly fetch: Fetch;
-  /** An access-token provider in the shape that the vendor's TypeScript SDK takes. */
-  readonly credentials: AccessTokenProvider;
   readonly #source: Source;
   readonly #maxWaiters: number;
   /** Who waits, by number, and when they were last heard of. */
@@ -59,6 +59,7 @@ export class Credential {
   #lastWaiter = 0;
   /** The snapshot for which a rejection was reported: once is enough. */
   #rejectedIn = 0;
+  readonly #handed: Handed = {};
 
   static {
     inspected = (credential) => credential.#source;
@@ -68,8 +69,15 @@ export class Credential {
   constructor(source: Source, fetch: FetchOptions, maxWaiters: number) {
     this.#source = source;
     this.#maxWaiters = maxWaiters;
-    this.fetch = credentialedFetch(this, fetch);
-    this.credentials = provider(this);
+    this.fetch = credentialedFetch({ credential: this, origin: () => originOf(source.snapshot) }, fetch);
+  }
+
+  /**
+   * An access-token provider in the shape that the vendor's TypeScript SDK takes. Each client reads its own: what a client says
+   * of the token that it was given says nothing about another's.
+   */
+  get credentials(): AccessTokenProvider {
+    return provider(this, this.#handed);
   }
 
   /**
@@ -99,19 +107,22 @@ export class Credential {
     const { access, generation } = this.#source.snapshot;
     if (access.kind !== "usable" || access.token.id !== id || this.#rejectedIn === generation) return;
     this.#rejectedIn = generation;
+    this.#handed.rejected = id;
     this.#source.rejected(id);
   }
 
   /**
    * `rejected`, and then another token to send the request with once more. Waits as callers do in the last moments of a token:
    * a second by default, and only while an exchange is under way. Undefined if there is no other by then: pass the API's answer
-   * on.
+   * on. The signal ends the wait with its reason.
    */
-  async replacement(id: string): Promise<Token | undefined> {
+  async replacement(id: string, { signal }: Pick<TokenOptions, "signal"> = {}): Promise<Token | undefined> {
     this.rejected(id);
     try {
-      return await this.#waiting((beat) => this.#replace(id, beat));
+      const token = await this.#waiting((beat) => this.#replace(id, signal, beat));
+      return token?.id === id ? undefined : token;
     } catch {
+      signal?.throwIfAborted();
       return undefined;
     }
   }
@@ -208,15 +219,21 @@ export class Credential {
         const { access } = source.snapshot;
         throw new NoTokenError(timedOut(waitAtMostMs, access.kind === "pending" ? access.reason : undefined));
       }
-      await interruptible(source.pause(source.snapshot.generation, until - now), signal);
+      try {
+        await interruptible(source.pause(source.snapshot.generation, until - now, signal), signal);
+      } catch (error) {
+        if (found.kind === "hold" && error instanceof NoTokenError) return found.token;
+        throw error;
+      }
     }
   }
 
-  async #replace(id: string, beat: () => void): Promise<Token | undefined> {
+  async #replace(id: string, signal: AbortSignal | undefined, beat: () => void): Promise<Token | undefined> {
     const source = this.#source;
     const since = source.snapshot.generation;
     let until: number | undefined;
     for (;;) {
+      signal?.throwIfAborted();
       beat();
       const snapshot = source.snapshot;
       const now = source.time();
@@ -244,7 +261,7 @@ export class Credential {
       }
       until ??= now + snapshot.waitAtMostMs;
       if (now >= until) return undefined;
-      await source.pause(snapshot.generation, until - now);
+      await interruptible(source.pause(snapshot.generation, until - now, signal), signal);
     }
   }
 }
@@ -259,13 +276,37 @@ function passed({ passing }: Snapshot, since: number): Token | undefined {
   return passing !== undefined && passing.generation > since ? passing.token : undefined;
 }
 
-function provider(credential: Credential): AccessTokenProvider {
+function originOf({ access }: Snapshot): string | undefined {
+  return access.kind === "usable" ? access.token.origin : undefined;
+}
+
+/** What all providers of a credential know of the tokens that they gave. */
+interface Handed {
+  /** The last one, since when, and whether it came in place of a rejected one. */
+  last?: { readonly id: string; readonly since: number; readonly replaces: boolean };
+  /** The id that was last reported as rejected. */
+  rejected?: string;
+}
+
+/** So long after a replacement a client that asks for another means the one before: it was rejected in several requests. */
+const JUST_REPLACED_MS = 10_000;
+
+function provider(credential: Credential, handed: Handed): AccessTokenProvider {
   const source = inspected(credential);
-  // Which token the caller was given last: a late report about an earlier one must not reject its successor.
+  // Which token the client was given last: a late report about an earlier one must not reject its successor.
   let given: string | undefined;
+  const hand = ({ id }: Token) => {
+    const { last, rejected } = handed;
+    if (last?.id !== id) handed.last = { id, since: source.time(), replaces: last !== undefined && last.id === rejected };
+  };
+  const isJustReplaced = () => handed.last?.replaces === true && source.time() - handed.last.since < JUST_REPLACED_MS;
   const provide = async (forceRefresh: boolean) => {
     let token = await credential.token(source.silenceMs === Infinity ? {} : { waitAtMostMs: PROVIDER_WAIT_MS });
-    if (forceRefresh && token.id === given) token = (await credential.replacement(token.id)) ?? token;
+    hand(token);
+    if (forceRefresh && (given === undefined || given === token.id) && !isJustReplaced()) {
+      token = (await credential.replacement(token.id)) ?? token;
+      hand(token);
+    }
     given = token.id;
     const bearer = token.revealAuthorization()?.match(/^Bearer (.+)$/)?.[1];
     if (bearer === undefined) throw new NoTokenError(noBearer());
@@ -285,20 +326,6 @@ function provider(credential: Credential): AccessTokenProvider {
 function noBearer(): Failure {
   const message = "The credential is no bearer token.";
   return { code: "configuration", message, action: "Use fetch in place of credentials." };
-}
-
-async function interruptible(work: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (signal === undefined) return work;
-  let stop: (() => void) | undefined;
-  const stopped = new Promise<void>((resolve) => {
-    stop = resolve;
-    signal.addEventListener("abort", resolve as () => void, { once: true });
-  });
-  try {
-    await Promise.race([work, stopped]);
-  } finally {
-    if (stop !== undefined) signal.removeEventListener("abort", stop);
-  }
 }
 
 function plain<T>(value: T): Plain<T> {

@@ -3,7 +3,7 @@
 
 import { Breach, check, MAX_TASKS } from "./check.js";
 import type * as contract from "./contract.js";
-import { ConfigurationError, componentStopped } from "./errors.js";
+import { closed, ConfigurationError, componentStopped, nameOf } from "./errors.js";
 import type { Policy } from "./policy.js";
 import { type Cause, Recovery } from "./recovery.js";
 import {
@@ -47,7 +47,7 @@ export interface Surroundings {
   now(): Reading;
   /** Starts a task in the request whose event brought it. Answers, later, with `finished`. */
   start(task: contract.NumberedTask, session: number): void;
-  /** Keeps a journal, before any task of the same output starts. What it throws is why it could not be kept. */
+  /** Keeps a journal, before any task of the same output starts. If it throws, it could not be kept. */
   keep?(journal: string): void;
   /** There is a new snapshot, and perhaps another time to wake. */
   published?(change: Change | undefined): void;
@@ -57,6 +57,8 @@ export interface Surroundings {
 
 /** A task whose owner was not heard of for so long is not counted: the session has given it up. */
 const FORGOTTEN_MS = 10_000;
+/** So many sessions in a row may end before their first word: then it is the journal that they begin from. */
+const STILLBORN = 4;
 
 export class Driver {
   snapshot: Snapshot = beforeTheFirstStep();
@@ -75,6 +77,12 @@ export class Driver {
   #begun = false;
   #closed = false;
   #journal: string | undefined;
+  /** Sessions in a row that ended before their first word. */
+  #stillborn = 0;
+  /** Whether this session has said something. */
+  #spoke = false;
+  /** When the clock was last looked at, and what it showed. */
+  #lastTick: { readonly now: number; readonly clock: contract.Clock } | undefined;
 
   constructor(opening: Opening, around: Surroundings) {
     this.#opening = opening;
@@ -86,7 +94,13 @@ export class Driver {
   /** Opens the session and takes its first step, once. Throws `ConfigurationError`. */
   begin(): void {
     if (this.#begun || this.#closed) return;
-    this.open();
+    try {
+      this.open();
+    } catch (error) {
+      if (!(error instanceof ConfigurationError)) return this.#recover(trapWords(error), "opening", this.time());
+      this.#begun = false;
+      throw error;
+    }
     this.event({ tag: "woken" });
   }
 
@@ -112,10 +126,15 @@ export class Driver {
     this.#step(event, event.tag);
   }
 
-  /** Does what is overdue, if anything is. Gives the time. */
+  /** Does what is overdue, if anything is; where the clock went back nobody knows, and the session is asked. Gives the time. */
   tick(): number {
     const now = this.time();
-    if (now < this.wakeAt) return now;
+    const last = this.#lastTick;
+    this.#lastTick = { now, clock: this.#clock() };
+    const back = last !== undefined && now < last.now;
+    // What has passed since the last step counts.
+    if (back) this.#step({ tag: "woken" }, "woken", last);
+    if (now < this.wakeAt && !back) return now;
     this.wakeAt = Infinity;
     if (this.#session !== undefined) this.event({ tag: "woken" });
     else if (!this.#closed) this.#reopen();
@@ -144,8 +163,11 @@ export class Driver {
     this.#closed = true;
     this.#running.clear();
     this.wakeAt = Infinity;
-    if (usable(this.snapshot, this.time()) === undefined && this.snapshot.access.kind !== "closed") {
-      this.#publish({ ...beforeTheFirstStep(), access: { kind: "closed" }, underway: false }, [], this.time());
+    const now = this.time();
+    if (usable(this.snapshot, now) !== undefined) {
+      this.#publish({ ...this.snapshot, underway: false, nudgeFrom: Infinity, stopped: closed() }, [], now);
+    } else if (this.snapshot.access.kind !== "closed") {
+      this.#publish({ ...beforeTheFirstStep(), access: { kind: "closed" }, underway: false }, [], now);
     }
   }
 
@@ -170,12 +192,12 @@ export class Driver {
     return steadyMs === undefined ? wall : { ...wall, steadyMs: whole(steadyMs) };
   }
 
-  #step(event: contract.Event, cause: Cause): void {
+  #step(event: contract.Event, cause: Cause, at = { now: this.time(), clock: this.#clock() }): void {
     if (this.#session === undefined || this.#closed) return;
-    const now = this.time();
+    const { now, clock } = at;
     let output: contract.Output;
     try {
-      output = this.#session.step(this.#clock(), event);
+      output = this.#session.step(clock, event);
     } catch (trap) {
       this.#recover(trapWords(trap), cause, now);
       return;
@@ -201,6 +223,8 @@ export class Driver {
     }
     if (this.#running.size + output.tasks.length > MAX_TASKS) throw new Breach("too many tasks");
     this.#recovery.passed(cause, now);
+    this.#spoke = true;
+    this.#stillborn = 0;
     this.wakeAt = answer.wakeAt;
     const notKept = output.journal === undefined ? undefined : this.#keep(output.journal);
     let { snapshot } = answer;
@@ -230,8 +254,8 @@ export class Driver {
       this.#around.keep?.(journal);
       return undefined;
     } catch (error) {
-      // A journal that is not kept must not be contradicted by what others see.
-      return `the journal could not be kept: ${error instanceof Error ? error.message : "its function threw"}`.slice(0, 200);
+      // A journal that is not kept must not be contradicted by what others see. An error's text may quote it.
+      return `the journal could not be kept: ${nameOf(error)}`;
     }
   }
 
@@ -261,6 +285,8 @@ export class Driver {
     this.#session = undefined;
     this.#running.clear();
     this.#sessions += 1;
+    if (!this.#spoke) this.#stillborn += 1;
+    this.#spoke = false;
     if (cause === "closing") return;
     const at = this.#recovery.stopped(cause, now);
     if (at <= now) this.#reopen();
@@ -295,8 +321,11 @@ export class Driver {
 
   #open(): contract.Session {
     const { open, configuration, can, start, seed } = this.#opening;
-    const from: contract.Start = this.#journal === undefined ? start : { tag: "resumed", val: this.#journal };
+    const resumed: contract.Start = this.#journal === undefined ? start : { tag: "resumed", val: this.#journal };
+    // A journal that no session survives must not end them all: what it told of is then not known, and counts as done.
+    const from: contract.Start = resumed.tag === "resumed" && this.#stillborn >= STILLBORN ? { tag: "lost" } : resumed;
     this.#sessions += 1;
+    this.#spoke = false;
     this.#running.clear();
     try {
       return open(configuration, seed(), [...can], from);

@@ -114,6 +114,32 @@ export function closed(): Failure {
   return { code: "closed", message: "The credential is closed.", action: "Make another." };
 }
 
+/** The configuration, or an option beside it, can never work, where it is told in place of thrown. */
+export function wrong(error: ConfigurationError | OptionError): Failure {
+  const field = error instanceof ConfigurationError && error.field !== "" ? `the field ${error.field}` : "it";
+  return { code: "configuration", message: `${error.message}.`, action: `Mend ${field}.` };
+}
+
+/** Whoever holds the session for this isolate does not answer. */
+export function unreachable(why: string, retryInMs: number): Failure {
+  const message = `The Durable Object cannot be reached: ${why}.`;
+  return {
+    code: "component-stopped",
+    message,
+    action: "Ask again; if it happens again, look at the object's log.",
+    retryInMs,
+  };
+}
+
+/** What a program threw, by its class and code alone: its text may quote what it was given. Our own errors quote nothing. */
+export function nameOf(error: unknown): string {
+  if (error instanceof WifError) return error.message.slice(0, 200);
+  if (!(error instanceof Error)) return "something that is no error was thrown";
+  const said = (text: unknown) => (typeof text === "string" && /^[\w.-]{1,64}$/.test(text) ? text : undefined);
+  const code = "code" in error ? said(error.code) : undefined;
+  return `${said(error.name) ?? "Error"}${code === undefined ? "" : ` (${code})`}`;
+}
+
 /** An error's text: its class and message for those of the runtime, which hold no header and no body. */
 export function words(error: unknown): string {
   if (!(error instanceof Error)) return typeof error === "string" ? error : "something that is no error was thrown";

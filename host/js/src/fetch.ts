@@ -1,6 +1,8 @@
 // A `fetch` that carries the credential.
 
+import { interruptible } from "./abort.js";
 import type { Credential } from "./credential.js";
+import { OptionError } from "./errors.js";
 import { strip } from "./fields.js";
 import { originOf, type Token } from "./token.js";
 import type { Fetch } from "./transport.js";
@@ -15,25 +17,51 @@ export interface FetchOptions {
   readonly replayUpTo: number;
 }
 
-/** @see Credential.fetch */
-export function credentialedFetch(credential: Credential, { fetch, origin, replayUpTo }: FetchOptions): Fetch {
-  return async (input, init) => {
-    const given = input instanceof Request ? input : undefined;
-    const url = given?.url ?? String(input);
-    const target = originOf(url);
-    if (target === undefined || (origin !== undefined && origin !== target)) return fetch(input, init);
-    const signal = init?.signal ?? given?.signal;
-    const token = await credential.token(signal == null ? {} : { signal });
-    if (token.origin !== target) return fetch(input, init);
+/** What is used of a credential and of what stands behind it. */
+export interface Carried {
+  readonly credential: Credential;
+  /** The origin of the token that is there, if one is; asks for nothing. */
+  origin(): string | undefined;
+}
 
-    const headers = new Headers(init?.headers ?? given?.headers);
+/** @see Credential.fetch */
+export function credentialedFetch({ credential, origin: known }: Carried, options: FetchOptions): Fetch {
+  const { fetch, origin, replayUpTo } = options;
+  const elsewhere = (actual: string): OptionError =>
+    new OptionError(`the option origin says ${origin}, and the token is for ${actual}: mend one of them`);
+  return async (input, init) => {
+    const target = originOf(urlOf(input));
+    if (origin !== undefined) {
+      const actual = known();
+      // Whoever asks for one of the two expects a credential there, and not that their own goes out.
+      if (actual !== undefined && actual !== origin) throw elsewhere(actual);
+    }
+    if (target === undefined || (origin !== undefined && origin !== target)) return fetch(input, init);
+
+    // Of a request in place of `init` everything counts, as the platforms have it.
+    const asked = isRequest(input) ? input : undefined;
+    const signal = init?.signal ?? asked?.signal ?? undefined;
+    const limits = signal === undefined ? {} : { signal };
+    const exempt = isExempt(init?.method ?? asked?.method ?? "GET", headersOf(init?.headers ?? asked?.headers));
+    let token = exempt && origin !== undefined ? undefined : await credential.token(limits);
+    if (token !== undefined && token.origin !== target) {
+      if (origin !== undefined) throw elsewhere(token.origin);
+      return fetch(input, init);
+    }
+
+    const given = ownRequest(input, init);
+    const more = replaces(init) ? undefined : init;
+    const headers = headersOf(more?.headers ?? given?.headers);
     // The runtime says where the request really goes.
     headers.delete("host");
-    if ((init?.method ?? given?.method ?? "GET").toUpperCase() === "OPTIONS") {
+    if (exempt || token === undefined) {
       strip(headers);
-      return send(await bodyOf(init, given, 0), headers);
+      return send(await bodyOf(more, given, 0, signal), headers);
     }
-    const body = await bodyOf(init, given, replayUpTo);
+    const body = await bodyOf(more, given, replayUpTo, signal);
+    // While a stream was read the token may have come to its end.
+    if (body.read) token = credential.current() ?? (await credential.token(limits));
+    if (token.origin !== target) throw elsewhere(token.origin);
     if (body.bytes) headers.delete("content-length");
     const again = new Headers(headers);
     token.apply(headers);
@@ -43,7 +71,7 @@ export function credentialedFetch(credential: Credential, { fetch, origin, repla
       credential.rejected(token.id);
       return first;
     }
-    const other: Token | undefined = await credential.replacement(token.id);
+    const other: Token | undefined = await credential.replacement(token.id, limits);
     if (other === undefined || other.origin !== target) return first;
     // Its text is of no interest, nor is whether it could be stopped.
     first.body?.cancel().catch(() => undefined);
@@ -54,10 +82,62 @@ export function credentialedFetch(credential: Credential, { fetch, origin, repla
 
     function send(body: Body, headers: Headers): Promise<Response> {
       // A redirect would take the credential along.
-      const redirect = init?.redirect === "error" || given?.redirect === "error" ? "error" : "manual";
-      const changed = { ...init, headers, redirect, ...body.init } as const;
-      return given === undefined ? fetch(withoutUser(url), changed) : fetch(new Request(given, changed));
+      const redirect = more?.redirect === "error" || given?.redirect === "error" ? "error" : "manual";
+      const changed = { ...more, headers, redirect, ...body.init } as const;
+      return given === undefined ? fetch(withoutUser(urlOf(input)), changed) : fetch(new Request(given, changed));
     }
+  };
+}
+
+/** What is no request to the API as such: preflights, tunnels, echoes, other protocols. */
+function isExempt(method: string, headers: Headers): boolean {
+  return ["OPTIONS", "TRACE", "CONNECT"].includes(method.toUpperCase()) || headers.has("upgrade");
+}
+
+/** A request, of this runtime's class or of another's: of a library, or of another realm. */
+function isRequest(value: unknown): value is Request {
+  if (value instanceof Request) return true;
+  if (typeof value !== "object" || value === null || value instanceof URL) return false;
+  return "url" in value && typeof value.url === "string";
+}
+
+/** A request in place of `init`, whose fields it has. What is written as `{ … }` is none, whatever is in it. */
+function replaces(init: RequestInit | undefined): init is Request {
+  if (!isRequest(init)) return false;
+  const prototype: unknown = Object.getPrototypeOf(init);
+  return prototype !== null && Object.getPrototypeOf(prototype) !== null;
+}
+
+function urlOf(input: string | URL | Request): string {
+  return isRequest(input) ? input.url : String(input);
+}
+
+function headersOf(headers: HeadersInit | undefined): Headers {
+  // Of another class, its fields count all the same.
+  return new Headers(headers === undefined || !(Symbol.iterator in headers) ? headers : [...headers]);
+}
+
+/** A request of this runtime's class, without user information in its URL. Undefined where there is a URL and `init` alone. */
+function ownRequest(input: string | URL | Request, init: RequestInit | undefined): Request | undefined {
+  const url = urlOf(input);
+  if (replaces(init)) return new Request(withoutUser(url), own(init));
+  if (!isRequest(input)) return undefined;
+  return input instanceof Request && withoutUser(url) === url ? input : new Request(withoutUser(url), own(input));
+}
+
+function own(request: Request): RequestInit {
+  if (request instanceof Request) return request;
+  const { method, headers, body, redirect, signal } = request as Partial<Request>;
+  const readable = body === undefined || body === null || body instanceof ReadableStream;
+  if (!readable || headers === undefined || !(Symbol.iterator in headers)) {
+    throw new TypeError("fetch takes a URL, or a Request of this runtime: give it new Request(url, init)");
+  }
+  return {
+    headers: headersOf(headers),
+    ...(method === undefined ? {} : { method }),
+    ...(redirect === undefined ? {} : { redirect }),
+    ...(signal instanceof AbortSignal ? { signal } : {}),
+    ...(body instanceof ReadableStream ? { body, duplex: "half" } : {}),
   };
 }
 
@@ -68,11 +148,18 @@ interface Body {
   readonly repeatable: boolean;
   /** Whether it was read into memory. */
   readonly bytes: boolean;
+  /** Whether something of it was read, which may have taken its time. */
+  readonly read: boolean;
 }
 
-async function bodyOf(init: RequestInit | undefined, given: Request | undefined, limit: number): Promise<Body> {
+async function bodyOf(
+  init: RequestInit | undefined,
+  given: Request | undefined,
+  limit: number,
+  signal: AbortSignal | undefined,
+): Promise<Body> {
   const body = init?.body ?? given?.body;
-  if (body === null || body === undefined) return { init: {}, repeatable: true, bytes: false };
+  if (body === null || body === undefined) return { init: {}, repeatable: true, bytes: false, read: false };
   if (!(body instanceof ReadableStream)) {
     const known =
       typeof body === "string" ||
@@ -81,24 +168,28 @@ async function bodyOf(init: RequestInit | undefined, given: Request | undefined,
       body instanceof Blob ||
       body instanceof FormData ||
       body instanceof URLSearchParams;
-    return { init: { body }, repeatable: known, bytes: false };
+    return { init: { body }, repeatable: known, bytes: false, read: false };
   }
-  if (limit === 0) return { init: { body, duplex: "half" }, repeatable: false, bytes: false };
-  const read = await readUpTo(body, limit);
-  if (read instanceof ReadableStream) return { init: { body: read, duplex: "half" }, repeatable: false, bytes: false };
-  return { init: { body: read }, repeatable: true, bytes: true };
+  if (limit === 0) return { init: { body, duplex: "half" }, repeatable: false, bytes: false, read: false };
+  const read = await readUpTo(body, limit, signal);
+  if (!(read instanceof ReadableStream)) return { init: { body: read }, repeatable: true, bytes: true, read: true };
+  return { init: { body: read, duplex: "half" }, repeatable: false, bytes: false, read: true };
 }
 
 /** The whole stream, or, if it is longer, a stream of all of it. */
 async function readUpTo(
   stream: ReadableStream<Uint8Array>,
   limit: number,
+  signal: AbortSignal | undefined,
 ): Promise<Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>> {
   const reader = stream.getReader();
   const chunks: Uint8Array[] = [];
   let length = 0;
   while (length <= limit) {
-    const { done, value } = await reader.read();
+    const { done, value } = await interruptible(reader.read(), signal).catch((error: unknown) => {
+      reader.cancel(error).catch(() => undefined);
+      throw error;
+    });
     if (done) {
       const whole = new Uint8Array(length);
       let at = 0;
@@ -134,6 +225,7 @@ function isRejection(response: Response): boolean {
 /** Name and password in a URL are a caller's credential, too. */
 function withoutUser(text: string): string {
   const url = new URL(text);
+  if (url.username === "" && url.password === "") return text;
   url.username = "";
   url.password = "";
   return url.href;

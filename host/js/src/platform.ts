@@ -12,6 +12,8 @@ export interface Platform {
    * and no request may wait for another's promise. So are Workers.
    */
   readonly ownersVanish: boolean;
+  /** Whether this session is the only one of its kind, wherever isolates run: it is in a Durable Object. */
+  readonly alone?: boolean;
   now(): Reading;
   /** Keeps the request that calls it alive until this has ended. */
   waitUntil?(work: Promise<unknown>): void;

@@ -3,6 +3,7 @@
 import type * as contract from "./contract.js";
 import { Driver, type Opening } from "./driver.js";
 import type { Change } from "./driver.js";
+import { OptionError } from "./errors.js";
 import type { Snapshot } from "./snapshot.js";
 import { type Means, perform } from "./tasks.js";
 
@@ -23,8 +24,11 @@ export interface Source {
   rejected(id: string): void;
   /** A hint that something may have changed. */
   changed(): void;
-  /** Ends when something may have changed since this generation, after this time at the latest. */
-  pause(generation: number, atMostMs: number): Promise<void>;
+  /**
+   * Ends when something may have changed since this generation, after this time at the latest, or with the signal. Throws
+   * `NoTokenError` if nobody can be asked.
+   */
+  pause(generation: number, atMostMs: number, signal?: AbortSignal): Promise<void>;
   /** Undefined while the component is stopped. */
   status(): Promise<contract.Status | undefined>;
   /** Secret: the newest journal. */
@@ -57,7 +61,9 @@ export class LocalSource implements Source {
   readonly #means: Means;
   readonly #hooks: Hooks;
   /** Who waits in a process that lives: called at every change. Not used where requests may vanish. */
-  #listeners = new Set<() => void>();
+  readonly #listeners = new Set<() => void>();
+  /** Keeps the process while somebody waits: what else there is to do may have timers that do not. */
+  #held: ReturnType<typeof setInterval> | undefined;
   #cancelTimer: (() => void) | undefined;
   #tasks = 0;
 
@@ -70,7 +76,7 @@ export class LocalSource implements Source {
       policy,
       now: () => platform.now(),
       start: (task, session) => this.#start(task, session),
-      keep: (journal) => hooks.keepJournal?.(journal),
+      keep: (journal) => keep(hooks, journal),
       published: (change) => this.#published(change),
     });
     if (!platform.ownersVanish) this.driver.begin();
@@ -112,8 +118,8 @@ export class LocalSource implements Source {
     this.driver.event({ tag: "changed" });
   }
 
-  async pause(generation: number, atMostMs: number): Promise<void> {
-    if (this.snapshot.generation !== generation) return;
+  async pause(generation: number, atMostMs: number, signal?: AbortSignal): Promise<void> {
+    if (this.snapshot.generation !== generation || signal?.aborted === true) return;
     if (this.#means.platform.ownersVanish) {
       await sleep(Math.min(atMostMs, POLL_MS));
       this.attend();
@@ -123,10 +129,14 @@ export class LocalSource implements Source {
       const timer = atMostMs === Infinity ? undefined : setTimeout(() => done(), Math.min(atMostMs, LONGEST_TIMER_MS));
       const done = () => {
         clearTimeout(timer);
+        signal?.removeEventListener("abort", done);
         this.#listeners.delete(done);
+        this.#hold();
         resolve();
       };
+      signal?.addEventListener("abort", done);
       this.#listeners.add(done);
+      this.#hold();
     });
   }
 
@@ -143,18 +153,26 @@ export class LocalSource implements Source {
     this.#cancelTimer?.();
   }
 
+  #hold(): void {
+    if (this.#listeners.size > 0) {
+      this.#held ??= setInterval(() => undefined, LONGEST_TIMER_MS);
+    } else {
+      clearInterval(this.#held);
+      this.#held = undefined;
+    }
+  }
+
   #published(change: Change | undefined): void {
-    const listeners = this.#listeners;
-    this.#listeners = new Set();
-    for (const listener of listeners) listener();
+    for (const listener of [...this.#listeners]) listener();
     // The time to wake is known once the step is over; a program's function must not run inside it.
     queueMicrotask(() => {
       this.#schedule();
       if (change === undefined) return;
       try {
-        this.#hooks.onChange?.(change);
+        // Whoever listens must not stop the driver, now or later.
+        Promise.resolve(this.#hooks.onChange?.(change)).catch(() => undefined);
       } catch {
-        // Whoever listens must not stop the driver.
+        // Neither.
       }
     });
   }
@@ -192,6 +210,14 @@ export class LocalSource implements Source {
     }
     this.driver.finished(number, task.tag, await work, session);
   }
+}
+
+/** What follows is sent as soon as this returns, so it has to be kept by then. */
+function keep({ keepJournal }: Hooks, journal: string): void {
+  const result: unknown = keepJournal?.(journal);
+  if (typeof result !== "object" || result === null || !("then" in result)) return;
+  Promise.resolve(result).catch(() => undefined);
+  throw new OptionError("keepJournal gave a promise, and must have kept the journal when it returns");
 }
 
 function sleep(milliseconds: number): Promise<void> {

@@ -22,17 +22,20 @@ export interface Store {
    * exchanges, and is refused for identity tokens that are shared and can be exchanged once.
    */
   readonly compares: boolean;
+  /** Whether it is in this process's memory, which no other sees. Where isolates come and go such a store is a cache. */
+  readonly local?: boolean;
   /** Loads the entry under this key. */
   load(key: string): Promise<Entry | undefined>;
   /** Replaces the entry if its version is the expected one, or, where none is expected, if there is none. */
   swap(key: string, expected: string | undefined, value: string): Promise<Swapped>;
 }
 
-/** A store in this process, for credentials that share an identity in it. */
+/** A store in this process, for credentials that share an identity in it. In an isolate it is a cache. */
 export function memoryStore(): Store {
   const entries = new Map<string, Entry>();
   return {
     compares: true,
+    local: true,
     async load(key) {
       return entries.get(key);
     },

@@ -1,8 +1,9 @@
 // What the component asks for, done. A task ends in one outcome, whatever happens.
 
+import { within } from "./abort.js";
 import type { AccessTokenCallable, IdentityTokenCallable, Signer, SuppliedToken } from "./callables.js";
 import type * as contract from "./contract.js";
-import { words } from "./errors.js";
+import { nameOf, WifError } from "./errors.js";
 import type { Platform } from "./platform.js";
 import type { Policy } from "./policy.js";
 import { type Entry, type Store, toBase64 } from "./store.js";
@@ -25,14 +26,19 @@ const MAX_SUPPLIED = 1 << 20;
 /** What a session may ask for. Nothing is promised that would only be refused later. */
 export function capabilities(means: Means): contract.Capability[] {
   const { platform, store } = means;
+  // Isolates come and go, and each has a memory of its own: what others know cannot be compared with. A session that is the
+  // only one, wherever they run, needs no such comparison.
+  const apart = platform.ownersVanish && platform.alone !== true;
+  const compares = store?.compares === true && !(apart && store.local === true);
+  const cache = store === undefined ? apart : !compares;
   const can: [boolean, contract.Capability][] = [
     [platform.readFile !== undefined, "read-file"],
     [platform.readVariable !== undefined, "read-variable"],
     [means.identityTokens.size > 0, "supply-assertion"],
     [means.accessTokens.size > 0, "supply-token"],
     [means.signers.size > 0, "sign"],
-    [store?.compares === true, "store"],
-    [store?.compares === false, "cache"],
+    [compares, "store"],
+    [cache, "cache"],
     [platform.ownersVanish, "owners-vanish"],
   ];
   return can.flatMap(([is, capability]) => (is ? [capability] : []));
@@ -43,13 +49,14 @@ export async function perform(task: contract.Task, means: Means): Promise<contra
   try {
     return await attempt(task, means);
   } catch (error) {
-    return { tag: "failed", val: words(error).slice(0, 200) };
+    return { tag: "failed", val: nameOf(error) };
   }
 }
 
 async function attempt(task: contract.Task, means: Means): Promise<contract.Outcome> {
   const { platform, policy, store } = means;
-  const limited = <T>(work: T | Promise<T>) => within(policy.callableTimeoutMs, work);
+  const limitMs = policy.callableTimeoutMs;
+  const limited = <T>(work: T | Promise<T>) => within(limitMs, work, () => new WifError(`no answer within ${limitMs} ms`));
   switch (task.tag) {
     case "send-request":
       return send(task.val, policy, means.fetch);
@@ -75,12 +82,12 @@ async function attempt(task: contract.Task, means: Means): Promise<contract.Outc
       return { tag: "content", val: text(encoded) };
     }
     case "load-entry": {
-      if (store === undefined) return { tag: "unsupported" };
+      if (store === undefined) return { tag: "absent" };
       const found = await limited(store.load(task.val));
       return found === undefined ? { tag: "absent" } : { tag: "entry", val: entry(found) };
     }
     case "swap-entry": {
-      if (store === undefined) return { tag: "unsupported" };
+      if (store === undefined) return { tag: "swapped", val: "" };
       const { key, expected, value } = task.val;
       const swapped = await limited(store.swap(key, expected, value));
       if (swapped.done) return { tag: "swapped", val: swapped.version };
@@ -105,27 +112,14 @@ function readVariable(name: string, { platform, policy }: Means): contract.Outco
   }
 }
 
-/** What the program supplies may take its time, but not for ever. */
-async function within<T>(limitMs: number, work: T | Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${limitMs} ms`)), limitMs);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
 function unknown(option: string, name: string): contract.Outcome {
   return { tag: "failed", val: `the option ${option} has no callable named ${name}` };
 }
 
 function text(value: unknown): string {
   if (typeof value !== "string")
-    throw new Error(`a string is expected, and it gave ${value === null ? "null" : typeof value}`);
-  if (value.length > MAX_SUPPLIED) throw new Error(`it is longer than the ${MAX_SUPPLIED} characters that are taken`);
+    throw new WifError(`a string is expected, and it gave ${value === null ? "null" : typeof value}`);
+  if (value.length > MAX_SUPPLIED) throw new WifError(`it is longer than the ${MAX_SUPPLIED} characters that are taken`);
   return value;
 }
 
@@ -134,7 +128,7 @@ function supplied(given: string | SuppliedToken): contract.SuppliedToken {
   const value = text(given.token);
   const { expiresAtMs } = given;
   if (expiresAtMs === undefined || expiresAtMs === null) return { value };
-  if (!Number.isFinite(expiresAtMs) || expiresAtMs < 0) throw new Error("its expiresAtMs is no time");
+  if (!Number.isFinite(expiresAtMs) || expiresAtMs < 0) throw new WifError("its expiresAtMs is no time");
   return { value, expiresAtMs: BigInt(Math.trunc(expiresAtMs)) };
 }
 

@@ -1,5 +1,6 @@
 // One request to the token endpoint: checked, sent once, and told apart by whether a byte of it may have left.
 
+import { within } from "./abort.js";
 import type * as contract from "./contract.js";
 import { words } from "./errors.js";
 import { isName, isValue } from "./fields.js";
@@ -33,8 +34,20 @@ export async function send(request: contract.HttpRequest, policy: Policy, fetch:
   if (refused !== undefined) return { tag: "denied", val: refused };
   const stop = new AbortController();
   const timeoutMs = Math.min(Math.max(request.timeoutMs, 1), policy.requestTimeoutMs);
-  const timer = setTimeout(() => stop.abort(), timeoutMs);
+  const late = () => {
+    stop.abort();
+    return new Error("late");
+  };
   try {
+    // A program's `fetch` may be deaf to its signal.
+    return await within(timeoutMs, attempt(), late);
+  } catch (error) {
+    if (stop.signal.aborted) return { tag: "maybe-sent", val: `no complete answer within ${timeoutMs} ms` };
+    const val = words(error).slice(0, 200);
+    return isUnsent(error) ? { tag: "unsent", val } : { tag: "maybe-sent", val };
+  }
+
+  async function attempt(): Promise<contract.Outcome> {
     const headers = new Headers();
     for (const { name, value } of request.headers) headers.append(name, value);
     const { body, url, maxResponseBytes } = request;
@@ -43,12 +56,6 @@ export async function send(request: contract.HttpRequest, policy: Policy, fetch:
     const text = await read(response, Math.min(maxResponseBytes, MAX_BYTES));
     if (text === undefined) return { tag: "maybe-sent", val: "the answer is longer than is taken" };
     return { tag: "response", val: { status: response.status, headers: passedOn(response.headers), body: text } };
-  } catch (error) {
-    if (stop.signal.aborted) return { tag: "maybe-sent", val: `no complete answer within ${timeoutMs} ms` };
-    const val = words(error).slice(0, 200);
-    return isUnsent(error) ? { tag: "unsent", val } : { tag: "maybe-sent", val };
-  } finally {
-    clearTimeout(timer);
   }
 }
 

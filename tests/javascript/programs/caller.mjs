@@ -1,4 +1,5 @@
-// A Worker that calls the one under test, and hangs up when it is told to: `after` milliseconds after the beginning.
+// A Worker that calls the one under test, or its `twin`, and hangs up when it is told to: `after` milliseconds after the
+// beginning.
 
 export default {
   async fetch(request, env) {
@@ -8,7 +9,8 @@ export default {
     if (after !== null) setTimeout(() => hangUp.abort(), Number(after));
     try {
       const inner = new Request(`http://worker${url.pathname}`, request);
-      const response = await env.WORKER.fetch(inner, { signal: hangUp.signal });
+      const worker = url.searchParams.has("twin") ? env.TWIN : env.WORKER;
+      const response = await worker.fetch(inner, { signal: hangUp.signal });
       return response;
     } catch (error) {
       if (hangUp.signal.aborted) return new Response("hung up", { status: 499 });

@@ -41,6 +41,7 @@ function drive(answer, more = {}) {
   const opening = {
     open(_configuration, seed, _can, from) {
       world.opened.push({ seed, from });
+      world.opens?.(world.opened.length, from);
       const number = world.opened.length;
       return {
         step(clock, event) {
@@ -53,7 +54,7 @@ function drive(answer, more = {}) {
     },
     configuration: "{}",
     can: world.can ?? [],
-    start: { tag: "fresh" },
+    start: world.start ?? { tag: "fresh" },
     seed: () => BigInt(world.opened.length),
   };
   world.driver = new Driver(opening, {
@@ -195,7 +196,7 @@ scenario("a journal is kept before a task of the same output starts, and a reque
     failing.started.map(({ number }) => number),
     [2],
   );
-  assert.deepEqual(outcomes, [{ tag: "denied", val: "the journal could not be kept: the disk is full" }]);
+  assert.deepEqual(outcomes, [{ tag: "denied", val: "the journal could not be kept: Error" }]);
 });
 
 scenario("a wake that comes late does what it should have done", () => {
@@ -229,6 +230,60 @@ scenario("after closing nothing is started, and the token is served until its en
   world.driver.event({ tag: "needed" });
   assert.deepEqual(world.events, ["woken", "closing"]);
   assert.equal(verdict(world.driver.snapshot, world.time).kind, "serve");
+});
+
+scenario("a component that cannot be opened at first is opened again", () => {
+  const { driver, opened } = drive(() => output({ access: usable() }), {
+    opens(count) {
+      if (count === 1) throw new RangeError("out of memory");
+    },
+  });
+  assert.equal(opened.length, 2);
+  assert.equal(driver.snapshot.access.kind, "usable");
+});
+
+for (const [what, ends] of [
+  ["opened", { opens: (_, { tag }) => tag === "resumed" && trap() }],
+  ["stepped", { steps: true }],
+]) {
+  scenario(`a journal from which nothing can be ${what} is given up after a while, and counts as lost`, () => {
+    let resumed = false;
+    const world = drive(
+      () => {
+        if (ends.steps && resumed) trap();
+        return output({ access: usable() });
+      },
+      {
+        start: { tag: "resumed", val: "poison" },
+        opens(count, from) {
+          resumed = from.tag === "resumed";
+          ends.opens?.(count, from);
+        },
+      },
+    );
+    const begin = world.time;
+    while (world.driver.snapshot.access.kind !== "usable" && world.time < begin + 120_000) {
+      world.time = world.driver.wakeAt;
+      world.driver.tick();
+    }
+    assert.equal(world.driver.snapshot.access.kind, "usable");
+    assert.deepEqual(
+      world.opened.map(({ from }) => from.tag),
+      ["resumed", "resumed", "resumed", "resumed", "lost"],
+    );
+  });
+}
+
+scenario("where the clock goes back the session is asked what is due", () => {
+  const world = drive(() => output({ access: usable(), wakeInMs: 30_000 }));
+  world.time += 1_000;
+  world.driver.tick();
+  assert.deepEqual(world.events, ["woken"]);
+  world.time -= 3_600_000;
+  world.driver.tick();
+  // At the last time that was seen, and at the one that it is now.
+  assert.deepEqual(world.events, ["woken", "woken", "woken"]);
+  assert.equal(world.driver.wakeAt, world.time + 30_000);
 });
 
 scenario("what a trap says holds nothing that was handed over", () => {

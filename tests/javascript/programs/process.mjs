@@ -42,6 +42,19 @@ const commands = {
     await answer.arrayBuffer();
     return answer.status;
   },
+  /** Where a request's URL may have a name and a password: the caller's own credential, too. */
+  async user() {
+    const url = `${baseURL.replace("://", "://name:password@")}/v1/messages`;
+    let request;
+    try {
+      request = new Request(url, { method: "POST", headers, body: JSON.stringify({ model, max_tokens: 64, messages }) });
+    } catch {
+      return "refused";
+    }
+    const answer = await wif.fetch(request);
+    await answer.arrayBuffer();
+    return answer.status;
+  },
   async burst(times) {
     const answers = await Promise.all(Array.from({ length: Number(times) }, () => commands.message()));
     return [...new Set(answers)];

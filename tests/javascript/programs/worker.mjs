@@ -113,7 +113,8 @@ const routes = {
   },
   async "/cached"() {
     const { keys } = await env.KV.list();
-    return Response.json(await Promise.all(keys.map(({ name }) => env.KV.get(name))));
+    const texts = await Promise.all(keys.map(({ name }) => env.KV.get(name)));
+    return Response.json(texts.map((text) => ({ text, decoded: atob(text) })));
   },
 };
 

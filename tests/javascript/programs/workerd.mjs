@@ -2,6 +2,7 @@
 //
 // Options: worker and caller (folders with their modules), entry (the worker's first one), bindings, object and kv (whether there
 // are such), entries (what is in kv), persist (a folder, for the object's storage), emulator (what stands for the real API),
+// flags (of compatibility), twin (whether the Worker is there twice, as an isolate apart, with the object of the first),
 // ask (a path whose answer is printed, too). Prints a line of JSON with its URL, and another after each line of its input:
 // `restart` has the isolates begin anew.
 
@@ -20,6 +21,8 @@ const {
   entries = {},
   persist,
   emulator,
+  flags = ["nodejs_compat"],
+  twin = false,
   ask,
 } = JSON.parse(process.argv.at(-1));
 
@@ -59,19 +62,31 @@ const options = {
       // Without this a cancelled request is not told to whoever answers it.
       compatibilityFlags: ["enable_request_signal"],
       modules: modules(caller, "caller.mjs"),
-      serviceBindings: { WORKER: "worker" },
+      serviceBindings: { WORKER: "worker", ...(twin ? { TWIN: "twin" } : {}) },
     },
     {
       name: "worker",
       compatibilityDate,
       // For the vendor's SDK; the package does without.
-      compatibilityFlags: ["nodejs_compat"],
+      compatibilityFlags: flags,
       modules: modules(worker, entry),
       bindings,
       ...(object ? { durableObjects: { CREDENTIAL: { className: "Credential", useSQLite: true } } } : {}),
       ...(kv ? { kvNamespaces: ["KV"] } : {}),
       ...(emulator === undefined ? {} : { outboundService: toEmulator }),
     },
+    ...(twin
+      ? [
+          {
+            name: "twin",
+            compatibilityDate,
+            compatibilityFlags: flags,
+            modules: modules(worker, entry),
+            bindings,
+            durableObjects: { CREDENTIAL: { className: "Credential", scriptName: "worker", useSQLite: true } },
+          },
+        ]
+      : []),
   ],
 };
 const miniflare = new Miniflare(options);

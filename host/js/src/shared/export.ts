@@ -39,6 +39,13 @@ export interface Exported {
   readonly waitAtMostMs: number;
   readonly passing: OpenToken | null;
   readonly stopped: Failure | null;
+  /** For so long the answer waited for news, in milliseconds. What else it took was on its way. */
+  readonly heldMs: number;
+}
+
+/** What goes from the object to an isolate where there is no session to tell of. */
+export interface Refusal {
+  readonly failure: Failure;
 }
 
 /** What an isolate asks of the object. */
@@ -55,8 +62,8 @@ export interface Asked {
   readonly changed?: boolean;
 }
 
-/** `since`: the generation when the isolate's question came. */
-export function exported(object: string, snapshot: Snapshot, now: number, since: number): Exported {
+/** `since` and `cameAt`: the generation and the time when the isolate's question came. */
+export function exported(object: string, snapshot: Snapshot, now: number, since: number, cameAt: number): Exported {
   const { access, passing } = snapshot;
   const left = (at: number) => (at === Infinity ? null : Math.max(0, at - now));
   const open = (token: Token): OpenToken => ({ ...revealParts(token) });
@@ -77,12 +84,17 @@ export function exported(object: string, snapshot: Snapshot, now: number, since:
     waitAtMostMs: snapshot.waitAtMostMs,
     passing: passing !== undefined && passing.generation > since ? open(passing.token) : null,
     stopped: snapshot.stopped ?? null,
+    heldMs: Math.max(0, now - cameAt),
   };
 }
 
-/** In the isolate: `generation` counts there. */
-export function imported(from: Exported, generation: number, now: number): Snapshot {
-  const at = (left: number | null) => (left === null ? Infinity : now + left);
+/**
+ * In the isolate: `generation` counts there. What is left is counted from the earliest time at which the object can have said
+ * it: nobody knows whether the question or the answer was long on its way.
+ */
+export function imported(from: Exported, generation: number, askedAt: number, now: number): Snapshot {
+  const saidAt = Math.min(now, askedAt + from.heldMs);
+  const at = (left: number | null) => (left === null ? Infinity : saidAt + left);
   const access: Access =
     from.access.kind !== "usable"
       ? from.access

@@ -1,9 +1,10 @@
 // The Durable Object's side: a session in the one place that all isolates reach.
 
 import { type Options, localSource } from "../create.js";
+import { ConfigurationError, type Failure, OptionError, overloaded, wrong } from "../errors.js";
 import type { Platform } from "../platform.js";
-import type { LocalSource } from "../source.js";
-import { type Asked, exported } from "./export.js";
+import { LocalSource } from "../source.js";
+import { type Asked, exported, type Refusal } from "./export.js";
 
 /** What is used of a Durable Object's state. */
 export interface ObjectState {
@@ -20,6 +21,8 @@ export interface ObjectState {
 export type ObjectOptions = Omit<Options, "start" | "keepJournal" | "waitUntil" | "origin" | "replayUpTo" | "maxWaiters">;
 
 const JOURNAL = "journal";
+/** So many questions wait at once: those beyond are shed. */
+const MAX_QUESTIONS = 4_096;
 /** An isolate's question waits no longer for news, whatever it says. */
 const LONGEST_WAIT_MS = 30_000;
 /** What is due sooner waits for a request, or for this: each alarm is a write, and wakes the object. */
@@ -36,6 +39,7 @@ export abstract class CredentialObjectBase<Environment> {
   #source: LocalSource | undefined;
   #journal: string | undefined;
   #alarmAt = Infinity;
+  #questions = 0;
 
   constructor(state: ObjectState, env: Environment) {
     this.env = env;
@@ -54,36 +58,55 @@ export abstract class CredentialObjectBase<Environment> {
   async fetch(request: Request): Promise<Response> {
     const { hostname, pathname } = new URL(request.url);
     if (hostname !== HOST) return new Response("not found", { status: 404 });
-    const source = this.#open();
-    source.attend();
+    const source = this.#attended();
+    if (!(source instanceof LocalSource)) return refusal(source);
     if (pathname === "/status") {
       const status = await source.status();
       return new Response(JSON.stringify(status ?? null, (_, value) => (typeof value === "bigint" ? Number(value) : value)));
     }
-    return Response.json(await this.#answer(source, await request.json()));
+    return this.#answer(source, await request.json());
   }
 
   /** Does what is due while no request comes. */
   async alarm(): Promise<void> {
     this.#alarmAt = Infinity;
-    const source = this.#open();
-    source.attend();
+    const source = this.#attended();
+    if (!(source instanceof LocalSource)) return;
     const until = Date.now() + LONGEST_WAIT_MS;
     // The object stays for as long as this has not ended.
     while (source.snapshot.underway && Date.now() < until)
       await source.pause(source.snapshot.generation, until - Date.now());
   }
 
-  async #answer(source: LocalSource, asked: Asked) {
+  async #answer(source: LocalSource, asked: Asked): Promise<Response> {
     const since = source.snapshot.generation;
+    const cameAt = source.time();
     const until = Date.now() + Math.min(asked.waitMs, LONGEST_WAIT_MS);
     if (asked.changed === true) source.changed();
     if (asked.rejected !== undefined) source.rejected(asked.rejected);
     if (asked.need === true) source.need();
     const { seen } = asked;
     const isNews = () => seen === undefined || seen.object !== this.#id || source.snapshot.generation > seen.generation;
-    while (!isNews() && Date.now() < until) await source.pause(source.snapshot.generation, until - Date.now());
-    return exported(this.#id, source.snapshot, source.time(), since);
+    if (!isNews() && asked.waitMs > 0 && this.#questions >= MAX_QUESTIONS) return refusal(overloaded(MAX_QUESTIONS));
+    this.#questions += 1;
+    try {
+      while (!isNews() && Date.now() < until) await source.pause(source.snapshot.generation, until - Date.now());
+    } finally {
+      this.#questions -= 1;
+    }
+    return Response.json(exported(this.#id, source.snapshot, source.time(), since, cameAt));
+  }
+
+  /** The session, after what was overdue; or why there can be none. */
+  #attended(): LocalSource | Failure {
+    try {
+      const source = this.#open();
+      source.attend();
+      return source;
+    } catch (error) {
+      if (error instanceof ConfigurationError || error instanceof OptionError) return wrong(error);
+      throw error;
+    }
   }
 
   #open(): LocalSource {
@@ -96,8 +119,9 @@ export abstract class CredentialObjectBase<Environment> {
       keepJournal: (journal) => void storage.put(JOURNAL, journal),
       waitUntil: (work) => this.#state.waitUntil(work),
     };
+    const platform = { ...this.platform(), alone: true };
+    this.#source = localSource(options, platform, { scheduled: () => this.#schedule() });
     this.#journal = undefined;
-    this.#source = localSource(options, this.platform(), { scheduled: () => this.#schedule() });
     return this.#source;
   }
 
@@ -109,4 +133,8 @@ export abstract class CredentialObjectBase<Environment> {
     this.#alarmAt = at;
     void this.#state.storage.setAlarm(at);
   }
+}
+
+function refusal(failure: Failure): Response {
+  return Response.json({ failure } satisfies Refusal, { status: 503 });
 }

@@ -61,20 +61,26 @@ fn the_readme_shows_every_example_as_it_is() {
 }
 
 #[tokio::test]
-async fn programs_in_node_and_deno() {
+async fn programs_in_node_deno_and_bun() {
     workshop_async().await;
     let deno = tokio::task::spawn_blocking(|| workshop().deno()).await.expect("no panic");
     let deno = deno.unwrap_or_else(|missing| panic!("{missing}"));
     for (name, expected) in [("node.mjs", "Hello from"), ("deno.mjs", "200"), ("access-token.mjs", "200")] {
-        for runtime in ["node", "deno"] {
+        for runtime in ["node", "deno", "bun"] {
             let world = World::with(options()).await;
-            let command = if runtime == "node" {
-                Command::new("node")
-            } else {
-                let mut command = Command::new(&deno);
-                command.args(["run", "--no-prompt", "--allow-net=127.0.0.1", "--allow-env", "--allow-read"]);
-                command.arg("--node-modules-dir=manual");
-                command
+            let command = match runtime {
+                "node" => Command::new("node"),
+                "deno" => {
+                    let mut command = Command::new(&deno);
+                    command.args(["run", "--no-prompt", "--allow-net=127.0.0.1", "--allow-env", "--allow-read"]);
+                    command.arg("--node-modules-dir=manual");
+                    command
+                }
+                _ => {
+                    let mut command = Command::new(workshop().bun().unwrap_or_else(|missing| panic!("{missing}")));
+                    command.arg("run");
+                    command
+                }
             };
             let printed = output(command, &world, name).await;
             assert!(printed.contains(expected), "{name} in {runtime}: {printed}");
@@ -130,12 +136,14 @@ async fn a_worker_that_signs() {
     assert_eq!(world.exchanges(), 1);
 }
 
+/// Without `nodejs_compat`: the package needs nothing of Node.
 #[tokio::test]
 async fn a_worker_whose_credential_is_in_a_durable_object() {
     let world = World::with(options()).await;
     let folder = tempfile::tempdir().expect("a directory");
     let options = json!({
         "bindings": {},
+        "flags": [],
         "object": true,
         "kv": true,
         "entries": { "identity-token": world.file.current().expose() },

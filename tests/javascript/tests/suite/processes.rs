@@ -64,6 +64,8 @@ async fn a_cold_burst_makes_one_exchange() {
         assert_eq!(program.value("burst 99").await, json!([200]), "{runtime:?}");
         assert_eq!(program.value("request").await, 200, "{runtime:?}");
         assert_eq!((world.exchanges(), world.emulator.counts().messages_granted), (1, 100), "{runtime:?}");
+        let expected = if runtime == Runtime::Node { json!("refused") } else { json!(200) };
+        assert_eq!(program.value("user").await, expected, "{runtime:?}");
     }
 }
 

@@ -48,13 +48,25 @@ fn every_vector_holds_and_a_wrong_one_fails() {
 /// H1, H2. Traps, broken contracts, journals that cannot be kept: see `programs/driver.mjs`.
 #[test]
 fn a_component_that_misbehaves_costs_its_instance_and_nothing_else() {
-    all_hold("driver.mjs", 18);
+    all_hold("driver.mjs", 22);
 }
 
 /// What leaves through `fetch`, what is asked of the token endpoint, files, variables, stores: see `programs/requests.mjs`.
 #[test]
 fn whatever_leaves_or_enters_is_checked() {
-    all_hold("requests.mjs", 42);
+    all_hold("requests.mjs", 55);
+}
+
+/// A6, C9. What is lost, late or too much between isolates and the object that has the session: see `programs/shared.mjs`.
+#[test]
+fn isolates_and_their_object_lose_nothing_to_each_other() {
+    all_hold("shared.mjs", 9);
+}
+
+/// A6, D3. The build for runtimes that the package does not know: see `programs/isolate.mjs`.
+#[test]
+fn an_unknown_runtime_has_isolates() {
+    all_hold("isolate.mjs", 4);
 }
 
 /// H1, H2. Real components that trap, lie, take more than they are given or tell what they were told, in place of ours: see
