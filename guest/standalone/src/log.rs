@@ -18,15 +18,12 @@ pub(crate) fn warn(message: &str) {
     line(&format!("warning: {message}"));
 }
 
-/// A host that takes no lines loses them.
+/// A host that takes no lines loses them, and so does one that has no room at the moment: nobody waits for it.
 fn line(text: &str) {
     let text: String = text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
     let text = format!("wif: {text}\n");
     let stream = stderr::get_stderr();
-    // As much as WASI takes in one call.
-    for piece in text.as_bytes().chunks(4096) {
-        if stream.blocking_write_and_flush(piece).is_err() {
-            return;
-        }
+    if stream.check_write().is_ok_and(|room| room >= text.len() as u64) {
+        let _ = stream.write(text.as_bytes()).and_then(|()| stream.flush());
     }
 }
