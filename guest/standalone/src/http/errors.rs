@@ -22,7 +22,6 @@ pub(super) fn outcome_of(code: &ErrorCode) -> Outcome {
         ErrorCode::ConnectionTimeout => unsent("no connection was made in time"),
         ErrorCode::ConnectionLimitReached => unsent("the host makes no more connections"),
         ErrorCode::TlsCertificateError => unsent("the endpoint's certificate is not accepted"),
-        ErrorCode::TlsProtocolError => unsent("the TLS handshake failed"),
         ErrorCode::TlsAlertReceived(alert) if alert.alert_id.is_some_and(|id| EARLY_ALERTS.contains(&id)) => {
             unsent("the endpoint refused the TLS handshake")
         }
@@ -42,6 +41,8 @@ fn name_of(code: &ErrorCode) -> &'static str {
         ErrorCode::ConnectionReadTimeout => "connection-read-timeout",
         ErrorCode::ConnectionWriteTimeout => "connection-write-timeout",
         ErrorCode::TlsAlertReceived(_) => "TLS-alert-received",
+        // Of the handshake, or of a record after the request.
+        ErrorCode::TlsProtocolError => "TLS-protocol-error",
         ErrorCode::HttpResponseIncomplete => "HTTP-response-incomplete",
         ErrorCode::HttpResponseTimeout => "HTTP-response-timeout",
         ErrorCode::HttpProtocolError => "HTTP-protocol-error",
@@ -68,7 +69,6 @@ mod tests {
             ErrorCode::DnsTimeout,
             ErrorCode::DnsError(DnsErrorPayload { rcode: None, info_code: None }),
             ErrorCode::TlsCertificateError,
-            ErrorCode::TlsProtocolError,
             alert(40),
         ];
         for code in codes {
@@ -90,6 +90,7 @@ mod tests {
             ErrorCode::ConnectionReadTimeout,
             ErrorCode::HttpResponseIncomplete,
             ErrorCode::HttpProtocolError,
+            ErrorCode::TlsProtocolError,
             ErrorCode::InternalError(Some("anything".to_owned())),
             // certificate_required
             alert(116),
