@@ -50,8 +50,12 @@ pub(crate) async fn send(request: HttpRequest) -> Outcome {
 }
 
 fn outgoing(request: HttpRequest, timeout: u64) -> Result<Request, Outcome> {
-    let headers: Vec<(String, Vec<u8>)> =
-        request.headers.iter().map(|header| (header.name.clone(), header.value.reveal().as_bytes().to_vec())).collect();
+    let headers: Zeroizing<Vec<(String, Vec<u8>)>> = request
+        .headers
+        .iter()
+        .map(|header| (header.name.clone(), header.value.reveal().as_bytes().to_vec()))
+        .collect::<Vec<_>>()
+        .into();
     let headers = Fields::from_list(&headers).map_err(|error| match error {
         HeaderError::Forbidden => Outcome::Denied("the host forbids a header of the request".to_owned()),
         _ => Outcome::Unsent("the host takes a header of the request for malformed".to_owned()),

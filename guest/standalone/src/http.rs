@@ -212,8 +212,12 @@ impl Download {
 }
 
 fn outgoing(request: &HttpRequest) -> Result<OutgoingRequest, Outcome> {
-    let headers: Vec<(String, Vec<u8>)> =
-        request.headers.iter().map(|header| (header.name.clone(), header.value.reveal().as_bytes().to_vec())).collect();
+    let headers: Zeroizing<Vec<(String, Vec<u8>)>> = request
+        .headers
+        .iter()
+        .map(|header| (header.name.clone(), header.value.reveal().as_bytes().to_vec()))
+        .collect::<Vec<_>>()
+        .into();
     let headers = Fields::from_list(&headers).map_err(|error| match error {
         HeaderError::Forbidden => Outcome::Denied("the host forbids a header of the request".to_owned()),
         _ => Outcome::Unsent("the host takes a header of the request for malformed".to_owned()),
