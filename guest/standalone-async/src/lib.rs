@@ -23,8 +23,16 @@
 //!
 //! ## WASI 0.2 inside
 //!
-//! Files, variables, random numbers and lines still come through WASI 0.2, which every host of 0.3 has beside it: they take
-//! microseconds, and nobody waits for another.
+//! Files, variables, random numbers and lines still come through WASI 0.2, which every host of 0.3 has beside it. There a call
+//! to a file holds the whole instance until it returns: microseconds in memory, as long as the file system takes where it is
+//! remote or busy. That is once for an identity token's file and about four times for each change of the shared entry; callers
+//! that are served from memory in the meantime wait for that as well.
+//!
+//! ## Callers that give up
+//!
+//! A call that is cancelled takes everything with it that it has begun. So `begin` starts what is due and returns at once: nobody
+//! can cancel it afterwards, and the exchange runs on. Call it before `get-token`, as `wif-interposer` does. Where `get-token`
+//! is called alone and cancelled, its exchange counts as lost, and the next caller learns so within a second.
 
 #![deny(unsafe_code)]
 
@@ -64,6 +72,10 @@ mod bindings {
 struct Standalone;
 
 impl Guest for Standalone {
+    async fn begin() -> Result<Option<Usable>, Failure> {
+        Ok(driver::begin()?.map(Into::into))
+    }
+
     async fn get_token() -> Result<Usable, Failure> {
         Ok(driver::token().await?.into())
     }

@@ -20,6 +20,9 @@ use crate::log;
 /// A caller waits no longer, in nanoseconds: longer than an exchange with the default time limit takes.
 pub(crate) const LONGEST_CALL: u64 = 35_000 * NANOS_PER_MS;
 
+/// A store that fails is tried again after five seconds; after three times nobody waits for it any longer. In nanoseconds.
+const SAVING: u64 = 16_000 * NANOS_PER_MS;
+
 /// As many tasks are answered in one turn; then it is looked at whether the caller's time is over.
 const TASKS_PER_TURN: usize = 64;
 
@@ -37,8 +40,12 @@ pub(crate) struct Desk {
     outbox: Vec<(u32, HttpRequest)>,
     /// How many have been taken from there and have not been answered.
     out: usize,
-    /// What an exchange brought is not in the store yet.
-    unsaved: bool,
+    /// What an exchange brought is not in the store yet. It is waited for until then.
+    unsaved: Option<Instant>,
+    /// The session was told that it is open.
+    begun: bool,
+    /// The origin as a glance found it, until the session knows.
+    origin: Option<String>,
     // The newest output.
     access: Access,
     exchanging: Progress,
@@ -59,37 +66,41 @@ impl Desk {
         let configuration = environment::variable(environment::CONFIGURATION);
         let configuration = configuration.as_deref().unwrap_or("{}");
         let store = Directory::from_environment();
-        let can = if store.is_some() { &CAN[..] } else { &CAN[..2] };
-        let mut clock = Clock::default();
+        let can = capabilities(store.as_ref());
+        let clock = Clock::default();
         let open = |start| Session::open(configuration, random::get_random_u64(), can, start).map_err(unusable_configuration);
         let mut session = open(Start::Fresh)?;
         if let Some(store) = &store {
             // Which entry it is shows when discovery is done. A session that begins with its document, which is a journal as well,
             // serves a token on that the API has rejected; others adopt none of these.
-            let left = entry_key(&mut session, &mut clock).map(|key| store.load(&key));
-            session = open(match left {
-                Some(Outcome::Entry(entry)) => Start::Resumed(entry.value),
-                _ => Start::Fresh,
-            })?;
+            session = open(left_in(store, &Glance::take(can, Start::Fresh)?))?;
         }
         if store.is_none() {
             log::warn(&alone());
         }
-        let mut desk = Self {
+        Ok(Self {
             session,
             store,
             clock,
             tasks: VecDeque::new(),
             outbox: Vec::new(),
             out: 0,
-            unsaved: false,
+            unsaved: None,
+            begun: false,
+            origin: None,
             access: Access::Idle,
             exchanging: Progress::Resting,
             wait_at_most: 0,
             wake_at: None,
-        };
-        desk.step(Event::Woken);
-        Ok(desk)
+        })
+    }
+
+    /// Tells the session that it is open, before the first event that may start an exchange. Whoever only looks does not: what
+    /// a session wants done has its time, and who looks does it not.
+    pub(crate) fn begin(&mut self) {
+        if !mem::replace(&mut self.begun, true) {
+            self.step(Event::Woken);
+        }
     }
 
     /// What a caller does that called then and has told the session. Before `settled_by` it does not leave before its own
@@ -115,30 +126,44 @@ impl Desk {
 
     /// Where credentials from here may go.
     pub(crate) fn origin(&mut self) -> Result<String, Failure> {
-        if self.session.entry_key().is_none() {
-            // It may be time to look for the configuration again.
-            self.step(Event::Woken);
+        if self.session.entry_key().is_some() {
+            return origin_of(self.session.status(self.clock.now()));
         }
-        self.look();
-        match (&self.access, self.session.entry_key()) {
-            (Access::Failed(failure), None) => return Err(failure.clone()),
-            (_, None) => return Err(overdue()),
-            _ => {}
+        if let Some(origin) = &self.origin {
+            return Ok(origin.clone());
         }
-        let fields = self.session.status(self.clock.now()).configuration;
-        let base_url = fields.iter().find(|field| field.name == "base_url").map(|field| field.value.as_str());
-        // The engine has read it already.
-        wif_engine::origin_of(base_url.unwrap_or_default()).map_err(|_| overdue())
+        let glance = Glance::take(self.can(), Start::Fresh)?;
+        match &glance.access {
+            Access::Failed(failure) if glance.session.entry_key().is_none() => Err(failure.clone()),
+            _ => {
+                let origin = origin_of(glance.status())?;
+                self.origin = Some(origin.clone());
+                Ok(origin)
+            }
+        }
     }
 
     /// A glance.
     pub(crate) fn status(&mut self) -> Status {
-        self.look();
-        let mut status = self.session.status(self.clock.now());
+        let glance = if self.begun { None } else { self.glance().ok() };
+        let mut status = glance.map_or_else(|| self.session.status(self.clock.now()), Glance::status);
         if self.store.is_none() {
             status.warnings.push(alone());
         }
         status
+    }
+
+    /// What this session would begin with.
+    fn glance(&self) -> Result<Glance, Failure> {
+        let glance = Glance::take(self.can(), Start::Fresh)?;
+        match self.store.as_ref().map(|store| left_in(store, &glance)) {
+            Some(left @ Start::Resumed(_)) => Glance::take(self.can(), left),
+            _ => Ok(glance),
+        }
+    }
+
+    fn can(&self) -> &'static [Capability] {
+        capabilities(self.store.as_ref())
     }
 
     /// Whether an exchange of this instance has not ended for the others. A host that gives an entry a place drops instances at
@@ -149,7 +174,7 @@ impl Desk {
 
     /// Whether what an exchange brought is not in the store yet.
     pub(crate) fn owes_entry(&self) -> bool {
-        self.store.is_some() && self.unsaved
+        self.store.is_some() && self.unsaved.is_some_and(|until| instant() < until)
     }
 
     /// Whether the session wants to be woken.
@@ -173,7 +198,8 @@ impl Desk {
     pub(crate) fn answered(&mut self, number: u32, outcome: Outcome) {
         self.out = self.out.saturating_sub(1);
         self.finished(number, outcome);
-        self.unsaved = self.tasks.iter().any(|task| matches!(task.task, Task::SwapEntry(_)));
+        let saving = self.tasks.iter().any(|task| matches!(task.task, Task::SwapEntry(_)));
+        self.unsaved = saving.then(|| instant().saturating_add(SAVING));
     }
 
     /// Answers tasks, as far as that goes without waiting.
@@ -183,19 +209,6 @@ impl Desk {
             if let Some(outcome) = self.perform(number, task) {
                 self.finished(number, outcome);
             }
-        }
-    }
-
-    /// Learns what there is to learn without a trace: discovery is done, and no exchange is begun that nobody would wait for.
-    fn look(&mut self) {
-        while let Some(NumberedTask { number, task }) = self.tasks.front() {
-            let (number, outcome) = match task {
-                Task::ReadFile(request) => (*number, files::read(request)),
-                Task::ReadVariable(name) => (*number, environment::read(name)),
-                _ => return,
-            };
-            self.tasks.pop_front();
-            self.finished(number, outcome);
         }
     }
 
@@ -211,8 +224,10 @@ impl Desk {
             Task::LoadEntry(key) => Some(self.store.as_ref().map_or(Outcome::Unsupported, |store| store.load(&key))),
             Task::SwapEntry(swap) => {
                 let outcome = self.store.as_ref().map_or(Outcome::Unsupported, |store| store.swap(&swap));
-                // After a conflict the session swaps again.
-                self.unsaved &= matches!(outcome, Outcome::Conflict(_));
+                // Otherwise the session swaps again: at once after a conflict, after a pause if the store failed.
+                if matches!(outcome, Outcome::Swapped(_)) {
+                    self.unsaved = None;
+                }
                 Some(outcome)
             }
             Task::SupplyAssertion(_) | Task::SupplyToken(_) | Task::Sign(_) => Some(Outcome::Unsupported),
@@ -236,21 +251,65 @@ impl Desk {
     }
 }
 
-/// Discovers far enough to know under which key the entry is.
-fn entry_key(session: &mut Session, clock: &mut Clock) -> Option<String> {
-    let mut tasks = VecDeque::from(session.step(clock.now(), Event::Woken).tasks);
-    loop {
-        if let Some(key) = session.entry_key() {
-            return Some(key);
+/// A session to look at and throw away. It discovers, and starts nothing else.
+struct Glance {
+    session: Session,
+    clock: Clock,
+    access: Access,
+}
+
+impl Glance {
+    fn take(can: &[Capability], start: Start) -> Result<Self, Failure> {
+        let configuration = environment::variable(environment::CONFIGURATION).unwrap_or_else(|| "{}".to_owned());
+        let mut session = Session::open(&unhurried(&configuration), 0, can, start).map_err(unusable_configuration)?;
+        let mut clock = Clock::default();
+        let mut output = session.step(clock.now(), Event::Woken);
+        let mut tasks = VecDeque::from(output.tasks);
+        while let Some(NumberedTask { number, task }) = tasks.pop_front() {
+            let outcome = match task {
+                Task::ReadFile(request) => files::read(&request),
+                Task::ReadVariable(name) => environment::read(&name),
+                _ => break,
+            };
+            output = session.step(clock.now(), Event::Finished(TaskResult { number, outcome }));
+            tasks.extend(output.tasks);
         }
-        let NumberedTask { number, task } = tasks.pop_front()?;
-        let outcome = match task {
-            Task::ReadFile(request) => files::read(&request),
-            Task::ReadVariable(name) => environment::read(&name),
-            _ => return None,
-        };
-        tasks.extend(session.step(clock.now(), Event::Finished(TaskResult { number, outcome })).tasks);
+        Ok(Self { session, clock, access: output.access })
     }
+
+    fn status(mut self) -> Status {
+        self.session.status(self.clock.now())
+    }
+}
+
+/// What a session begins with, by the key that a glance has found.
+fn left_in(store: &Directory, glance: &Glance) -> Start {
+    match glance.session.entry_key().map(|key| store.load(&key)) {
+        Some(Outcome::Entry(entry)) => Start::Resumed(entry.value),
+        _ => Start::Fresh,
+    }
+}
+
+/// The same configuration for a session that exchanges nothing before somebody needs it.
+fn unhurried(configuration: &str) -> String {
+    match serde_json::from_str(configuration) {
+        Ok(serde_json::Value::Object(mut fields)) => {
+            fields.insert("prefetch".to_owned(), false.into());
+            serde_json::Value::Object(fields).to_string()
+        }
+        // The engine says what is wrong.
+        _ => configuration.to_owned(),
+    }
+}
+
+fn capabilities(store: Option<&Directory>) -> &'static [Capability] {
+    if store.is_some() { &CAN } else { &CAN[..2] }
+}
+
+fn origin_of(status: Status) -> Result<String, Failure> {
+    let base_url = status.configuration.iter().find(|field| field.name == "base_url").map(|field| field.value.as_str());
+    // The engine has read it already.
+    wif_engine::origin_of(base_url.unwrap_or_default()).map_err(|_| overdue())
 }
 
 /// What is said where instances have nothing in common.

@@ -26,6 +26,7 @@ impl Driver {
     pub(crate) fn token(&mut self) -> Result<Usable, Failure> {
         let called = instant();
         // First what came since the last call, for it may be all that is needed.
+        self.desk.begin();
         self.work();
         self.desk.step(Event::Needed);
         loop {
@@ -40,6 +41,7 @@ impl Driver {
     /// The API answered 401 to the token with this id. What this starts is waited for only where others would miss it.
     pub(crate) fn reject(&mut self, id: String) {
         let until = instant().saturating_add(LONGEST_CALL);
+        self.desk.begin();
         self.work();
         self.desk.step(Event::Rejected(id));
         self.work();
@@ -55,7 +57,6 @@ impl Driver {
 
     /// A glance.
     pub(crate) fn status(&mut self) -> Status {
-        self.collect();
         self.desk.status()
     }
 

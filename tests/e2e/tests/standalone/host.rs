@@ -147,9 +147,12 @@ impl World {
     /// Waits until the emulator has decided about so many exchanges.
     pub(crate) async fn until_exchanges(&self, count: u64) {
         let mut history = self.emulator.subscribe();
-        while self.exchanges() < count {
-            history.changed().await.expect("the emulator runs");
-        }
+        let asked = async {
+            while self.exchanges() < count {
+                history.changed().await.expect("the emulator runs");
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), asked).await.expect("it is asked");
     }
 
     /// Asks the API for a message with this credential: the status of its answer.
@@ -208,6 +211,11 @@ impl Instance {
     pub(crate) async fn reject_token(&mut self, id: &str) {
         let token = self.exports.wif_credential_token();
         token.call_reject_token(&mut self.store, id).await.expect("the component does not trap");
+    }
+
+    pub(crate) async fn get_origin(&mut self) -> Result<String, Failure> {
+        let token = self.exports.wif_credential_token();
+        token.call_get_origin(&mut self.store).await.expect("the component does not trap")
     }
 
     pub(crate) async fn get_status(&mut self) -> Result<Status, Failure> {

@@ -10,7 +10,10 @@ mod sharing;
 
 use std::time::Duration;
 
-use host::{Grant, World, bindings::exports::wif::credential::types::FailureCode};
+use host::{
+    Grant, World,
+    bindings::exports::wif::credential::types::{FailureCode, State},
+};
 use serde_json::json;
 use wif_emulator::{Fault, TokenId};
 
@@ -69,6 +72,29 @@ async fn a_refusal_comes_back_as_a_typed_failure() {
     assert_eq!(failure.request_id.as_deref(), Some(world.emulator.history()[0].request_id.as_str()));
     assert!(failure.retry_in_ms.is_some_and(|wait| wait > 0));
     assert!(!failure.message.contains(world.file.current().expose()));
+}
+
+/// Whatever it is asked, nothing is begun that would be overdue when somebody needs it.
+#[tokio::test]
+async fn a_glance_starts_nothing() {
+    let world = World::start().await;
+    for mut instance in [world.instance().await, world.sharing_instance().await] {
+        let before = world.exchanges();
+        for _ in 0..2 {
+            assert_eq!(instance.get_origin().await.unwrap(), world.emulator.base_url());
+            let status = instance.get_status().await.unwrap();
+            assert_eq!((status.state, status.exchanges_started), (State::Idle, 0), "{}", status.summary);
+            world.clock.forward(Duration::from_secs(6));
+        }
+        assert_eq!(world.exchanges(), before);
+        let credential = instance.get_token().await.unwrap();
+        assert_eq!(world.message_with(&credential).await, 200);
+        assert_eq!(instance.get_status().await.unwrap().exchanges_started, 1);
+        world.file.rotate().unwrap();
+    }
+    // The first glance of another shows what is in the directory.
+    let status = world.sharing_instance().await.get_status().await.unwrap();
+    assert!(status.token.is_some() && status.exchanges_started == 0, "{}", status.summary);
 }
 
 #[tokio::test]
