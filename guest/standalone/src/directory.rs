@@ -3,7 +3,8 @@
 //! WASI has no file locks, and a rename replaces whatever is there. A hard link does not: it fails where the name is taken, as
 //! one operation, and what it makes visible is complete. So each version of an entry is a file of its own, `<key>.<number>`,
 //! that never changes; the highest number counts. A swap writes its value beside them under a name of its own, and links it
-//! to the next number. Whoever dies on the way leaves a file that nobody reads and that a later swap removes.
+//! to the next number. Whoever dies on the way leaves a file that nobody reads and that a later swap removes; so it does with
+//! entries of other keys that were last written more than a day before, longer than any token lives.
 //!
 //! The last versions are kept: a writer that slept would else find the number after the one that it knows free again. That it
 //! made the highest number is looked at once more after the link.
@@ -12,7 +13,7 @@
 //! have every instance use a token of theirs: its protection is the host's.
 
 use wasi::filesystem::preopens;
-use wasi::filesystem::types::{Descriptor, DescriptorFlags, ErrorCode, OpenFlags, PathFlags};
+use wasi::filesystem::types::{Descriptor, DescriptorFlags, DescriptorType, ErrorCode, OpenFlags, PathFlags};
 use wasi::random::random;
 use wif_engine::Secret;
 use wif_engine::contract::{Entry, Outcome, Swap};
@@ -34,6 +35,13 @@ const LOOKS: u32 = 8;
 
 /// What a dead writer left is removed when the newest version is younger by this much. In seconds of the file system's clock.
 const LEFT_OVER: u64 = 60;
+
+/// An entry of another key that is older than the newest version by more than this, the longest life of a token, is of use to
+/// nobody: its configuration is gone. In seconds.
+const FORGOTTEN: u64 = 86_400;
+
+/// So many entries of other keys are looked at after a swap.
+const OTHERS: usize = 32;
 
 /// A directory in which instances meet.
 pub(crate) struct Directory {
@@ -60,7 +68,7 @@ impl Directory {
 
     /// Opened anew for each task: it may be mounted later than the component starts.
     fn open<'a>(&self, key: &'a str) -> Result<Open<'a>, Failure> {
-        if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
+        if key.is_empty() || !key.bytes().all(is_of_key) {
             return Err(Failure::Key);
         }
         let directories = preopens::get_directories();
@@ -78,6 +86,8 @@ enum Failure {
     NotOpened,
     Restless,
     TooLong,
+    Irregular,
+    Last,
     System(ErrorCode),
 }
 
@@ -95,6 +105,10 @@ impl Failure {
             Self::NotOpened => Outcome::Denied(of_directory("which is in no directory that the host has opened")),
             Self::Restless => Outcome::Failed(of_directory("where versions go faster than they can be read")),
             Self::TooLong => Outcome::Failed(of_directory("where the entry is longer than a mebibyte")),
+            Self::Irregular => {
+                Outcome::Denied(of_directory("where the newest version is no regular file: remove what has no place there"))
+            }
+            Self::Last => Outcome::Failed(of_directory("where the newest version has the last number: remove it")),
             Self::System(ErrorCode::NotPermitted | ErrorCode::ReadOnly | ErrorCode::Access) => {
                 Outcome::Denied(of_directory("which the host has not opened for writing, or whose file system has no hard links"))
             }
@@ -116,6 +130,8 @@ struct Open<'a> {
 struct Listing {
     versions: Vec<u64>,
     left_over: Vec<String>,
+    /// Of other keys.
+    others: Vec<String>,
 }
 
 impl Open<'_> {
@@ -137,7 +153,7 @@ impl Open<'_> {
         if newest.map(|version| version.to_string()).as_deref() != expected {
             return Ok(Outcome::Conflict(self.newest()?));
         }
-        let next = newest.unwrap_or(0) + 1;
+        let next = newest.unwrap_or(0).checked_add(1).ok_or(Failure::Last)?;
         let draft = format!("{}.{:016x}.new", self.key, random::get_random_u64());
         let linked = self
             .write(&draft, value)
@@ -176,10 +192,14 @@ impl Open<'_> {
         format!("{}.{version}", self.key)
     }
 
-    /// No link is followed: one in the place of an entry would have it read or written elsewhere.
+    /// No link is followed: one in the place of an entry would have it read or written elsewhere. Looked at before it is opened,
+    /// for to open a pipe may wait for a writer.
     fn read(&self, version: u64) -> Result<Secret, Failure> {
-        let flags = DescriptorFlags::READ;
-        let file = self.directory.open_at(PathFlags::empty(), &self.name(version), OpenFlags::empty(), flags)?;
+        let name = self.name(version);
+        if self.directory.stat_at(PathFlags::empty(), &name)?.type_ != DescriptorType::RegularFile {
+            return Err(Failure::Irregular);
+        }
+        let file = self.directory.open_at(PathFlags::empty(), &name, OpenFlags::empty(), DescriptorFlags::READ)?;
         let content = files::content(&file, MAX_BYTES)?.ok_or(Failure::TooLong)?;
         Ok(Secret::from(String::from_utf8_lossy(&content).into_owned()))
     }
@@ -204,30 +224,40 @@ impl Open<'_> {
 
     /// Removes what no longer counts. Whatever fails here is tried again after the next swap.
     fn tidy(&self, listing: &Listing, newest: u64) {
-        for version in listing.versions.iter().filter(|version| **version + KEPT < newest) {
+        for version in listing.versions.iter().filter(|version| version.saturating_add(KEPT) < newest) {
             let _ = self.directory.unlink_file_at(&self.name(*version));
         }
         let changed =
             |name: &str| Some(self.directory.stat_at(PathFlags::empty(), name).ok()?.data_modification_timestamp?.seconds);
-        if listing.left_over.is_empty() {
+        if listing.left_over.is_empty() && listing.others.is_empty() {
             return;
         }
         let Some(now) = changed(&self.name(newest)) else { return };
-        for draft in &listing.left_over {
-            if changed(draft).is_some_and(|then| then.saturating_add(LEFT_OVER) < now) {
-                let _ = self.directory.unlink_file_at(draft);
+        let drafts = listing.left_over.iter().map(|name| (name, LEFT_OVER));
+        for (name, age) in drafts.chain(listing.others.iter().take(OTHERS).map(|name| (name, FORGOTTEN))) {
+            if changed(name).is_some_and(|then| then.saturating_add(age) < now) {
+                let _ = self.directory.unlink_file_at(name);
             }
         }
     }
 }
 
+fn is_of_key(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
+}
+
 impl Listing {
     fn add(&mut self, key: &str, name: String) {
-        let Some(rest) = name.strip_prefix(key).and_then(|rest| rest.strip_prefix('.')) else { return };
-        if rest.ends_with(".new") {
-            self.left_over.push(name);
-        } else if let Some(version) = rest.parse().ok().filter(|version: &u64| version.to_string() == rest) {
-            self.versions.push(version);
+        let Some((of, rest)) = name.split_once('.') else { return };
+        let version = rest.parse().ok().filter(|version: &u64| version.to_string() == rest);
+        let is_draft = rest.strip_suffix(".new").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        // All keys have one length; what does not look like an entry is not ours to remove.
+        let is_other = of != key && of.len() == key.len() && of.bytes().all(is_of_key);
+        match version {
+            Some(version) if of == key => self.versions.push(version),
+            _ if is_draft && of == key => self.left_over.push(name),
+            _ if is_other && (is_draft || version.is_some()) => self.others.push(name),
+            _ => {}
         }
     }
 
@@ -243,10 +273,27 @@ mod tests {
     #[test]
     fn the_highest_number_counts_and_nothing_else_is_a_version() {
         let mut listing = Listing::default();
-        for name in ["k.9", "k.10", "k.2", "k.011", "k.+12", "k.x", "k", "kk.99", "k.00ff.new", "other.5", "k.13.new"] {
+        for name in [
+            "k.9",
+            "k.10",
+            "k.2",
+            "k.011",
+            "k.+12",
+            "k.x",
+            "k",
+            "kk.99",
+            "k.00ff.new",
+            "j.5",
+            "j.0a.new",
+            "j.txt",
+            "other.5",
+            "k.13.new",
+            "k.y.new",
+        ] {
             listing.add("k", name.to_owned());
         }
         assert_eq!(listing.newest(), Some(10));
         assert_eq!(listing.left_over, ["k.00ff.new", "k.13.new"]);
+        assert_eq!(listing.others, ["j.5", "j.0a.new"]);
     }
 }

@@ -4,11 +4,12 @@ use std::fs;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use wasmtime_wasi::FsPerms;
 use wif_emulator::Fault;
 
-use crate::host::World;
 use crate::host::bindings::exports::wif::credential::types::{FailureCode, Standing};
+use crate::host::{Grant, World};
 
 /// A8, C1: the identity token can be exchanged once, and many start at the same moment. What they share is the file system
 /// alone, so that it does not matter to which process an instance belongs.
@@ -140,6 +141,95 @@ async fn a_directory_that_does_not_serve_is_a_failure_and_no_exchange() {
     assert_eq!(failure.code, FailureCode::StoreFailed);
     assert!(failure.message.contains("/elsewhere"), "{}", failure.message);
     assert_eq!(world.exchanges(), 0);
+}
+
+/// The names of an entry's versions begin with its key.
+async fn key(world: &World) -> String {
+    world.sharing_instance().await.get_token().await.unwrap();
+    let name = fs::read_dir(world.shared.path()).unwrap().next().expect("a version").unwrap().file_name();
+    name.to_str().unwrap().split_once('.').unwrap().0.to_owned()
+}
+
+/// Neither waited for nor followed.
+#[tokio::test]
+async fn what_is_no_regular_file_is_refused() {
+    let world = World::start().await;
+    let newest = world.shared.path().join(format!("{}.1000", key(&world).await));
+    let make: [(&str, &dyn Fn()); 2] = [
+        ("a pipe", &|| rustix::fs::mkfifoat(rustix::fs::CWD, &newest, rustix::fs::Mode::RUSR).unwrap()),
+        ("a link", &|| std::os::unix::fs::symlink(world.directory.path().join("token"), &newest).unwrap()),
+    ];
+    for (name, make) in make {
+        make();
+        let mut instance = world.sharing_instance().await;
+        let failure = timeout(Duration::from_secs(20), instance.get_token()).await.expect("it is not opened").unwrap_err();
+        assert_eq!(failure.code, FailureCode::StoreFailed, "{name}");
+        assert!(failure.message.contains("no regular file"), "{name}: {}", failure.message);
+        fs::remove_file(&newest).unwrap();
+    }
+}
+
+/// D4.
+#[tokio::test]
+async fn a_version_with_the_last_number_is_a_failure() {
+    let world = World::start().await;
+    fs::write(world.shared.path().join(format!("{}.{}", key(&world).await, u64::MAX)), "").unwrap();
+    world.file.rotate().unwrap();
+    let failure = world.sharing_instance().await.get_token().await.unwrap_err();
+    assert_eq!(failure.code, FailureCode::StoreFailed);
+    assert!(failure.message.contains("the last number"), "{}", failure.message);
+}
+
+#[tokio::test]
+#[allow(clippy::disallowed_methods, reason = "the file system's own time")]
+async fn entries_that_nobody_uses_any_longer_go() {
+    let world = World::start().await;
+    let key = key(&world).await;
+    let other = key.chars().rev().collect::<String>();
+    assert_ne!(key, other);
+    let day = Duration::from_secs(86_400);
+    let files = [
+        (format!("{other}.7"), day + day, false),
+        (format!("{other}.00000000000000ff.new"), day + day, false),
+        (format!("{other}.8"), day / 2, true),
+        ("notes.7".to_owned(), day + day, true),
+        (format!("{other}.txt"), day + day, true),
+    ];
+    let path = |name: &str| world.shared.path().join(name);
+    for (name, age, _) in &files {
+        fs::File::create(path(name)).unwrap().set_modified(std::time::SystemTime::now() - *age).unwrap();
+    }
+    world.clock.forward(Duration::from_secs(3600));
+    world.file.rotate().unwrap();
+    world.sharing_instance().await.get_token().await.unwrap();
+    for (name, _, stays) in &files {
+        assert_eq!(path(name).exists(), *stays, "{name}");
+    }
+}
+
+/// C4: the directory is away when the answer comes. Its instance lives until others know of it.
+#[tokio::test]
+async fn what_an_exchange_brought_is_saved_when_the_directory_is_back() {
+    let world = World::start().await;
+    let (inner, aside) = (world.shared.path().join("inner"), world.shared.path().join("aside"));
+    fs::create_dir(&inner).unwrap();
+    let instance = || async {
+        let variables =
+            vec![("WIF_CONFIGURATION", world.configuration().to_string()), ("WIF_STORE_DIRECTORY", "/shared/inner".to_owned())];
+        let shared = Some((world.shared.path(), FsPerms::ReadWrite));
+        world.instance_granted(Grant { shared, ..world.grant(variables) }).await
+    };
+    world.emulator.inject(Fault::Delay(Duration::from_secs(2)));
+    let mut leader = instance().await;
+    let led = tokio::spawn(async move { leader.get_token().await });
+    world.until_exchanges(1).await;
+    fs::rename(&inner, &aside).unwrap();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    fs::rename(&aside, &inner).unwrap();
+
+    let first = led.await.unwrap().unwrap();
+    assert_eq!(instance().await.get_token().await.unwrap().id, first.id);
+    assert_eq!(world.exchanges(), 1);
 }
 
 /// G1: neither token is in what the component says, and the identity token is not in what it keeps.
