@@ -73,28 +73,51 @@ impl Whole {
     }
 }
 
-/// Hands a body on. Without its first bytes nobody knows whether there is one, and a request without a body has none.
-pub(crate) async fn hand_on(mut from: StreamReader<u8>, tape: &Tape) -> Option<StreamReader<u8>> {
-    let Some(first) = next(&mut from).await else {
-        tape.0.borrow_mut().content_ended = true;
-        return None;
-    };
-    let (mut writer, reader) = wit_stream::new();
-    let tape = tape.clone();
-    wit_bindgen::spawn_local(async move {
-        let mut chunk = Some(first);
-        while let Some(bytes) = chunk {
-            tape.record(&bytes);
-            if !writer.write_all(bytes).await.is_empty() {
-                // The host takes no more.
-                tape.lose(&mut tape.0.borrow_mut());
-                return;
+/// A body that has not been handed on yet.
+pub(crate) struct Content {
+    first: Option<Vec<u8>>,
+    /// None where there is no body.
+    rest: Option<StreamReader<u8>>,
+}
+
+impl Content {
+    pub(crate) fn of(from: StreamReader<u8>) -> Self {
+        Self { first: None, rest: Some(from) }
+    }
+
+    /// Waits for its first bytes, which alone tell whether there is a body.
+    pub(crate) async fn if_any(mut from: StreamReader<u8>) -> Self {
+        let first = next(&mut from).await;
+        Self { rest: first.is_some().then_some(from), first }
+    }
+
+    /// Hands it on while it comes.
+    pub(crate) fn hand_on(self, tape: &Tape) -> Option<StreamReader<u8>> {
+        let Self { first, rest } = self;
+        let Some(mut rest) = rest else {
+            tape.0.borrow_mut().content_ended = true;
+            return None;
+        };
+        let (mut writer, reader) = wit_stream::new();
+        let tape = tape.clone();
+        wit_bindgen::spawn_local(async move {
+            let mut chunk = match first {
+                Some(first) => Some(first),
+                None => next(&mut rest).await,
+            };
+            while let Some(bytes) = chunk {
+                tape.record(&bytes);
+                if !writer.write_all(bytes).await.is_empty() {
+                    // The host takes no more.
+                    tape.lose(&mut tape.0.borrow_mut());
+                    return;
+                }
+                chunk = next(&mut rest).await;
             }
-            chunk = next(&mut from).await;
-        }
-        tape.0.borrow_mut().content_ended = true;
-    });
-    Some(reader)
+            tape.0.borrow_mut().content_ended = true;
+        });
+        Some(reader)
+    }
 }
 
 /// Hands the body of an answer on. To give the host its own stream back would be cheaper, but hosts that know it again (wasmtime

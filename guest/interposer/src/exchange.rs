@@ -1,14 +1,17 @@
 //! One request to the credential's origin, and its answer.
 
+use std::ops::Deref;
+
 use wit_bindgen::{FutureReader, StreamReader};
+use zeroize::Zeroize;
 
 use crate::answer;
 use crate::bindings::wasi::http::client;
 use crate::bindings::wasi::http::types::{ErrorCode, Fields, HeaderError, Method, Request, RequestOptions, Response};
-use crate::bindings::wif::credential::types::Usable;
+use crate::bindings::wif::credential::types::{Failure, Usable};
 use crate::bindings::wif::interposer::shared_token as token;
 use crate::bindings::wit_future;
-use crate::body::{self, Tape, TrailersReader};
+use crate::body::{self, Content, Tape, TrailersReader};
 use crate::fields::{self, Secrets};
 use crate::target;
 
@@ -29,10 +32,16 @@ struct Head {
 /// Sends a request with the credential.
 pub(crate) async fn send(request: Request, origin: &str) -> Result<Response, ErrorCode> {
     let head = Head::of(&request)?;
+    let tape = Tape::default();
+    let (done, result) = wit_future::new(|| Ok(()));
+    let (content, trailers) = Request::consume_body(request, result);
+    let content = if head.may_have_no_body() { Content::if_any(content).await } else { Content::of(content) };
+
+    // Asked for last: the token that is good now is the one to send.
     let credential = if head.is_exempt() {
         None
     } else {
-        match token::get_token().await {
+        match a_token().await {
             // The configuration tells the origin, and the token has the same.
             Ok(credential) if credential.origin == origin => Some(credential),
             Ok(_) => return Err(ErrorCode::ConfigurationError),
@@ -40,13 +49,9 @@ pub(crate) async fn send(request: Request, origin: &str) -> Result<Response, Err
         }
     };
     let again = head.clone();
-
-    let tape = Tape::default();
-    let (done, result) = wit_future::new(|| Ok(()));
-    let (content, trailers) = Request::consume_body(request, result);
-    let content = body::hand_on(content, &tape).await;
+    let content = content.hand_on(&tape);
     let trailers = body::hand_on_trailers(trailers, &tape);
-    let (request, transmitted) = head.request(origin, credential.as_ref(), content, trailers)?;
+    let (request, transmitted) = head.request(origin, credential.as_deref(), content, trailers)?;
     wit_bindgen::spawn_local(async move {
         let _ = done.write(transmitted.await).await;
     });
@@ -59,7 +64,7 @@ pub(crate) async fn send(request: Request, origin: &str) -> Result<Response, Err
 
     token::reject_token(credential.id.clone()).await;
     let Some(whole) = tape.whole() else { return answered(first, secrets) };
-    let other = match token::get_token().await {
+    let other = match a_token().await {
         Ok(other) if other.id != credential.id && other.origin == origin => other,
         _ => return answered(first, secrets),
     };
@@ -72,6 +77,32 @@ pub(crate) async fn send(request: Request, origin: &str) -> Result<Response, Err
     }
     secrets.and(Secrets::of(&other));
     answered(second, secrets)
+}
+
+/// A token. What is begun for it runs on if the application gives its call up: others wait for the same.
+async fn a_token() -> Result<Carried, Failure> {
+    let credential = match token::begin().await? {
+        Some(credential) => credential,
+        None => token::get_token().await?,
+    };
+    Ok(Carried(credential))
+}
+
+/// A token that is wiped when it was sent.
+struct Carried(Usable);
+
+impl Deref for Carried {
+    type Target = Usable;
+
+    fn deref(&self) -> &Usable {
+        &self.0
+    }
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        self.0.set.iter_mut().for_each(|header| header.value.zeroize());
+    }
 }
 
 impl Head {
@@ -97,13 +128,26 @@ impl Head {
         }
     }
 
-    /// What is no request to the API as such: tunnels, preflights, other protocols. An upgrade is one only if `connection` says so
-    /// (RFC 9110 section 7.8).
+    /// Whether it is worth waiting for the first piece of a body. The methods are those in which content has no meaning of its own
+    /// (RFC 9110 section 9.3); with one of unknown length, empty as it is, some servers refuse them. Any other request is sent at
+    /// once, for an application may wait for its answer before it writes.
+    fn may_have_no_body(&self) -> bool {
+        let method = matches!(self.method, Method::Get | Method::Head | Method::Delete | Method::Options | Method::Trace);
+        method && !self.fields.has("content-length")
+    }
+
+    /// What is no request to the API as such: tunnels, preflights, other protocols, and `TRACE`, whose answer is the request (RFC
+    /// 9110 section 9.3.8). An upgrade is one only if `connection` says so (section 7.8).
     fn is_exempt(&self) -> bool {
         let nominated =
             |value: &Vec<u8>| value.split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
-        matches!(self.method, Method::Connect | Method::Options)
-            || self.fields.has("upgrade") && self.fields.get("connection").iter().any(nominated)
+        let exempt = match &self.method {
+            Method::Connect | Method::Options | Method::Trace => true,
+            // Whoever reads it on the way may not tell cases apart.
+            Method::Other(name) => ["connect", "options", "trace"].iter().any(|exempt| name.eq_ignore_ascii_case(exempt)),
+            _ => false,
+        };
+        exempt || self.fields.has("upgrade") && self.fields.get("connection").iter().any(nominated)
     }
 
     fn request(

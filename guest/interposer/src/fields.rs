@@ -1,6 +1,7 @@
 //! Fields of requests and answers.
 
 use wif_engine::headers::{is_credential, merge};
+use zeroize::Zeroizing;
 
 use crate::bindings::wasi::http::types::{Fields, HeaderError};
 use crate::bindings::wif::credential::types::Usable;
@@ -19,11 +20,15 @@ pub(crate) fn strip(fields: &Fields) -> Result<(), HeaderError> {
 pub(crate) fn apply(fields: &Fields, credential: &Usable) -> Result<(), HeaderError> {
     // It could name one of ours, and the next hop would drop it (RFC 9110 section 7.6.1). It is about the application's hop, which
     // ends here.
-    if fields.has("connection") {
-        fields.delete("connection")?;
+    // With it goes `host`: what says where a request goes is its authority, and the host makes the field of that.
+    for name in ["connection", "host"] {
+        if fields.has(name) {
+            fields.delete(name)?;
+        }
     }
     for header in &credential.set {
-        fields.set(&header.name, &[header.value.clone().into_bytes()])?;
+        let value = Zeroizing::new(vec![header.value.clone().into_bytes()]);
+        fields.set(&header.name, &value)?;
     }
     for header in &credential.merge {
         let theirs: Vec<String> =
@@ -35,12 +40,12 @@ pub(crate) fn apply(fields: &Fields, credential: &Usable) -> Result<(), HeaderEr
 }
 
 /// What must not come back.
-pub(crate) struct Secrets(Vec<Vec<u8>>);
+pub(crate) struct Secrets(Vec<Zeroizing<Vec<u8>>>);
 
 impl Secrets {
     pub(crate) fn of(credential: &Usable) -> Self {
         // Of `Bearer <token>` the token.
-        let secret = |value: &str| value.rsplit(' ').next().map(|secret| secret.as_bytes().to_vec());
+        let secret = |value: &str| value.rsplit(' ').next().map(|secret| Zeroizing::new(secret.as_bytes().to_vec()));
         Self(credential.set.iter().filter_map(|header| secret(&header.value)).filter(|secret| !secret.is_empty()).collect())
     }
 
@@ -49,13 +54,19 @@ impl Secrets {
     }
 
     fn are_in(&self, text: &[u8]) -> bool {
-        self.0.iter().any(|secret| text.windows(secret.len()).any(|window| window == secret))
+        self.0.iter().any(|secret| text.windows(secret.len()).any(|window| window == secret.as_slice()))
+    }
+
+    /// Names of fields come in lower case (RFC 9113 section 8.2).
+    fn are_in_name(&self, name: &str) -> bool {
+        let name = name.as_bytes();
+        self.0.iter().any(|secret| name.windows(secret.len()).any(|window| window.eq_ignore_ascii_case(secret)))
     }
 
     /// Takes out the fields that hold one, in their name or in their value.
     pub(crate) fn take_out_of(&self, fields: &Fields) -> Result<(), HeaderError> {
         for (name, value) in fields.copy_all() {
-            if self.are_in(&value) || self.are_in(name.as_bytes()) {
+            if self.are_in(&value) || self.are_in_name(&name) {
                 fields.delete(&name)?;
             }
         }
@@ -64,7 +75,7 @@ impl Secrets {
 
     /// Whether a field holds one.
     pub(crate) fn are_among(&self, fields: &Fields) -> bool {
-        fields.copy_all().iter().any(|(name, value)| self.are_in(value) || self.are_in(name.as_bytes()))
+        fields.copy_all().iter().any(|(name, value)| self.are_in(value) || self.are_in_name(name))
     }
 }
 
@@ -79,7 +90,7 @@ mod tests {
         let credential = Usable {
             id: String::new(),
             origin: String::new(),
-            set: vec![Header { name: "authorization".to_owned(), value: "Bearer sk-ant-oat01-canary".to_owned() }],
+            set: vec![Header { name: "authorization".to_owned(), value: "Bearer sk-ant-oat01-Canary".to_owned() }],
             merge: Vec::new(),
             refresh_in_ms: None,
             hold_in_ms: None,
@@ -87,8 +98,10 @@ mod tests {
             standing: Standing::Good,
         };
         let secrets = Secrets::of(&credential);
-        assert!(secrets.are_in(b"Bearer sk-ant-oat01-canary"));
-        assert!(secrets.are_in(b"authorization=Bearer%20sk-ant-oat01-canary; x"));
+        assert!(secrets.are_in(b"Bearer sk-ant-oat01-Canary"));
+        assert!(secrets.are_in(b"authorization=Bearer%20sk-ant-oat01-Canary; x"));
+        assert!(secrets.are_in_name("x-sk-ant-oat01-canary"));
+        assert!(!secrets.are_in_name("authorization"));
         assert!(!secrets.are_in(b"Bearer"));
         assert!(!secrets.are_in(b""));
     }

@@ -13,7 +13,7 @@
 //! **To every other origin** requests go untouched, with whatever they carry, and so do their answers. To learn that it is another
 //! one starts no exchange.
 //!
-//! **Without a credential** go `CONNECT`, `OPTIONS` and upgrades to that origin. The application's own is taken off these, too.
+//! **Without a credential** go `CONNECT`, `OPTIONS`, `TRACE` and upgrades to that origin. The application's own is taken off these, too.
 //!
 //! **Without a token** nothing is sent: the application gets the answer that a proxy would give, 503 with `Retry-After`, in the
 //! form of the API's own errors, which clients know how to meet. An error code would tell them neither when to try again nor
@@ -22,6 +22,8 @@
 //! **A 401** from the origin (for gRPC also `UNAUTHENTICATED` without a message) is reported with the token's id. If another
 //! token is to be had, and the body has been sent whole and is no longer than a mebibyte, the request is sent once more with
 //! that. Otherwise, and the second time, the 401 is the answer; the next request has the new token.
+//!
+//! **An application that gives its call up** takes nothing with it that others wait for: the exchange that its call began runs on.
 //!
 //! ## Instances
 //!
@@ -46,6 +48,14 @@
 //! and give the filesystem to no application that you do not trust.
 //!
 //! **Search bodies.** What the API writes into a body reaches the application as it is.
+//!
+//! **Send a `GET` without `content-length` before its body begins**, or has ended: nothing else tells whether it has one. The same
+//! goes for `HEAD`, `DELETE`, `OPTIONS` and `TRACE`. All other requests are sent at once.
+//!
+//! **Stand in the way of WASI 0.2.** An application that imports `wasi:http/outgoing-handler` of 0.2 beside the client of 0.3, if only
+//! by a library of its own, is composed with half of its calls: those of 0.2 pass by the interposer, unauthenticated and with
+//! whatever they carry, and nothing says so. Look before composing: `wasm-tools component wit application.wasm | grep
+//! outgoing-handler` must find nothing.
 //!
 //! **Serve WASI 0.2.** There a request's fields cannot be changed by whoever it is handed to, its body cannot be read, and an
 //! answer cannot be made. Applications of WASI 0.2 use a gateway.

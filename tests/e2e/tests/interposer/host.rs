@@ -76,6 +76,8 @@ pub(crate) struct Call {
     pub(crate) fields: Vec<(&'static str, &'static str)>,
     pub(crate) trailers: Vec<(&'static str, &'static str)>,
     pub(crate) body: Vec<u8>,
+    /// What the application is told beside that.
+    pub(crate) told: Vec<(&'static str, String)>,
 }
 
 /// A request as it left the composed component.
@@ -86,8 +88,6 @@ pub(crate) struct Sent {
     pub(crate) fields: HeaderMap,
     pub(crate) trailers: HeaderMap,
     pub(crate) body: Bytes,
-    /// Whether there is a body, if only an empty one of unknown length.
-    pub(crate) has_body: bool,
 }
 
 /// Every request but those to the token endpoint.
@@ -126,9 +126,12 @@ impl World {
     /// Waits until the emulator has been asked for so many exchanges.
     pub(crate) async fn until_exchanges(&self, count: u64) {
         let mut history = self.emulator.subscribe();
-        while self.exchanges() < count {
-            history.changed().await.expect("the emulator runs");
-        }
+        let asked = async {
+            while self.exchanges() < count {
+                history.changed().await.expect("the emulator runs");
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), asked).await.expect("it is asked");
     }
 
     pub(crate) fn exchanges(&self) -> u64 {
@@ -241,11 +244,26 @@ impl Call {
         self
     }
 
+    /// The application lets the call go then.
+    pub(crate) fn giving_up_after(mut self, patience: Duration) -> Self {
+        self.told.push(("x-give-up-after", patience.as_millis().to_string()));
+        self
+    }
+
+    /// The application writes the body when it has the answer's head.
+    pub(crate) fn head_first(mut self) -> Self {
+        self.told.push(("x-head-first", "1".to_owned()));
+        self
+    }
+
     fn request(self, streaming: bool) -> http::Request<WasiBody> {
         let mut request =
             http::Request::post("http://application.example/").header("x-method", self.method).header("x-url", self.url);
         if streaming {
             request = request.header("x-stream", "1");
+        }
+        for (name, value) in self.told {
+            request = request.header(name, value);
         }
         for (prefix, fields) in [("send-", self.fields), ("trailer-", self.trailers)] {
             for (name, value) in fields {
@@ -468,12 +486,15 @@ impl WasiHttpHooks for Gate {
         let seen = self.seen.clone();
         Box::new(async move {
             let (head, body) = request.into_parts();
-            let has_body = !http_body::Body::is_end_stream(&body);
+            if head.uri.path() == "/early" {
+                // Its body is let go unread.
+                return Ok((Response::new(full("early")), nothing_more()));
+            }
             let body = body.collect().await?;
             let trailers = body.trailers().cloned().unwrap_or_default();
             let body = body.to_bytes();
             let (method, uri, fields) = (head.method.clone(), head.uri.clone(), head.headers.clone());
-            let sent = Sent { method, uri, fields, trailers, body: body.clone(), has_body };
+            let sent = Sent { method, uri, fields, trailers, body: body.clone() };
             seen.0.lock().expect("nobody panics").push(sent.clone());
             match sent.uri.path() {
                 "/echo" => Ok((echo(&sent), nothing_more())),

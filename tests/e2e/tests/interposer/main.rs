@@ -15,6 +15,7 @@ use std::time::Duration;
 use host::{Call, ELSEWHERE, ONE_REQUEST, SERVE, World};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use wif_emulator::Fault;
 
 /// The fields of an answer or of a request, as the application saw them.
@@ -70,14 +71,22 @@ async fn its_calls_elsewhere_arrive_untouched_and_start_no_exchange() {
     let application = world.serve(SERVE);
     let fields = [("authorization", "Bearer of the application"), ("x-api-key", "its key"), ("cookie", "a=b"), ("x-other", "1")];
     for url in [format!("{ELSEWHERE}/path?query"), world.api("/path").replace("127.0.0.1", "localhost")] {
-        let call = Call { method: "POST", url, fields: fields.to_vec(), body: b"content".to_vec(), ..Call::default() };
+        let trailers = vec![("x-api-key", "its key"), ("x-checksum", "1")];
+        let body = b"content".to_vec();
+        let call = Call { method: "POST", url: url.clone(), fields: fields.to_vec(), trailers, body, ..Call::default() };
         let seen = application.call(call).await;
         assert_eq!((&seen["status"], &seen["body"]), (&json!(200), &json!("elsewhere")), "{seen}");
         let sent = world.seen.last();
         for (name, value) in fields {
             assert_eq!(sent.fields[name], value);
         }
-        assert_eq!(sent.body, "content");
+        let added: Vec<&str> =
+            sent.fields.keys().map(|name| name.as_str()).filter(|name| !fields.iter().any(|(known, _)| known == name)).collect();
+        assert!(added.iter().all(|name| *name == "host"), "{added:?}");
+        assert_eq!(sent.uri.to_string(), url);
+        assert_eq!(sent.trailers["x-api-key"], "its key");
+        assert_eq!(sent.trailers["x-checksum"], "1");
+        assert_eq!((sent.trailers.len(), sent.body.as_ref()), (2, b"content".as_slice()));
     }
     assert_eq!(world.exchanges(), 0);
 }
@@ -161,16 +170,42 @@ async fn a_configuration_that_comes_later_is_found() {
     assert_eq!(application.instances(), 1);
 }
 
-/// E4, E5: the application's own is taken off, and ours stays here.
+/// E4, E5: the application's own is taken off, and ours stays here. The answer to `TRACE` is the request.
 #[tokio::test]
-async fn a_preflight_carries_no_credential_at_all() {
+async fn preflights_and_traces_carry_no_credential_at_all() {
     let world = World::start().await;
     let application = world.serve(SERVE);
-    let call = Call { method: "OPTIONS", url: world.api("/echo"), fields: vec![("x-api-key", "its")], ..Call::default() };
-    assert_eq!(application.call(call).await["status"], 200);
-    let sent = world.seen.last();
-    assert!(!sent.fields.contains_key("authorization") && !sent.fields.contains_key("x-api-key"), "{sent:?}");
+    for method in ["OPTIONS", "options", "TRACE", "Trace"] {
+        let call = Call { method, url: world.api("/echo"), fields: vec![("x-api-key", "its")], ..Call::default() };
+        assert_eq!(application.call(call).await["status"], 200);
+        let sent = world.seen.last();
+        assert_eq!(sent.method, method);
+        assert!(!sent.fields.contains_key("authorization") && !sent.fields.contains_key("x-api-key"), "{sent:?}");
+    }
     assert_eq!(world.exchanges(), 0);
+}
+
+/// Whoever asks where requests go starts nothing that would be overdue when somebody needs it.
+#[tokio::test]
+async fn a_first_call_to_the_api_is_served_long_after_one_elsewhere() {
+    let world = World::start().await;
+    let application = world.serve(SERVE);
+    assert_eq!(application.call(Call::get(format!("{ELSEWHERE}/"))).await["status"], 200);
+    world.clock.forward(Duration::from_secs(6));
+    let seen = application.call(Call::message(&world)).await;
+    assert_eq!(seen["status"], 200, "{seen}");
+    assert_eq!((world.exchanges(), application.instances()), (1, 1));
+}
+
+#[tokio::test]
+async fn an_application_may_wait_for_the_answer_before_it_writes_the_body() {
+    let world = World::start().await;
+    let application = world.serve(SERVE);
+    for url in [format!("{ELSEWHERE}/early"), world.api("/early")] {
+        let call = Call { url, ..Call::message(&world) }.head_first();
+        let seen = timeout(Duration::from_secs(20), application.call(call)).await.expect("it is not waited for");
+        assert_eq!(seen["body"], "early", "{seen}");
+    }
 }
 
 /// E12: the application never learns of it.
@@ -259,22 +294,9 @@ async fn an_instance_for_every_request_makes_one_exchange_as_well() {
 async fn the_first_piece_of_an_answer_is_not_held_back() {
     let world = World::start().await;
     let application = world.serve(SERVE);
-    let mut body = application.stream(Call::get(world.api("/drip"))).await;
-    let first = body.frame().await.expect("there is one").expect("it arrives").into_data().expect("it is data");
-    assert_eq!(first, "first");
-}
-
-/// Whether a body of nothing has a length is the host's to say; it says the same as without us.
-#[tokio::test]
-async fn a_request_without_a_body_stays_one() {
-    let world = World::start().await;
-    let application = world.serve(SERVE);
-    let mut bodies = Vec::new();
-    for url in [world.api("/echo"), format!("{ELSEWHERE}/")] {
-        application.call(Call::get(url)).await;
-        let sent = world.seen.last();
-        assert!(sent.body.is_empty() && sent.trailers.is_empty(), "{sent:?}");
-        bodies.push(sent.has_body);
-    }
-    assert_eq!(bodies[0], bodies[1]);
+    let first = async {
+        let mut body = application.stream(Call::get(world.api("/drip"))).await;
+        body.frame().await.expect("there is one").expect("it arrives").into_data().expect("it is data")
+    };
+    assert_eq!(timeout(Duration::from_secs(20), first).await.expect("it is not held back"), "first");
 }

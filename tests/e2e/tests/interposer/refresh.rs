@@ -99,3 +99,45 @@ async fn callers_of_one_instance_share_one_exchange() {
     }
     assert_eq!((world.exchanges(), application.instances()), (1, 1));
 }
+
+/// C4: the application lets the call go that began the exchange. It is one call, in one instance, with the others.
+#[tokio::test]
+async fn a_caller_that_gives_up_leaves_the_exchange_to_the_others() {
+    let world = World::start().await;
+    let application = world.serve_alone(SERVE);
+    world.emulator.inject(Fault::Delay(Duration::from_secs(2)));
+    let message = || Call::message(&world);
+    let calls = vec![message().giving_up_after(AT_ONCE / 2), message(), message().giving_up_after(AT_ONCE / 2), message()];
+    let seen = timeout(Duration::from_secs(20), application.call_in_one_instance(calls)).await.expect("the exchange goes on");
+    for (seen, gave_up) in seen.iter().zip([true, false, true, false]) {
+        let expected = if gave_up { &seen["gave_up"] == true } else { seen["status"] == 200 };
+        assert!(expected, "{seen}");
+    }
+    assert_eq!(world.exchanges(), 1);
+}
+
+/// C4: nobody else waits for it, and its instance gets no other request.
+#[tokio::test]
+async fn an_exchange_is_ended_though_its_only_caller_gave_up() {
+    let world = World::start().await;
+    let application = world.serve(ONE_REQUEST);
+    world.emulator.inject(Fault::Delay(Duration::from_secs(2)));
+    let seen = application.call(Call::message(&world).giving_up_after(AT_ONCE / 2)).await;
+    assert_eq!(seen["gave_up"], true, "{seen}");
+    let seen = timeout(Duration::from_secs(20), application.call(Call::message(&world))).await.expect("it is served");
+    assert_eq!(seen["status"], 200, "{seen}");
+    assert_eq!(world.exchanges(), 1);
+}
+
+/// C3: those who are too many learn when to come again.
+#[tokio::test]
+async fn no_more_than_256_callers_of_an_instance_wait() {
+    let world = World::start().await;
+    let application = world.serve_alone(SERVE);
+    world.emulator.inject(Fault::Delay(Duration::from_secs(5)));
+    let seen = application.call_in_one_instance(vec![Call::message(&world); 260]).await;
+    let shed: Vec<&Value> = seen.iter().filter(|seen| seen["status"] == 503).collect();
+    assert_eq!((shed.len(), seen.iter().filter(|seen| seen["status"] == 200).count()), (4, 256));
+    assert!(shed[0]["fields"].to_string().contains(r#"["retry-after","1"]"#), "{}", shed[0]);
+    assert_eq!(world.exchanges(), 1);
+}
