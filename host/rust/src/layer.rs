@@ -279,9 +279,11 @@ fn names_origin(uri: &Uri) -> bool {
     uri.scheme().is_some() && uri.authority().is_some()
 }
 
-/// What is no request to the API as such: tunnels, preflights, other protocols.
+/// What is no request to the API as such: tunnels, preflights, other protocols, and `TRACE`, whose answer is the request (RFC 9110
+/// section 9.3.8). Whoever reads a method on the way may not tell cases apart.
 fn is_exempt(head: &Parts) -> bool {
-    head.method == Method::CONNECT || head.method == Method::OPTIONS || is_upgrade(&head.headers)
+    let exempt = [Method::CONNECT, Method::OPTIONS, Method::TRACE];
+    exempt.iter().any(|exempt| head.method.as_str().eq_ignore_ascii_case(exempt.as_str())) || is_upgrade(&head.headers)
 }
 
 /// An upgrade is one only if `connection` says so (RFC 9110 section 7.8); else the field means nothing.

@@ -136,13 +136,14 @@ async fn a_redirect_is_returned_as_it_is() {
     assert!(elsewhere.requests().is_empty());
 }
 
-/// E4, E5.
+/// E4, E5. The answer to `TRACE` is the request.
 #[tokio::test]
-async fn tunnels_upgrades_and_preflights_carry_no_credential() {
+async fn tunnels_upgrades_preflights_and_traces_carry_no_credential() {
     let layer = vendors_layer().await;
     let upgrade = || Request::get(API).header("connection", "upgrade").header("upgrade", "websocket");
     for layer in [layer.clone(), layer.clone().origin(API).unwrap()] {
-        for request in [Request::options(API), upgrade(), Request::builder().method(Method::CONNECT).uri(API)] {
+        let bare = ["CONNECT", "TRACE", "trace", "Options"].map(|method| Request::builder().method(method).uri(API));
+        for request in [Request::options(API), upgrade()].into_iter().chain(bare) {
             let headers = headers_of(&layer, request).await;
             assert!(!headers.contains_key("authorization"), "{headers:?}");
             assert!(!headers.contains_key("anthropic-beta"), "{headers:?}");
