@@ -116,8 +116,9 @@ export function closed(): Failure {
 
 /** The configuration, or an option beside it, can never work, where it is told in place of thrown. */
 export function wrong(error: ConfigurationError | OptionError): Failure {
-  const field = error instanceof ConfigurationError && error.field !== "" ? `the field ${error.field}` : "it";
-  return { code: "configuration", message: `${error.message}.`, action: `Mend ${field}.` };
+  const field = error instanceof ConfigurationError ? error.field : undefined;
+  const message = field === "" ? `The configuration ${error.message}.` : `${error.message}.`;
+  return { code: "configuration", message, action: field ? `Mend the field ${field}.` : "Mend it." };
 }
 
 /** Whoever holds the session for this isolate does not answer. */

@@ -2,4 +2,6 @@
 
 const { createWif } = require("wif-credential");
 
-console.log(JSON.stringify(typeof createWif));
+const { name } = require("wif-credential/package.json");
+
+console.log(JSON.stringify([name, typeof createWif]));

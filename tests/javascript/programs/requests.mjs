@@ -313,8 +313,7 @@ scenario("ten thousand callers at once bring one exchange", async () => {
 
 scenario("callers beyond the limit are shed", async () => {
   const wif = make(network(), { identityToken: () => new Promise(() => undefined), maxWaiters: 2 });
-  wif.token();
-  wif.token();
+  for (let waiting = 0; waiting < 2; waiting += 1) wif.token().catch(() => undefined);
   await assert.rejects(wif.token(), { name: "NoTokenError", code: "overloaded", statusCode: 503 });
 });
 
@@ -428,12 +427,14 @@ scenario("what one client says of its token does not reject the token of another
   advance(20_000);
   // Late: it means the first.
   assert.equal((await another({ forceRefresh: true })).token, token(2));
+  assert.equal((await wif.token()).standing, "good");
   assert.equal(net.granted(), 2);
   // Now it means the second. Sooner two rejections would count as a sign that other tokens do not help.
   advance(700_000);
   assert.equal((await another({ forceRefresh: true })).token, token(3));
   // Two that share a provider: the second one's answer came a little later.
   assert.equal((await another({ forceRefresh: true })).token, token(3));
+  assert.equal((await wif.token()).standing, "good");
   assert.equal(net.granted(), 3);
 });
 

@@ -15,13 +15,22 @@ export function scenario(name, run) {
   scenarios.push([name, run]);
 }
 
+/** None takes as long: what hangs has failed, in milliseconds. */
+const LONGEST_MS = 40_000;
+
 export async function finish() {
   for (const [name, run] of scenarios) {
     let reason = null;
+    let timer;
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new Error("it hangs")), LONGEST_MS);
+    });
     try {
-      await run();
+      await Promise.race([run(), late]);
     } catch (error) {
       reason = String(error.stack);
+    } finally {
+      clearTimeout(timer);
     }
     console.log(JSON.stringify({ name, reason }));
   }
