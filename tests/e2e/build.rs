@@ -38,6 +38,9 @@ fn build() -> Result<(), String> {
     let application = plug("application", &calling, "credential", &credential)?;
     write("standalone.cwasm", &compile(engine::config(), &standalone)?)?;
     write("application.cwasm", &compile(interposer_engine::config(), &application)?)?;
+    // Beside each other, to compare what they cost in one runtime.
+    write("standalone-beside.cwasm", &compile(interposer_engine::config(), &standalone)?)?;
+    write("standalone-async.cwasm", &compile(interposer_engine::config(), &standalone_async)?)?;
     for (name, wasm) in [
         ("standalone.wasm", &standalone),
         ("standalone-async.wasm", &standalone_async),

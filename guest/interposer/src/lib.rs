@@ -13,7 +13,8 @@
 //! **To every other origin** requests go untouched, with whatever they carry, and so do their answers. To learn that it is another
 //! one starts no exchange.
 //!
-//! **Without a credential** go `CONNECT`, `OPTIONS`, `TRACE` and upgrades to that origin. The application's own is taken off these, too.
+//! **Without a credential** go `CONNECT`, `OPTIONS`, `TRACE` and upgrades to that origin. The application's own is taken off
+//! these, too.
 //!
 //! **Without a token** nothing is sent: the application gets the answer that a proxy would give, 503 with `Retry-After`, in the
 //! form of the API's own errors, which clients know how to meet. An error code would tell them neither when to try again nor
@@ -35,10 +36,11 @@
 //! ## What it costs
 //!
 //! On two busy cores, host code hardly optimised, best of five rounds of 400 calls through an application that collects the
-//! answer: 1.4 ms for a call elsewhere and 1.5 ms for one to the API where an instance serves all of them; 1.8 ms and 2.4 ms where
+//! answer: 0.5 ms for a call elsewhere and 0.8 ms for one to the API where an instance serves all of them; 1.4 ms and 1.8 ms where
 //! each has its own, which reads the token from the directory. `cargo test -p wif-e2e --test interposer cost -- --ignored
-//! --nocapture` measures it. The answer's body is copied through the component, because wasmtime 48 takes the host's own trailers,
-//! unsearched, with a stream that it knows again. The component has 190 KiB (64 KiB with gzip), names of functions included.
+//! --nocapture --test-threads=1` measures it. The answer's body is copied through the component, because wasmtime 48 takes the host's
+//! own trailers, unsearched, with a stream that it knows again. The component has 196 KiB (66 KiB with gzip), names of
+//! functions included.
 //!
 //! ## What it does not do
 //!

@@ -20,8 +20,9 @@
 //! `WIF_STORE_DIRECTORY` all instances that see the directory, in however many processes of a machine, act as one: they use one
 //! access token, make one exchange at a time, and know which identity tokens are spent. `directory` tells how. The directory is
 //! for this alone: give it to nobody else (mode 0700), for it holds the access token, and put it on a file system with hard
-//! links, in memory if you can. Without the variable an instance knows nothing of others, and says so on `wasi:cli/stderr` when
-//! it is first called, and in its status.
+//! links, in memory if you can. Without the variable an instance knows nothing of others, and says so on `wasi:cli/stderr`, once,
+//! at the first call of whatever function, and in its status. A host that makes an instance for every request gets that line with
+//! every request: it is the host for which the directory matters most.
 //!
 //! The first call of an instance lists the directory and reads one file: 3 ms on two busy cores with host code hardly optimised.
 //! Every other takes 9 us (`cargo test -p wif-e2e --test standalone cost -- --ignored --nocapture`).

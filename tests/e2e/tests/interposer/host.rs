@@ -15,7 +15,7 @@ use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use wasmtime::component::{Component, GuestTaskId, Linker, ResourceTable};
+use wasmtime::component::{Component, Func, GuestTaskId, Linker, ResourceTable, Val};
 use wasmtime::{Engine, Store, StoreContextMut};
 use wasmtime_wasi::{FsPerms, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::handler::{
@@ -66,6 +66,20 @@ pub(crate) const ONE_REQUEST: Limits = Limits { requests: 1, at_once: 1 };
 pub(crate) struct Application {
     handler: ProxyHandler<State>,
     instances: Arc<AtomicUsize>,
+}
+
+/// A standalone component that nothing is composed with.
+pub(crate) struct Alone {
+    store: Store<Host>,
+    function: Func,
+}
+
+impl Alone {
+    pub(crate) async fn get_token(&mut self) {
+        let mut results = [Val::Bool(false)];
+        self.function.call_async(&mut self.store, &[], &mut results).await.expect("the component does not trap");
+        assert!(matches!(results[0], Val::Result(Ok(_))), "{:?}", results[0]);
+    }
 }
 
 /// What the application is told to call.
@@ -187,20 +201,28 @@ impl World {
         std::fs::write(folder.join("default.json"), profile.to_string()).expect("it can be written");
     }
 
+    /// A standalone component by itself, which exports this interface.
+    pub(crate) async fn alone(&self, compiled: &[u8], interface: &str) -> Alone {
+        let variables = vec![("WIF_CONFIGURATION", self.configuration().to_string()), ("WIF_STORE_DIRECTORY", STORE.to_owned())];
+        let state = self.serve_given(ONE_REQUEST, variables).handler;
+        let state = state.state();
+        // SAFETY: the build script has compiled it, for this engine, and nobody else writes there.
+        #[allow(unsafe_code, reason = "there is no safe way to load compiled code")]
+        let component = unsafe { Component::deserialize(&state.engine, compiled) }.expect("it was compiled for this");
+        let mut store = Store::new(&state.engine, state.host().expect("the directories are there"));
+        let instance = linker(&state.engine).instantiate_async(&mut store, &component).await.expect("it is instantiated");
+        let interface = instance.get_export_index(&mut store, None, interface).expect("it exports the interface");
+        let function = instance.get_export_index(&mut store, Some(&interface), "get-token").expect("it has the function");
+        let function = instance.get_func(&mut store, function).expect("it is a function");
+        Alone { store, function }
+    }
+
     fn serve_given(&self, limits: Limits, variables: Vec<(&str, String)>) -> Application {
         let engine = Engine::new(&crate::engine::config()).expect("the configuration is good");
         // SAFETY: the build script has compiled it, for this engine, and nobody else writes there.
         #[allow(unsafe_code, reason = "there is no safe way to load compiled code")]
         let component = unsafe { Component::deserialize(&engine, COMPILED) }.expect("it was compiled for this");
-        let mut linker = Linker::<Host>::new(&engine);
-        let link = |linker: &mut Linker<Host>| {
-            wasmtime_wasi::p2::add_to_linker_async(linker)?;
-            wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
-            wasmtime_wasi::p3::add_to_linker(linker)?;
-            wasmtime_wasi_http::p3::add_to_linker(linker)
-        };
-        link(&mut linker).expect("nothing is defined twice");
-        let pre = linker.instantiate_pre(&component).expect("the host has all that it imports");
+        let pre = linker(&engine).instantiate_pre(&component).expect("the host has all that it imports");
         let pre = wasmtime_wasi_http::p3::bindings::ServicePre::new(pre).expect("it serves HTTP");
         let instances = Arc::default();
         let state = State {
@@ -326,6 +348,31 @@ struct State {
     seen: Seen,
 }
 
+impl State {
+    /// What an instance is given.
+    fn host(&self) -> wasmtime::Result<Host> {
+        let mut wasi = WasiCtx::builder();
+        wasi.envs(&self.variables).wall_clock(self.clock.clone()).monotonic_clock(self.clock.clone());
+        wasi.preopened_dir(&self.directory, MOUNT, FsPerms::ReadOnly)?;
+        wasi.preopened_dir(&self.shared, STORE, FsPerms::ReadWrite)?;
+        let gate = Gate { authority: self.authority.clone(), forbidden: self.forbidden, seen: self.seen.clone() };
+        Ok(Host { wasi: wasi.build(), http: WasiHttpCtx::new(), gate, table: ResourceTable::new() })
+    }
+}
+
+/// WASI 0.2 and 0.3.
+fn linker(engine: &Engine) -> Linker<Host> {
+    let mut linker = Linker::new(engine);
+    let link = |linker: &mut Linker<Host>| {
+        wasmtime_wasi::p2::add_to_linker_async(linker)?;
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+        wasmtime_wasi::p3::add_to_linker(linker)?;
+        wasmtime_wasi_http::p3::add_to_linker(linker)
+    };
+    link(&mut linker).expect("nothing is defined twice");
+    linker
+}
+
 impl HandlerState for State {
     type StoreData = Host;
     type WorkerExpiration = Expiration;
@@ -333,13 +380,7 @@ impl HandlerState for State {
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<Host, Expiration, Limits>> {
         self.instances.fetch_add(1, Ordering::SeqCst);
-        let mut wasi = WasiCtx::builder();
-        wasi.envs(&self.variables).wall_clock(self.clock.clone()).monotonic_clock(self.clock.clone());
-        wasi.preopened_dir(&self.directory, MOUNT, FsPerms::ReadOnly)?;
-        wasi.preopened_dir(&self.shared, STORE, FsPerms::ReadWrite)?;
-        let gate = Gate { authority: self.authority.clone(), forbidden: self.forbidden, seen: self.seen.clone() };
-        let host = Host { wasi: wasi.build(), http: WasiHttpCtx::new(), gate, table: ResourceTable::new() };
-        let mut store = Store::new(&self.engine, host);
+        let mut store = Store::new(&self.engine, self.host()?);
         let proxy = self.pre.instantiate_async(&mut store).await?;
         Ok(Instance { store, proxy, view: <Host as WasiHttpView>::http, expiration: Expiration(None), state: self.limits })
     }
