@@ -3,7 +3,7 @@
 //! **Requests to the API's clusters** carry exactly one credential: ours. Every form of the caller's own is taken off. A request that
 //! finds a good token reads it from the VM's memory and does not enter the session. Without a token it is paused, in bounded number
 //! and for a bounded time; when there is none to be had it is answered with 503 in the form of the API's errors. Nothing ever
-//! leaves for these clusters unauthenticated, except `CONNECT`, `OPTIONS` and upgrades, which carry no credential at all.
+//! leaves for these clusters unauthenticated, except `CONNECT`, `OPTIONS`, `TRACE` and upgrades, which carry no credential at all.
 //!
 //! **Requests to other clusters** are not touched.
 //!

@@ -148,13 +148,14 @@ impl<'a> Head<'a> {
         head
     }
 
-    /// What is no request to the API as such: tunnels, preflights, other protocols (RFC 9110 section 7.8).
+    /// What is no request to the API as such: tunnels, preflights, what is answered with the request itself, other protocols
+    /// (RFC 9110 sections 7.8 and 9.3.8).
     fn is_exempt(&self) -> bool {
         let names_upgrade = || {
             let connection = self.connection.unwrap_or_default();
             connection.split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
         };
-        matches!(self.method, b"CONNECT" | b"OPTIONS") || (self.upgrades && names_upgrade())
+        matches!(self.method, b"CONNECT" | b"OPTIONS" | b"TRACE") || (self.upgrades && names_upgrade())
     }
 }
 

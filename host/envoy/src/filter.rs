@@ -172,7 +172,7 @@ impl Head {
         let (mut upgrades, mut names_upgrade) = (false, false);
         for (name, value) in fields {
             match *name {
-                b":method" => head.exempt = matches!(*value, b"CONNECT" | b"OPTIONS"),
+                b":method" => head.exempt = matches!(*value, b"CONNECT" | b"OPTIONS" | b"TRACE"),
                 b":authority" => head.names_user = value.contains(&b'@'),
                 b"connection" => {
                     head.has_connection = true;

@@ -32,7 +32,7 @@
 //! # What it does to requests
 //!
 //! Requests that Envoy routes to one of the clusters carry exactly one credential: ours. Every form of the caller's own is taken off,
-//! also from trailers. `CONNECT`, `OPTIONS` and upgrades carry none. Without a token a request is paused, and when there is none to
+//! also from trailers. `CONNECT`, `OPTIONS`, `TRACE` and upgrades carry none. Without a token a request is paused, and when there is none to
 //! be had it is answered with 503 and `retry-after`, in the form of the API's errors; the header `x-wif-code` says why. A 401 from
 //! the API is a rejection of the token that the request carried: as an upstream filter, with the router's retry on 401, the
 //! request is sent once more, with another token.
