@@ -75,6 +75,9 @@ fn argued(id: &str) -> Option<&'static str> {
         "edge.answer" => Some(
             "It hashes the token, reads two documents and writes the journal; the native engine alone takes half of the target.",
         ),
+        "edge.assertion" | "edge.limits" => {
+            Some("Accesses to memory are checked by instructions: the signals belong to the program around the library.")
+        }
         _ => None,
     }
 }
