@@ -82,7 +82,7 @@ export class Driver {
   /** Whether this session has said something. */
   #spoke = false;
   /** When the clock was last looked at, and what it showed. */
-  #lastTick: { readonly now: number; readonly clock: contract.Clock } | undefined;
+  #lastTick: Reading | undefined;
 
   constructor(opening: Opening, around: Surroundings) {
     this.#opening = opening;
@@ -112,8 +112,7 @@ export class Driver {
 
   /** The time by which this driver measures. */
   time(): number {
-    const { wallMs, steadyMs } = this.#around.now();
-    return steadyMs ?? wallMs;
+    return timeOf(this.#around.now());
   }
 
   /** Secret: the newest journal. */
@@ -128,10 +127,11 @@ export class Driver {
 
   /** Does what is overdue, if anything is; where the clock went back nobody knows, and the session is asked. Gives the time. */
   tick(): number {
-    const now = this.time();
+    const reading = this.#around.now();
+    const now = timeOf(reading);
     const last = this.#lastTick;
-    this.#lastTick = { now, clock: this.#clock() };
-    const back = last !== undefined && now < last.now;
+    this.#lastTick = reading;
+    const back = last !== undefined && now < timeOf(last);
     // What has passed since the last step counts.
     if (back) this.#step({ tag: "woken" }, "woken", last);
     if (now < this.wakeAt && !back) return now;
@@ -179,25 +179,19 @@ export class Driver {
   /** A glance. Undefined while the component is stopped. */
   status(): contract.Status | undefined {
     try {
-      return this.#session?.status(this.#clock());
+      return this.#session?.status(clockOf(this.#around.now()));
     } catch (trap) {
       this.#recover(trapWords(trap), "answering", this.time());
       return undefined;
     }
   }
 
-  #clock(): contract.Clock {
-    const { wallMs, steadyMs } = this.#around.now();
-    const wall = { wallMs: whole(wallMs) };
-    return steadyMs === undefined ? wall : { ...wall, steadyMs: whole(steadyMs) };
-  }
-
-  #step(event: contract.Event, cause: Cause, at = { now: this.time(), clock: this.#clock() }): void {
+  #step(event: contract.Event, cause: Cause, reading = this.#around.now()): void {
     if (this.#session === undefined || this.#closed) return;
-    const { now, clock } = at;
+    const now = timeOf(reading);
     let output: contract.Output;
     try {
-      output = this.#session.step(clock, event);
+      output = this.#session.step(clockOf(reading), event);
     } catch (trap) {
       this.#recover(trapWords(trap), cause, now);
       return;
@@ -354,6 +348,17 @@ function configurationError(error: unknown): ConfigurationError | undefined {
 function trapWords(trap: unknown): string {
   if (trap instanceof WebAssembly.RuntimeError) return trap.message.slice(0, 200);
   return trap instanceof Error ? `it threw ${trap.name}` : "it threw";
+}
+
+/** The driver's own time: steady where there is such a clock. */
+function timeOf({ wallMs, steadyMs }: Reading): number {
+  return steadyMs ?? wallMs;
+}
+
+/** The time as the session takes it. */
+function clockOf({ wallMs, steadyMs }: Reading): contract.Clock {
+  const wall = { wallMs: whole(wallMs) };
+  return steadyMs === undefined ? wall : { ...wall, steadyMs: whole(steadyMs) };
 }
 
 function whole(milliseconds: number): bigint {
