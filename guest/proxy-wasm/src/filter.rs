@@ -47,6 +47,8 @@ pub(crate) struct Filter {
     ours: VecDeque<String>,
     /// The clusters that do not lead to the API, as far as requests have gone there.
     elsewhere: BTreeSet<Vec<u8>>,
+    /// Whether the store was written since the last tick, as far as a request has looked.
+    has_moved: bool,
     tick_ms: u64,
 }
 
@@ -85,6 +87,7 @@ impl Filter {
             given: HashMap::new(),
             ours: VecDeque::new(),
             elsewhere: BTreeSet::new(),
+            has_moved: false,
             tick_ms: 0,
         })
     }
@@ -129,7 +132,7 @@ impl Filter {
         let wall_ms = self.outside.wall_ms();
         let fate = match self.driver.verdict(wall_ms) {
             Verdict::Serve => self.put(fields),
-            Verdict::Hold(_) | Verdict::Wait if self.waiting.len() < self.outside.settings.waiting_requests => {
+            verdict if self.may_wait_for(&verdict) => {
                 let since_ms = self.driver.elapsed_ms(wall_ms);
                 self.waiting.push(Waiter { context, since_ms });
                 self.outside.metrics.begins_to_wait();
@@ -141,10 +144,23 @@ impl Filter {
             Verdict::Fail(failure) => self.refuse(&Reply::failure(&failure)),
             Verdict::Closed => self.refuse(&Reply::closed()),
         };
-        if self.driver.is_needed() {
+        if self.driver.is_needed() || self.has_moved {
             self.pace(NOW_MS);
         }
         fate
+    }
+
+    /// Whether a request waits for what may come. Where there is a failure, another VM may have written of a token since.
+    fn may_wait_for(&mut self, verdict: &Verdict) -> bool {
+        let may_come = match verdict {
+            Verdict::Hold(_) | Verdict::Wait => true,
+            Verdict::Fail(_) => {
+                self.has_moved |= self.outside.store_has_moved(self.driver.entry_key());
+                self.has_moved
+            }
+            Verdict::Serve | Verdict::Closed => false,
+        };
+        may_come && self.waiting.len() < self.outside.settings.waiting_requests
     }
 
     /// What a request that waited was given.
@@ -173,7 +189,7 @@ impl Filter {
 
     /// A tick of the root context.
     pub(crate) fn tick(&mut self) {
-        let moved = self.outside.store_has_moved(self.driver.entry_key());
+        let moved = self.outside.store_has_moved(self.driver.entry_key()) | std::mem::take(&mut self.has_moved);
         self.driver.tick(&mut self.outside, moved);
         self.settle();
     }
