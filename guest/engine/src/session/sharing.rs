@@ -143,6 +143,10 @@ impl Session {
 
     /// Swaps the lease on this identity token in.
     pub(super) fn take_lease(&mut self, identity: IdentityToken) {
+        if self.share.as_ref().is_some_and(|share| share.theirs.is_some()) {
+            // It came while the source was read: the entry was seen again, for the sake of something else.
+            return self.lead_or_follow();
+        }
         let Some(share) = &mut self.share else { return };
         share.mine = Some(Lease {
             owner: share.owner,
