@@ -48,6 +48,12 @@ impl BaseUrl {
         &self.origin
     }
 
+    /// What follows the origin, without a slash at its end.
+    #[must_use]
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The base URL followed by `path`.
     #[must_use]
     pub(crate) fn join(&self, path: &str) -> String {

@@ -161,6 +161,33 @@ impl Fields {
         self.take(name).map(|value| Fields::of(&path, value)).transpose()
     }
 
+    /// The origin of the API, in the form in which [`Usable::origin`](crate::contract::Usable::origin) names it.
+    ///
+    /// # Errors
+    ///
+    /// It is there and none, or has a path.
+    pub fn origin(&mut self, name: &'static str) -> Result<Option<String>, ConfigurationError> {
+        let Some(url) = self.base_url(name)? else { return Ok(None) };
+        match url.path() {
+            "" => Ok(Some(url.origin().to_owned())),
+            _ => Err(self.error(name, "must be scheme, host and port, without a path")),
+        }
+    }
+
+    /// A list of names that must be there and not empty. `message`: what it must be.
+    ///
+    /// # Errors
+    ///
+    /// It is missing, or something else.
+    pub fn names(&mut self, name: &'static str, message: &str) -> Result<Vec<String>, ConfigurationError> {
+        let Some(Value::Array(items)) = self.take(name) else { return Err(self.error(name, message)) };
+        let names = items.into_iter().map(|item| match item {
+            Value::String(item) if !item.is_empty() => Some(item),
+            _ => None,
+        });
+        names.collect::<Option<Vec<_>>>().filter(|names| !names.is_empty()).ok_or_else(|| self.error(name, message))
+    }
+
     pub(crate) fn base_url(&mut self, name: &'static str) -> Result<Option<BaseUrl>, ConfigurationError> {
         let text = self.optional_text(name)?;
         text.map(|text| BaseUrl::parse(&text).map_err(|message| self.error(name, message))).transpose()

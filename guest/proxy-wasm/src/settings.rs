@@ -87,13 +87,13 @@ impl Settings {
                 return Err(fields.error("position", message));
             }
         };
-        let origin = match (fields.optional_text("origin")?, credential.get("base_url").and_then(Value::as_str)) {
-            (Some(origin), _) => checked_origin(&origin).map_err(|message| fields.error("origin", message))?,
+        let origin = match (fields.origin("origin")?, credential.get("base_url").and_then(Value::as_str)) {
+            (Some(origin), _) => origin,
             // What is wrong with it the engine says.
             (None, Some(base_url)) => origin_of(base_url).unwrap_or_default(),
             (None, None) => API.to_owned(),
         };
-        let clusters = clusters(&mut fields)?;
+        let clusters = fields.names("clusters", "must list the clusters that lead to the API, as Envoy names them")?;
         let token_endpoint = match fields.object("token_endpoint")? {
             Some(mut endpoint) => {
                 let cluster = endpoint.text("cluster")?;
@@ -156,25 +156,6 @@ impl Settings {
         can.extend((!self.callables.is_empty()).then_some(Capability::SupplyAssertion));
         can
     }
-}
-
-fn checked_origin(text: &str) -> Result<String, &'static str> {
-    let origin = origin_of(text)?;
-    let path = text.get(8..).and_then(|rest| rest.find('/'));
-    if path.is_some() { Err("must be scheme, host and port, without a path") } else { Ok(origin) }
-}
-
-fn clusters(fields: &mut Fields) -> Result<Vec<String>, ConfigurationError> {
-    let message = "must list the clusters that lead to the API, as Envoy names them";
-    let Some(Value::Array(clusters)) = fields.take("clusters") else { return Err(fields.error("clusters", message)) };
-    let clusters: Option<Vec<String>> = clusters
-        .into_iter()
-        .map(|cluster| match cluster {
-            Value::String(cluster) if !cluster.is_empty() => Some(cluster),
-            _ => None,
-        })
-        .collect();
-    clusters.filter(|clusters| !clusters.is_empty()).ok_or_else(|| fields.error("clusters", message))
 }
 
 fn resources(fields: &mut Fields, name: &'static str) -> Result<BTreeMap<String, Resource>, ConfigurationError> {

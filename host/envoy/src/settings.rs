@@ -56,15 +56,15 @@ impl Settings {
         let Some(Value::Object(credential)) = fields.take("credential") else {
             return Err(fields.error("credential", "is missing: the document that says how the workload is authenticated"));
         };
-        let given = fields.optional_text("origin")?;
+        let given = fields.origin("origin")?;
         let origin_is_given = given.is_some();
         let origin = match (given, credential.get("base_url").and_then(Value::as_str)) {
-            (Some(origin), _) => checked_origin(&origin).map_err(|message| fields.error("origin", message))?,
+            (Some(origin), _) => origin,
             // What is wrong with it the component says.
             (None, Some(base_url)) => origin_of(base_url).unwrap_or_else(|_| API.to_owned()),
             (None, None) => API.to_owned(),
         };
-        let clusters = clusters(&mut fields)?;
+        let clusters = fields.names("clusters", "must list the clusters that lead to the API, as Envoy names them")?;
         let (mut waiting_requests, mut waiting_at_most_ms) = (1_000, 30_000);
         if let Some(mut waiting) = fields.object("waiting")? {
             waiting_requests = waiting.number("requests", waiting_requests, 1..=10_000)?;
@@ -87,23 +87,4 @@ impl Settings {
             waiting_at_most: Duration::from_millis(waiting_at_most_ms.into()),
         })
     }
-}
-
-fn checked_origin(text: &str) -> Result<String, &'static str> {
-    let origin = origin_of(text)?;
-    let after_scheme = text.split_once("://").map_or("", |(_, rest)| rest);
-    if after_scheme.contains('/') { Err("must be scheme, host and port, without a path") } else { Ok(origin) }
-}
-
-fn clusters(fields: &mut Fields) -> Result<Vec<String>, ConfigurationError> {
-    let message = "must list the clusters that lead to the API, as Envoy names them";
-    let Some(Value::Array(clusters)) = fields.take("clusters") else { return Err(fields.error("clusters", message)) };
-    let clusters: Option<Vec<String>> = clusters
-        .into_iter()
-        .map(|cluster| match cluster {
-            Value::String(cluster) if !cluster.is_empty() => Some(cluster),
-            _ => None,
-        })
-        .collect();
-    clusters.filter(|clusters| !clusters.is_empty()).ok_or_else(|| fields.error("clusters", message))
 }

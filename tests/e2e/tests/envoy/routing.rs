@@ -21,7 +21,7 @@ in_every_form! {
         match form {
             // There is nothing left to follow.
             Form::Upstream => assert_eq!((answer.status, world.elsewhere.requests().len()), (302, 0)),
-            Form::Downstream | Form::Module => {
+            Form::Downstream | Form::Module | Form::ModuleUpstream => {
                 assert_eq!((answer.status, world.elsewhere.requests().len()), (200, 1));
                 assert!(world.elsewhere.requests()[0].values("authorization").is_empty());
             }

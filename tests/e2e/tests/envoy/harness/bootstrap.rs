@@ -17,12 +17,24 @@ pub(crate) enum Form {
     Upstream,
     /// The component in a dynamic module, in the chain of the listener.
     Module,
+    /// The component in a dynamic module, in the chain of the cluster.
+    ModuleUpstream,
 }
 
 impl Form {
+    /// Whether it stands in the chain of the cluster.
+    pub(crate) fn stands_upstream(self) -> bool {
+        matches!(self, Self::Upstream | Self::ModuleUpstream)
+    }
+
+    /// Whether it is the dynamic module.
+    pub(crate) fn is_module(self) -> bool {
+        matches!(self, Self::Module | Self::ModuleUpstream)
+    }
+
     /// Whether a 401 of the API is kept from callers.
     pub(crate) fn sends_again(self) -> bool {
-        self == Self::Upstream
+        self.stands_upstream()
     }
 }
 
@@ -108,7 +120,7 @@ impl Setup {
 
     fn listener(&self) -> Value {
         let mut filters = self.before.clone();
-        if let Some(form @ (Form::Downstream | Form::Module)) = self.form {
+        if let Some(form) = self.form.filter(|form| !form.stands_upstream()) {
             filters.push(self.filter(form));
         }
         filters.push(typed("router", "envoy.extensions.filters.http.router.v3.Router", json!({})));
@@ -120,7 +132,7 @@ impl Setup {
         for (name, value) in self.api_route.as_object().into_iter().flatten() {
             api_route[name] = value.clone();
         }
-        if self.form == Some(Form::Upstream) {
+        if self.form.is_some_and(Form::stands_upstream) {
             api_route["retry_policy"] =
                 json!({ "retry_on": "retriable-status-codes", "retriable_status_codes": [401], "num_retries": 1 });
         }
@@ -158,11 +170,11 @@ impl Setup {
             "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
             "explicit_http_config": protocol,
         });
-        if self.form == Some(Form::Upstream) {
+        if let Some(form) = self.form.filter(|form| form.stands_upstream()) {
             // Without this Envoy runs three of a cluster's retries at a time, and every request that met a revoked token is one.
             api["circuit_breakers"] = json!({ "thresholds": [{ "max_retries": 1024 }] });
             let codec = typed("codec", "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec", json!({}));
-            options["http_filters"] = json!([self.filter(Form::Upstream), codec]);
+            options["http_filters"] = json!([self.filter(form), codec]);
         }
         api["typed_extension_protocol_options"] = json!({ "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options });
         api
@@ -180,7 +192,7 @@ impl Setup {
                 }
                 filter
             }
-            Form::Module => {
+            Form::Module | Form::ModuleUpstream => {
                 let module = json!({
                     "dynamic_module_config": { "name": "wif_envoy" },
                     "filter_name": "wif",

@@ -15,54 +15,41 @@ pub(crate) use self::capture::Protocol;
 pub(crate) use self::client::{Answer, Traffic};
 pub(crate) use self::world::{Plan, World};
 
-/// A scenario that every form of the filter has to pass: a test for each.
-macro_rules! in_every_form {
-    ($(#[$docs:meta])* async fn $name:ident($form:ident: Form) $body:block) => {
+/// A scenario, and a test for each of these forms of the filter.
+macro_rules! in_forms {
+    ([$($test:ident = $kind:ident),+] $(#[$docs:meta])* async fn $name:ident($form:ident: Form) $body:block) => {
         $(#[$docs])*
         mod $name {
             use super::*;
 
             async fn scenario($form: Form) $body
 
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn downstream() {
-                scenario(Form::Downstream).await;
-            }
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    scenario(Form::$kind).await;
+                }
+            )+
+        }
+    };
+}
 
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn upstream() {
-                scenario(Form::Upstream).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn module() {
-                scenario(Form::Module).await;
-            }
+/// A scenario that every form of the filter has to pass: a test for each.
+macro_rules! in_every_form {
+    ($($scenario:tt)*) => {
+        $crate::harness::in_forms! {
+            [downstream = Downstream, upstream = Upstream, module = Module, module_upstream = ModuleUpstream] $($scenario)*
         }
     };
 }
 
 /// A scenario that only makes sense where the filter is WebAssembly.
 macro_rules! in_wasm_forms {
-    ($(#[$docs:meta])* async fn $name:ident($form:ident: Form) $body:block) => {
-        $(#[$docs])*
-        mod $name {
-            use super::*;
-
-            async fn scenario($form: Form) $body
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn downstream() {
-                scenario(Form::Downstream).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn upstream() {
-                scenario(Form::Upstream).await;
-            }
-        }
+    ($($scenario:tt)*) => {
+        $crate::harness::in_forms! { [downstream = Downstream, upstream = Upstream] $($scenario)* }
     };
 }
 
 pub(crate) use in_every_form;
+pub(crate) use in_forms;
 pub(crate) use in_wasm_forms;

@@ -151,7 +151,7 @@ fn plugin(form: Option<Form>, emulator: &Emulator, token_endpoint: SocketAddr, t
         },
         "clusters": [super::bootstrap::API],
     });
-    if form != Some(Form::Module) {
+    if !form.is_some_and(Form::is_module) {
         plugin["position"] = json!(if form == Some(Form::Upstream) { "upstream" } else { "downstream" });
         plugin["token_endpoint"] = json!({ "cluster": "token_endpoint" });
         plugin["files"] = json!({ token_file.to_str().expect("UTF-8"): { "cluster": "identity_token" } });
