@@ -213,7 +213,7 @@ impl Fields {
     /// One is, with the nearest known name in the message.
     pub fn finish(self) -> Result<(), ConfigurationError> {
         let Some(unknown) = self.values.keys().next() else { return Ok(()) };
-        let nearest = self.known.iter().min_by_key(|known| strsim::damerau_levenshtein(known, unknown));
+        let nearest = self.known.iter().min_by_key(|known| strsim::osa_distance(known, unknown));
         let message = match nearest {
             Some(nearest) => format!("is not known; the nearest known key is `{nearest}`"),
             None => "is not known".to_owned(),
