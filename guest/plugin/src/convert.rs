@@ -1,25 +1,12 @@
 //! The contract's types on both sides of the boundary, which differ only in that the engine's secrets are a type.
 
+#[macro_use]
+mod shown;
+
+use shown::all;
 use wif_engine::{Secret, contract as engine};
 
 use crate::bindings::exports::wif::credential::types as wit;
-
-/// An enum whose cases have the same names on both sides and carry nothing.
-macro_rules! enumeration {
-    ($from:ident::$name:ident => $to:ident { $($case:ident),+ $(,)? }) => {
-        impl From<$from::$name> for $to::$name {
-            fn from(value: $from::$name) -> Self {
-                match value {
-                    $($from::$name::$case => Self::$case,)+
-                }
-            }
-        }
-    };
-}
-
-fn all<A, B: From<A>>(list: Vec<A>) -> Vec<B> {
-    list.into_iter().map(Into::into).collect()
-}
 
 // ---- into the engine ------------------------------------------------------------------------------------------------
 
@@ -100,20 +87,10 @@ impl From<wit::Header> for engine::Header {
 // ---- out of the engine ----------------------------------------------------------------------------------------------
 
 enumeration!(engine::FileProtection => wit { Any, UnwritableByOthers });
-enumeration!(engine::Standing => wit { Good, Suspect });
 enumeration!(engine::Progress => wit { Resting, Underway });
 enumeration!(engine::NoteLevel => wit { Info, Warning, Error });
-enumeration!(engine::Disposition => wit { Unspent, Uncertain, Spent, Reusable });
 enumeration!(engine::PendingReason => wit {
     Discovering, ReadingIdentityToken, ReadingStore, WaitingForLease, Exchanging, AskingForToken,
-});
-enumeration!(engine::State => wit {
-    Discovering, Idle, Starting, Serving, Refreshing, Retrying, WaitingForRotation, Failed, Closed,
-});
-enumeration!(engine::FailureCode => wit {
-    Configuration, IdentityTokenMissing, IdentityTokenUnreadable, IdentityTokenMalformed, IdentityTokenExpired,
-    IdentityTokenNotYetValid, IdentityTokenSpent, Refused, RequestInvalid, Forbidden, RateLimited, EndpointFailed,
-    EndpointUnreachable, AnswerUnusable, TokenSourceFailed, StoreFailed, DeniedByHost, UnsupportedByHost,
 });
 enumeration!(engine::NoteCode => wit {
     Configured, ConfigurationFailed, SourceIgnored, Resumed, StateIgnored, IdentityTokenRotated, IdentityTokenUnusable,
@@ -140,16 +117,7 @@ impl From<engine::Output> for wit::Output {
 impl From<engine::Access> for wit::Access {
     fn from(access: engine::Access) -> Self {
         match access {
-            engine::Access::Usable(usable) => Self::Usable(wit::Usable {
-                id: usable.id,
-                origin: usable.origin,
-                set: all(usable.set),
-                merge: all(usable.merge),
-                refresh_in_ms: usable.refresh_in_ms,
-                hold_in_ms: usable.hold_in_ms,
-                unusable_in_ms: usable.unusable_in_ms,
-                standing: usable.standing.into(),
-            }),
+            engine::Access::Usable(usable) => Self::Usable(usable.into()),
             engine::Access::Pending(reason) => Self::Pending(reason.into()),
             engine::Access::Failed(failure) => Self::Failed(failure.into()),
             engine::Access::Idle => Self::Idle,
@@ -199,79 +167,9 @@ impl From<engine::Task> for wit::Task {
     }
 }
 
-impl From<engine::Header> for wit::Header {
-    fn from(header: engine::Header) -> Self {
-        Self { name: header.name, value: header.value.into_revealed() }
-    }
-}
-
-impl From<engine::Failure> for wit::Failure {
-    fn from(failure: engine::Failure) -> Self {
-        Self {
-            code: failure.code.into(),
-            message: failure.message,
-            action: failure.action,
-            retry_in_ms: failure.retry_in_ms,
-            status: failure.status,
-            request_id: failure.request_id,
-        }
-    }
-}
-
 impl From<engine::Note> for wit::Note {
     fn from(note: engine::Note) -> Self {
         Self { code: note.code.into(), level: note.level.into(), message: note.message, fields: all(note.fields) }
-    }
-}
-
-impl From<engine::Field> for wit::Field {
-    fn from(field: engine::Field) -> Self {
-        Self { name: field.name, value: field.value }
-    }
-}
-
-impl From<engine::Status> for wit::Status {
-    fn from(status: engine::Status) -> Self {
-        Self {
-            state: status.state.into(),
-            summary: status.summary,
-            configuration: all(status.configuration),
-            token: status.token.map(Into::into),
-            identity_token: status.identity_token.map(Into::into),
-            next: status.next,
-            next_in_ms: status.next_in_ms,
-            failure: status.failure.map(Into::into),
-            warnings: status.warnings,
-            exchanges_started: status.exchanges_started,
-            exchanges_succeeded: status.exchanges_succeeded,
-            clock_skew_ms: status.clock_skew_ms,
-        }
-    }
-}
-
-impl From<engine::TokenStatus> for wit::TokenStatus {
-    fn from(token: engine::TokenStatus) -> Self {
-        Self {
-            id: token.id,
-            origin: token.origin,
-            standing: token.standing.into(),
-            lifetime_ms: token.lifetime_ms,
-            refresh_in_ms: token.refresh_in_ms,
-            unusable_in_ms: token.unusable_in_ms,
-        }
-    }
-}
-
-impl From<engine::IdentityTokenStatus> for wit::IdentityTokenStatus {
-    fn from(token: engine::IdentityTokenStatus) -> Self {
-        Self {
-            id: token.id,
-            issuer: token.issuer,
-            subject: token.subject,
-            audience: token.audience,
-            expires_in_ms: token.expires_in_ms,
-            disposition: token.disposition.into(),
-        }
     }
 }
 

@@ -40,7 +40,7 @@
 
 #[path = "../../standalone/src/clock.rs"]
 mod clock;
-#[path = "../../standalone/src/convert.rs"]
+#[path = "../../plugin/src/convert/shown.rs"]
 mod convert;
 #[path = "../../standalone/src/desk.rs"]
 mod desk;
@@ -58,7 +58,6 @@ mod time;
 
 use bindings::exports::wif::credential::types::{Failure, Status, Usable};
 use bindings::exports::wif::interposer::shared_token::Guest;
-use wif_engine::contract;
 
 #[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, reason = "generated; documented in wit/")]
 mod bindings {
@@ -92,20 +91,5 @@ impl Guest for Standalone {
 
     fn get_status() -> Result<Status, Failure> {
         Ok(driver::status()?.into())
-    }
-}
-
-impl From<contract::Usable> for Usable {
-    fn from(usable: contract::Usable) -> Self {
-        Self {
-            id: usable.id,
-            origin: usable.origin,
-            set: convert::all(usable.set),
-            merge: convert::all(usable.merge),
-            refresh_in_ms: usable.refresh_in_ms,
-            hold_in_ms: usable.hold_in_ms,
-            unusable_in_ms: usable.unusable_in_ms,
-            standing: usable.standing.into(),
-        }
     }
 }

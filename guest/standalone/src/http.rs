@@ -1,28 +1,23 @@
 //! One request to the token endpoint: sent once, and told apart by whether a byte of it may have left.
 
 mod errors;
+mod wire;
 
 use wasi::http::outgoing_handler;
 #[cfg(test)]
 use wasi::http::types::{DnsErrorPayload, TlsAlertReceivedPayload};
 use wasi::http::types::{
     ErrorCode, Fields, FutureIncomingResponse, HeaderError, IncomingBody, IncomingResponse, Method, OutgoingBody,
-    OutgoingRequest, RequestOptions, Scheme,
+    OutgoingRequest as Outgoing, RequestOptions, Scheme,
 };
 use wasi::io::poll::Pollable;
 use wasi::io::streams::{InputStream, OutputStream, StreamError};
 use wif_engine::Secret;
-use wif_engine::contract::{Header, HttpRequest, Outcome, Response};
+use wif_engine::contract::{HttpRequest, Outcome, Response};
 use zeroize::Zeroizing;
 
 use crate::clock::{Instant, NANOS_PER_MS};
 use errors::outcome_of;
-
-/// A connection that takes longer is not made; then nothing was sent, which is worth knowing. In nanoseconds.
-const CONNECT_TIMEOUT: u64 = 10_000 * NANOS_PER_MS;
-
-/// What the engine learns of an answer's header. Others are of no use to it.
-const PASSED_ON: [&str; 5] = ["request-id", "retry-after", "date", "content-type", "location"];
 
 /// How many bytes are asked for at once.
 const CHUNK: u64 = 16 * 1024;
@@ -72,11 +67,12 @@ impl Exchange {
     /// Hands the request to the host. The error is the task's outcome: nothing was sent.
     pub(crate) fn start(request: HttpRequest, now: Instant) -> Result<Self, Outcome> {
         let timeout = u64::from(request.timeout_ms) * NANOS_PER_MS;
-        let (outgoing, options) = (outgoing(&request)?, options(timeout));
+        let outgoing = Outgoing::new(wire::fields(&request)?);
+        wire::address(&outgoing, &request)?;
         let unfit = |()| Outcome::Unsent("the host gives the request no body".to_owned());
         let body = outgoing.body().map_err(unfit)?;
         let stream = body.write().map_err(unfit)?;
-        let response = outgoing_handler::handle(outgoing, Some(options)).map_err(|code| outcome_of(&code))?;
+        let response = outgoing_handler::handle(outgoing, Some(wire::options(timeout))).map_err(|code| outcome_of(&code))?;
         Ok(Self {
             stage: Stage::Sending(Upload { stream, body, content: request.body, written: 0, response }),
             deadline: now.saturating_add(timeout),
@@ -198,86 +194,6 @@ impl Download {
     }
 
     fn complete(self) -> Response {
-        let fields = self.response.headers();
-        let field = |name: &&str| {
-            let value = String::from_utf8(fields.get(name).into_iter().next()?).ok()?;
-            Some(Header { name: (*name).to_owned(), value: value.into() })
-        };
-        Response {
-            status: self.response.status(),
-            headers: PASSED_ON.iter().filter_map(field).collect(),
-            body: Secret::from(String::from_utf8_lossy(&self.content).into_owned()),
-        }
-    }
-}
-
-fn outgoing(request: &HttpRequest) -> Result<OutgoingRequest, Outcome> {
-    let headers: Zeroizing<Vec<(String, Vec<u8>)>> = request
-        .headers
-        .iter()
-        .map(|header| (header.name.clone(), header.value.reveal().as_bytes().to_vec()))
-        .collect::<Vec<_>>()
-        .into();
-    let headers = Fields::from_list(&headers).map_err(|error| match error {
-        HeaderError::Forbidden => Outcome::Denied("the host forbids a header of the request".to_owned()),
-        _ => Outcome::Unsent("the host takes a header of the request for malformed".to_owned()),
-    })?;
-    // Otherwise it goes out in chunks, which not every endpoint accepts. Some hosts insist on setting it themselves.
-    let length = request.body.reveal().len().to_string().into_bytes();
-    let _ = headers.append("content-length", &length);
-
-    let outgoing = OutgoingRequest::new(headers);
-    let parts = parts(&request.url).ok_or_else(|| Outcome::Unsent("the URL cannot be read".to_owned()))?;
-    let method = if request.method == "POST" { Method::Post } else { Method::Other(request.method.clone()) };
-    outgoing
-        .set_method(&method)
-        .and_then(|()| outgoing.set_scheme(Some(&parts.scheme)))
-        .and_then(|()| outgoing.set_authority(Some(parts.authority)))
-        .and_then(|()| outgoing.set_path_with_query(Some(parts.path)))
-        .map_err(|()| Outcome::Unsent("the host takes the URL for malformed".to_owned()))?;
-    Ok(outgoing)
-}
-
-/// Limits for the host, which may know no such thing; the whole exchange's is kept here.
-fn options(timeout: u64) -> RequestOptions {
-    let options = RequestOptions::new();
-    let _ = options.set_connect_timeout(Some(timeout.min(CONNECT_TIMEOUT)));
-    let _ = options.set_first_byte_timeout(Some(timeout));
-    let _ = options.set_between_bytes_timeout(Some(timeout));
-    options
-}
-
-/// The parts of an absolute URL.
-struct Parts<'a> {
-    scheme: Scheme,
-    authority: &'a str,
-    path: &'a str,
-}
-
-/// Takes a URL apart that the engine has put together: it has no user information and no fragment.
-fn parts(url: &str) -> Option<Parts<'_>> {
-    let (scheme, rest) = url.split_once("://")?;
-    let scheme = match scheme {
-        "https" => Scheme::Https,
-        "http" => Scheme::Http,
-        _ => return None,
-    };
-    let (authority, path) = rest.split_at(rest.find('/')?);
-    Some(Parts { scheme, authority, path })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_is_taken_apart() {
-        let found = parts("https://gateway.example:8443/base/v1/oauth/token").unwrap();
-        assert!(matches!(found.scheme, Scheme::Https));
-        assert_eq!((found.authority, found.path), ("gateway.example:8443", "/base/v1/oauth/token"));
-        let found = parts("http://[::1]:80/v1").unwrap();
-        assert!(matches!(found.scheme, Scheme::Http));
-        assert_eq!((found.authority, found.path), ("[::1]:80", "/v1"));
-        assert!(parts("ftp://host/").is_none());
+        wire::response(self.response.status(), &self.response.headers(), &self.content)
     }
 }

@@ -59,6 +59,7 @@
 #![deny(unsafe_code)]
 
 mod clock;
+#[path = "../../plugin/src/convert/shown.rs"]
 mod convert;
 mod desk;
 mod directory;

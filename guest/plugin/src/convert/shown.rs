@@ -1,4 +1,5 @@
-//! The engine's types as this world shows them, which differ only in that the engine's secrets are a type.
+//! The types that every world shows: a token, a status, a failure. They differ from the engine's only in that its secrets
+//! are a type. Whoever includes this file has its bindings in `crate::bindings`.
 
 use wif_engine::contract as engine;
 
@@ -6,39 +7,26 @@ use crate::bindings::exports::wif::credential::types as wit;
 
 /// An enum whose cases have the same names on both sides and carry nothing.
 macro_rules! enumeration {
-    ($name:ident { $($case:ident),+ $(,)? }) => {
-        impl From<engine::$name> for wit::$name {
-            fn from(value: engine::$name) -> Self {
+    ($from:ident::$name:ident => $to:ident { $($case:ident),+ $(,)? }) => {
+        impl From<$from::$name> for $to::$name {
+            fn from(value: $from::$name) -> Self {
                 match value {
-                    $(engine::$name::$case => Self::$case,)+
+                    $($from::$name::$case => Self::$case,)+
                 }
             }
         }
     };
 }
 
-enumeration!(Standing { Good, Suspect });
-enumeration!(Disposition { Unspent, Uncertain, Spent, Reusable });
-enumeration!(State { Discovering, Idle, Starting, Serving, Refreshing, Retrying, WaitingForRotation, Failed, Closed });
-enumeration!(FailureCode {
-    Configuration,
-    IdentityTokenMissing,
-    IdentityTokenUnreadable,
-    IdentityTokenMalformed,
-    IdentityTokenExpired,
-    IdentityTokenNotYetValid,
-    IdentityTokenSpent,
-    Refused,
-    RequestInvalid,
-    Forbidden,
-    RateLimited,
-    EndpointFailed,
-    EndpointUnreachable,
-    AnswerUnusable,
-    TokenSourceFailed,
-    StoreFailed,
-    DeniedByHost,
-    UnsupportedByHost,
+enumeration!(engine::Standing => wit { Good, Suspect });
+enumeration!(engine::Disposition => wit { Unspent, Uncertain, Spent, Reusable });
+enumeration!(engine::State => wit {
+    Discovering, Idle, Starting, Serving, Refreshing, Retrying, WaitingForRotation, Failed, Closed,
+});
+enumeration!(engine::FailureCode => wit {
+    Configuration, IdentityTokenMissing, IdentityTokenUnreadable, IdentityTokenMalformed, IdentityTokenExpired,
+    IdentityTokenNotYetValid, IdentityTokenSpent, Refused, RequestInvalid, Forbidden, RateLimited, EndpointFailed,
+    EndpointUnreachable, AnswerUnusable, TokenSourceFailed, StoreFailed, DeniedByHost, UnsupportedByHost,
 });
 
 pub(crate) fn all<A, B: From<A>>(list: Vec<A>) -> Vec<B> {
@@ -48,6 +36,21 @@ pub(crate) fn all<A, B: From<A>>(list: Vec<A>) -> Vec<B> {
 impl From<engine::Header> for wit::Header {
     fn from(header: engine::Header) -> Self {
         Self { name: header.name, value: header.value.into_revealed() }
+    }
+}
+
+impl From<engine::Usable> for wit::Usable {
+    fn from(usable: engine::Usable) -> Self {
+        Self {
+            id: usable.id,
+            origin: usable.origin,
+            set: all(usable.set),
+            merge: all(usable.merge),
+            refresh_in_ms: usable.refresh_in_ms,
+            hold_in_ms: usable.hold_in_ms,
+            unusable_in_ms: usable.unusable_in_ms,
+            standing: usable.standing.into(),
+        }
     }
 }
 
