@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use wasmtime::component::{Component, Func, GuestTaskId, Linker, ResourceTable, Val};
 use wasmtime::{Engine, Store, StoreContextMut};
-use wasmtime_wasi::{FsPerms, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::handler::{
     HandlerState, Instance, Proxy, ProxyHandler, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
 };
@@ -27,6 +27,8 @@ use wasmtime_wasi_http::{
     WasiHttpHooks, WasiHttpView, default_hooks,
 };
 use wif_emulator::{Emulator, Options, TokenFile};
+
+use crate::clock::Clock;
 
 pub(crate) const WASM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/application.wasm"));
 const COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/application.cwasm"));
@@ -437,53 +439,6 @@ pub(crate) struct Host {
     http: WasiHttpCtx,
     gate: Gate,
     table: ResourceTable,
-}
-
-/// The machine's time, put forward.
-#[derive(Clone)]
-pub(crate) struct Clock {
-    started: Instant,
-    forward_ms: Arc<AtomicU64>,
-}
-
-#[allow(clippy::disallowed_methods, reason = "the host's own time, which the component is given")]
-impl Clock {
-    fn start() -> Self {
-        Self { started: Instant::now(), forward_ms: Arc::default() }
-    }
-
-    /// Puts both clocks forward.
-    pub(crate) fn forward(&self, by: Duration) {
-        self.forward_ms.fetch_add(u64::try_from(by.as_millis()).expect("a sensible time"), Ordering::SeqCst);
-    }
-
-    fn ahead(&self) -> Duration {
-        Duration::from_millis(self.forward_ms.load(Ordering::SeqCst))
-    }
-
-    fn wall(&self) -> Duration {
-        SystemTime::now().duration_since(UNIX_EPOCH).expect("later than 1970") + self.ahead()
-    }
-}
-
-impl HostWallClock for Clock {
-    fn resolution(&self) -> Duration {
-        Duration::from_nanos(1)
-    }
-
-    fn now(&self) -> Duration {
-        self.wall()
-    }
-}
-
-impl HostMonotonicClock for Clock {
-    fn resolution(&self) -> u64 {
-        1
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from((self.started.elapsed() + self.ahead()).as_nanos()).expect("not for 500 years")
-    }
 }
 
 impl WasiView for Host {

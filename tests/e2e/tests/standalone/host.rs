@@ -2,21 +2,21 @@
 
 use std::future::Future;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wasmtime::Store;
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
-use wasmtime_wasi::{FsPerms, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView, default_hooks,
 };
 use wif_emulator::{Emulator, Options, TokenFile};
 
+use crate::clock::Clock;
 use bindings::exports::wif::credential::token::{Credential, Failure};
 use bindings::exports::wif::credential::types::Status;
 
@@ -62,13 +62,6 @@ pub(crate) struct Grant<'a> {
     pub(crate) shared: Option<(&'a Path, FsPerms)>,
     /// The one authority that requests may go to.
     pub(crate) authority: String,
-}
-
-/// The machine's time, put forward.
-#[derive(Clone)]
-pub(crate) struct Clock {
-    started: Instant,
-    forward_ms: Arc<AtomicU64>,
 }
 
 struct Host {
@@ -226,50 +219,6 @@ impl Instance {
     /// What it has written to `wasi:cli/stderr`.
     pub(crate) fn stderr(&self) -> String {
         String::from_utf8(self.stderr.contents().to_vec()).expect("it writes text")
-    }
-}
-
-#[allow(clippy::disallowed_methods, reason = "the host's own time, which the component is given")]
-impl Clock {
-    fn start() -> Self {
-        Self { started: Instant::now(), forward_ms: Arc::default() }
-    }
-
-    /// Puts both clocks forward.
-    pub(crate) fn forward(&self, by: Duration) {
-        self.forward_ms.fetch_add(u64::try_from(by.as_millis()).expect("a sensible time"), Ordering::SeqCst);
-    }
-
-    fn ahead(&self) -> Duration {
-        Duration::from_millis(self.forward_ms.load(Ordering::SeqCst))
-    }
-
-    fn wall(&self) -> Duration {
-        SystemTime::now().duration_since(UNIX_EPOCH).expect("later than 1970") + self.ahead()
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.started.elapsed() + self.ahead()
-    }
-}
-
-impl HostWallClock for Clock {
-    fn resolution(&self) -> Duration {
-        Duration::from_nanos(1)
-    }
-
-    fn now(&self) -> Duration {
-        self.wall()
-    }
-}
-
-impl HostMonotonicClock for Clock {
-    fn resolution(&self) -> u64 {
-        1
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.monotonic().as_nanos()).expect("not for 500 years")
     }
 }
 

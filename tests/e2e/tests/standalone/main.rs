@@ -2,6 +2,7 @@
 
 #![cfg(unix)]
 
+mod clock;
 mod cost;
 mod engine;
 mod host;
