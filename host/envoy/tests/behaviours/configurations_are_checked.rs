@@ -27,7 +27,7 @@ fn the_origin_follows_the_base_url_unless_it_is_given() {
     assert_eq!((given.origin.as_str(), given.origin_is_given), ("https://gw.example:8443", true));
 }
 
-/// E7: control planes turn numbers into doubles.
+/// Control planes turn numbers into doubles.
 #[test]
 fn whole_numbers_may_be_doubles() {
     let document = r#"{ "credential": {}, "clusters": ["a"], "waiting": { "requests": 10.0, "at_most_ms": 500.0 } }"#;
