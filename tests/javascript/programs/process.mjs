@@ -20,11 +20,12 @@ const wif = make();
 const model = "claude-opus-4-5";
 const messages = [{ role: "user", content: "Hello" }];
 const headers = { "content-type": "application/json", "anthropic-version": "2023-06-01", "x-api-key": "the caller's own" };
-const post = (body, credential = wif) =>
-  credential.fetch(`${baseURL}/v1/messages`, {
+const post = (body, signal) =>
+  wif.fetch(`${baseURL}/v1/messages`, {
     method: "POST",
     headers,
     body: JSON.stringify({ model, max_tokens: 64, messages, ...body }),
+    signal,
   });
 const withFetch = () => new Anthropic({ authToken: "wif", baseURL, fetch: wif.fetch, maxRetries: 0 });
 const withProvider = new Anthropic({ credentials: wif.credentials, baseURL, maxRetries: 0 });
@@ -58,6 +59,13 @@ const commands = {
   async burst(times) {
     const answers = await Promise.all(Array.from({ length: Number(times) }, () => commands.message()));
     return [...new Set(answers)];
+  },
+  /** The first request, which starts an exchange, gives up after so long; three others do not. What becomes of each. */
+  async "give-up"(milliseconds) {
+    const leader = post({}, AbortSignal.timeout(Number(milliseconds))).then(({ status }) => status);
+    const others = [1, 2, 3].map(() => commands.message());
+    const outcomes = await Promise.allSettled([leader, ...others]);
+    return outcomes.map(({ value, reason }) => value ?? reason.name);
   },
   async stream() {
     const answer = await post({ stream: true });

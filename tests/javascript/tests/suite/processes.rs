@@ -55,7 +55,7 @@ async fn start(runtime: Runtime, world: &World) -> Program {
     Program::start(command)
 }
 
-/// A1, C9. The vendor's own key in each request is taken off: the emulator refuses requests with two credentials.
+/// C1, E1. The vendor's own key in each request is taken off: the emulator refuses requests with two credentials.
 #[tokio::test]
 async fn a_cold_burst_makes_one_exchange() {
     for runtime in RUNTIMES {
@@ -91,7 +91,7 @@ async fn a_stream_arrives_in_pieces() {
     }
 }
 
-/// B1, C9. With a rotated identity token; and without one its own 401 reaches the caller, and nothing is sent again.
+/// A6, E12. With a rotated identity token; and without one its own 401 reaches the caller, and nothing is sent again.
 #[tokio::test]
 async fn a_revoked_token_is_replaced_once_there_is_another_identity_token() {
     for runtime in RUNTIMES {
@@ -115,7 +115,43 @@ async fn a_revoked_token_is_replaced_once_there_is_another_identity_token() {
     }
 }
 
-/// A3, A6.
+/// C4. It has what it asked for, the others have the token, and so does everybody after them.
+#[tokio::test]
+async fn a_request_that_gives_up_does_not_take_the_exchange_with_it() {
+    for runtime in RUNTIMES {
+        let world = World::start().await;
+        let mut program = start(runtime, &world).await;
+        world.emulator.inject(Fault::Delay(Duration::from_secs(2)));
+        assert_eq!(program.value("give-up 500").await, json!(["TimeoutError", 200, 200, 200]), "{runtime:?}");
+        assert_eq!(program.value("message").await, 200, "{runtime:?}");
+        assert_eq!((world.exchanges(), world.emulator.counts().messages_granted), (1, 4), "{runtime:?}");
+    }
+}
+
+/// C2, C4. A request finds a token that is due and does not wait; what it started comes to its end when the request has long ended.
+#[tokio::test]
+async fn a_refresh_goes_on_behind_the_request_that_started_it() {
+    for runtime in RUNTIMES {
+        let world = World::start().await;
+        let mut program = start(runtime, &world).await;
+        program.value("message").await;
+        let first = program.value("token").await;
+        world.file.rotate().expect("the directory is writable");
+        // A minute before the end.
+        program.value("advance 3540000").await;
+        world.emulator.inject(Fault::Delay(Duration::from_secs(3)));
+        assert_eq!(program.value("message").await, 200, "{runtime:?}");
+        world.until(|world| world.exchanges() == 2).await;
+        assert_eq!(program.value("token").await, first, "{runtime:?}: the answer is on its way");
+        // Nobody asks while it comes, and then the first token is at its end.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        program.value("advance 45000").await;
+        assert_ne!(program.value("token").await, first, "{runtime:?}");
+        assert_eq!((world.exchanges(), world.reused()), (2, 0), "{runtime:?}");
+    }
+}
+
+/// A8, A8b.
 #[tokio::test]
 async fn a_journal_takes_the_token_along_and_a_store_is_shared() {
     for runtime in RUNTIMES {
@@ -128,7 +164,7 @@ async fn a_journal_takes_the_token_along_and_a_store_is_shared() {
     }
 }
 
-/// B6, B8. A request that may have been granted counts as that: callers are told at once, and the identity token is not sent
+/// A7, B2, B6, B11. A request that may have been granted counts as that: callers are told at once, and the identity token is not sent
 /// again before its time.
 #[tokio::test]
 async fn an_endpoint_that_fails_is_told_at_once_and_not_hammered() {

@@ -76,3 +76,8 @@ impl Program {
 pub(crate) fn vectors() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../vectors")
 }
+
+/// The names of header fields that are a caller's credential, and of such as are none.
+pub(crate) fn headers() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../headers")
+}

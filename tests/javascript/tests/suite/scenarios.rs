@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 use wif_javascript::Workshop;
 
-use crate::program::{node, printed, vectors, workshop};
+use crate::program::{headers, node, printed, vectors, workshop};
 
 /// Name and why it failed.
 fn reasons(lines: &[Value]) -> Vec<(&str, Option<&str>)> {
@@ -45,7 +45,7 @@ fn every_vector_holds_and_a_wrong_one_fails() {
     }
 }
 
-/// H1, H2. Traps, broken contracts, journals that cannot be kept: see `programs/driver.mjs`.
+/// C5, F1, F2. Traps, broken contracts, journals that cannot be kept: see `programs/driver.mjs`.
 #[test]
 fn a_component_that_misbehaves_costs_its_instance_and_nothing_else() {
     all_hold("driver.mjs", 22);
@@ -54,22 +54,22 @@ fn a_component_that_misbehaves_costs_its_instance_and_nothing_else() {
 /// What leaves through `fetch`, what is asked of the token endpoint, files, variables, stores: see `programs/requests.mjs`.
 #[test]
 fn whatever_leaves_or_enters_is_checked() {
-    all_hold("requests.mjs", 55);
+    hold(node("requests.mjs").arg(headers()), 55);
 }
 
-/// A6, C9. What is lost, late or too much between isolates and the object that has the session: see `programs/shared.mjs`.
+/// A8, C3, C7, D1. What is lost, late or too much between isolates and the object that has the session: see `programs/shared.mjs`.
 #[test]
 fn isolates_and_their_object_lose_nothing_to_each_other() {
     all_hold("shared.mjs", 9);
 }
 
-/// A6, D3. The build for runtimes that the package does not know: see `programs/isolate.mjs`.
+/// A6, C1, D1. The build for runtimes that the package does not know: see `programs/isolate.mjs`.
 #[test]
 fn an_unknown_runtime_has_isolates() {
     all_hold("isolate.mjs", 4);
 }
 
-/// H1, H2. Real components that trap, lie, take more than they are given or tell what they were told, in place of ours: see
+/// F1, F2, F5. Real components that trap, lie, take more than they are given or tell what they were told, in place of ours: see
 /// `programs/guests.mjs`.
 #[test]
 fn a_real_component_that_misbehaves_costs_its_instance_and_nothing_else() {

@@ -144,7 +144,7 @@ fn url(line: &Value) -> String {
     line["url"].as_str().expect("a URL").to_owned()
 }
 
-/// A1. Whatever the isolates share.
+/// C1. Whatever the isolates share.
 #[tokio::test]
 async fn a_cold_burst_of_a_hundred_requests_makes_one_exchange() {
     for version in VERSIONS {
@@ -204,7 +204,7 @@ async fn hang_up_during_the_exchange(world: &World, worker: &Worker, path: &'sta
     statuses
 }
 
-/// A13. Everybody else is served by the leader's exchange, which goes on; the provider's promise, which the SDK shares between
+/// C4. Everybody else is served by the leader's exchange, which goes on; the provider's promise, which the SDK shares between
 /// requests, settles too.
 #[tokio::test]
 async fn a_leader_whose_client_hangs_up_still_brings_the_token() {
@@ -235,7 +235,7 @@ async fn the_sdk_alone_never_recovers_from_a_leader_whose_client_hangs_up() {
     }
 }
 
-/// A13. Where nothing keeps a request alive its exchange is lost with it: that is noticed after five seconds, and whoever waits
+/// C4, C5. Where nothing keeps a request alive its exchange is lost with it: that is noticed after five seconds, and whoever waits
 /// takes over. The lost request may have been granted, which spends nothing where the next identity token is another one.
 #[tokio::test]
 async fn a_leader_that_dies_is_replaced() {
@@ -261,7 +261,7 @@ async fn refresh_behind_a_request(world: &World, worker: &Worker, path: &str) {
     worker.advance(45).await;
 }
 
-/// C1.
+/// C2, C4.
 #[tokio::test]
 async fn a_refresh_goes_on_when_the_request_that_started_it_has_ended() {
     for version in VERSIONS {
@@ -291,7 +291,7 @@ async fn the_sdk_alone_never_recovers_from_a_refresh_whose_request_has_ended() {
     }
 }
 
-/// B1, C9. And the request, whatever its body is made of, is sent once more.
+/// E12. And the request, whatever its body is made of, is sent once more.
 #[tokio::test]
 async fn a_revoked_token_is_replaced_and_the_caller_does_not_notice() {
     for version in VERSIONS {
@@ -309,7 +309,7 @@ async fn a_revoked_token_is_replaced_and_the_caller_does_not_notice() {
     }
 }
 
-/// A3, A6. Isolates begin anew at any time. What they share is there: in a cache, or with the session itself.
+/// A8b. Isolates begin anew at any time. What they share is there: in a cache, or with the session itself.
 #[tokio::test]
 async fn a_new_isolate_takes_up_what_is_shared() {
     for version in VERSIONS {
@@ -324,7 +324,7 @@ async fn a_new_isolate_takes_up_what_is_shared() {
     }
 }
 
-/// A1, B1. Two isolates that live at the same time: what one is given and what it is refused, the other knows.
+/// A8, C7. Two isolates that live at the same time: what one is given and what it is refused, the other knows.
 #[tokio::test]
 async fn isolates_of_one_object_share_a_token_and_its_rejection() {
     for version in VERSIONS {
@@ -345,7 +345,7 @@ async fn isolates_of_one_object_share_a_token_and_its_rejection() {
     }
 }
 
-/// A1, A6. A shared identity token that can be exchanged once: an object exchanges it once and remembers; a cache is
+/// A6, A8. A shared identity token that can be exchanged once: an object exchanges it once and remembers; a cache is
 /// refused, and so is an isolate's memory alone.
 #[tokio::test]
 async fn a_single_use_identity_token_is_exchanged_once_by_an_object_and_refused_with_a_cache() {
