@@ -343,7 +343,7 @@ impl Session {
                 self.finished(number, crate::contract::Outcome::Lost);
             }
             let shared = self.federation().is_none_or(|federation| federation.identity_token.shared());
-            if vanished && (role == Role::Read || role == Role::Send && !shared) {
+            if vanished && (matches!(role, Role::Read | Role::Load) || role == Role::Send && !shared) {
                 // Nothing is wrong with what was asked, and a source that mints has another identity token: whoever waits now
                 // asks anew, at once.
                 self.failure = None;

@@ -42,6 +42,8 @@ pub(super) struct Share {
     beat_at: Option<Moment>,
     conflicts: u32,
     look: bool,
+    /// It did not answer, and that was told.
+    silent: bool,
 }
 
 impl Share {
@@ -58,6 +60,7 @@ impl Share {
             beat_at: None,
             conflicts: 0,
             look: false,
+            silent: false,
         }
     }
 
@@ -93,6 +96,11 @@ impl Session {
         match outcome {
             Outcome::Entry(entry) => self.take_entry(Some(entry)),
             Outcome::Absent => self.take_entry(None),
+            other if self.share.as_ref().is_some_and(|share| share.cache_only) => {
+                // It is there to save exchanges, not to allow them.
+                self.store_silent(&format!("The cache does not answer: {}. It is taken for empty.", why(&other)));
+                self.take_entry(None);
+            }
             other => return self.store_failed(&other),
         }
         self.lead_or_follow();
@@ -229,8 +237,10 @@ impl Session {
             Outcome::Swapped(version) => {
                 share.version = Some(version);
                 share.conflicts = 0;
+                share.silent = false;
             }
             Outcome::Conflict(entry) => {
+                share.silent = false;
                 self.take_entry(entry);
                 let pause = if self.conflicted() { FOLLOW_MS } else { 0 };
                 if let Some(share) = &mut self.share {
@@ -243,10 +253,9 @@ impl Session {
                 }
             }
             other => {
-                let message = format!("The store did not take what this session knows: {}.", why(&other));
                 share.write_at = Some(now + STORE_PAUSE_MS);
                 // Nobody knows which version is there now; the conflict that follows will tell.
-                self.note(NoteCode::StateIgnored, NoteLevel::Warning, &message, Vec::new());
+                self.store_silent(&format!("The store did not take what this session knows: {}.", why(&other)));
             }
         }
     }
@@ -303,6 +312,13 @@ impl Session {
             share.conflicts = 0;
         }
         many
+    }
+
+    /// Tells once that the store does not answer, until it has taken something.
+    fn store_silent(&mut self, message: &str) {
+        if self.share.as_mut().is_some_and(|share| !core::mem::replace(&mut share.silent, true)) {
+            self.note(NoteCode::StateIgnored, NoteLevel::Warning, message, Vec::new());
+        }
     }
 
     fn store_failed(&mut self, outcome: &Outcome) {

@@ -65,10 +65,11 @@ impl Tasks {
         }
     }
 
-    /// Those whose time is over, and whether that is so because their owners vanished. They stay until they are taken.
+    /// Those whose time is over, and whether their owners were silent, as those are that vanished. They stay until they are taken.
     pub(super) fn overdue(&self, now: Moment, vanish: bool) -> Vec<(u32, Role, bool)> {
         let over = |running: &&Running| now >= running.end(vanish);
-        self.running.iter().filter(over).map(|running| (running.number, running.role, now < running.deadline)).collect()
+        let silent = |running: &Running| vanish && now >= running.heard + SILENCE_MS;
+        self.running.iter().filter(over).map(|running| (running.number, running.role, silent(running))).collect()
     }
 
     /// When the next of them is over.
