@@ -7,16 +7,20 @@ use crate::bindings::{wit_future, wit_stream};
 /// Seconds, where nothing better is known.
 const LATER_S: u64 = 60;
 
-/// There is no token: 503 with `Retry-After`, in the form of the API's own errors. The message has a stable code in brackets, and
-/// nothing about the workload.
+/// There is no token: 503 with `Retry-After`, in the form of the API's own errors. A stable code is in `x-wif-code` and in the
+/// message, in brackets; nothing about the workload.
 pub(crate) fn without_token(failure: &Failure) -> Response {
     let seconds = failure.retry_in_ms.map_or(LATER_S, |wait| wait.div_ceil(1_000)).max(1);
-    let message = format!("The interposer has no credential for this request ({}).", name_of(failure.code));
+    let code = name_of(failure.code);
+    let message = format!("The interposer has no credential for this request ({code}).");
     let body = format!(r#"{{"type":"error","error":{{"type":"api_error","message":"{message}"}},"request_id":null}}"#);
     let fields = Fields::new();
-    for (name, value) in
-        [("content-type", "application/json"), ("retry-after", &seconds.to_string()), ("content-length", &body.len().to_string())]
-    {
+    for (name, value) in [
+        ("content-type", "application/json"),
+        ("retry-after", &seconds.to_string()),
+        ("x-wif-code", code),
+        ("content-length", &body.len().to_string()),
+    ] {
         // A host that forbids one of them gets the answer without it.
         let _ = fields.set(name, &[value.as_bytes().to_vec()]);
     }

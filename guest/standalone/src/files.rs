@@ -6,12 +6,25 @@ use wif_engine::Secret;
 use wif_engine::contract::{FileRequest, Outcome};
 use zeroize::Zeroizing;
 
+/// So often a mount may swap its files under one read.
+const SWAPS: u32 = 3;
+
 /// Reads a file. Its protection is not checked, for WASI shows no permissions.
 pub(crate) fn read(request: &FileRequest) -> Outcome {
     let directories = preopens::get_directories();
     let paths: Vec<&str> = directories.iter().map(|(_, path)| path.as_str()).collect();
     let Some((position, path)) = locate(&paths, &request.path) else { return Outcome::Absent };
-    read_at(&directories[position].0, &path, request.max_bytes).unwrap_or_else(outcome_of)
+    let directory = &directories[position].0;
+    let mut result = read_at(directory, &path, request.max_bytes);
+    // What a mount swaps is removed at once: the file that the path led to may be gone before it is opened.
+    for _ in 0..SWAPS {
+        let is_there = || directory.stat_at(PathFlags::SYMLINK_FOLLOW, &path).is_ok();
+        if !matches!(result, Err(ErrorCode::NoEntry)) || !is_there() {
+            break;
+        }
+        result = read_at(directory, &path, request.max_bytes);
+    }
+    result.unwrap_or_else(outcome_of)
 }
 
 /// The directory with the longest path that is a prefix of `path`, and the rest of `path`. As in WASI's C library, all paths begin

@@ -136,6 +136,7 @@ async fn without_a_token_nothing_is_sent() {
     assert_eq!(seen["status"], 503, "{seen}");
     let fields = fields(&seen["fields"]);
     assert!(fields["retry-after"].parse::<u64>().unwrap() >= 1, "{seen}");
+    assert_eq!(fields["x-wif-code"], "identity-token-missing");
     let document: Value = serde_json::from_str(seen["body"].as_str().unwrap()).unwrap();
     assert_eq!(document["type"], "error");
     assert!(document["error"]["message"].as_str().unwrap().contains("identity-token-missing"), "{document}");

@@ -9,6 +9,10 @@ mod host;
 mod imports;
 mod sharing;
 
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use host::{
@@ -29,6 +33,42 @@ async fn an_identity_token_from_a_mounted_file_is_exchanged_and_the_api_accepts_
     assert_eq!(history[0].access_token_id.as_ref().map(TokenId::as_str), Some(credential.id.as_str()));
     let hour = Duration::from_secs(3600).as_millis() as u64;
     assert!(credential.unusable_in_ms.is_some_and(|left| (hour - 60_000..=hour).contains(&left)));
+}
+
+/// A4: a mount is swapped all the time, as a kubelet does it: what it showed before is removed at once. Each instance reads it once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mount_that_is_swapped_while_it_is_read_is_there() {
+    let world = World::start().await;
+    let mount = tempfile::tempdir().unwrap();
+    let (root, token) = (mount.path().to_owned(), world.file.current());
+    let show = move |generation: &str| {
+        fs::create_dir(root.join(generation))?;
+        fs::write(root.join(generation).join("token"), token.expose())?;
+        symlink(generation, root.join("next"))?;
+        fs::rename(root.join("next"), root.join("..data"))
+    };
+    show("..a").unwrap();
+    symlink("..data/token", mount.path().join("token")).unwrap();
+    let stopped = Arc::new(AtomicBool::new(false));
+    let (until, root) = (Arc::clone(&stopped), mount.path().to_owned());
+    let swapping = std::thread::spawn(move || {
+        for (old, new) in [("..a", "..b"), ("..b", "..a")].into_iter().cycle() {
+            if until.load(Ordering::Relaxed) {
+                break;
+            }
+            show(new).and_then(|()| fs::remove_dir_all(root.join(old))).expect("the directory is writable");
+        }
+    });
+    for _ in 0..300 {
+        let grant = world.grant(vec![("WIF_CONFIGURATION", world.configuration().to_string())]);
+        let mut instance = world.instance_granted(Grant { mount: Some(mount.path()), ..grant }).await;
+        // All of them read the same identity token, which can be exchanged once.
+        if let Err(failure) = instance.get_token().await {
+            assert_eq!(failure.code, FailureCode::Refused, "{failure:?}");
+        }
+    }
+    stopped.store(true, Ordering::Relaxed);
+    swapping.join().expect("no panic");
 }
 
 #[tokio::test]
