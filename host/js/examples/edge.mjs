@@ -12,7 +12,9 @@ const wif = createWif({
   identityToken: () => globalThis.getVercelOidcToken(),
 });
 
-export default async function handler(request) {
+export default async function handler() {
   const headers = { "content-type": "application/json", "anthropic-version": "2023-06-01" };
-  return wif.fetch("https://api.anthropic.com/v1/messages", { method: "POST", headers, body: request.body, duplex: "half" });
+  const messages = [{ role: "user", content: "Hello" }];
+  const body = JSON.stringify({ model: "claude-opus-4-5", max_tokens: 64, messages });
+  return wif.fetch("https://api.anthropic.com/v1/messages", { method: "POST", headers, body });
 }

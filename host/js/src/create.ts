@@ -64,8 +64,9 @@ export interface Options extends RequestOptions {
 
 /** Makes a credential. */
 export function create(options: Options, platform: Platform): Credential {
-  const source = localSource(options, platform, {});
-  return new Credential(source, fetchOptions(options, configuredOrigin(options)), maxWaiters(options));
+  // First what can be wrong: a session may begin to exchange at once, and one that nobody holds could not be closed.
+  const [forRequests, waiters] = [fetchOptions(options, configuredOrigin(options)), maxWaiters(options)];
+  return new Credential(localSource(options, platform, {}), forRequests, waiters);
 }
 
 /** A session in this isolate. Throws `ConfigurationError` and `OptionError`. */

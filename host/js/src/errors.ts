@@ -76,11 +76,18 @@ export class NoTokenError extends WifError {
     this.requestId = failure.requestId;
   }
 
-  /** What a proxy answers, in the form of the API's own errors: 503 with `Retry-After`. It tells nothing about the workload. */
+  /**
+   * What a proxy answers, in the form of the API's own errors: 503 with `Retry-After`, and the code in `x-wif-code`. It tells
+   * nothing about the workload.
+   */
   toResponse(): Response {
     const message = `The proxy has no credential for this request (${this.code}).`;
     const body = { type: "error", error: { type: "api_error", message }, request_id: null };
-    const headers = { "content-type": "application/json", "retry-after": String(this.retryAfterSeconds) };
+    const headers = {
+      "content-type": "application/json",
+      "retry-after": String(this.retryAfterSeconds),
+      "x-wif-code": this.code,
+    };
     return new Response(JSON.stringify(body), { status: this.statusCode, headers });
   }
 }

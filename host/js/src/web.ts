@@ -19,6 +19,6 @@ const platform = isolate(modules);
  *
  * Throws `ConfigurationError` for a configuration that can never work, `OptionError` for another option.
  */
-export function createWif(options: Options): Credential {
+export function createWif(options: Options = {}): Credential {
   return create(options, platform);
 }

@@ -8,7 +8,7 @@ export default {
     const hangUp = new AbortController();
     if (after !== null) setTimeout(() => hangUp.abort(), Number(after));
     try {
-      const inner = new Request(`http://worker${url.pathname}`, request);
+      const inner = new Request(`http://worker${url.pathname}${url.search}`, request);
       const worker = url.searchParams.has("twin") ? env.TWIN : env.WORKER;
       const response = await worker.fetch(inner, { signal: hangUp.signal });
       return response;

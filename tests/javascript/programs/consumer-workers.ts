@@ -8,7 +8,7 @@ import {
   kvCache,
   type ObjectOptions,
   sharedWif,
-} from "wif-credential";
+} from "wif-credential/workers";
 
 interface Environment {
   CREDENTIAL: DurableObjectNamespace;

@@ -328,6 +328,7 @@ scenario("without a token nothing is sent, and the error says what to do", async
   const answer = error.toResponse();
   assert.equal(answer.status, 503);
   assert.ok(Number(answer.headers.get("retry-after")) >= 1);
+  assert.equal(answer.headers.get("x-wif-code"), error.code);
   assert.equal(net.seen.length, 0);
 });
 
@@ -462,6 +463,15 @@ scenario("a function that keeps the journal later is refused, and one that liste
   await new Promise((resolve) => setTimeout(resolve, 10));
   process.off("unhandledRejection", listen);
   assert.deepEqual(unhandled, []);
+});
+
+scenario("an option that is wrong is told before anything begins", async () => {
+  const net = network();
+  for (const wrong of [{ maxWaiters: 0 }, { replayUpTo: -1 }, { origin: "nowhere" }]) {
+    assert.throws(() => make(net, wrong), OptionError, JSON.stringify(wrong));
+  }
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(net.granted(), 0);
 });
 
 scenario("a process stays while somebody waits, and no longer", () => {

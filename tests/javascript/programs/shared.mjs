@@ -231,6 +231,27 @@ scenario("an alarm refreshes the token while nobody asks, and after the object b
   assert.ok(Date.now() - begin < 2 * 3_600_000);
 });
 
+scenario("alarms go on through an outage, however exactly they come", async () => {
+  for (let round = 0; round < 10; round += 1) {
+    const state = await world();
+    await state.isolate().token();
+    // For ten minutes from the first refresh on.
+    let back;
+    state.exchange = async () => {
+      back ??= Date.now() + 600_000;
+      if (Date.now() < back) throw new TypeError("connection refused");
+    };
+    while (back === undefined || Date.now() < back + 300_000) {
+      await soon(5);
+      assert.ok(state.alarms.length > 0, "nothing else would ever be done");
+      advance(Math.max(0, state.alarms.splice(0).at(-1) - Date.now()));
+      await state.object.alarm();
+    }
+    state.exchange = () => assert.fail("a request finds the token");
+    await state.isolate().token();
+  }
+});
+
 scenario("where the isolate's clock goes back the object is asked again", async () => {
   const state = await world();
   const one = state.isolate();

@@ -41,7 +41,7 @@ async function toEmulator(request) {
   if (url.origin !== "https://api.anthropic.com") return new Response(`it goes to ${url}`, { status: 502 });
   const { method } = request;
   const body = method === "GET" ? undefined : await request.arrayBuffer();
-  const answer = await fetch(emulator + url.pathname, { method, headers: [...request.headers], body, redirect: "manual" });
+  const answer = await fetch(emulator + url.pathname + url.search, { method, headers: [...request.headers], body, redirect: "manual" });
   return new Response(await answer.arrayBuffer(), {
     status: answer.status,
     headers: [["content-type", answer.headers.get("content-type") ?? ""]],

@@ -27,7 +27,7 @@ const MAX_QUESTIONS = 4_096;
 const LONGEST_WAIT_MS = 30_000;
 /** What is due sooner waits for a request, or for this: each alarm is a write, and wakes the object. */
 const ALARM_AT_LEAST_MS = 30_000;
-/** An alarm is not moved for less. */
+/** An alarm that comes late by less is not moved. */
 const ALARM_STEP_MS = 5_000;
 /** Who asks through a binding of the account names this host. A stranger's request that was passed on does not. */
 export const HOST = "credential.invalid";
@@ -76,6 +76,8 @@ export abstract class CredentialObjectBase<Environment> {
     // The object stays for as long as this has not ended.
     while (source.snapshot.underway && Date.now() < until)
       await source.pause(source.snapshot.generation, until - Date.now());
+    // Nothing may have been due yet: then nothing was told, and there is no other alarm.
+    this.#schedule();
   }
 
   async #answer(source: LocalSource, asked: Asked): Promise<Response> {
@@ -129,7 +131,8 @@ export abstract class CredentialObjectBase<Environment> {
     const { wakeAt } = this.#open().driver;
     if (wakeAt === Infinity) return;
     const at = Math.max(wakeAt, Date.now() + ALARM_AT_LEAST_MS);
-    if (Math.abs(at - this.#alarmAt) < ALARM_STEP_MS) return;
+    // One that comes too early finds nothing to do.
+    if (this.#alarmAt >= at && this.#alarmAt < at + ALARM_STEP_MS) return;
     this.#alarmAt = at;
     void this.#state.storage.setAlarm(at);
   }

@@ -117,7 +117,9 @@ class SharedSource implements Source {
   }
 
   async status(): Promise<contract.Status | undefined> {
-    return (await within(LONGEST_WAY_MS, this.#fetch("status", undefined), silent)) as contract.Status | undefined;
+    // JSON has no `undefined`: an object whose component was stopped answers null.
+    const status = (await within(LONGEST_WAY_MS, this.#fetch("status", undefined), silent)) as contract.Status | null;
+    return status ?? undefined;
   }
 
   journal(): undefined {

@@ -136,13 +136,13 @@ async fn a_worker_that_signs() {
     assert_eq!(world.exchanges(), 1);
 }
 
-/// Without `nodejs_compat`: the package needs nothing of Node.
+/// Without `nodejs_compat`: the package needs nothing of Node. E11: who may use the credential is checked.
 #[tokio::test]
 async fn a_worker_whose_credential_is_in_a_durable_object() {
     let world = World::with(options()).await;
     let folder = tempfile::tempdir().expect("a directory");
     let options = json!({
-        "bindings": {},
+        "bindings": { "GATEWAY_KEY": "the gateway's own" },
         "flags": [],
         "object": true,
         "kv": true,
@@ -151,12 +151,25 @@ async fn a_worker_whose_credential_is_in_a_durable_object() {
     });
     let (_worker, url) = worker(&world, "worker-shared.mjs", options, folder.path()).await;
     let client = reqwest::Client::new();
+    let get = |path: &str| client.get(format!("{url}{path}")).header("anthropic-version", "2023-06-01");
     for _ in 0..3 {
-        let request = client.get(format!("{url}/v1/models")).header("anthropic-version", "2023-06-01");
-        let answer = request.header("x-api-key", "the caller's own").send().await.expect("an answer");
+        let answer = get("/v1/models?limit=1").header("x-api-key", "the gateway's own").send().await.expect("an answer");
         assert_eq!(answer.status(), 200, "{:?}", world.emulator.history());
+        let models: Value = answer.json().await.expect("JSON");
+        assert_eq!(models["data"].as_array().map(Vec::len), Some(1), "the query is the caller's: {models}");
     }
     assert_eq!((world.exchanges(), world.reused()), (1, 0));
+    let seen = world.emulator.history().len();
+    for (path, key, expected) in [
+        ("/v1/models", None, 401),
+        ("/v1/models", Some("another"), 401),
+        ("/v1/organizations", Some("the gateway's own"), 404),
+        ("/v1/messages/../organizations", Some("the gateway's own"), 404),
+    ] {
+        let request = key.into_iter().fold(get(path), |request, key| request.header("x-api-key", key));
+        assert_eq!(request.send().await.expect("an answer").status(), expected, "{path} {key:?}");
+    }
+    assert_eq!(world.emulator.history().len(), seen, "it is no open relay");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,9 +185,8 @@ async fn an_edge_function() {
         "ORGANIZATION_ID": emulated.organization_id,
     });
     let globals = json!({ "PRELUDE": prelude(&world), "process": { "env": environment } });
-    let message = json!({"model": "claude-opus-4-5", "max_tokens": 64, "messages": [{"role": "user", "content": "Hello"}]});
     let mut program = node("edge.mjs");
-    program.arg(folder.path()).arg("edge-example.mjs").arg(globals.to_string()).arg(message.to_string());
+    program.arg(folder.path()).arg("edge-example.mjs").arg(globals.to_string());
     let answer = tokio::task::spawn_blocking(move || printed(&mut program)).await.expect("no panic").remove(0);
     assert_eq!(answer["status"], 200, "{answer}");
     assert_eq!(world.exchanges(), 1);

@@ -6,49 +6,29 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wif_emulator::Fault;
 
-use crate::program::{Program, workshop_async};
+use crate::program::{Program, RUNTIMES, Runtime};
 use crate::world::World;
 
-const RUNTIMES: [Runtime; 3] = [Runtime::Node, Runtime::Deno, Runtime::Bun];
+/// Nothing but what a credential needs; a variable of the runtime's glue is not among it. The SDK reads others.
+const PERMISSIONS: [&str; 3] = ["--allow-net=127.0.0.1", "--allow-read", "--allow-env=HOME,ANTHROPIC_*,CI,DEBUG,NODE_ENV"];
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Runtime {
-    Node,
-    Deno,
-    Bun,
-}
-
-impl Runtime {
-    async fn command(self) -> Command {
-        let workshop = workshop_async().await;
-        let mut command = match self {
-            Self::Node => Command::new("node"),
-            Self::Deno => {
-                let deno = tokio::task::spawn_blocking(|| workshop.deno()).await.expect("no panic");
-                let mut command = Command::new(deno.unwrap_or_else(|missing| panic!("{missing}")));
-                // Nothing but what a credential needs; a variable of the runtime's glue is not among it. The SDK reads others.
-                command.args(["run", "--no-prompt", "--allow-net=127.0.0.1", "--allow-read", "--node-modules-dir=manual"]);
-                command.arg("--allow-env=HOME,ANTHROPIC_*,CI,DEBUG,NODE_ENV");
-                command
-            }
-            Self::Bun => {
-                let mut command = Command::new(workshop.bun().unwrap_or_else(|missing| panic!("{missing}")));
-                command.arg("run");
-                command
-            }
-        };
-        command.arg(workshop.program("process.mjs"));
-        command
-    }
+async fn command(runtime: Runtime) -> Command {
+    tokio::task::spawn_blocking(move || runtime.run("process.mjs", &PERMISSIONS)).await.expect("no panic")
 }
 
 async fn start(runtime: Runtime, world: &World) -> Program {
+    start_with(runtime, world, true).await
+}
+
+/// `prefetch`: the exchange begins with the credential, and not with its first request.
+async fn start_with(runtime: Runtime, world: &World, prefetch: bool) -> Program {
     let base_url = world.emulator.base_url();
+    let federation = world.federation(&world.file_source());
     let options = json!({
-        "configuration": { "base_url": base_url, "federation": world.federation(&world.file_source()) },
+        "configuration": { "base_url": base_url, "federation": federation, "prefetch": prefetch },
         "policy": { "allowOrigins": [base_url] },
     });
-    let mut command = runtime.command().await;
+    let mut command = command(runtime).await;
     command.arg(json!({ "options": options, "baseURL": base_url }).to_string());
     // A name in which nothing is configured: what the machine has must not matter.
     command.env("HOME", world.directory.path()).env_remove("ANTHROPIC_API_KEY").env_remove("ANTHROPIC_AUTH_TOKEN");
@@ -120,7 +100,7 @@ async fn a_revoked_token_is_replaced_once_there_is_another_identity_token() {
 async fn a_request_that_gives_up_does_not_take_the_exchange_with_it() {
     for runtime in RUNTIMES {
         let world = World::start().await;
-        let mut program = start(runtime, &world).await;
+        let mut program = start_with(runtime, &world, false).await;
         world.emulator.inject(Fault::Delay(Duration::from_secs(2)));
         assert_eq!(program.value("give-up 500").await, json!(["TimeoutError", 200, 200, 200]), "{runtime:?}");
         assert_eq!(program.value("message").await, 200, "{runtime:?}");
@@ -197,7 +177,7 @@ async fn a_credential_does_not_keep_its_process() {
             "configuration": { "base_url": base_url, "federation": world.federation(&world.file_source()) },
             "policy": { "allowOrigins": [base_url] },
         });
-        let mut command = runtime.command().await;
+        let mut command = command(runtime).await;
         command.arg(json!({ "options": options, "baseURL": base_url }).to_string()).env("HOME", world.directory.path());
         let mut command = tokio::process::Command::from(command);
         let running = command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).status();
@@ -211,7 +191,7 @@ async fn a_credential_is_discovered_as_the_vendors_clients_do_it() {
     for runtime in RUNTIMES {
         let world = World::start().await;
         let emulated = world.emulator.options();
-        let mut command = runtime.command().await;
+        let mut command = command(runtime).await;
         let base_url = world.emulator.base_url();
         command.arg(json!({ "options": { "policy": { "allowOrigins": [base_url] } }, "baseURL": base_url }).to_string());
         command.env_remove("ANTHROPIC_API_KEY").env_remove("ANTHROPIC_AUTH_TOKEN").env("HOME", world.directory.path());

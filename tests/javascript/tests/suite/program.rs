@@ -29,6 +29,38 @@ pub(crate) fn printed(command: &mut Command) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
 }
 
+/// What runs programs outside of a browser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Runtime {
+    Node,
+    Deno,
+    Bun,
+}
+
+pub(crate) const RUNTIMES: [Runtime; 3] = [Runtime::Node, Runtime::Deno, Runtime::Bun];
+
+impl Runtime {
+    /// A program of ours; where the runtime has permissions, with these alone. It may install the runtime, which takes a while.
+    pub(crate) fn run(self, program: &str, permissions: &[&str]) -> Command {
+        let installed = |path: Result<PathBuf, _>| path.unwrap_or_else(|missing| panic!("{missing}"));
+        let mut command = match self {
+            Self::Node => Command::new("node"),
+            Self::Deno => {
+                let mut command = Command::new(installed(workshop().deno()));
+                command.args(["run", "--no-prompt", "--node-modules-dir=manual"]).args(permissions);
+                command
+            }
+            Self::Bun => {
+                let mut command = Command::new(installed(workshop().bun()));
+                command.arg("run");
+                command
+            }
+        };
+        command.arg(workshop().program(program));
+        command
+    }
+}
+
 /// A program of ours in Node.
 pub(crate) fn node(program: &str) -> Command {
     let mut command = Command::new("node");

@@ -1,11 +1,12 @@
-//! Scenarios that run inside Node: the conformance vectors, and the duties of a host.
+//! Scenarios that run inside a runtime: the conformance vectors, and the duties of a host.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
 use wif_javascript::Workshop;
 
-use crate::program::{headers, node, printed, vectors, workshop};
+use crate::program::{RUNTIMES, headers, node, printed, vectors, workshop};
 
 /// Name and why it failed.
 fn reasons(lines: &[Value]) -> Vec<(&str, Option<&str>)> {
@@ -25,48 +26,63 @@ fn hold(program: &mut Command, at_least: usize) {
     assert!(failed.is_empty(), "{} of {}:\n\n{}", failed.len(), scenarios.len(), failed.join("\n\n"));
 }
 
+/// In every runtime. What a program may do is not the question here.
+fn hold_everywhere(program: &str, argument: Option<PathBuf>, at_least: usize) {
+    for runtime in RUNTIMES {
+        hold(runtime.run(program, &["--allow-all"]).args(&argument), at_least);
+    }
+}
+
 /// Every vector, through the driver and the component; and each file in `wrong/` fails by the one thing that is not so.
 #[test]
 fn every_vector_holds_and_a_wrong_one_fails() {
-    let lines = printed(node("vectors.mjs").arg(workshop().package()).arg(vectors()));
-    let run = reasons(&lines);
-    assert!(run.len() >= 160, "only {} vectors were found", run.len());
-    let (wrong, right): (Vec<_>, Vec<_>) = run.into_iter().partition(|(name, _)| name.starts_with("wrong/"));
-    let failed: Vec<_> = right.iter().filter(|(_, reason)| reason.is_some()).collect();
-    assert!(failed.is_empty(), "{failed:#?}");
-    let expected = [
-        ("wrong/sent-twice", "step 4 (at 3525000 ms): output: .tasks: 0 items, where 1 are expected"),
-        ("wrong/served-to-the-last-second", "step 2 (at 400 ms): output: .access.usable.unusable-in-ms: 3594600 is not 3599600"),
-    ];
-    assert_eq!(wrong.len(), expected.len());
-    for ((name, reason), (expected_name, fault)) in wrong.iter().zip(expected) {
-        assert_eq!(*name, expected_name);
-        assert!(reason.is_some_and(|reason| reason.starts_with(fault)), "{name} should fail otherwise: {reason:?}");
+    for runtime in RUNTIMES {
+        let lines = printed(runtime.run("vectors.mjs", &["--allow-all"]).arg(workshop().package()).arg(vectors()));
+        let run = reasons(&lines);
+        assert!(run.len() >= 160, "{runtime:?}: only {} vectors were found", run.len());
+        let (wrong, right): (Vec<_>, Vec<_>) = run.into_iter().partition(|(name, _)| name.starts_with("wrong/"));
+        let failed: Vec<_> = right.iter().filter(|(_, reason)| reason.is_some()).collect();
+        assert!(failed.is_empty(), "{runtime:?}: {failed:#?}");
+        let expected = [
+            ("wrong/sent-twice", "step 4 (at 3525000 ms): output: .tasks: 0 items, where 1 are expected"),
+            (
+                "wrong/served-to-the-last-second",
+                "step 2 (at 400 ms): output: .access.usable.unusable-in-ms: 3594600 is not 3599600",
+            ),
+        ];
+        assert_eq!(wrong.len(), expected.len());
+        for ((name, reason), (expected_name, fault)) in wrong.iter().zip(expected) {
+            assert_eq!(*name, expected_name);
+            assert!(
+                reason.is_some_and(|reason| reason.starts_with(fault)),
+                "{runtime:?}: {name} should fail otherwise: {reason:?}"
+            );
+        }
     }
 }
 
 /// C5, F1, F2. Traps, broken contracts, journals that cannot be kept: see `programs/driver.mjs`.
 #[test]
 fn a_component_that_misbehaves_costs_its_instance_and_nothing_else() {
-    all_hold("driver.mjs", 22);
+    hold_everywhere("driver.mjs", None, 22);
 }
 
 /// What leaves through `fetch`, what is asked of the token endpoint, files, variables, stores: see `programs/requests.mjs`.
 #[test]
 fn whatever_leaves_or_enters_is_checked() {
-    hold(node("requests.mjs").arg(headers()), 55);
+    hold_everywhere("requests.mjs", Some(headers()), 56);
 }
 
 /// A8, C3, C7, D1. What is lost, late or too much between isolates and the object that has the session: see `programs/shared.mjs`.
 #[test]
 fn isolates_and_their_object_lose_nothing_to_each_other() {
-    all_hold("shared.mjs", 9);
+    all_hold("shared.mjs", 10);
 }
 
 /// A6, C1, D1. The build for runtimes that the package does not know: see `programs/isolate.mjs`.
 #[test]
 fn an_unknown_runtime_has_isolates() {
-    all_hold("isolate.mjs", 4);
+    hold_everywhere("isolate.mjs", None, 4);
 }
 
 /// F1, F2, F5. Real components that trap, lie, take more than they are given or tell what they were told, in place of ours: see

@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use wif_emulator::{Fault, Jwks};
+use wif_emulator::{Fault, Jwks, Options};
 use wif_javascript::WORKERS;
 
 use crate::program::{Program, node, printed, workshop, workshop_async};
@@ -371,6 +371,22 @@ async fn a_single_use_identity_token_is_exchanged_once_by_an_object_and_refused_
         assert_eq!(worker.status_of("/message").await, 401, "{version:?}");
         assert_eq!((world.exchanges(), world.reused()), (1, 0), "{version:?}");
     }
+}
+
+/// C2. In real time, for alarms are the runtime's own: half a minute is the least that the object asks for. Nobody calls meanwhile.
+#[tokio::test]
+async fn an_object_refreshes_its_token_while_nobody_calls() {
+    let world = World::with(Options { token_lifetime_seconds: 60, ..Options::default() }).await;
+    let worker = Worker::start(&world, Setup { sharing: "object", ..Setup::new(Version::Newest) }).await;
+    assert_eq!(worker.status_of("/message").await, 200);
+    let mut history = world.emulator.subscribe();
+    let refreshed = async {
+        while world.exchanges() < 2 {
+            history.changed().await.expect("the emulator runs");
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(90), refreshed).await.expect("an alarm comes in time");
+    assert_eq!(worker.status_of("/message").await, 200);
 }
 
 /// What rests in a cache is of no use to who reads it.
