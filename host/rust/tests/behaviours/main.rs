@@ -4,6 +4,7 @@
 
 mod a_hostile_token_endpoint_harms_nobody;
 mod a_rejected_request_is_sent_once_more;
+mod a_rotated_file_is_read_whole;
 mod a_shared_store_makes_one_of_many;
 mod a_stopped_component_is_replaced;
 mod a_token_goes_to_its_origin_only;
