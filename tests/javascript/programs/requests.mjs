@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -660,6 +660,24 @@ scenario("files are regular, of bounded size, at absolute paths, and where the p
   const elsewhere = new Policy({ allowDirectories: [path("directory")] });
   assert.equal((await read(path("link"), {}, elsewhere)).tag, "denied");
   assert.equal((await read(path("link"), {}, new Policy({ allowDirectories: [folder] }))).tag, "content");
+});
+
+scenario("a file is there while its mount is swapped", async () => {
+  mkdirSync(path("mount"));
+  // As a kubelet does it; what was shown before is removed at once.
+  const shell = `cd "$0"; show() { mkdir "$1"; echo hello > "$1/token"; ln -s "$1" next; mv -T next ..data; }
+    show ..a; ln -s ..data/token token; echo; while :; do show ..b; rm -r ..a; show ..a; rm -r ..b; done`;
+  const swapping = spawn("sh", ["-c", shell, path("mount")], { stdio: ["ignore", "pipe", "ignore"] });
+  const ended = new Promise((resolve) => void swapping.on("close", resolve));
+  await new Promise((resolve) => void swapping.stdout.once("data", resolve));
+  try {
+    for (let reads = 0; reads < 2_000; reads += 1) {
+      assert.deepEqual(await read(path("mount/token")), { tag: "content", val: "hello\n" });
+    }
+  } finally {
+    swapping.kill("SIGKILL");
+    await ended;
+  }
 });
 
 scenario("only the variables that discovery reads are read", async () => {

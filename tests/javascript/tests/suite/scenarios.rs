@@ -70,7 +70,7 @@ fn a_component_that_misbehaves_costs_its_instance_and_nothing_else() {
 /// What leaves through `fetch`, what is asked of the token endpoint, files, variables, stores: see `programs/requests.mjs`.
 #[test]
 fn whatever_leaves_or_enters_is_checked() {
-    hold_everywhere("requests.mjs", Some(headers()), 56);
+    hold_everywhere("requests.mjs", Some(headers()), 57);
 }
 
 /// A8, C3, C7, D1. What is lost, late or too much between isolates and the object that has the session: see `programs/shared.mjs`.
