@@ -23,7 +23,8 @@
 //! Every note of the engine is a line of the log, `wif: <code>: <sentence> <name>=<value> …`, and counts in `wif_<code>`, with `_` for
 //! `-`: the codes are those of `note-code` in `wit/types.wit`, the same in every host. Beside them stand what only a proxy has:
 //! `wif_requests_waited`, `wif_requests_refused`, `wif_requests_elsewhere`, and the gauges `wif_requests_waiting` and `wif_token_unusable_at_seconds` (Unix
-//! time; zero without a token). Envoy puts `wasmcustom.` before them. None of them names or holds a secret: tokens appear as ids.
+//! time; zero without a token). The first adds up over all workers and configurations of a proxy; of the second a proxy has one,
+//! which says what was told last: with several configurations it is that whose token changed last. Envoy puts `wasmcustom.` before them. None of them names or holds a secret: tokens appear as ids.
 //! What stands in the plugin's configuration stands in Envoy's `/config_dump`, too: an identity token belongs into a file.
 //! What Envoy writes of itself shows no credential. An access log or a tap that is configured to show `authorization` shows ours,
 //! as it shows the credential of Envoy's own injector: a module cannot take a header back once the request has gone. So do Envoy's

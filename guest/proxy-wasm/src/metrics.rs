@@ -64,7 +64,9 @@ impl Metrics {
         add(self.elsewhere, 1);
     }
 
-    /// When the token is served no longer, in Unix time; zero without one.
+    /// When the token is served no longer, in Unix time; zero without one. The proxy has one gauge of this name for all VMs and
+    /// configurations, and it says what was told last: the workers of one configuration tell the same, because they share the token;
+    /// of several configurations it is that whose token changed last.
     pub(crate) fn token_unusable_at(&mut self, seconds: u64) {
         // To the second, the same moment is computed differently at different times.
         if self.unusable_at_s.abs_diff(seconds) > 1

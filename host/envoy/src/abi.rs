@@ -181,6 +181,20 @@ unsafe extern "C" {
         labels_count: usize,
         by: u64,
     ) -> u32;
+    fn envoy_dynamic_module_callback_http_filter_config_increment_gauge(
+        configuration: *mut c_void,
+        id: usize,
+        labels: *const ModuleText,
+        labels_count: usize,
+        by: u64,
+    ) -> u32;
+    fn envoy_dynamic_module_callback_http_filter_config_decrement_gauge(
+        configuration: *mut c_void,
+        id: usize,
+        labels: *const ModuleText,
+        labels_count: usize,
+        by: u64,
+    ) -> u32;
     fn envoy_dynamic_module_callback_http_filter_config_set_gauge(
         configuration: *mut c_void,
         id: usize,
@@ -257,12 +271,33 @@ impl Configuration<'_> {
         }
     }
 
+    /// Adds to a gauge of this configuration.
+    pub(crate) fn raise(&self, gauge: Metric, by: u64) {
+        // SAFETY: as in `add`.
+        unsafe {
+            envoy_dynamic_module_callback_http_filter_config_increment_gauge(self.envoy, gauge.0, null(), 0, by);
+        }
+    }
+
+    /// Takes off a gauge of this configuration what was added to it.
+    pub(crate) fn lower(&self, gauge: Metric, by: u64) {
+        // SAFETY: as in `add`.
+        unsafe {
+            envoy_dynamic_module_callback_http_filter_config_decrement_gauge(self.envoy, gauge.0, null(), 0, by);
+        }
+    }
+
     /// Sets a gauge of this configuration.
     pub(crate) fn set(&self, gauge: Metric, value: u64) {
         // SAFETY: as in `add`.
         unsafe {
             envoy_dynamic_module_callback_http_filter_config_set_gauge(self.envoy, gauge.0, null(), 0, value);
         }
+    }
+
+    /// Which configuration this is, for the hook in which it ends: Envoy does not say so there.
+    pub(crate) fn known(&self) -> KnownConfiguration {
+        KnownConfiguration(self.envoy)
     }
 
     /// What calls `config_scheduled` of this configuration, from any thread. None if Envoy has none.
@@ -272,6 +307,14 @@ impl Configuration<'_> {
         NonNull::new(scheduler).map(ConfigurationScheduler)
     }
 }
+
+/// The address of a configuration of Envoy's.
+pub(crate) struct KnownConfiguration(*mut c_void);
+
+// SAFETY: it is a number to all but the hook in which the configuration ends.
+unsafe impl Send for KnownConfiguration {}
+// SAFETY: likewise.
+unsafe impl Sync for KnownConfiguration {}
 
 /// Calls a hook of a configuration on the main thread.
 pub(crate) struct ConfigurationScheduler(NonNull<c_void>);
@@ -490,6 +533,9 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(module: *const 
         // SAFETY: Envoy calls this once for what `config_new` returned, after every other hook of it.
         let module = unsafe { Arc::from_raw(module.cast::<Module>()) };
         module.close();
+        // Envoy's configuration, and its metrics, are there until this hook returns.
+        let envoy = module.metrics().configuration().0;
+        module.metrics().withdraw(&Configuration { envoy, hook: PhantomData });
     });
 }
 

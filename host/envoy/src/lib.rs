@@ -49,6 +49,16 @@
 //!
 //! As a downstream filter it must be the last before the router, for what comes later may route the request elsewhere.
 //!
+//! # Metrics
+//!
+//! Named as the filter's, with `dynamicmodulescustom.` before them: a counter `wif_<code>` for each code of the notes, with `_` for
+//! `-`; `wif_requests_waited`, `wif_requests_refused`, `wif_requests_elsewhere`; and two gauges. Each is one for all configurations
+//! of the process:
+//!
+//! - `wif_requests_waiting`: the requests that wait for a token, in all of them.
+//! - `wif_token_unusable_at_seconds`: when the first of their tokens is served no longer, in Unix time; zero as long as one of
+//!   them that was asked for a token has none, and with only such as never end, a moment that nobody lives to see.
+//!
 //! # What goes on in the process
 //!
 //! Configurations of one process act as one: they share a store, so that a reload, or a second listener with the same credential,

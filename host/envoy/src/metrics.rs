@@ -1,14 +1,27 @@
 //! Counters and gauges, named as in the proxy-wasm filter: one counter for each code of the component's notes, and what only a proxy
 //! has. Envoy puts `dynamicmodulescustom.` before them.
 //!
-//! They are counted anywhere, and handed to Envoy on its main thread.
+//! They are counted anywhere, and handed to Envoy on its main thread. All configurations of a process have one set of them, by
+//! name: `wif_requests_waiting` is the sum of theirs, from which a configuration that ends takes its part, and
+//! `wif_token_unusable_at_seconds` the earliest of theirs.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use wif_engine::contract::NoteCode;
 
-use crate::abi::{Configuration, ConfigurationScheduler, Metric};
+use crate::abi::{Configuration, ConfigurationScheduler, KnownConfiguration, Metric};
+
+/// The end of a token that has none.
+pub(crate) const NEVER: u64 = u64::MAX / 1_000;
+
+/// When the token of each configuration is served no longer, in Unix time, by the number of the configuration; zero without a
+/// token. Those that never said so are not here.
+static UNUSABLE_AT_S: Mutex<BTreeMap<u64, u64>> = Mutex::new(BTreeMap::new());
+
+/// The number of the next configuration.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// The metrics of one configuration.
 pub(crate) struct Metrics {
@@ -16,11 +29,16 @@ pub(crate) struct Metrics {
     waited: Counter,
     refused: Counter,
     elsewhere: Counter,
-    waiting: Gauge,
-    unusable_at_s: Gauge,
+    waiting: Level,
+    unusable_at_s: Option<Metric>,
+    /// Which of the process's configurations this is.
+    number: u64,
+    /// The configuration has ended. Written under the lock of `UNUSABLE_AT_S`.
+    ended: AtomicBool,
     /// A call of `publish` is on its way.
     called: AtomicBool,
     scheduler: Option<ConfigurationScheduler>,
+    configuration: KnownConfiguration,
 }
 
 struct Counter {
@@ -29,16 +47,19 @@ struct Counter {
     more: AtomicU64,
 }
 
-struct Gauge {
+/// A gauge to which every configuration adds its part.
+struct Level {
     metric: Option<Metric>,
-    value: AtomicU64,
+    /// This configuration's part.
+    now: AtomicU64,
+    /// How much of it is in Envoy's gauge.
+    told: AtomicU64,
 }
 
 impl Metrics {
     /// Defines them. What Envoy does not want is not counted.
     pub(crate) fn define(configuration: &Configuration<'_>) -> Self {
         let counter = |name: &str| Counter { metric: configuration.counter(name), more: AtomicU64::new(0) };
-        let gauge = |name: &str| Gauge { metric: configuration.gauge(name), value: AtomicU64::new(0) };
         let note = |code: &NoteCode| {
             let serde_json::Value::String(code) = serde_json::to_value(code).ok()? else { return None };
             let counter = counter(&format!("wif_{}", code.replace('-', "_")));
@@ -49,10 +70,17 @@ impl Metrics {
             waited: counter("wif_requests_waited"),
             refused: counter("wif_requests_refused"),
             elsewhere: counter("wif_requests_elsewhere"),
-            waiting: gauge("wif_requests_waiting"),
-            unusable_at_s: gauge("wif_token_unusable_at_seconds"),
+            waiting: Level {
+                metric: configuration.gauge("wif_requests_waiting"),
+                now: AtomicU64::new(0),
+                told: AtomicU64::new(0),
+            },
+            unusable_at_s: configuration.gauge("wif_token_unusable_at_seconds"),
+            number: NEXT.fetch_add(1, SeqCst),
+            ended: AtomicBool::new(false),
             called: AtomicBool::new(false),
             scheduler: configuration.scheduler(),
+            configuration: configuration.known(),
         }
     }
 
@@ -65,13 +93,13 @@ impl Metrics {
 
     /// A request waits for a token.
     pub(crate) fn begins_to_wait(&self) {
-        self.waiting.value.fetch_add(1, Relaxed);
+        self.waiting.now.fetch_add(1, SeqCst);
         self.waited.add(self);
     }
 
     /// It no longer does.
     pub(crate) fn ends_to_wait(&self) {
-        self.waiting.value.fetch_sub(1, Relaxed);
+        self.waiting.now.fetch_sub(1, SeqCst);
         self.call();
     }
 
@@ -85,10 +113,15 @@ impl Metrics {
         self.elsewhere.add(self);
     }
 
-    /// When the token is served no longer, in Unix time; zero without one.
+    /// When the token is served no longer, in Unix time; zero without one. The gauge has the earliest of all configurations of the
+    /// process, for that is what is to be acted on.
     pub(crate) fn token_unusable_at(&self, seconds: u64) {
-        self.unusable_at_s.value.store(seconds, Relaxed);
-        self.call();
+        let mut all = all_unusable_at_s();
+        if !self.ended.load(SeqCst) {
+            all.insert(self.number, seconds);
+            drop(all);
+            self.call();
+        }
     }
 
     /// Hands them to Envoy.
@@ -101,10 +134,30 @@ impl Metrics {
                 configuration.add(metric, more);
             }
         }
-        for gauge in [&self.waiting, &self.unusable_at_s] {
-            if let Some(metric) = gauge.metric {
-                configuration.set(metric, gauge.value.load(SeqCst));
-            }
+        self.waiting.tell(configuration, self.waiting.now.load(SeqCst));
+        self.tell_unusable_at(configuration);
+    }
+
+    /// Takes back what is in Envoy's gauges of this configuration, which ends: others go on with them.
+    pub(crate) fn withdraw(&self, configuration: &Configuration<'_>) {
+        self.waiting.tell(configuration, 0);
+        let mut all = all_unusable_at_s();
+        self.ended.store(true, SeqCst);
+        all.remove(&self.number);
+        drop(all);
+        self.tell_unusable_at(configuration);
+    }
+
+    /// The configuration that they are of.
+    pub(crate) fn configuration(&self) -> &KnownConfiguration {
+        &self.configuration
+    }
+
+    fn tell_unusable_at(&self, configuration: &Configuration<'_>) {
+        // The lock is held until Envoy has it: who comes later has newer ones.
+        let all = all_unusable_at_s();
+        if let (Some(metric), Some(earliest)) = (self.unusable_at_s, all.values().min()) {
+            configuration.set(metric, *earliest);
         }
     }
 
@@ -122,4 +175,21 @@ impl Counter {
         self.more.fetch_add(1, SeqCst);
         metrics.call();
     }
+}
+
+impl Level {
+    fn tell(&self, configuration: &Configuration<'_>, now: u64) {
+        let Some(metric) = self.metric else { return };
+        let told = self.told.swap(now, SeqCst);
+        if now > told {
+            configuration.raise(metric, now - told);
+        } else if now < told {
+            configuration.lower(metric, told - now);
+        }
+    }
+}
+
+fn all_unusable_at_s() -> MutexGuard<'static, BTreeMap<u64, u64>> {
+    // Every change is one insertion or removal.
+    UNUSABLE_AT_S.lock().unwrap_or_else(PoisonError::into_inner)
 }

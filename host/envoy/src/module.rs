@@ -14,10 +14,10 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio_stream::StreamExt as _;
-use wif::{BuildError, Credential, Error, Policy, Standing, Token};
+use wif::{BuildError, Credential, Error, Policy, Standing, Token, TokenStatus};
 
 use crate::abi::{self, Configuration};
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::process;
 use crate::settings::Settings;
 use crate::waiting::Promise;
@@ -212,8 +212,9 @@ async fn count(credential: Credential, metrics: Arc<Metrics>) {
             metrics.note(note.code.as_str());
         }
         let status = credential.status().await;
-        let unusable_in = status.ok().and_then(|status| status.token).and_then(|token| token.unusable_in);
-        metrics.token_unusable_at(unusable_in.map_or(0, |left| (now() + left).as_secs()));
+        let token = status.ok().and_then(|status| status.token);
+        let unusable_at = |token: TokenStatus| token.unusable_in.map_or(metrics::NEVER, |left| (now() + left).as_secs());
+        metrics.token_unusable_at(token.map_or(0, unusable_at));
     }
 }
 
