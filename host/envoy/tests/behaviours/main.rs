@@ -14,5 +14,6 @@ mod configurations_are_checked;
 mod it_is_a_guest_in_its_process;
 mod requests_wait_in_bounds;
 mod sessions_act_as_one;
+mod the_readme_is_what_runs;
 mod upstream_nobody_sees_a_rejection;
 mod world;

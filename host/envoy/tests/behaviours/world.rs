@@ -78,7 +78,8 @@ pub(crate) struct World {
     pub(crate) emulator: Emulator,
     pub(crate) file: TokenFile,
     pub(crate) client: reqwest::Client,
-    envoy: Child,
+    program: &'static Path,
+    envoy: Option<Child>,
     admin: String,
     place: Place,
     directory: TempDir,
@@ -87,14 +88,14 @@ pub(crate) struct World {
 impl World {
     /// With the configuration of [`World::configuration`], changed, on a listener for each of the changes.
     pub(crate) async fn start(place: Place, options: Options, changes: &[fn(&mut Value)]) -> Option<Self> {
-        let program = tokio::task::spawn_blocking(program).await.expect("no panic")?;
-        let directory = tempfile::tempdir().expect("a directory");
-        let emulator = Emulator::start(options).await.expect("the options are good");
-        let file = emulator.identity_provider().publish(directory.path().join("token")).expect("the directory is writable");
-        fs::create_dir(directory.path().join("xds")).expect("the directory is writable");
+        Self::start_of(&module_directory(), place, options, changes).await
+    }
 
+    /// The same, with the module of this folder.
+    pub(crate) async fn start_of(modules: &Path, place: Place, options: Options, changes: &[fn(&mut Value)]) -> Option<Self> {
+        let parts = Self::prepare(place, options).await?;
         let watched = |name: &str| {
-            let path = directory.path().join("xds");
+            let path = parts.directory.path().join("xds");
             json!({
                 "resource_api_version": "V3",
                 "path_config_source": { "path": path.join(name), "watched_directory": { "path": path } },
@@ -105,31 +106,51 @@ impl World {
             "admin": { "address": socket("127.0.0.1", 0) },
             "dynamic_resources": { "lds_config": watched("lds.json"), "cds_config": watched("cds.json") },
         });
-        let log = File::create(directory.path().join("log")).expect("the directory is writable");
-        let admin_file = directory.path().join("admin");
-        fs::write(directory.path().join("bootstrap.yaml"), bootstrap.to_string()).expect("the directory is writable");
+        parts.publish(changes);
+        Some(parts.run(modules, &bootstrap.to_string()).await)
+    }
+
+    /// With a bootstrap of the test's own, which gets the emulator, the identity token and a folder.
+    pub(crate) async fn start_with(
+        place: Place,
+        options: Options,
+        bootstrap: impl AsyncFnOnce(&Emulator, &TokenFile, &Path) -> String,
+    ) -> Option<Self> {
+        let parts = Self::prepare(place, options).await?;
+        let bootstrap = bootstrap(&parts.emulator, &parts.file, parts.directory.path()).await;
+        Some(parts.run(&module_directory(), &bootstrap).await)
+    }
+
+    /// Everything but Envoy, if Envoy can be had.
+    async fn prepare(place: Place, options: Options) -> Option<Self> {
+        let program = tokio::task::spawn_blocking(program).await.expect("no panic")?;
+        let directory = tempfile::tempdir().expect("a directory");
+        let emulator = Emulator::start(options).await.expect("the options are good");
+        let file = emulator.identity_provider().publish(directory.path().join("token")).expect("the directory is writable");
+        fs::create_dir(directory.path().join("xds")).expect("the directory is writable");
         // Another test of this process may have said so before.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client");
-        let mut world = {
-            let mut command = tokio::process::Command::new(program);
-            command.args(["--concurrency", "2", "--disable-hot-restart", "--log-level", "info"]);
-            // What is replaced goes at once.
-            command.args(["--drain-time-s", "1", "--drain-strategy", "immediate", "--config-path"]);
-            command.arg(directory.path().join("bootstrap.yaml")).arg("--admin-address-path").arg(&admin_file);
-            command.env_clear().env("ENVOY_DYNAMIC_MODULES_SEARCH_PATH", module_directory());
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
-            let world = |envoy| Self { emulator, file, client, envoy, admin: String::new(), place, directory };
-            let parts = world(command.spawn().expect("it starts"));
-            parts.publish(changes);
-            parts
-        };
-        world
-            .until("Envoy has an administration", async |_| fs::read_to_string(&admin_file).is_ok_and(|at| !at.is_empty()))
-            .await;
-        world.admin = format!("http://{}", fs::read_to_string(&admin_file).expect("it is there").trim());
-        world.until("Envoy is ready", async |world| world.ask_admin("/ready").await.0 == 200).await;
-        Some(world)
+        Some(Self { program, emulator, file, client, envoy: None, admin: String::new(), place, directory })
+    }
+
+    async fn run(mut self, modules: &Path, bootstrap: &str) -> Self {
+        let directory = self.directory.path();
+        let log = File::create(directory.join("log")).expect("the directory is writable");
+        let admin_file = directory.join("admin");
+        fs::write(directory.join("bootstrap.yaml"), bootstrap).expect("the directory is writable");
+        let mut command = tokio::process::Command::new(self.program);
+        command.args(["--concurrency", "2", "--disable-hot-restart", "--log-level", "info"]);
+        // What is replaced goes at once.
+        command.args(["--drain-time-s", "1", "--drain-strategy", "immediate", "--config-path"]);
+        command.arg(directory.join("bootstrap.yaml")).arg("--admin-address-path").arg(&admin_file);
+        command.env_clear().env("ENVOY_DYNAMIC_MODULES_SEARCH_PATH", modules);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
+        self.envoy = Some(command.spawn().expect("it starts"));
+        self.until("Envoy has an administration", async |_| fs::read_to_string(&admin_file).is_ok_and(|at| !at.is_empty())).await;
+        self.admin = format!("http://{}", fs::read_to_string(&admin_file).expect("it is there").trim());
+        self.until("Envoy is ready", async |world| world.ask_admin("/ready").await.0 == 200).await;
+        self
     }
 
     /// What leads the module to the emulator.
@@ -271,7 +292,7 @@ impl World {
 
     /// How many threads of this name Envoy has.
     pub(crate) fn threads(&self, name: &str) -> usize {
-        let process = self.envoy.id().expect("it runs");
+        let process = self.process();
         let threads = fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
         let is = |path: PathBuf| fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim_end() == name);
         threads.filter(|thread| thread.as_ref().is_ok_and(|thread| is(thread.path()))).count()
@@ -279,7 +300,7 @@ impl World {
 
     /// The signals that Envoy handles, a bit for each.
     pub(crate) fn signals_caught(&self) -> u64 {
-        let process = self.envoy.id().expect("it runs");
+        let process = self.process();
         let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("Linux tells");
         u64::from_str_radix(caught.trim(), 16).expect("a mask")
@@ -289,7 +310,14 @@ impl World {
     pub(crate) async fn end(&mut self) -> ExitStatus {
         let posted = self.client.post(format!("{}/quitquitquit", self.admin)).send().await;
         assert!(posted.is_ok(), "{posted:?}");
-        tokio::time::timeout(PATIENCE, self.envoy.wait()).await.expect("it ends").expect("it can be waited for")
+        tokio::time::timeout(PATIENCE, self.envoy.as_mut().expect("it runs").wait())
+            .await
+            .expect("it ends")
+            .expect("it can be waited for")
+    }
+
+    fn process(&self) -> u32 {
+        self.envoy.as_ref().and_then(Child::id).expect("it runs")
     }
 
     fn write(&self, name: &str, document: &Value) {
