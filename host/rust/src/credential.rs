@@ -144,6 +144,16 @@ impl Credential {
     /// the last moments of a token: for `wait_at_most_ms`, a second by default, and only while an exchange is under way. None
     /// if there is no other by then: pass the API's answer on. A token for another origin may come; see [`Token::is_for`].
     pub async fn replacement(&self, id: &str) -> Option<Token> {
+        self.replace(id, None).await
+    }
+
+    /// [`replacement`](Self::replacement) for those to whom the rejected token is of no use in any case: waits for as long as an
+    /// exchange is under way, and `at_most`.
+    pub async fn replacement_within(&self, id: &str, at_most: Duration) -> Option<Token> {
+        self.replace(id, Some(at_most)).await
+    }
+
+    async fn replace(&self, id: &str, at_most: Option<Duration>) -> Option<Token> {
         self.rejected(id);
         let Inner { published, waiters, .. } = &*self.0;
         let _place = waiters.try_acquire().ok()?;
@@ -174,7 +184,8 @@ impl Credential {
                     Access::Idle => published.need(),
                     Access::Usable { .. } | Access::Pending(_) => {}
                 }
-                let until = *wait_until.get_or_insert(now.saturating_add(snapshot.wait_at_most_ms));
+                let at_most = at_most.map_or(snapshot.wait_at_most_ms, |time| time.as_millis().try_into().unwrap_or(u64::MAX));
+                let until = *wait_until.get_or_insert(now.saturating_add(at_most));
                 if now >= until {
                     return None;
                 }
@@ -218,6 +229,17 @@ impl Credential {
     #[must_use]
     pub fn journal(&self) -> Option<Secret> {
         self.0.published.journal.load().as_deref().cloned()
+    }
+
+    /// Waits until no exchange is under way, and what the last one brought is in the journal and in the store. An exchange that is
+    /// stopped has perhaps spent its identity token for nothing, so call this before [`shutdown`](Self::shutdown) where there is time:
+    /// a request to the token endpoint ends by itself within a minute, and mostly at once. Nothing is started or stopped by it.
+    pub async fn settle(&self) {
+        let (asker, settled) = oneshot::channel();
+        if self.0.commands.send(Command::Settle(asker)).is_ok() {
+            // Closed meanwhile: nothing is under way any longer.
+            let _ = settled.await;
+        }
     }
 
     /// Closes the credential: nothing new is started, tasks are stopped. The token is served until it expires, to this handle

@@ -24,6 +24,7 @@ use recovery::{Cause, Recovery, Restart};
 pub(crate) enum Command {
     Rejected(String),
     Status(oneshot::Sender<Result<Status, Error>>),
+    Settle(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
 }
 
@@ -62,6 +63,10 @@ pub(crate) struct Driver {
     generation: watch::Sender<u64>,
     changes: broadcast::Sender<Change>,
     commands: mpsc::UnboundedReceiver<Command>,
+    /// Who waits for the end of exchanges.
+    settling: Vec<oneshot::Sender<()>>,
+    /// What listeners heard last.
+    told: Arc<Snapshot>,
 }
 
 impl Driver {
@@ -85,6 +90,8 @@ impl Driver {
             generation,
             changes,
             commands,
+            settling: Vec::new(),
+            told: Arc::new(Snapshot::before_the_first_step()),
         };
         if let Start::Resumed(journal) = &driver.opening.start {
             // The newest until a step brings another, which a session that finds all as it was does not.
@@ -110,6 +117,7 @@ impl Driver {
                         // Who asked may have gone.
                         let _ = asker.send(self.status());
                     }
+                    Some(Command::Settle(asker)) => self.settling.push(asker),
                     Some(Command::Close(asker)) => {
                         self.step(Event::Closing);
                         self.close();
@@ -127,6 +135,12 @@ impl Driver {
                 }
                 ended = self.running.next() => self.finish(ended),
                 () = sleep_until(&self.host, self.wake_at) => self.wake(),
+            }
+            if !self.running.may_spend() {
+                for asker in self.settling.drain(..) {
+                    // Who asked may have gone.
+                    let _ = asker.send(());
+                }
             }
         }
     }
@@ -245,9 +259,15 @@ impl Driver {
             _ => last.passing.clone(),
         };
         let generation = snapshot.generation;
-        let news = !snapshot.tells_the_same_as(&last);
+        // To look at a source or a store again, as every few seconds while there is no token, is no news before something comes of it.
+        let looks = matches!((&snapshot.access, &self.told.access), (Access::Pending(_), Access::Pending(_) | Access::Failed(_)));
+        let news = !looks && !snapshot.tells_the_same_as(&self.told);
         let availability = (news || !notes.is_empty()).then(|| snapshot.availability());
-        self.published.snapshot.store(Arc::new(snapshot));
+        let snapshot = Arc::new(snapshot);
+        if news {
+            self.told = Arc::clone(&snapshot);
+        }
+        self.published.snapshot.store(snapshot);
         self.generation.send_replace(generation);
         if let Some(availability) = availability {
             notes::log(&availability, &notes, news);

@@ -69,6 +69,11 @@ impl Running {
         self.set.len()
     }
 
+    /// Whether an exchange is out, or what others are told of one.
+    pub(crate) fn may_spend(&self) -> bool {
+        self.handles.values().any(|(_, kind)| matches!(kind, Kind::Send | Kind::Swap))
+    }
+
     /// The next task that ends by itself. Waits for ever while there is none; to be cancelled at will.
     pub(crate) async fn next(&mut self) -> Ended {
         loop {

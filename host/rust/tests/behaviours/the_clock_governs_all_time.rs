@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use tokio_stream::StreamExt as _;
 use wif::{Credential, Policy};
 
 use crate::support::{Endpoint, Reply, START_MS, TestClock, configuration, identity_token, settle, until};
@@ -52,6 +53,37 @@ async fn an_expired_token_is_not_served_whatever_the_timers_did() {
     clock.jump(Duration::from_secs(7200));
     assert!(credential.try_current().is_none_or(|token| token.id() != first.id()));
     assert_ne!(credential.token().await.unwrap().id(), first.id());
+}
+
+/// B15: a source that is looked at again and again is news once, and so is what comes of it in the end.
+#[tokio::test]
+async fn listeners_hear_of_what_changed_and_not_of_every_look() {
+    let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-x", 3600)).await;
+    let clock = TestClock::new();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("token");
+    let credential = Credential::builder()
+        .configuration(configuration(&endpoint.origin, &format!(r#"{{"source":"file","path":"{}"}}"#, path.display())))
+        .policy(Policy::default().allow_origin(&endpoint.origin).unwrap())
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let mut changes = credential.changes();
+    credential.token_within(Duration::from_secs(5)).await.unwrap_err();
+    for _ in 0..60 {
+        clock.advance(Duration::from_secs(5)).await;
+        settle().await;
+    }
+    std::fs::write(&path, identity_token("a", wif::Clock::now(&clock).wall_ms / 1000, 3600)).unwrap();
+    credential.changed();
+    until("there is a token", || async { credential.try_current().is_some() }).await;
+    let mut heard = Vec::new();
+    while !matches!(heard.last(), Some(wif::Availability::Usable { .. })) {
+        heard.push(changes.next().await.expect("it is open").availability);
+    }
+    assert!(heard.len() <= 6, "{heard:?}");
+    let failed = heard.iter().filter(|availability| matches!(availability, wif::Availability::Failed(_))).count();
+    assert!(failed >= 1, "{heard:?}");
 }
 
 /// What a proxy tells its callers to wait for is what is left of it.

@@ -67,6 +67,34 @@ async fn shutdown_answers_those_who_wait() {
     assert_eq!(open.token().await.unwrap_err(), Error::Closed);
 }
 
+/// A7: what would be lost with the process, or with a configuration that is replaced, can be waited for.
+#[tokio::test]
+async fn an_exchange_that_is_out_is_waited_for_before_the_end() {
+    let gate = std::sync::Arc::new(tokio::sync::Notify::new());
+    let after = std::sync::Arc::clone(&gate);
+    let endpoint = Endpoint::start(move |_| Reply::token("sk-ant-oat01-x", 3600).after(&after)).await;
+    let file = TokenFile::new(&identity_token("a", now_s(), 3600));
+    let before = credential(&endpoint, &file).build().unwrap();
+    crate::support::until("the endpoint is asked", || async { endpoint.requests() == 1 }).await;
+    let settled = tokio::spawn({
+        let credential = before.clone();
+        async move { credential.settle().await }
+    });
+    crate::support::settle().await;
+    assert!(!settled.is_finished());
+    gate.notify_one();
+    settled.await.unwrap();
+    // With nothing under way it is over at once.
+    before.settle().await;
+    let journal = before.journal().unwrap();
+    before.shutdown().await;
+    before.settle().await;
+
+    let after = credential(&endpoint, &file).resume(Start::Resumed(journal)).build().unwrap();
+    after.token().await.unwrap();
+    assert_eq!(endpoint.requests(), 1);
+}
+
 /// A8b: a session that finds all as it was writes no journal; the next one gets it all the same.
 #[tokio::test]
 async fn the_journal_goes_through_many_hands() {
