@@ -27,6 +27,7 @@ pub mod document;
 pub mod headers;
 mod held;
 mod identity_token;
+pub mod journals;
 pub mod json;
 mod ledger;
 mod lint;

@@ -1,7 +1,6 @@
 //! The root context: opens a filter from the plugin's configuration, and hands it ticks and answers.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,26 +9,24 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType, LogLevel};
 use wif_engine::Secret;
 use wif_engine::contract::ConfigurationError;
+use wif_engine::journals::{Journals, Place};
 
 use crate::filter::Filter;
 use crate::outside::log;
 use crate::request::Request;
 use crate::settings::Settings;
 
-/// So many sources of identity tokens are remembered.
-const JOURNALS: usize = 16;
-
 thread_local! {
-    /// What the filters of this VM leave to the next, by the source of their identity tokens: after a change of the
-    /// configuration the ledger goes on.
-    static JOURNALS_BY_SOURCE: RefCell<BTreeMap<String, Secret>> = const { RefCell::new(BTreeMap::new()) };
+    /// What the filters of this VM leave to the next: after a change of the configuration the ledger goes on.
+    static JOURNALS: RefCell<Journals<Secret>> = const { RefCell::new(Journals::new()) };
 }
 
 /// The context of one plugin configuration in one VM.
 pub struct Root {
     id: u32,
     filter: Option<Rc<RefCell<Filter>>>,
-    source: String,
+    /// Where the filter's journal is kept.
+    place: Option<Place>,
     /// The proxy wants the context to end, and waits for what it is still doing.
     ending: bool,
 }
@@ -44,7 +41,7 @@ impl Root {
     /// A context that is not configured yet.
     #[must_use]
     pub fn new(id: u32) -> Self {
-        Self { id, filter: None, source: String::new(), ending: false }
+        Self { id, filter: None, place: None, ending: false }
     }
 
     /// The context of a request.
@@ -61,25 +58,21 @@ impl Root {
         let document = String::from_utf8(document.unwrap_or_default()).unwrap_or_default();
         let settings = Settings::parse(&document)?;
         self.keep();
-        let source = settings.source_id();
-        let journal = JOURNALS_BY_SOURCE.with_borrow(|journals| journals.get(&source).cloned());
+        let (place, journal) = JOURNALS.with_borrow_mut(|journals| journals.open(settings.source().reveal()));
         let filter = Filter::open(self.id, settings, journal)?;
         if let Some(before) = self.filter.replace(Rc::new(RefCell::new(filter))) {
             before.borrow_mut().close();
         }
-        self.source = source;
+        self.place = Some(place);
         Ok(())
     }
 
     /// Remembers the newest journal.
     fn keep(&mut self) {
         let Some(journal) = self.filter.as_ref().and_then(|filter| filter.borrow_mut().take_journal()) else { return };
-        JOURNALS_BY_SOURCE.with_borrow_mut(|journals| {
-            if journals.len() >= JOURNALS && !journals.contains_key(&self.source) {
-                journals.pop_first();
-            }
-            journals.insert(self.source.clone(), journal);
-        });
+        if let Some(place) = &self.place {
+            JOURNALS.with_borrow_mut(|journals| journals.keep(place, journal));
+        }
     }
 
     /// Closes the session, and ticks no more: the proxy would go on with it for ever.

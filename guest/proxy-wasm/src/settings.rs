@@ -140,11 +140,11 @@ impl Settings {
         })
     }
 
-    /// Which source of identity tokens this is, for a comparison; shows nothing of it.
+    /// *Secret.* Where identity tokens come from, as a document.
     #[must_use]
-    pub fn source_id(&self) -> String {
+    pub fn source(&self) -> Secret {
         let credential: Value = serde_json::from_str(self.credential.reveal()).unwrap_or_default();
-        id_of(&credential["federation"]["identity_token"].to_string())
+        Secret::from(credential["federation"]["identity_token"].to_string())
     }
 
     /// What this driver can do for a session with this configuration.
