@@ -56,6 +56,8 @@ pub(crate) struct Filter {
 struct Waiter {
     context: u32,
     since_ms: u64,
+    /// It was sent with the token that is held, and the API answered 401.
+    again: bool,
 }
 
 /// What becomes of a request.
@@ -134,7 +136,8 @@ impl Filter {
             Verdict::Serve => self.put(fields),
             verdict if self.may_wait_for(&verdict) => {
                 let since_ms = self.driver.elapsed_ms(wall_ms);
-                self.waiting.push(Waiter { context, since_ms });
+                let again = self.stands_upstream() && self.carries_what_is_held(fields);
+                self.waiting.push(Waiter { context, since_ms, again });
                 self.outside.metrics.begins_to_wait();
                 self.pace(WAITING_TICK_MS);
                 Fate::Waits
@@ -161,6 +164,16 @@ impl Filter {
             Verdict::Serve | Verdict::Closed => false,
         };
         may_come && self.waiting.len() < self.outside.settings.waiting_requests
+    }
+
+    /// Whether a request has the token that is held on it: what an upstream filter sets stays there when the router retries.
+    fn carries_what_is_held(&self, fields: &Fields) -> bool {
+        let Some(usable) = self.driver.usable() else { return false };
+        let ours = |(name, value): (&[u8], &[u8])| {
+            let set = usable.set.iter().find(|header| header.name.as_bytes() == name);
+            set.is_some_and(|header| header.value.reveal().as_bytes() == value)
+        };
+        fields.iter().any(ours)
     }
 
     /// What a request that waited was given.
@@ -226,7 +239,8 @@ impl Filter {
             let over = waited_ms >= self.outside.settings.waiting_at_most_ms;
             let reply = match self.driver.verdict_for_waiters(wall_ms) {
                 Verdict::Serve => None,
-                Verdict::Hold(at_most_ms) if over || waited_ms >= u64::from(at_most_ms) => None,
+                // Whoever is sent once more with the token that was refused is refused again.
+                Verdict::Hold(at_most_ms) if over || !waiter.again && waited_ms >= u64::from(at_most_ms) => None,
                 Verdict::Wait if over => Some(Reply::timed_out()),
                 Verdict::Hold(_) | Verdict::Wait => return true,
                 Verdict::Fail(failure) => Some(Reply::failure(&failure)),

@@ -271,6 +271,18 @@ impl Answer {
     }
 }
 
+/// What the proxy says where no connection came about, in both of its spellings. Its timeout for a connection is one of them; the
+/// one for an answer has other words.
+const UNSENT: [&str; 7] = [
+    "connection failure",
+    "connection_failure",
+    "connection timeout",
+    "connection_timeout",
+    "no healthy upstream",
+    "no_healthy_upstream",
+    "overflow",
+];
+
 fn exchanged(answer: Option<Answer>, body_bytes: usize, max_bytes: usize) -> Outcome {
     let Some(answer) = answer else {
         return Outcome::MaybeSent("the connection ended before the answer did".to_owned());
@@ -284,8 +296,7 @@ fn exchanged(answer: Option<Answer>, body_bytes: usize, max_bytes: usize) -> Out
     }
     // The proxy's own words, which hold nothing of the exchange.
     let why = body.reveal().to_owned();
-    let unsent = ["connection failure", "no healthy upstream", "connection_failure", "no_healthy_upstream", "overflow"];
-    if unsent.iter().any(|reason| why.contains(reason)) { Outcome::Unsent(why) } else { Outcome::MaybeSent(why) }
+    if UNSENT.iter().any(|reason| why.contains(reason)) { Outcome::Unsent(why) } else { Outcome::MaybeSent(why) }
 }
 
 fn content(answer: Option<Answer>, body_bytes: usize, max_bytes: usize) -> Result<Outcome, Outcome> {

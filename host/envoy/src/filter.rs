@@ -62,7 +62,7 @@ impl Filter {
         if head.exempt {
             return Next::Go;
         }
-        match self.module.token_at_once() {
+        match self.module.token_at_once(head.again) {
             Ok(known) => self.carry(stream, known),
             Err(reason) => {
                 let Some(scheduler) = stream.scheduler() else { return self.refuse(Reply::stopped()) };
@@ -158,6 +158,8 @@ struct Head {
     /// It is no request to the API as such: a tunnel, a preflight, another protocol. An upgrade is one only if `connection` says so
     /// (RFC 9110 section 7.8); by HTTP/2 it is a `CONNECT`.
     exempt: bool,
+    /// The router has sent it before.
+    again: bool,
     /// Its authority names a user.
     names_user: bool,
     /// It has fields for the next hop.
@@ -180,6 +182,7 @@ impl Head {
                     names_upgrade |= names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
                 }
                 b"upgrade" => upgrades = true,
+                b"x-envoy-attempt-count" => head.again = *value != b"1",
                 name if is_credential(name) => head.credentials.push(name.to_vec()),
                 _ => {}
             }

@@ -1,5 +1,6 @@
 //! What goes to Envoy's log: the events of `wif`, and where a panic was.
 
+use std::cell::Cell;
 use std::fmt::{self, Write as _};
 use std::panic;
 
@@ -13,6 +14,15 @@ use crate::abi::{self, Level};
 /// The target of everything that the host library says; no event of it holds a secret.
 const TARGET: &str = "wif";
 
+thread_local! {
+    static SILENT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From here on this thread uses nothing of Envoy's, which may be ending.
+pub(crate) fn silence() {
+    SILENT.set(true);
+}
+
 /// Once for the process. The module has a `tracing` and a standard library of its own: nobody else's is touched.
 pub(crate) fn install() {
     // A module that is loaded a second time is the same one.
@@ -20,6 +30,9 @@ pub(crate) fn install() {
     panic::set_hook(Box::new(|panic| {
         // What it panicked with may hold anything.
         let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        if SILENT.get() {
+            return;
+        }
         abi::log(Level::Critical, &format!("wif: a bug in the module, please report it: a panic at {place}"));
     }));
 }
@@ -33,7 +46,7 @@ impl Subscriber for Log {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && metadata.target() == TARGET && abi::logs(level(metadata))
+        metadata.is_event() && metadata.target() == TARGET && !SILENT.get() && abi::logs(level(metadata))
     }
 
     fn event(&self, event: &Event<'_>) {

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::future::Future as _;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::task::{Context, Poll, Waker};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderName;
@@ -17,13 +17,17 @@ use tokio_stream::StreamExt as _;
 use wif::{BuildError, Credential, Error, Policy, Standing, Token, TokenStatus};
 
 use crate::abi::{self, Configuration};
+use crate::log;
 use crate::metrics::{self, Metrics};
 use crate::process;
 use crate::settings::Settings;
 use crate::waiting::Promise;
 
-/// How long a file that does not answer may hold up the end of a configuration.
+/// How long a file that does not answer may hold up the end of a configuration's thread.
 const END_AT_MOST: Duration = Duration::from_millis(200);
+
+/// How long an exchange may: longer than one can take by itself.
+const SETTLE_AT_MOST: Duration = Duration::from_secs(90);
 
 /// More tokens than are in use while one request is under way.
 const REMEMBERED: usize = 4;
@@ -46,7 +50,8 @@ pub(crate) struct Module {
 
 struct Thread {
     ends: oneshot::Sender<()>,
-    handle: JoinHandle<()>,
+    /// Closed when nothing of Envoy's is used any longer.
+    quiet: mpsc::Receiver<()>,
 }
 
 impl Module {
@@ -102,17 +107,24 @@ impl Module {
         &self.metrics
     }
 
-    /// The token, or why there is none, if that is known at once.
-    pub(crate) fn token_at_once(&self) -> Result<Result<Token, Error>, Wait> {
+    /// The token, or why there is none, if that is known at once. `again`: the router sends the request once more.
+    pub(crate) fn token_at_once(&self, again: bool) -> Result<Result<Token, Error>, Wait> {
         // Timers that a caller's future sets belong to the thread that drives the credential.
         let _inside = self.runtime.enter();
         match pin!(self.credential.token()).poll(&mut Context::from_waker(Waker::noop())) {
             // The API has rejected it a moment ago, which the driver does not know yet: a retry must not carry it again.
             Poll::Ready(Ok(token)) if token.standing() == Standing::Good && self.was_rejected(&token) => {
-                Err(Wait::Replacing(token))
+                Err(Wait::Replacing { rejected: token, again })
+            }
+            // The driver knows, and may be about to have another. Whoever is sent once more with this one is refused again.
+            Poll::Ready(Ok(token)) if again && token.standing() == Standing::Suspect => {
+                Err(Wait::Replacing { rejected: token, again })
             }
             Poll::Ready(known) => Ok(known),
-            Poll::Pending => Err(Wait::ForToken),
+            Poll::Pending => match self.credential.try_current() {
+                Some(token) if again && token.standing() == Standing::Suspect => Err(Wait::Replacing { rejected: token, again }),
+                _ => Err(Wait::ForToken),
+            },
         }
     }
 
@@ -120,10 +132,14 @@ impl Module {
     pub(crate) fn wait(&self, wait: Wait, promise: Promise) -> AbortHandle {
         let (credential, at_most) = (self.credential.clone(), self.settings.waiting_at_most);
         let task = self.runtime.spawn(async move {
-            if let Wait::Replacing(rejected) = wait
-                && let Some(token) = credential.replacement(rejected.id()).await
-            {
-                return promise.keep(Ok(token));
+            if let Wait::Replacing { rejected, again } = wait {
+                let other = match again {
+                    true => credential.replacement_within(rejected.id(), at_most).await,
+                    false => credential.replacement(rejected.id()).await,
+                };
+                if let Some(token) = other {
+                    return promise.keep(Ok(token));
+                }
             }
             promise.keep(credential.token_within(at_most).await);
         });
@@ -161,13 +177,14 @@ impl Module {
         rejected != 0 && rejected == number(token)
     }
 
-    /// Ends the thread, and waits for that: nothing of this configuration runs afterwards.
+    /// Ends the thread, and waits until it uses nothing of Envoy's any longer. An exchange that is out goes on by itself: its identity
+    /// token may be spent, and what it brings is for all configurations.
     pub(crate) fn close(&self) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Thread { ends, handle }) = thread {
+        if let Some(Thread { ends, quiet }) = thread {
             drop(ends);
-            // A panic has ended it as well.
-            let _ = handle.join();
+            // An error says so, too, and so does a panic.
+            let _ = quiet.recv();
         }
     }
 }
@@ -182,25 +199,32 @@ impl Drop for Module {
 pub(crate) enum Wait {
     /// Any token.
     ForToken,
-    /// Another token than this one, if there is one to be had.
-    Replacing(Token),
+    /// Another token than this one, if there is one to be had; for longer where the request is sent again.
+    Replacing { rejected: Token, again: bool },
 }
 
 impl Thread {
     fn start(runtime: Runtime, credential: &Credential, metrics: &Arc<Metrics>) -> Result<Self, String> {
         let (ends, ended) = oneshot::channel::<()>();
+        let (busy, quiet) = mpsc::channel::<()>();
         let (credential, metrics) = (credential.clone(), Arc::clone(metrics));
-        let handle = thread::Builder::new().name("wif-credential".to_owned()).spawn(move || {
+        let begun = thread::Builder::new().name("wif-credential".to_owned()).spawn(move || {
             runtime.block_on(async {
-                tokio::spawn(count(credential.clone(), metrics));
+                let counting = tokio::spawn(count(credential.clone(), metrics));
                 // An error says that the configuration was dropped, which is what is waited for.
                 let _ = ended.await;
+                counting.abort();
+                let _ = counting.await;
+                log::silence();
+                drop(busy);
+                // Past its time it is stopped: its identity token then counts as perhaps spent.
+                let _ = tokio::time::timeout(SETTLE_AT_MOST, credential.settle()).await;
                 credential.shutdown().await;
             });
             runtime.shutdown_timeout(END_AT_MOST);
         });
-        let handle = handle.map_err(|error| format!("no thread: {error}"))?;
-        Ok(Self { ends, handle })
+        begun.map_err(|error| format!("no thread: {error}"))?;
+        Ok(Self { ends, quiet })
     }
 }
 
@@ -232,15 +256,15 @@ fn build(settings: &Settings) -> Result<Credential, String> {
     if let Some(variable) = &settings.variable {
         policy = policy.allow_variable(variable);
     }
-    let source = settings.source.clone();
+    let (place, start) = process::open(&settings.source);
     let builder = Credential::builder()
         .configuration(settings.credential.reveal())
         .policy(policy)
         .store(process::store())
-        .resume(process::start(&source))
+        .resume(start)
         .max_waiters(settings.waiting_requests)
         .keep_journals(move |journal| {
-            process::keep(&source, journal);
+            process::keep(&place, journal);
             Ok(())
         });
     builder.build().map_err(|error| match error {

@@ -50,6 +50,27 @@ in_every_form! {
     }
 }
 
+/// E12: who met the rejection waits for as long as the exchange takes, and not just for the second that everybody else does; who
+/// went on with the rejected token meets its rejection then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn upstream_a_slow_exchange_lets_no_rejection_through() {
+    for form in [Form::Upstream, Form::ModuleUpstream] {
+        let Some(world) = Plan::new(form).start().await else { return };
+        assert_eq!(world.caller.message().await.status, 200);
+        world.file.rotate().expect("the directory is writable");
+        tokio::time::sleep(BETWEEN_EXCHANGES).await;
+        assert_eq!(world.emulator.revoke_all(), 1);
+        world.gate.close();
+        let requests = world.caller.start_burst(60);
+        world.until("an exchange has begun", async || world.gate.held() > 0).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        world.gate.open();
+        let answers = requests.join_all().await;
+        assert_eq!(statuses(&answers), [200; 60], "{form:?}");
+        assert_eq!((world.emulator.counts().exchanges, world.reused()), (2, 0), "{form:?}");
+    }
+}
+
 /// C7: whichever worker the rejection came from, and wherever its token did: nobody is served the rejected one while another is
 /// on its way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,10 +1,15 @@
-use serde_json::{Value, json};
-use wif_emulator::{Kind, Resources};
+use std::time::Duration;
 
-use crate::harness::{Form, Plan, Traffic, in_every_form};
+use serde_json::{Value, json};
+use wif_emulator::{Fault, Kind, Resources};
+
+use crate::harness::{Form, Plan, Traffic, World, in_every_form};
 
 /// The second rule of the document.
 const ANOTHER: &str = "fdrl_01another";
+
+/// Requests that are inside Envoy at this moment.
+const ACTIVE: &str = "^http\\.gateway\\.downstream_rq_active$";
 
 /// Makes a configuration a bad one.
 type Change = fn(&mut Value);
@@ -50,6 +55,26 @@ in_every_form! {
         assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
         assert_eq!((world.emulator.counts().exchanges, world.reused()), (2, 0));
         world.nothing_went_without_our_credential();
+    }
+}
+
+in_every_form! {
+    /// C11, A7: the configuration is replaced while its exchange is out. What that brings is for the one that takes over.
+    async fn an_exchange_outlives_the_configuration_that_began_it(form: Form) {
+        let Some(mut world) = Plan::new(form).start().await else { return };
+        world.emulator.inject(Fault::Delay(Duration::from_secs(8)));
+        let requests = world.caller.start_burst(20);
+        world.until("an exchange has begun", async || world.emulator.counts().exchanges == 1).await;
+        // Nobody waits for it: requests would keep the old configuration.
+        drop(requests);
+        world.until("all have left", async || world.envoy.stat(ACTIVE).await == 0).await;
+        let updates = async |world: &World| world.envoy.stat("(lds|cds)\\.update_success$").await;
+        let before = updates(&world).await;
+        world.reload(|setup| setup.plugin["waiting"] = json!({ "requests": 500 }));
+        world.until("the new configuration is in force", async || updates(&world).await >= before + 2).await;
+        let answers = world.caller.burst(20).await;
+        assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+        assert_eq!((world.emulator.counts().exchanges, world.reused()), (1, 0));
     }
 }
 

@@ -150,6 +150,7 @@ impl Setup {
                 "name": "all",
                 "domains": ["*"],
                 "routes": routes,
+                "include_request_attempt_count": true,
             }] },
             "http_filters": filters,
         });
