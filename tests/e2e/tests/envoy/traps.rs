@@ -4,7 +4,8 @@ use http_body_util::Full;
 use wif_emulator::Fault;
 
 use crate::harness::client::{Http2, message_body, message_request, send, statuses};
-use crate::harness::{Answer, Form, Plan, Traffic, World, artifacts, in_wasm_forms};
+use crate::harness::{Answer, Form, Plan, Protocol, Traffic, World, artifacts, in_wasm_forms};
+use crate::secrets::{Canaries, sinks};
 
 /// Longer than the pause before Envoy makes a new VM in place of one that trapped.
 const RELOAD: Duration = Duration::from_secs(20);
@@ -23,6 +24,35 @@ async fn crash(world: &World) -> Answer {
     send(world.caller.post("/v1/messages").header("x-crash", "now")).await
 }
 
+/// G1: Envoy tells of the trap, and nothing of what was in the VM's memory.
+async fn no_secret_is_told(world: &World, canaries: &Canaries) {
+    let log = world.envoy.log();
+    assert!(log.contains("as commanded") && log.contains("Uncaught RuntimeError: unreachable"), "no trap is in the log:\n{log}");
+    for (sink, text) in sinks(world).await {
+        assert_eq!(canaries.seen_in(&text), [""; 0], "in {sink}");
+    }
+}
+
+in_wasm_forms! {
+    /// C5, G1: the access token and the identity token were in the memory of the VM, and so was what its caller sent.
+    async fn a_trap_tells_no_token(form: Form) {
+        let Some(world) = plan(form).capture(Protocol::Http1).start().await else { return };
+        assert_eq!(world.caller.message().await.status, 200);
+        let mut canaries = Canaries::of(&world);
+        canaries.add("the caller's own credential", "c4ll3r5-0wn-8d21f07ab4");
+        for _ in 0..5 {
+            let fatal = world.caller.post("/v1/messages").header("x-crash", "now").header("x-api-key", "c4ll3r5-0wn-8d21f07ab4");
+            assert_eq!(send(fatal).await.status, 503);
+        }
+        world.until_within(RELOAD, "all workers serve", async || statuses(&world.caller.burst(40).await) == [200; 40]).await;
+        no_secret_is_told(&world, &canaries).await;
+        // They are such that they would be seen.
+        let api = world.api.as_ref().expect("the plan says so").text();
+        assert!(canaries.seen_in(&api).contains(&"an access token"));
+        assert!(canaries.seen_in(&api).contains(&"an access token's beginning"));
+    }
+}
+
 in_wasm_forms! {
     /// C5: the token is in the store of all workers, so the VM that comes after exchanges nothing.
     async fn a_trap_costs_its_request_and_a_moment_and_no_exchange(form: Form) {
@@ -37,6 +67,7 @@ in_wasm_forms! {
         assert_eq!(world.emulator.counts().exchanges, 1);
         assert!(world.envoy.stat("vm_reload_success$").await >= 1);
         world.nothing_went_without_our_credential();
+        no_secret_is_told(&world, &Canaries::of_the_file(&world)).await;
     }
 }
 
@@ -58,6 +89,7 @@ in_wasm_forms! {
         world.until_within(RELOAD, "all workers serve", async || statuses(&world.caller.burst(40).await) == [200; 40]).await;
         assert_eq!(world.emulator.counts().exchanges, 1);
         assert_eq!(world.reused(), 0);
+        no_secret_is_told(&world, &Canaries::of_the_file(&world)).await;
     }
 }
 
@@ -93,6 +125,7 @@ in_wasm_forms! {
         world.nothing_went_without_our_credential();
         world.until_within(RELOAD, "all workers serve", async || statuses(&world.caller.burst(40).await) == [200; 40]).await;
         assert_eq!((world.emulator.counts().exchanges, world.reused()), (1, 0));
+        no_secret_is_told(&world, &Canaries::of_the_file(&world)).await;
     }
 }
 
@@ -117,10 +150,13 @@ in_wasm_forms! {
         };
         world.until("that it is spent is known", spent).await;
         assert_eq!((world.emulator.counts().exchanges, world.reused()), (2, 1));
+        let mut canaries = Canaries::of_the_file(&world);
         world.file.rotate().expect("the directory is writable");
         world.until_within(RELOAD, "all workers serve", async || statuses(&world.caller.burst(40).await) == [200; 40]).await;
         assert_eq!((world.emulator.exchanges_granted(), world.reused()), (2, 1));
         assert!(first.await.expect("no panic").is_ok_and(|answer| answer.status != 200));
         world.nothing_went_without_our_credential();
+        canaries.add_identity_token(world.file.current().expose());
+        no_secret_is_told(&world, &canaries).await;
     }
 }
