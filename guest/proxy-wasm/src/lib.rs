@@ -15,7 +15,8 @@
 //! module with the same `vm_id`: give the filter one of its own.
 //!
 //! **A 401** from the API is a rejection of the token that the request carried. As an upstream filter, with the router's retry on
-//! 401, the request is sent again with another token, and the caller sees nothing of it. As a downstream filter it cannot be
+//! 401, the request is sent again as soon as there is another token (within `waiting.at_most_ms`), and the caller sees nothing of
+//! it, unless no other can be had: until the identity token has rotated, say. As a downstream filter it cannot be
 //! sent again, and the 401 is the answer.
 //!
 //! # Metrics and logs

@@ -35,7 +35,9 @@
 //! also from trailers. `CONNECT`, `OPTIONS`, `TRACE` and upgrades carry none. Without a token a request is paused, and when there is none to
 //! be had it is answered with 503 and `retry-after`, in the form of the API's errors; the header `x-wif-code` says why. A 401 from
 //! the API is a rejection of the token that the request carried: as an upstream filter, with the router's retry on 401, the
-//! request is sent once more, with another token.
+//! request is sent once more, with another token. With `include_request_attempt_count: true` on the virtual host the module knows
+//! such a request, and lets it wait for the other token for as long as `waiting.at_most_ms`; without, for `wait_at_most_ms` of the
+//! credential, a second by default, and then it goes with the one that it had.
 //!
 //! Envoy sends no more than three requests again at a time unless the cluster's `circuit_breakers` say otherwise (`max_retries`):
 //! with fewer than there are requests under way, callers see some of the answers to a revoked token. A `hedge_policy` must not be used

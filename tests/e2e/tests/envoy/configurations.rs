@@ -81,13 +81,14 @@ impl Surroundings {
         self.file.path().parent().expect("it is in a directory").display().to_string()
     }
 
-    /// Moves what all files have.
+    /// Moves what all files have. The API's name becomes another one, which may have addresses that lead nowhere: nobody listens
+    /// with IPv6.
     fn moved(&self, configuration: Configuration, port: u16) -> Configuration {
         let (token, api) = (self.token_directory(), self.api_port());
         configuration
             .replace("port_value: 9901", "port_value: 0")
             .replace(&format!("port_value: {port}"), "port_value: 0")
-            .replace("address: api.anthropic.com, port_value: 443", &format!("address: 127.0.0.1, port_value: {api}"))
+            .replace("address: api.anthropic.com, port_value: 443", &format!("address: localhost, port_value: {api}"))
             .replace("/etc/ssl/certs/ca-certificates.crt", &self.path("authorities.pem").display().to_string())
             .replace("/var/run/secrets/anthropic.com", &token)
             .replace("/run/envoy/identity-token.sock", &self.path("identity.sock").display().to_string())
