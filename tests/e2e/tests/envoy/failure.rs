@@ -1,9 +1,12 @@
+use std::io;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
 use wif_emulator::{Fault, Options, Outcome, Reason};
 
-use crate::harness::{Form, Plan, Traffic, in_every_form};
+use crate::harness::{Form, Plan, Traffic, in_every_form, in_wasm_forms};
 
 in_every_form! {
     /// B11, E9, B13.
@@ -42,6 +45,49 @@ in_every_form! {
         assert!(world.emulator.counts().exchanges <= 4, "{:#?}", world.emulator.history());
         world.nothing_went_without_our_credential();
     }
+}
+
+in_wasm_forms! {
+    /// A7, B14: nothing answers the client's first packet, as before a network policy is there. Nothing was sent, so a refusal for
+    /// another reason, later, says nothing about the identity token.
+    async fn an_endpoint_that_takes_no_connection_was_sent_nothing(form: Form) {
+        let (full, callers) = full_listener().await;
+        let address = full.local_addr().expect("it is bound");
+        let plan = Plan::new(form).setup(move |setup| setup.token_endpoint = address);
+        let Some(world) = plan.start().await else { return };
+        assert_eq!(world.caller.message().await.failure_code(), "endpoint-unreachable");
+        world.emulator.set_outage(Some(Fault::status(401)));
+        drop((full, callers));
+        let listener = TcpListener::bind(address).await.expect("it was ours");
+        let emulator = world.emulator.address();
+        let forwarding = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let Ok(mut onward) = TcpStream::connect(emulator).await else { return };
+                    let _ = tokio::io::copy_bidirectional(&mut stream, &mut onward).await;
+                });
+            }
+        });
+        world.until("it is asked", async || world.emulator.counts().exchanges > 0).await;
+        world.emulator.set_outage(None);
+        world.until("the same identity token is exchanged", async || world.caller.message().await.status == 200).await;
+        assert_eq!((world.emulator.exchanges_granted(), world.reused()), (1, 0));
+        forwarding.abort();
+    }
+}
+
+/// A listener whose queue is full: further packets that ask for a connection are dropped.
+async fn full_listener() -> (TcpListener, Vec<JoinHandle<io::Result<TcpStream>>>) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let listener = socket.listen(1).expect("it is bound");
+    let address = listener.local_addr().expect("it is bound");
+    let callers: Vec<_> = (0..4).map(|_| tokio::spawn(TcpStream::connect(address))).collect();
+    // Two are in the queue then, and nobody takes them out.
+    while callers.iter().filter(|caller| caller.is_finished()).count() < 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    (listener, callers)
 }
 
 in_every_form! {
