@@ -9,6 +9,7 @@ mod guard;
 #[path = "../../src/settings.rs"]
 mod settings;
 
+mod a_component_that_traps_costs_itself;
 mod configurations_add_up;
 mod configurations_are_checked;
 mod it_is_a_guest_in_its_process;

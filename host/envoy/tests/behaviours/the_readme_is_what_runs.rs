@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use wif_emulator::Options;
 
-use crate::world::{BETWEEN_EXCHANGES, Place, World};
+use crate::world::{BETWEEN_EXCHANGES, World, module_directory};
 
 const README: &str = include_str!("../../README.md");
 
@@ -62,7 +62,7 @@ async fn front(behind: SocketAddr, certificate: &Path) -> SocketAddr {
 /// An Envoy with this file.
 async fn start(file: &str) -> Option<World> {
     let options = Options { federation_rule_id: RULE.to_owned(), organization_id: ORGANIZATION.to_owned(), ..Options::default() };
-    World::start_with(Place::Downstream, options, async |emulator, token, directory| {
+    World::start_with(&module_directory(), options, async |emulator, token, directory| {
         let certificate = directory.join("authorities.pem");
         let api = front(emulator.address(), &certificate).await;
         moved(

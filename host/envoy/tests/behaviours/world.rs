@@ -88,11 +88,6 @@ pub(crate) struct World {
 impl World {
     /// With the configuration of [`World::configuration`], changed, on a listener for each of the changes.
     pub(crate) async fn start(place: Place, options: Options, changes: &[fn(&mut Value)]) -> Option<Self> {
-        Self::start_of(&module_directory(), place, options, changes).await
-    }
-
-    /// The same, with the module of this folder.
-    pub(crate) async fn start_of(modules: &Path, place: Place, options: Options, changes: &[fn(&mut Value)]) -> Option<Self> {
         let parts = Self::prepare(place, options).await?;
         let watched = |name: &str| {
             let path = parts.directory.path().join("xds");
@@ -107,18 +102,18 @@ impl World {
             "dynamic_resources": { "lds_config": watched("lds.json"), "cds_config": watched("cds.json") },
         });
         parts.publish(changes);
-        Some(parts.run(modules, &bootstrap.to_string()).await)
+        Some(parts.run(&module_directory(), &bootstrap.to_string()).await)
     }
 
-    /// With a bootstrap of the test's own, which gets the emulator, the identity token and a folder.
+    /// With the module of this folder, and a bootstrap of the test's own, which gets the emulator, the identity token and a folder.
     pub(crate) async fn start_with(
-        place: Place,
+        modules: &Path,
         options: Options,
         bootstrap: impl AsyncFnOnce(&Emulator, &TokenFile, &Path) -> String,
     ) -> Option<Self> {
-        let parts = Self::prepare(place, options).await?;
+        let parts = Self::prepare(Place::Downstream, options).await?;
         let bootstrap = bootstrap(&parts.emulator, &parts.file, parts.directory.path()).await;
-        Some(parts.run(&module_directory(), &bootstrap).await)
+        Some(parts.run(modules, &bootstrap).await)
     }
 
     /// Everything but Envoy, if Envoy can be had.
@@ -326,6 +321,16 @@ impl World {
         fs::write(&next, document.to_string()).expect("the directory is writable");
         fs::rename(&next, &path).expect("the directory is writable");
     }
+}
+
+/// A bootstrap with one listener with this configuration, before an API on this port.
+pub(crate) fn bootstrap(configuration: &Value, api: u16) -> String {
+    let listener = listener("gateway-0", &[filter(&configuration.to_string())], Place::Downstream);
+    json!({
+        "admin": { "address": socket("127.0.0.1", 0) },
+        "static_resources": { "listeners": [listener], "clusters": [cluster("anthropic", api)] },
+    })
+    .to_string()
 }
 
 fn filter(configuration: &str) -> Value {
