@@ -36,6 +36,8 @@
 //!   two are compared, every round is compared with the other of the same turn. The baseline of this filter is a filter of the same
 //!   SDK that sets a header and does nothing else: what V8 and the interface cost at least. This project's has the capabilities
 //!   that its configurations for Envoy allow, so it is not entered for bodies; the baseline with its own fewest stands in the file.
+//!   A worker's share of memory is what four more workers take, beside Envoy with that baseline and, for the dynamic module, with
+//!   no filter. The module weighs what it does without symbols, as it is shipped.
 //!   For who changes the filter: `WIF_OTHER_FILTER` names another build of it, which is measured beside.
 #![doc = include_str!("../missed.md")]
 #![allow(

@@ -6,6 +6,7 @@ mod process;
 mod traffic;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -35,6 +36,8 @@ const CLIENTS: usize = 32;
 /// A worker's share is what so many more of them take.
 const MORE_WORKERS: u32 = 4;
 
+const NO_MODULE: &str = "The dynamic module was not built where this was measured.";
+
 pub(crate) fn measure() -> anyhow::Result<Vec<Number>> {
     match program() {
         Ok(program) => measure_with(&program),
@@ -59,8 +62,9 @@ fn measure_with(program: &Path) -> anyhow::Result<Vec<Number>> {
             let traffic = Traffic::new()?;
             let places = places(&traffic, &emulator, directory.path())?;
             let mut numbers = tell(&measure_requests(program, &traffic, &places, directory.path())?);
-            numbers.push(memory(program, &traffic, &places, directory.path())?);
+            numbers.extend(memory(program, &traffic, &places, directory.path())?);
             numbers.push(size(&places)?);
+            numbers.push(size_of_the_module(directory.path())?);
             Ok(numbers)
         });
         measuring.join().map_err(|_| anyhow::anyhow!("the measuring thread panicked"))?
@@ -156,7 +160,7 @@ fn measure_requests(program: &Path, traffic: &Traffic, places: &Places, director
 }
 
 fn variants(places: &Places) -> anyhow::Result<Vec<Variant>> {
-    let has_module = module_directory()?.join("libwif_envoy.so").exists();
+    let has_module = module_file()?.exists();
     Ok(Variant::ALL
         .into_iter()
         .filter(|variant| match variant {
@@ -274,7 +278,7 @@ impl Series {
 }
 
 /// What one more worker takes.
-fn memory(program: &Path, traffic: &Traffic, places: &Places, directory: &Path) -> anyhow::Result<Number> {
+fn memory(program: &Path, traffic: &Traffic, places: &Places, directory: &Path) -> anyhow::Result<[Number; 2]> {
     let resident = |variant: Variant, workers: u32| {
         let envoy = Envoy::start(program, &bootstrap(&[variant], places), workers, directory)?;
         until_ready(traffic, &envoy, variant)?;
@@ -282,16 +286,35 @@ fn memory(program: &Path, traffic: &Traffic, places: &Places, directory: &Path) 
         traffic.round(&mut clients, ROUND)?;
         envoy.resident()
     };
-    let (mut filter, mut floor) = (Vec::new(), Vec::new());
+    let has_module = module_file()?.exists();
+    let (mut filter, mut static_filter, mut module, mut nothing) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..STARTS {
-        for (variant, weights) in [(Variant::Filter, &mut filter), (Variant::StaticFilter, &mut floor)] {
+        for (variant, weights) in [
+            (Variant::Filter, &mut filter),
+            (Variant::StaticFilter, &mut static_filter),
+            (Variant::Module, &mut module),
+            (Variant::Nothing, &mut nothing),
+        ] {
+            if variant == Variant::Module && !has_module {
+                continue;
+            }
             let one = resident(variant, 1)?;
             weights.push((resident(variant, 1 + MORE_WORKERS)? - one) / f64::from(MORE_WORKERS));
         }
     }
-    Ok(Number::new("envoy.memory", "One more worker of Envoy, with this filter", Unit::Bytes)
-        .samples(&Samples::of(filter))
-        .beside(Variant::StaticFilter.name(), Samples::of(floor).median()))
+    let of_the_module = Number::new("envoy.module.memory", "One more worker of Envoy, with the dynamic module", Unit::Bytes);
+    Ok([
+        Number::new("envoy.memory", "One more worker of Envoy, with this filter", Unit::Bytes)
+            .samples(&Samples::of(filter))
+            .beside(Variant::StaticFilter.name(), Samples::of(static_filter).median()),
+        match has_module {
+            true => of_the_module
+                .samples(&Samples::of(module))
+                .beside(Variant::Nothing.name(), Samples::of(nothing).median())
+                .remark("Workers share the module's session and its component."),
+            false => of_the_module.remark(NO_MODULE),
+        },
+    ])
 }
 
 #[allow(clippy::cast_precision_loss, reason = "less than 2^52")]
@@ -300,4 +323,26 @@ fn size(places: &Places) -> anyhow::Result<Number> {
     Ok(Number::new("envoy.size", "Size of the filter's module, function names kept", Unit::Bytes)
         .value(module().len() as f64)
         .beside(Variant::StaticFilter.name(), floor))
+}
+
+/// The module as it is shipped: without symbols.
+fn size_of_the_module(directory: &Path) -> anyhow::Result<Number> {
+    let number = Number::new("envoy.module.size", "Size of the dynamic module, without symbols", Unit::Bytes);
+    let module = module_file()?;
+    if !module.exists() {
+        return Ok(number.remark(NO_MODULE));
+    }
+    let stripped = directory.join("stripped.so");
+    // The linker's own companion, which is where the linker is.
+    match Command::new("strip").arg("-o").arg(&stripped).arg(&module).status() {
+        Ok(status) if status.success() => {}
+        _ => return Ok(number.remark("There is no `strip` where this was measured.")),
+    }
+    #[allow(clippy::cast_precision_loss, reason = "less than 2^52")]
+    let (size, component) = (std::fs::metadata(&stripped)?.len() as f64, wif::component::precompiled().len() as f64);
+    Ok(number.value(size).beside("the compiled component in it", component))
+}
+
+fn module_file() -> anyhow::Result<PathBuf> {
+    Ok(module_directory()?.join("libwif_envoy.so"))
 }
