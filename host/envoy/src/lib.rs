@@ -1,5 +1,5 @@
 //! The component inside Envoy, as a dynamic module. **Experimental**: Envoy promises little about the interface, and this module
-//! takes one version of Envoy and no other.
+//! takes one version of Envoy and no other. How it is built and loaded stands in `README.md`, with configurations to copy.
 //!
 //! It does what the proxy-wasm filter of this project does, with the same configuration where that makes sense, as a downstream
 //! and as an upstream HTTP filter. What is different:
@@ -54,12 +54,13 @@
 //! # Metrics
 //!
 //! Named as the filter's, with `dynamicmodulescustom.` before them: a counter `wif_<code>` for each code of the notes, with `_` for
-//! `-`; `wif_requests_waited`, `wif_requests_refused`, `wif_requests_elsewhere`; and two gauges. Each is one for all configurations
-//! of the process:
+//! `-`; `wif_requests_waited`, `wif_requests_refused`, `wif_requests_elsewhere`; and two gauges. Configurations in
+//! the chains of listeners share them all, and so do those of one `metrics_namespace`, if there are such; in the chain of a cluster
+//! `cluster.<name>.` stands before all of them.
 //!
-//! - `wif_requests_waiting`: the requests that wait for a token, in all of them.
-//! - `wif_token_unusable_at_seconds`: when the first of their tokens is served no longer, in Unix time; zero as long as one of
-//!   them that was asked for a token has none, and with only such as never end, a moment that nobody lives to see.
+//! - `wif_requests_waiting`: the requests that wait for a token, in all configurations that share it.
+//! - `wif_token_unusable_at_seconds`: when the first token of all configurations in this process is served no longer, in Unix time,
+//!   wherever it is told; zero while one of them has none, unless nobody has asked it for one yet. A token that never ends is served until a moment that nobody lives to see.
 //!
 //! # What goes on in the process
 //!

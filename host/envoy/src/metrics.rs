@@ -1,13 +1,14 @@
 //! Counters and gauges, named as in the proxy-wasm filter: one counter for each code of the component's notes, and what only a proxy
 //! has. Envoy puts `dynamicmodulescustom.` before them.
 //!
-//! They are counted anywhere, and handed to Envoy on its main thread. All configurations of a process have one set of them, by
-//! name: `wif_requests_waiting` is the sum of theirs, from which a configuration that ends takes its part, and
-//! `wif_token_unusable_at_seconds` the earliest of theirs.
+//! They are counted anywhere, and handed to Envoy on its main thread. Configurations in listeners' chains have one set of them, by
+//! name; in the chain of a cluster, Envoy puts the cluster's name before them. So `wif_requests_waiting` is a sum, from which a
+//! configuration that ends takes its part; and `wif_token_unusable_at_seconds` is the earliest of all configurations of the process,
+//! wherever it is told, for nobody here knows who shares it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wif_engine::contract::NoteCode;
 
@@ -16,9 +17,16 @@ use crate::abi::{Configuration, ConfigurationScheduler, KnownConfiguration, Metr
 /// The end of a token that has none.
 pub(crate) const NEVER: u64 = u64::MAX / 1_000;
 
-/// When the token of each configuration is served no longer, in Unix time, by the number of the configuration; zero without a
-/// token. Those that never said so are not here.
-static UNUSABLE_AT_S: Mutex<BTreeMap<u64, u64>> = Mutex::new(BTreeMap::new());
+/// The configurations that have said what there is to say of their token, by their number.
+static ENDS: Mutex<BTreeMap<u64, End>> = Mutex::new(BTreeMap::new());
+
+/// The end of one configuration's token.
+struct End {
+    /// In Unix time; zero without a token; none if nobody has asked for one.
+    unusable_at_s: Option<u64>,
+    /// To tell the earliest anew.
+    caller: Arc<Caller>,
+}
 
 /// The number of the next configuration.
 static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -33,12 +41,17 @@ pub(crate) struct Metrics {
     unusable_at_s: Option<Metric>,
     /// Which of the process's configurations this is.
     number: u64,
-    /// The configuration has ended. Written under the lock of `UNUSABLE_AT_S`.
+    /// The configuration has ended. Written under the lock of `ENDS`.
     ended: AtomicBool,
-    /// A call of `publish` is on its way.
+    caller: Arc<Caller>,
+    configuration: KnownConfiguration,
+}
+
+/// Calls [`Metrics::publish`] on the main thread.
+struct Caller {
+    /// A call is on its way.
     called: AtomicBool,
     scheduler: Option<ConfigurationScheduler>,
-    configuration: KnownConfiguration,
 }
 
 struct Counter {
@@ -78,8 +91,7 @@ impl Metrics {
             unusable_at_s: configuration.gauge("wif_token_unusable_at_seconds"),
             number: NEXT.fetch_add(1, SeqCst),
             ended: AtomicBool::new(false),
-            called: AtomicBool::new(false),
-            scheduler: configuration.scheduler(),
+            caller: Arc::new(Caller { called: AtomicBool::new(false), scheduler: configuration.scheduler() }),
             configuration: configuration.known(),
         }
     }
@@ -100,7 +112,7 @@ impl Metrics {
     /// It no longer does.
     pub(crate) fn ends_to_wait(&self) {
         self.waiting.now.fetch_sub(1, SeqCst);
-        self.call();
+        self.caller.call();
     }
 
     /// A request was answered without being sent.
@@ -113,21 +125,20 @@ impl Metrics {
         self.elsewhere.add(self);
     }
 
-    /// When the token is served no longer, in Unix time; zero without one. The gauge has the earliest of all configurations of the
-    /// process, for that is what is to be acted on.
-    pub(crate) fn token_unusable_at(&self, seconds: u64) {
-        let mut all = all_unusable_at_s();
+    /// When the token is served no longer, in Unix time; zero without one, and none if nobody has asked for one. The gauge has the
+    /// earliest of all configurations of the process, for that is what is to be acted on.
+    pub(crate) fn token_unusable_at(&self, seconds: Option<u64>) {
+        let mut ends = ends();
         if !self.ended.load(SeqCst) {
-            all.insert(self.number, seconds);
-            drop(all);
-            self.call();
+            ends.insert(self.number, End { unusable_at_s: seconds, caller: Arc::clone(&self.caller) });
+            ends.values().for_each(|end| end.caller.call());
         }
     }
 
     /// Hands them to Envoy.
     pub(crate) fn publish(&self, configuration: &Configuration<'_>) {
         // Before they are read: what is counted from here on calls again.
-        self.called.store(false, SeqCst);
+        self.caller.called.store(false, SeqCst);
         for counter in self.notes.values().chain([&self.waited, &self.refused, &self.elsewhere]) {
             let more = counter.more.swap(0, SeqCst);
             if let (Some(metric), 1..) = (counter.metric, more) {
@@ -135,32 +146,29 @@ impl Metrics {
             }
         }
         self.waiting.tell(configuration, self.waiting.now.load(SeqCst));
-        self.tell_unusable_at(configuration);
+        if let Some(metric) = self.unusable_at_s {
+            // The lock is held until Envoy has it: who comes later has newer ones.
+            let ends = ends();
+            configuration.set(metric, ends.values().filter_map(|end| end.unusable_at_s).min().unwrap_or(0));
+        }
     }
 
     /// Takes back what is in Envoy's gauges of this configuration, which ends: others go on with them.
     pub(crate) fn withdraw(&self, configuration: &Configuration<'_>) {
         self.waiting.tell(configuration, 0);
-        let mut all = all_unusable_at_s();
+        let mut ends = ends();
         self.ended.store(true, SeqCst);
-        all.remove(&self.number);
-        drop(all);
-        self.tell_unusable_at(configuration);
+        ends.remove(&self.number);
+        ends.values().for_each(|end| end.caller.call());
     }
 
     /// The configuration that they are of.
     pub(crate) fn configuration(&self) -> &KnownConfiguration {
         &self.configuration
     }
+}
 
-    fn tell_unusable_at(&self, configuration: &Configuration<'_>) {
-        // The lock is held until Envoy has it: who comes later has newer ones.
-        let all = all_unusable_at_s();
-        if let (Some(metric), Some(earliest)) = (self.unusable_at_s, all.values().min()) {
-            configuration.set(metric, *earliest);
-        }
-    }
-
+impl Caller {
     fn call(&self) {
         if let Some(scheduler) = &self.scheduler
             && !self.called.swap(true, SeqCst)
@@ -173,7 +181,7 @@ impl Metrics {
 impl Counter {
     fn add(&self, metrics: &Metrics) {
         self.more.fetch_add(1, SeqCst);
-        metrics.call();
+        metrics.caller.call();
     }
 }
 
@@ -189,7 +197,7 @@ impl Level {
     }
 }
 
-fn all_unusable_at_s() -> MutexGuard<'static, BTreeMap<u64, u64>> {
+fn ends() -> MutexGuard<'static, BTreeMap<u64, End>> {
     // Every change is one insertion or removal.
-    UNUSABLE_AT_S.lock().unwrap_or_else(PoisonError::into_inner)
+    ENDS.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio_stream::StreamExt as _;
-use wif::{BuildError, Credential, Error, Policy, Standing, Token, TokenStatus};
+use wif::{BuildError, Credential, Error, Policy, Standing, State, Token, TokenStatus};
 
 use crate::abi::{self, Configuration};
 use crate::log;
@@ -236,9 +236,10 @@ async fn count(credential: Credential, metrics: Arc<Metrics>) {
             metrics.note(note.code.as_str());
         }
         let status = credential.status().await;
-        let token = status.ok().and_then(|status| status.token);
         let unusable_at = |token: TokenStatus| token.unusable_in.map_or(metrics::NEVER, |left| (now() + left).as_secs());
-        metrics.token_unusable_at(token.map_or(0, unusable_at));
+        // Who has none because nobody asked does not lack it.
+        let (idle, token) = status.map_or((false, None), |status| (status.state == State::Idle, status.token));
+        metrics.token_unusable_at((!idle).then(|| token.map_or(0, unusable_at)));
     }
 }
 

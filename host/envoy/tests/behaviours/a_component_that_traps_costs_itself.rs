@@ -65,7 +65,7 @@ async fn api() -> (u16, Arc<Mutex<Vec<String>>>) {
 /// An Envoy with that module, whose component panics by this script.
 async fn start(modules: &Path, script: &str, api: u16) -> Option<World> {
     let configuration = json!({ "credential": { "script": format!(" {script} ") }, "clusters": ["anthropic"] });
-    World::start_with(modules, Options::default(), async |_, _, _| bootstrap(&configuration, api)).await
+    World::start_with(modules, Options::default(), async |_, _, _| bootstrap(&[("metrics", configuration)], api)).await
 }
 
 fn stops(world: &World) -> usize {

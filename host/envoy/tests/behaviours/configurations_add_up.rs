@@ -1,11 +1,12 @@
 //! Gauges are of the whole process: no configuration writes over what another has counted. G4.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use wif_emulator::{Fault, Options};
+use wif_emulator::{Emulator, Fault, Options, TokenFile};
 
-use crate::world::{Place, World};
+use crate::world::{Place, World, bootstrap, configuration, module_directory};
 
 /// Has a token, and not for where the clusters lead: every request is answered at once.
 fn elsewhere(configuration: &mut Value) {
@@ -63,4 +64,24 @@ async fn the_earliest_end_of_all_tokens_is_told_and_that_of_a_configuration_that
     world.publish(&both[..1]);
     world.until("its thread is gone", async |world| world.threads("wif-credential") == 1).await;
     world.until("the other one's is told again", async |world| world.stat("wif_token_unusable_at_seconds").await >= end).await;
+}
+
+/// Nobody knows who shares a gauge: in the chain of a cluster it has the cluster's name, and a namespace may be configured.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_earliest_end_of_all_tokens_is_told_wherever_one_is_told() {
+    let both = async |emulator: &Emulator, file: &TokenFile, _: &Path| {
+        let mut another = configuration(emulator, file);
+        another_identity(&mut another);
+        bootstrap(&[("first", configuration(emulator, file)), ("second", another)], emulator.address().port())
+    };
+    let Some(world) = World::start_with(&module_directory(), Options::default(), both).await else { return };
+    assert_eq!(world.ask(0).await.0, 200);
+    // Of the other, nobody has asked for a token yet.
+    for gauge in ["first.wif_token_unusable_at_seconds", "second.wif_token_unusable_at_seconds"] {
+        world.until("the token's end", async |world| world.stat(gauge).await > 0).await;
+    }
+    assert_eq!(world.ask(1).await.0, 503);
+    world.until("one has no token", async |world| world.stat("first.wif_token_unusable_at_seconds").await == 0).await;
+    world.until("and so", async |world| world.stat("second.wif_token_unusable_at_seconds").await == 0).await;
+    assert!(world.stat("first.wif_exchange_succeeded").await == 1 && world.stat("second.wif_requests_refused").await == 1);
 }

@@ -111,7 +111,11 @@ async fn in_the_listeners_chain_and_the_next_request_has_another_token() {
 /// What the README says of the version is what the module checks.
 #[test]
 fn the_version_is_the_one_that_the_module_takes() {
-    let version = include_str!("../../src/version.rs");
-    let version = version.split_once("VERSION: &str = \"").and_then(|(_, rest)| rest.split_once('"')).expect("it is there").0;
-    assert!(README.contains(&format!("**{version}, as its project has built it**")), "{version}");
+    let source = include_str!("../../src/version.rs");
+    let value = |name: &str| {
+        let found = source.split_once(&format!("const {name}: &str = \"")).and_then(|(_, rest)| rest.split_once('"'));
+        found.unwrap_or_else(|| panic!("no {name}")).0
+    };
+    assert!(README.contains(&format!("**{}, as its project has built it**", value("VERSION"))));
+    assert!(README.contains(&format!("build ID `{}`", value("COMMIT"))));
 }

@@ -150,19 +150,7 @@ impl World {
 
     /// What leads the module to the emulator.
     pub(crate) fn configuration(&self) -> Value {
-        let options = self.emulator.options();
-        json!({
-            "credential": {
-                "base_url": self.emulator.base_url(),
-                "prefetch": false,
-                "federation": {
-                    "federation_rule_id": options.federation_rule_id,
-                    "organization_id": options.organization_id,
-                    "identity_token": { "source": "file", "path": self.file.path() },
-                },
-            },
-            "clusters": ["anthropic"],
-        })
+        configuration(&self.emulator, &self.file)
     }
 
     /// Tells Envoy of listeners with these configurations; it takes them over in its own time.
@@ -323,12 +311,37 @@ impl World {
     }
 }
 
-/// A bootstrap with one listener with this configuration, before an API on this port.
-pub(crate) fn bootstrap(configuration: &Value, api: u16) -> String {
-    let listener = listener("gateway-0", &[filter(&configuration.to_string())], Place::Downstream);
+/// What leads the module to this emulator.
+pub(crate) fn configuration(emulator: &Emulator, file: &TokenFile) -> Value {
+    let options = emulator.options();
+    json!({
+        "credential": {
+            "base_url": emulator.base_url(),
+            "prefetch": false,
+            "federation": {
+                "federation_rule_id": options.federation_rule_id,
+                "organization_id": options.organization_id,
+                "identity_token": { "source": "file", "path": file.path() },
+            },
+        },
+        "clusters": ["anthropic"],
+    })
+}
+
+/// A bootstrap with a listener for each of these configurations, before an API on this port. Metrics begin with the words beside
+/// them.
+pub(crate) fn bootstrap(configurations: &[(&str, Value)], api: u16) -> String {
+    let listener = |(index, (metrics, configuration)): (usize, &(&str, Value))| {
+        let mut filter = filter(&configuration.to_string());
+        filter["typed_config"]["dynamic_module_config"]["metrics_namespace"] = json!(metrics);
+        listener(&format!("gateway-{index}"), &[filter], Place::Downstream)
+    };
     json!({
         "admin": { "address": socket("127.0.0.1", 0) },
-        "static_resources": { "listeners": [listener], "clusters": [cluster("anthropic", api)] },
+        "static_resources": {
+            "listeners": configurations.iter().enumerate().map(listener).collect::<Vec<_>>(),
+            "clusters": [cluster("anthropic", api)],
+        },
     })
     .to_string()
 }
