@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 use wif_engine::contract::{Capability, ConfigurationError};
 use wif_engine::document::Fields;
-use wif_engine::{Secret, id_of, origin_of};
+use wif_engine::{Secret, origin_of};
 
 /// Where the API is unless the document says otherwise.
 const API: &str = "https://api.anthropic.com";
