@@ -45,8 +45,9 @@ impl<Secret: Clone> Journals<Secret> {
         (place, journal)
     }
 
-    /// Keeps a session's newest journal, unless a later one has kept its own: that one knows of what both had spent, and a
-    /// session that is on its way out does not.
+    /// Keeps a session's newest journal, unless a later one has kept its own: that one knows of what both had spent when it began,
+    /// and a session that is on its way out knows nothing of it. What the earlier one spends afterwards is in the store that
+    /// sessions of one identity share.
     pub fn keep(&mut self, place: &Place, journal: Secret) {
         match self.newest.get(&place.id) {
             Some((session, _)) if *session > place.session => return,

@@ -337,13 +337,18 @@ impl Session {
             self.abandoned.push(number);
             let fields = vec![field("task", &number.to_string())];
             self.note(NoteCode::TaskLost, NoteLevel::Warning, "A task did not end in its time: treated as lost.", fields);
+            let compares = self.share.as_ref().is_some_and(|share| !share.cache_only);
             if role == Role::Send {
                 self.abandon_send();
+            } else if vanished && role == Role::Load && compares && !self.closing {
+                // Nothing is wrong with the store either.
+                self.tasks.take(number);
+                self.load();
             } else {
                 self.finished(number, crate::contract::Outcome::Lost);
             }
             let shared = self.federation().is_none_or(|federation| federation.identity_token.shared());
-            if vanished && (matches!(role, Role::Read | Role::Load) || role == Role::Send && !shared) {
+            if vanished && (role == Role::Read || role == Role::Send && !shared) {
                 // Nothing is wrong with what was asked, and a source that mints has another identity token: whoever waits now
                 // asks anew, at once.
                 self.failure = None;

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use wif_engine::contract::{
-    Access, Capability, Clock, ConfigurationError, Event, Failure, Note, NumberedTask, Outcome, Output, Progress, Start, Task,
-    TaskResult, Usable,
+    Access, Capability, Clock, ConfigurationError, Event, Failure, Note, NumberedTask, Outcome, Output, Progress, Standing,
+    Start, Task, TaskResult, Usable,
 };
 use wif_engine::{Secret, Session};
 
@@ -160,6 +160,13 @@ impl Driver {
             Access::Usable(usable) => Some(usable),
             _ => None,
         }
+    }
+
+    /// Whether the API has rejected the token that is held.
+    #[must_use]
+    pub fn holds_a_rejected_token(&self) -> bool {
+        let rejected = |usable: &Usable| usable.standing == Standing::Suspect || self.rejected.as_ref() == Some(&usable.id);
+        self.usable().is_some_and(rejected)
     }
 
     /// The API answered 401 to the token with this id. Whether that is news, the session knows; it hears of it with the next

@@ -136,7 +136,7 @@ impl Filter {
             Verdict::Serve => self.put(fields),
             verdict if self.may_wait_for(&verdict) => {
                 let since_ms = self.driver.elapsed_ms(wall_ms);
-                let again = self.stands_upstream() && self.carries_what_is_held(fields);
+                let again = self.stands_upstream() && self.driver.holds_a_rejected_token() && self.carries_what_is_held(fields);
                 self.waiting.push(Waiter { context, since_ms, again });
                 self.outside.metrics.begins_to_wait();
                 self.pace(WAITING_TICK_MS);

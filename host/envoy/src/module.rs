@@ -13,6 +13,7 @@ use http::HeaderName;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use tokio_stream::StreamExt as _;
 use wif::{BuildError, Credential, Error, Policy, Standing, State, Token, TokenStatus};
 
@@ -122,7 +123,9 @@ impl Module {
             }
             Poll::Ready(known) => Ok(known),
             Poll::Pending => match self.credential.try_current() {
-                Some(token) if again && token.standing() == Standing::Suspect => Err(Wait::Replacing { rejected: token, again }),
+                Some(token) if again && token.standing() == Standing::Suspect || self.was_rejected(&token) => {
+                    Err(Wait::Replacing { rejected: token, again })
+                }
                 _ => Err(Wait::ForToken),
             },
         }
@@ -132,6 +135,7 @@ impl Module {
     pub(crate) fn wait(&self, wait: Wait, promise: Promise) -> AbortHandle {
         let (credential, at_most) = (self.credential.clone(), self.settings.waiting_at_most);
         let task = self.runtime.spawn(async move {
+            let begun = Instant::now();
             if let Wait::Replacing { rejected, again } = wait {
                 let other = match again {
                     true => credential.replacement_within(rejected.id(), at_most).await,
@@ -141,7 +145,7 @@ impl Module {
                     return promise.keep(Ok(token));
                 }
             }
-            promise.keep(credential.token_within(at_most).await);
+            promise.keep(credential.token_within(at_most.saturating_sub(begun.elapsed())).await);
         });
         task.abort_handle()
     }

@@ -233,7 +233,7 @@ impl Credential {
 
     /// Waits until no exchange is under way, and what the last one brought is in the journal and in the store. An exchange that is
     /// stopped has perhaps spent its identity token for nothing, so call this before [`shutdown`](Self::shutdown) where there is time:
-    /// a request to the token endpoint ends by itself within a minute, and mostly at once. Nothing is started or stopped by it.
+    /// an exchange ends by itself within about a minute, and mostly at once. Nothing is started or stopped by it.
     pub async fn settle(&self) {
         let (asker, settled) = oneshot::channel();
         if self.0.commands.send(Command::Settle(asker)).is_ok() {

@@ -136,7 +136,7 @@ impl Driver {
                 ended = self.running.next() => self.finish(ended),
                 () = sleep_until(&self.host, self.wake_at) => self.wake(),
             }
-            if !self.running.may_spend() {
+            if !self.running.may_spend() && !self.published.snapshot.load().underway {
                 for asker in self.settling.drain(..) {
                     // Who asked may have gone.
                     let _ = asker.send(());

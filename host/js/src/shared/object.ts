@@ -131,8 +131,8 @@ export abstract class CredentialObjectBase<Environment> {
     const { wakeAt } = this.#open().driver;
     if (wakeAt === Infinity) return;
     const at = Math.max(wakeAt, Date.now() + ALARM_AT_LEAST_MS);
-    // One that comes too early finds nothing to do.
-    if (this.#alarmAt >= at && this.#alarmAt < at + ALARM_STEP_MS) return;
+    // One that comes before its time finds nothing to do.
+    if (this.#alarmAt >= wakeAt && this.#alarmAt < at + ALARM_STEP_MS) return;
     this.#alarmAt = at;
     void this.#state.storage.setAlarm(at);
   }

@@ -62,6 +62,7 @@ impl Running {
             && *kind != Kind::Send
         {
             handle.abort();
+            self.handles.remove(&number);
         }
     }
 

@@ -1,11 +1,12 @@
 //! Credentials that share a store share its exchanges, also those that a rejection forces.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use wif::{Credential, MemoryStore, Token};
+use wif::{BoxError, BoxFuture, Credential, Entry, MemoryStore, Secret, Store, Swapped, Token};
 
 use crate::support::{Endpoint, Reply, START_MS, TestClock, TokenFile, credential, identity_token, until};
 
@@ -59,6 +60,48 @@ impl Eight {
     fn all_hold(&self, id: &str) -> bool {
         self.credentials.iter().all(|credential| credential.try_current().is_some_and(|token| token.id() == id))
     }
+}
+
+/// Takes the lease, and from then on no answer of it ever comes.
+#[derive(Default)]
+struct Stuck {
+    store: MemoryStore,
+    swaps: AtomicU32,
+}
+
+impl Store for Stuck {
+    fn load<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, BoxError>> {
+        self.store.load(key)
+    }
+
+    fn swap<'a>(&'a self, key: &'a str, expected: Option<&'a str>, value: Secret) -> BoxFuture<'a, Result<Swapped, BoxError>> {
+        match self.swaps.fetch_add(1, Ordering::SeqCst) {
+            0 => self.store.swap(key, expected, value),
+            _ => Box::pin(std::future::pending()),
+        }
+    }
+}
+
+/// A7: whoever ends waits for what an exchange brought to be told, but not for a store that does not answer.
+#[tokio::test]
+async fn a_store_that_does_not_answer_holds_up_no_end() {
+    let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-x", 3600)).await;
+    let file = TokenFile::new(&identity_token("first", START_MS / 1000, 3600));
+    let clock = TestClock::new();
+    let open = credential(&endpoint, &file).store(Arc::new(Stuck::default())).clock(clock.clone()).build().unwrap();
+    open.token().await.unwrap();
+    let settled = tokio::spawn({
+        let credential = open.clone();
+        async move { credential.settle().await }
+    });
+    clock.advance(STEP).await;
+    assert!(!settled.is_finished(), "what was exchanged is not told yet");
+    let waiting = Arc::new(settled);
+    until("it is given up", || async {
+        clock.advance(STEP).await;
+        waiting.is_finished()
+    })
+    .await;
 }
 
 /// A8, C1.
