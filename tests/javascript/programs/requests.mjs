@@ -666,7 +666,8 @@ scenario("a file is there while its mount is swapped", async () => {
   mkdirSync(path("mount"));
   // As a kubelet does it; what was shown before is removed at once.
   const shell = `cd "$0"; show() { mkdir "$1"; echo hello > "$1/token"; ln -s "$1" next; mv -T next ..data; }
-    show ..a; ln -s ..data/token token; echo; while :; do show ..b; rm -r ..a; show ..a; rm -r ..b; done`;
+    show ..a; ln -s ..data/token token; echo
+    while :; do show ..b; rm -r ..a; sleep 0.02; show ..a; rm -r ..b; sleep 0.02; done`;
   const swapping = spawn("sh", ["-c", shell, path("mount")], { stdio: ["ignore", "pipe", "ignore"] });
   const ended = new Promise((resolve) => void swapping.on("close", resolve));
   await new Promise((resolve) => void swapping.stdout.once("data", resolve));

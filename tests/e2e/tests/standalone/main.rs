@@ -59,7 +59,7 @@ async fn a_mount_that_is_swapped_while_it_is_read_is_there() {
             show(new).and_then(|()| fs::remove_dir_all(root.join(old))).expect("the directory is writable");
         }
     });
-    for _ in 0..300 {
+    for _ in 0..600 {
         let grant = world.grant(vec![("WIF_CONFIGURATION", world.configuration().to_string())]);
         let mut instance = world.instance_granted(Grant { mount: Some(mount.path()), ..grant }).await;
         // All of them read the same identity token, which can be exchanged once.
