@@ -16,10 +16,10 @@ pub(crate) fn read(request: &FileRequest) -> Outcome {
     let Some((position, path)) = locate(&paths, &request.path) else { return Outcome::Absent };
     let directory = &directories[position].0;
     let mut result = read_at(directory, &path, request.max_bytes);
-    // What a mount swaps is removed at once: the file that the path led to may be gone before it is opened.
+    // What a mount swaps is removed at once: the file that the path led to may be gone before it is opened. To ask whether there is
+    // one would meet the same.
     for _ in 0..SWAPS {
-        let is_there = || directory.stat_at(PathFlags::SYMLINK_FOLLOW, &path).is_ok();
-        if !matches!(result, Err(ErrorCode::NoEntry)) || !is_there() {
+        if !matches!(result, Err(ErrorCode::NoEntry)) {
             break;
         }
         result = read_at(directory, &path, request.max_bytes);

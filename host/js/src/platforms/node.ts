@@ -48,8 +48,9 @@ async function readNow(request: FileRequest, policy: Policy): Promise<Outcome> {
       return await tryRead(request, policy);
     } catch (error) {
       const code = error instanceof Error && "code" in error ? error.code : undefined;
-      // What a mount swaps is removed at once: the file that the path led to may be gone before it is opened.
-      if (code === "ENOENT" && swaps < SWAPS && (await exists(request.path))) continue;
+      // What a mount swaps is removed at once: the file that the path led to may be gone before it is opened. To ask whether there
+      // is one would meet the same.
+      if (code === "ENOENT" && swaps < SWAPS) continue;
       // A part of the path that is a file is as good as none: `/a/token/token` of a mount that is not there yet.
       if (code === "ENOENT" || code === "ENOTDIR") return { tag: "absent" };
       if (code === "EACCES" || code === "EPERM") {
@@ -61,13 +62,6 @@ async function readNow(request: FileRequest, policy: Policy): Promise<Outcome> {
       return { tag: "failed", val: `the file could not be read${typeof code === "string" ? ` (${code})` : ""}` };
     }
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return realpath(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 async function tryRead(request: FileRequest, policy: Policy): Promise<Outcome> {

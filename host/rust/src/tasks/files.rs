@@ -35,9 +35,10 @@ fn read_now(request: &FileRequest, policy: &Policy) -> Outcome {
         return Outcome::Denied("the policy allows absolute paths only".to_owned());
     }
     let mut result = try_read(path, request, policy);
-    // What a mount swaps is removed at once: the file that the path led to may be gone before it is opened.
+    // What a mount swaps is removed at once: the file that the path led to may be gone before it is opened. To ask whether there is
+    // one would meet the same.
     for _ in 0..SWAPS {
-        if !matches!(&result, Err(error) if error.kind() == ErrorKind::NotFound) || !path.exists() {
+        if !matches!(&result, Err(error) if error.kind() == ErrorKind::NotFound) {
             break;
         }
         result = try_read(path, request, policy);
