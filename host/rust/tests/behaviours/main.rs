@@ -24,3 +24,4 @@ mod the_journal_carries_over;
 mod api;
 #[allow(unreachable_pub, reason = "shared by the files of one binary")]
 mod support;
+mod swapped_mount;

@@ -8,11 +8,9 @@ mod engine;
 mod host;
 mod imports;
 mod sharing;
+#[path = "../../../../host/rust/tests/behaviours/swapped_mount.rs"]
+mod swapped_mount;
 
-use std::fs;
-use std::os::unix::fs::symlink;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use host::{
@@ -20,6 +18,7 @@ use host::{
     bindings::exports::wif::credential::types::{FailureCode, State},
 };
 use serde_json::json;
+use swapped_mount::SwappedMount;
 use wif_emulator::{Fault, TokenId};
 
 #[tokio::test]
@@ -39,26 +38,7 @@ async fn an_identity_token_from_a_mounted_file_is_exchanged_and_the_api_accepts_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mount_that_is_swapped_while_it_is_read_is_there() {
     let world = World::start().await;
-    let mount = tempfile::tempdir().unwrap();
-    let (root, token) = (mount.path().to_owned(), world.file.current());
-    let show = move |generation: &str| {
-        fs::create_dir(root.join(generation))?;
-        fs::write(root.join(generation).join("token"), token.expose())?;
-        symlink(generation, root.join("next"))?;
-        fs::rename(root.join("next"), root.join("..data"))
-    };
-    show("..a").unwrap();
-    symlink("..data/token", mount.path().join("token")).unwrap();
-    let stopped = Arc::new(AtomicBool::new(false));
-    let (until, root) = (Arc::clone(&stopped), mount.path().to_owned());
-    let swapping = std::thread::spawn(move || {
-        for (old, new) in [("..a", "..b"), ("..b", "..a")].into_iter().cycle() {
-            if until.load(Ordering::Relaxed) {
-                break;
-            }
-            show(new).and_then(|()| fs::remove_dir_all(root.join(old))).expect("the directory is writable");
-        }
-    });
+    let mount = SwappedMount::showing(world.file.current().expose());
     for _ in 0..600 {
         let grant = world.grant(vec![("WIF_CONFIGURATION", world.configuration().to_string())]);
         let mut instance = world.instance_granted(Grant { mount: Some(mount.path()), ..grant }).await;
@@ -67,8 +47,6 @@ async fn a_mount_that_is_swapped_while_it_is_read_is_there() {
             assert_eq!(failure.code, FailureCode::Refused, "{failure:?}");
         }
     }
-    stopped.store(true, Ordering::Relaxed);
-    swapping.join().expect("no panic");
 }
 
 #[tokio::test]

@@ -1,0 +1,63 @@
+//! A mounted directory that shows another generation of its file all the time. Shared by the tests of hosts that read files.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use tempfile::TempDir;
+
+/// Swapped as a kubelet does it, for as long as it lives: what was shown before is removed at once.
+pub(crate) struct SwappedMount {
+    directory: TempDir,
+    stopped: Arc<AtomicBool>,
+    swapping: Option<JoinHandle<()>>,
+}
+
+impl SwappedMount {
+    /// With this content in the file `token`.
+    pub(crate) fn showing(token: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let root = directory.path().to_owned();
+        show(&root, "..a", token).expect("the directory is writable");
+        symlink("..data/token", root.join("token")).expect("the directory is writable");
+        let stopped = Arc::<AtomicBool>::default();
+        let (until, token) = (Arc::clone(&stopped), token.to_owned());
+        let swapping = thread::spawn(move || swap(&root, &token, &until).expect("the directory is writable"));
+        Self { directory, stopped, swapping: Some(swapping) }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+impl Drop for SwappedMount {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        let ended = self.swapping.take().map(JoinHandle::join);
+        assert!(thread::panicking() || matches!(ended, Some(Ok(()))), "it was swapped to the end");
+    }
+}
+
+fn swap(root: &Path, token: &str, stopped: &AtomicBool) -> io::Result<()> {
+    for (old, new) in [("..a", "..b"), ("..b", "..a")].into_iter().cycle() {
+        if stopped.load(Ordering::Relaxed) {
+            break;
+        }
+        show(root, new, token)?;
+        fs::remove_dir_all(root.join(old))?;
+    }
+    Ok(())
+}
+
+fn show(root: &Path, generation: &str, token: &str) -> io::Result<()> {
+    let (folder, next): (PathBuf, PathBuf) = (root.join(generation), root.join("next"));
+    fs::create_dir(&folder)?;
+    fs::write(folder.join("token"), token)?;
+    symlink(generation, &next)?;
+    fs::rename(next, root.join("..data"))
+}
