@@ -1,7 +1,11 @@
 //! The access token that is served.
 
+use serde_json::Value;
+
 use crate::contract::{Header, Standing};
+use crate::json::Writer;
 use crate::schedule::{Random, Windows};
+use crate::state::{Epoch, Reading, string, take};
 use crate::timeline::Moment;
 use crate::{Secret, id_of};
 
@@ -31,6 +35,69 @@ pub(crate) struct Life {
     pub(crate) refresh: Moment,
     pub(crate) hold: Moment,
     pub(crate) unusable: Moment,
+}
+
+/// More access tokens than a session meets within the life of one that somebody could still offer it.
+const MAX_ENDS: usize = 4;
+
+/// When each token ends that this session has held, by id, on the session's own clock. A journal, an entry or a cache keeps that
+/// end in wall time; when the wall clock goes back, the token in it would live longer, or again.
+#[derive(Debug, Default)]
+pub(crate) struct Ends(Vec<(String, Moment)>);
+
+/// The same in a document, in wall time.
+#[derive(Debug, Default)]
+pub(crate) struct KeptEnds(Vec<(String, i64)>);
+
+impl KeptEnds {
+    /// From the document that it was written to.
+    pub(crate) fn read(value: Value) -> Option<Self> {
+        let Value::Array(ends) = value else { return None };
+        let read = |mut end: Value| Some((string(take(&mut end, "id"))?, end["wall_ms"].as_i64()?));
+        let ends = ends.into_iter().map(read).collect::<Option<Vec<_>>>()?;
+        (ends.len() <= MAX_ENDS).then_some(Self(ends))
+    }
+
+    pub(crate) fn revive(self, reading: Reading) -> Ends {
+        Ends(self.0.into_iter().map(|(id, wall_ms)| (id, reading.moment(wall_ms))).collect())
+    }
+}
+
+impl Ends {
+    /// Into the document.
+    pub(crate) fn write(&self, json: &mut Writer, epoch: Epoch) {
+        json.list(&self.0, |json, (id, end)| {
+            json.raw(r#"{"id":"#).text(id).raw(r#","wall_ms":"#).signed(epoch.wall(*end)).raw("}");
+        });
+    }
+
+    /// More than it takes in the document, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        96 * self.0.len()
+    }
+
+    /// The end of a token that was read somewhere: no later than it is known to be.
+    pub(crate) fn bound(&mut self, id: &str, expires: Moment) -> Moment {
+        match self.0.iter_mut().find(|(known, _)| known == id) {
+            Some((_, end)) => {
+                *end = expires.min(*end);
+                *end
+            }
+            None => {
+                self.set(id, expires);
+                expires
+            }
+        }
+    }
+
+    /// The end of a token that its issuer has just told.
+    pub(crate) fn set(&mut self, id: &str, expires: Moment) {
+        self.0.retain(|(known, _)| known != id);
+        if self.0.len() == MAX_ENDS {
+            self.0.remove(0);
+        }
+        self.0.push((id.to_owned(), expires));
+    }
 }
 
 impl Held {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::json::Writer;
-use crate::state::{Epoch, string, take};
+use crate::state::{Epoch, Reading, string, take};
 use crate::timeline::Moment;
 
 /// Two different tokens rejected within this time mean that new ones do not help.
@@ -14,35 +14,53 @@ const PAUSE_MS: u64 = 600_000;
 
 const BOUND: usize = 8;
 
-/// The rejected tokens, newest last. Times are wall clock readings, so that sessions can share them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Rejections {
-    tokens: Vec<Rejected>,
-    stopped_until_wall_ms: i64,
+/// The rejected tokens, newest last. Their times are moments of the session; in a document they are wall clock readings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rejections<T = Moment> {
+    tokens: Vec<Rejected<T>>,
+    stopped_until: Option<T>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Rejected {
+struct Rejected<T> {
     id: String,
-    wall_ms: i64,
+    at: T,
 }
 
-impl Rejections {
+impl Default for Rejections {
+    fn default() -> Self {
+        Self { tokens: Vec::new(), stopped_until: None }
+    }
+}
+
+impl Rejections<i64> {
     /// From the document that it was written to.
     pub(crate) fn read(mut value: Value) -> Option<Self> {
         let Value::Array(tokens) = take(&mut value, "tokens") else { return None };
-        let read = |mut token: Value| Some(Rejected { id: string(take(&mut token, "id"))?, wall_ms: token["wall_ms"].as_i64()? });
-        let tokens = tokens.into_iter().map(read).collect::<Option<Vec<Rejected>>>()?;
-        let stopped_until_wall_ms = value["stopped_until_wall_ms"].as_i64()?;
-        (tokens.len() <= BOUND).then_some(Self { tokens, stopped_until_wall_ms })
+        let read = |mut token: Value| Some(Rejected { id: string(take(&mut token, "id"))?, at: token["wall_ms"].as_i64()? });
+        let tokens = tokens.into_iter().map(read).collect::<Option<Vec<_>>>()?;
+        let stopped_until = Some(value["stopped_until_wall_ms"].as_i64()?).filter(|wall_ms| *wall_ms != 0);
+        (tokens.len() <= BOUND).then_some(Self { tokens, stopped_until })
     }
 
+    /// As it is now. A rejection that would lie ahead was written by another clock.
+    pub(crate) fn revive(self, reading: Reading) -> Rejections {
+        let revive = |token: Rejected<i64>| Rejected { id: token.id, at: reading.moment(token.at).min(reading.now()) };
+        Rejections {
+            tokens: self.tokens.into_iter().map(revive).collect(),
+            stopped_until: self.stopped_until.and_then(|wall_ms| reading.end_of_pause(wall_ms, PAUSE_MS)),
+        }
+    }
+}
+
+impl Rejections {
     /// Into the document.
-    pub(crate) fn write(&self, json: &mut Writer) {
+    pub(crate) fn write(&self, json: &mut Writer, epoch: Epoch) {
         json.raw(r#"{"tokens":"#).list(&self.tokens, |json, token| {
-            json.raw(r#"{"id":"#).text(&token.id).raw(r#","wall_ms":"#).signed(token.wall_ms).raw("}");
+            json.raw(r#"{"id":"#).text(&token.id).raw(r#","wall_ms":"#).signed(epoch.wall(token.at)).raw("}");
         });
-        json.raw(r#","stopped_until_wall_ms":"#).signed(self.stopped_until_wall_ms).raw("}");
+        let stopped_until = self.stopped_until.map_or(0, |until| epoch.wall(until));
+        json.raw(r#","stopped_until_wall_ms":"#).signed(stopped_until).raw("}");
     }
 
     /// More than it takes in the document, in bytes.
@@ -55,39 +73,96 @@ impl Rejections {
     }
 
     /// Notes a rejection. Whether forced exchanges stop with it.
-    pub(crate) fn add(&mut self, id: &str, epoch: Epoch) -> bool {
+    pub(crate) fn add(&mut self, id: &str, now: Moment) -> bool {
         if self.contains(id) {
             return false;
         }
-        let wall_ms = epoch.wall(epoch.now);
-        let again = self.tokens.last().is_some_and(|last| wall_ms.abs_diff(last.wall_ms) < WINDOW_MS);
-        self.tokens.push(Rejected { id: id.to_owned(), wall_ms });
+        let again = self.tokens.last().is_some_and(|last| now - last.at < WINDOW_MS);
+        self.tokens.push(Rejected { id: id.to_owned(), at: now });
         if self.tokens.len() > BOUND {
             self.tokens.remove(0);
         }
         if again {
-            self.stopped_until_wall_ms = wall_ms.saturating_add(PAUSE_MS as i64);
+            self.stopped_until = Some(now + PAUSE_MS);
         }
         again
     }
 
-    /// Until when no exchange is forced. An end that is further away than any pause was set by another clock, or before this
-    /// one went back: nobody can tell when it was meant, and it is over.
-    pub(crate) fn stopped_until(&self, epoch: Epoch) -> Moment {
-        let end = epoch.moment(self.stopped_until_wall_ms);
-        if end > epoch.now + PAUSE_MS { epoch.now } else { end }
+    /// Until when no exchange is forced.
+    pub(crate) fn stopped_until(&self) -> Moment {
+        self.stopped_until.unwrap_or_default()
     }
 
-    /// Takes over what another session knows.
-    pub(crate) fn merge(&mut self, other: &Self) {
-        for token in &other.tokens {
+    /// Takes over what another session knows. Whether that was news.
+    pub(crate) fn merge(&mut self, other: Self) -> bool {
+        let mut news = false;
+        for token in other.tokens {
             if !self.contains(&token.id) {
-                let position = self.tokens.iter().position(|known| known.wall_ms > token.wall_ms);
-                self.tokens.insert(position.unwrap_or(self.tokens.len()), token.clone());
+                let position = self.tokens.iter().position(|known| known.at > token.at);
+                self.tokens.insert(position.unwrap_or(self.tokens.len()), token);
+                news = true;
             }
         }
         let excess = self.tokens.len().saturating_sub(BOUND);
         self.tokens.drain(..excess);
-        self.stopped_until_wall_ms = self.stopped_until_wall_ms.max(other.stopped_until_wall_ms);
+        if other.stopped_until > self.stopped_until {
+            self.stopped_until = other.stopped_until;
+            news = true;
+        }
+        news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Moment {
+        Moment::default() + ms
+    }
+
+    fn through_a_document(rejections: &Rejections, written: Epoch, read: Epoch) -> Rejections {
+        let mut json = Writer::with_capacity(64);
+        rejections.write(&mut json, written);
+        let value = serde_json::from_str(json.end().reveal()).unwrap();
+        Rejections::read(value).unwrap().revive(Reading::new(read, Default::default(), crate::state::Writer::Another))
+    }
+
+    #[test]
+    fn two_tokens_within_ten_minutes_stop_forced_exchanges_for_ten_minutes() {
+        let mut rejections = Rejections::default();
+        assert!(!rejections.add("a", at(0)));
+        assert!(!rejections.add("a", at(1)), "the same again is no second one");
+        assert!(!rejections.add("b", at(600_000)), "ten minutes have passed");
+        assert!(rejections.add("c", at(1_199_999)));
+        assert_eq!(rejections.stopped_until(), at(1_799_999));
+    }
+
+    #[test]
+    fn what_another_session_knows_is_taken_over_in_the_order_of_time() {
+        let (mut mine, mut theirs) = (Rejections::default(), Rejections::default());
+        mine.add("mine", at(700_000));
+        theirs.add("first", at(0));
+        assert!(theirs.add("second", at(1_000)));
+        assert!(mine.merge(theirs.clone()));
+        assert!(!mine.merge(theirs), "it is no news any more");
+        assert!(mine.contains("first") && mine.contains("second"));
+        assert_eq!(mine.stopped_until(), at(601_000), "a stop holds for all");
+        assert!(mine.add("next", at(800_000)), "the last one is mine, not the one that came last");
+    }
+
+    /// D10: a stop is as long as stops are, whatever the wall clock did.
+    #[test]
+    fn a_stop_that_would_last_longer_than_any_is_over() {
+        let mut rejections = Rejections::default();
+        rejections.add("a", at(0));
+        rejections.add("b", at(0));
+        let epoch = |wall_ms| Epoch { now: at(0), wall_ms, steady_ms: None };
+        assert_eq!(through_a_document(&rejections, epoch(10_000_000), epoch(10_000_000)), rejections);
+        let later = through_a_document(&rejections, epoch(10_000_000), epoch(10_000_000 + 1_000));
+        assert_eq!(later.stopped_until(), at(599_000));
+        let back = through_a_document(&rejections, epoch(10_000_000), epoch(10_000_000 - 1_000));
+        assert_eq!(back.stopped_until(), Moment::default());
+        assert!(back.contains("a") && back.contains("b"), "a rejected token stays rejected");
     }
 }

@@ -15,7 +15,7 @@ use crate::contract::{
     Standing, Start, Status,
 };
 use crate::discovery::Discovery;
-use crate::held::Held;
+use crate::held::{Ends, Held};
 use crate::identity_token::About;
 use crate::ledger::Ledger;
 use crate::lint::Warning;
@@ -44,6 +44,7 @@ pub struct Session {
     timeline: Timeline,
     now: Moment,
     wall_ms: u64,
+    steady_ms: Option<u64>,
     random: Random,
     // What is to be done.
     plan: Plan,
@@ -55,8 +56,7 @@ pub struct Session {
     resumed: Option<Box<State>>,
     lost_before: bool,
     held: Option<Held>,
-    /// The token that ran out last. A clock that goes back does not bring it back from the store.
-    outlived: Option<String>,
+    ends: Ends,
     /// A token of unknown expiry: it serves the callers that this step wakes.
     passing: Option<Box<Held>>,
     /// The id of the last token of unknown life, which was passed on and not kept.
@@ -136,13 +136,14 @@ impl Session {
             timeline: Timeline::default(),
             now: Moment::default(),
             wall_ms: 0,
+            steady_ms: None,
             random,
             plan: Plan::Unopened,
             entry_key: None,
             closing: false,
             resumed,
             held: None,
-            outlived: None,
+            ends: Ends::default(),
             passing: None,
             passed: None,
             pace: Pace::default(),
@@ -176,6 +177,7 @@ impl Session {
     pub fn step(&mut self, now: Clock, event: Event) -> Output {
         self.now = self.timeline.advance(now);
         self.wall_ms = now.wall_ms;
+        self.steady_ms = now.steady_ms;
         self.drop_unusable();
         match event {
             Event::Woken => {}
@@ -208,12 +210,13 @@ impl Session {
             Plan::Unconfigured(retry_at) if self.now >= retry_at => self.configure(),
             _ => {}
         }
-        self.keep_share();
+        self.ask_store();
         match self.work {
             Work::Following { poll_at } if self.now >= poll_at => self.load(),
             Work::Resting if self.now >= self.next_look() => self.begin(),
             _ => {}
         }
+        self.keep_share();
     }
 
     /// When the source, the store or the endpoint is to be asked next, with nothing under way.
@@ -234,7 +237,7 @@ impl Session {
         let refresh = held.life.map_or(Moment::NEVER, |life| life.refresh);
         match held.standing {
             Standing::Good => refresh,
-            Standing::Suspect => refresh.min(self.rejections.stopped_until(self.epoch())),
+            Standing::Suspect => refresh.min(self.rejections.stopped_until()),
         }
     }
 
@@ -245,17 +248,15 @@ impl Session {
     fn drop_unusable(&mut self) {
         if let Some(held) = self.held.take_if(|held| !held.usable_at(self.now)) {
             self.changed = true;
-            self.outlived = Some(held.id.clone());
             let fields = vec![field("token", &held.id)];
             self.note(NoteCode::TokenUnusable, NoteLevel::Error, "The access token has run out and is no longer served.", fields);
         }
     }
 
     fn rejected(&mut self, id: &str) {
-        let epoch = self.epoch();
         if self.held.is_none() && self.passed.as_deref() == Some(id) && !self.rejections.contains(id) {
             // Every request asks for such a token anyway; the program must learn that this one is of no use.
-            self.rejections.add(id, epoch);
+            self.rejections.add(id, self.now);
             self.changed = true;
             let fields = vec![field("token", id)];
             let message = "The API answered 401 to the access token that the program supplied.";
@@ -266,7 +267,7 @@ impl Session {
         // Whoever saw the rejection wants another token, though the first caller may have come before this session had one.
         self.wanted = true;
         let fields = vec![field("token", id)];
-        let stopped = self.rejections.add(id, epoch);
+        let stopped = self.rejections.add(id, self.now);
         self.changed = true;
         if let (Some(share), Plan::Federation(_)) = (&mut self.share, &self.plan) {
             share.want_write(self.now);
@@ -359,7 +360,7 @@ impl Session {
     }
 
     fn epoch(&self) -> Epoch {
-        Epoch { now: self.now, wall_ms: self.wall_ms }
+        Epoch { now: self.now, wall_ms: self.wall_ms, steady_ms: self.steady_ms }
     }
 
     /// *Secret.* All that is known, as a journal or, with the lease that is to stand in it, as an entry.
@@ -367,6 +368,7 @@ impl Session {
         let known = Known {
             identity: self.entry_key.as_deref(),
             held: self.held.as_ref(),
+            ends: self.share.is_some().then_some(&self.ends),
             pace: &self.pace,
             failure: self.failure.as_ref().map(|trouble| &trouble.failure),
             ledger,

@@ -12,7 +12,7 @@ use crate::{Kind, Opening};
 
 pub use endpoint::{Endpoint, Grant, Weather};
 use surroundings::Happening;
-pub use surroundings::{Store, Surroundings, TokenFile};
+pub use surroundings::{Dawdling, Store, Surroundings, TokenFile};
 
 /// The wall clock when a world begins.
 pub const START_MS: u64 = 1_790_000_000_000;
@@ -352,7 +352,8 @@ impl World {
             }
             Happening::Storing { seat, life, number, task } => {
                 let outcome = self.around.store.take(&task);
-                self.around.plan(1, Happening::Result { seat, life, number, outcome, assertion: None });
+                let way_ms = self.around.store.way_ms();
+                self.around.plan(way_ms, Happening::Result { seat, life, number, outcome, assertion: None });
             }
             Happening::Result { seat, life, number, outcome, assertion } => {
                 if self.seats[seat].life != life || self.seats[seat].owned.remove(&number).is_none() {

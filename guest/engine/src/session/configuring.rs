@@ -6,6 +6,7 @@ use crate::configuration::{Bearer, Credential, Discover};
 use crate::contract::{Capability, FailureCode, Field, NoteCode, NoteLevel, Outcome, Standing, Task};
 use crate::discovery::{Discovery, File, FoundCredential, Next, Problem, VARIABLES};
 use crate::held::{Held, Scheme};
+use crate::state::{Reading, Writer};
 
 /// How long to wait before looking for a configuration again, in milliseconds.
 const RETRY_MS: u64 = 60_000;
@@ -121,19 +122,20 @@ impl Session {
 
     fn take_over(&mut self, key: &str) {
         let Some(journal) = self.resumed.take() else { return };
-        let epoch = self.epoch();
+        let reading = Reading::new(self.epoch(), journal.written, Writer::Before);
         if journal.identity.as_deref() != Some(key) {
             let message = "The earlier session had another identity: its token is dropped, and what it spent stays spent.";
             self.note(NoteCode::Resumed, NoteLevel::Info, message, Vec::new());
             self.changed = true;
             return;
         }
-        self.rejections = journal.rejections;
-        self.pace = journal.pace.revive(epoch, journal.tried);
+        self.ends = journal.ends.revive(reading);
+        self.rejections = journal.rejections.revive(reading);
+        self.pace = journal.pace.revive(reading, journal.tried);
         // Callers are answered at once during a pause that an earlier session began, and told why.
         let until = self.pace.retry_at.max(self.pace.floor);
         self.failure = journal.failure.filter(|_| until > self.now).map(|failure| Trouble { failure, until: Some(until) });
-        let held = journal.token.map(|token| token.revive(epoch, &mut self.random));
+        let held = journal.token.map(|token| token.revive(reading, &mut self.ends, &mut self.random));
         self.held = held.filter(|held| held.usable_at(self.now));
         if let Some(held) = self.held.as_mut().filter(|held| self.rejections.contains(&held.id)) {
             held.standing = Standing::Suspect;

@@ -192,7 +192,7 @@ impl Session {
     fn take_identity_token(&mut self, content: Secret) {
         let Some(federation) = self.federation() else { return };
         let source = federation.identity_token.describe();
-        let (shared, reuse) = (federation.identity_token.shared(), federation.reuse);
+        let shared = federation.identity_token.shared();
         let identity = match IdentityToken::parse(content) {
             Ok(identity) => identity,
             Err(what) => {
@@ -201,11 +201,7 @@ impl Session {
                 return self.source_failed(FailureCode::IdentityTokenMalformed, message, action);
             }
         };
-        let single_use = match reuse {
-            Reuse::Auto => identity.about.has_jti,
-            Reuse::Allow => false,
-            Reuse::Deny => true,
-        };
+        let single_use = self.single_use(&identity.about);
         self.see(&identity.about, shared);
         if let Err(untimely) = identity.about.check_times(self.wall_ms) {
             return self.untimely(&source, untimely);
@@ -220,7 +216,7 @@ impl Session {
         if shared && single_use && core::mem::take(&mut self.lost_before) {
             self.ledger.mark(&id, Disposition::Uncertain, identity.about.expires_at_ms);
         }
-        if shared && single_use && self.ledger.disposition(&id) == Disposition::Spent {
+        if single_use && self.ledger.disposition(&id) == Disposition::Spent {
             return self.wait_for_rotation(&identity.about);
         }
         let same = self.pace.tried.as_deref() == Some(&id);
@@ -285,14 +281,20 @@ impl Session {
             _ => about.expires_at_ms.max(self.wall_ms),
         };
         let source = self.federation().map(|federation| federation.identity_token.describe()).unwrap_or_default();
-        let (until, action) = if rotates {
-            let action = "Nothing needs to be done if its owner rotates it in time. Otherwise let access tokens live longer than the \
-                          time between rotations, or give this process an identity token of its own.";
-            (Some(self.now + (expected - self.wall_ms)), action)
+        let mints = self.federation().is_some_and(|federation| !federation.identity_token.shared());
+        let action = if mints {
+            "Let the source give another identity token on each call, or configure its freshness as shared."
+        } else if rotates {
+            "Nothing needs to be done if its owner rotates it in time. Otherwise let access tokens live longer than the time \
+             between rotations, or give this process an identity token of its own."
         } else {
-            (None, "Restart with a new identity token, and better with one from a file or callable.")
+            "Restart with a new identity token, and better with one from a file or callable."
         };
-        let message = format!("The identity token from {source} can be exchanged once and has been: waiting for another.");
+        let message = if mints {
+            format!("The identity token from {source} can be exchanged once and has been: the source gave the same one again.")
+        } else {
+            format!("The identity token from {source} can be exchanged once and has been: waiting for another.")
+        };
         if self.waiting.as_ref() != Some(&about.id) {
             self.waiting = Some(about.id.clone());
             let mut fields = vec![field("identity-token", &about.id)];
@@ -301,8 +303,17 @@ impl Session {
             }
             self.note(NoteCode::WaitingForRotation, NoteLevel::Warning, &message, fields);
         }
+        self.pace.look_at = if mints {
+            self.pace.transient(self.now, &mut self.random);
+            self.pace.retry_at
+        } else if rotates {
+            self.now + self.poll_ms()
+        } else {
+            Moment::NEVER
+        };
+        // Whoever is told to come again shall find what the next look brought.
+        let until = Some(self.pace.look_at).filter(|at| *at != Moment::NEVER);
         self.fail(FailureCode::IdentityTokenSpent, message, action, until);
-        self.pace.look_at = if rotates { self.now + self.poll_ms() } else { Moment::NEVER };
         self.work = Work::Resting;
     }
 
@@ -327,15 +338,13 @@ impl Session {
         self.work = Work::Sending(Box::new(Sent { number, identity, prior, at: self.now }));
     }
 
-    /// Whether the ledger keeps this identity token: it is shared between reads and can be exchanged once.
+    /// Whether this identity token can be exchanged once, so that the ledger keeps it: whatever its source is said to be, for
+    /// some that are said to mint give the same one again.
     fn single_use(&self, about: &About) -> bool {
-        self.federation().is_some_and(|federation| {
-            federation.identity_token.shared()
-                && match federation.reuse {
-                    Reuse::Auto => about.has_jti,
-                    Reuse::Allow => false,
-                    Reuse::Deny => true,
-                }
+        self.federation().is_some_and(|federation| match federation.reuse {
+            Reuse::Auto => about.has_jti,
+            Reuse::Allow => false,
+            Reuse::Deny => true,
         })
     }
 
@@ -438,7 +447,12 @@ impl Session {
         self.mark(sent, Disposition::Spent);
         let new = Held::until(grant.token, grant.lifetime_ms, sent.at + grant.lifetime_ms, &mut self.random);
         let id = new.id.clone();
+        self.ends.set(&id, sent.at + grant.lifetime_ms);
         let problem = if self.rejections.contains(&id) {
+            if let Some(held) = self.held.as_mut().filter(|held| held.id == id && new.usable_at(self.now)) {
+                // It is no better than before, and lives as long as its issuer says.
+                held.life = new.life;
+            }
             Some("The token endpoint issued again an access token that the API has rejected.")
         } else if !new.usable_at(self.now) {
             Some("The token endpoint's answer took longer than its access token lives.")
@@ -609,6 +623,7 @@ impl Session {
             Some(expires) if expires <= self.wall_ms => return Err("its token has expired"),
             Some(expires) => {
                 let lifetime = expires - self.wall_ms;
+                self.ends.set(&id, self.now + lifetime);
                 self.held = Some(Held::until(token.value, lifetime, self.now + lifetime, &mut self.random));
                 self.changed = true;
             }

@@ -6,7 +6,7 @@ use super::{Session, Trouble, clip, field};
 use crate::contract::{Disposition, Entry, FailureCode, NoteCode, NoteLevel, Outcome, Standing, Swap, Task};
 use crate::identity_token::IdentityToken;
 use crate::ledger::Ledger;
-use crate::state::{LEASE_MS, Lease, State};
+use crate::state::{LEASE_MS, Lease, Reading, State, Writer};
 use crate::timeline::Moment;
 
 /// How often the holder of a lease shows that it lives.
@@ -35,7 +35,6 @@ pub(super) struct Share {
     theirs: Option<Lease>,
     /// The foreign lease that is being watched: the version that it was seen in, and since when.
     watched: Option<(String, Moment)>,
-    writing: bool,
     /// When to write what this session knows.
     write_at: Option<Moment>,
     /// When to show that the lease's holder lives.
@@ -55,7 +54,6 @@ impl Share {
             mine: None,
             theirs: None,
             watched: None,
-            writing: false,
             write_at: None,
             beat_at: None,
             conflicts: 0,
@@ -78,18 +76,40 @@ impl Share {
     }
 
     pub(super) fn next_act(&self) -> Option<Moment> {
-        if self.writing { None } else { self.write_at.into_iter().chain(self.beat_at).min() }
+        self.write_at.into_iter().chain(self.beat_at).min()
     }
 }
 
 impl Session {
-    /// Asks the store.
+    /// Whether an operation of the store is out. There is one at a time: of two, the older one's answer may come last, and what
+    /// the younger one brought would be forgotten.
+    pub(super) fn store_is_asked(&self) -> bool {
+        self.tasks.any(|role| matches!(role, Role::Load | Role::Lease | Role::Write))
+    }
+
+    /// Asks the store, as soon as it has answered what it was asked before.
     pub(super) fn load(&mut self) {
         let (Some(share), Some(key)) = (&mut self.share, &self.entry_key) else { return };
         share.look = false;
-        self.work = Work::Loading;
         let task = Task::LoadEntry(key.clone());
-        self.emit(Role::Load, task);
+        self.work = Work::Loading;
+        if !self.store_is_asked() {
+            self.emit(Role::Load, task);
+        }
+    }
+
+    /// Begins the operation that had to wait for another one.
+    pub(super) fn ask_store(&mut self) {
+        if self.store_is_asked() {
+            return;
+        }
+        match core::mem::replace(&mut self.work, Work::Resting) {
+            Work::Loading => self.load(),
+            Work::Leasing(identity) if self.due() => self.take_lease(*identity),
+            // What it waited for brought a token.
+            Work::Leasing(_) => {}
+            work => self.work = work,
+        }
     }
 
     pub(super) fn loaded(&mut self, outcome: Outcome) {
@@ -155,6 +175,10 @@ impl Session {
             // It came while the source was read: the entry was seen again, for the sake of something else.
             return self.lead_or_follow();
         }
+        if self.store_is_asked() {
+            self.work = Work::Leasing(Box::new(identity));
+            return;
+        }
         let Some(share) = &mut self.share else { return };
         share.mine = Some(Lease {
             owner: share.owner,
@@ -214,7 +238,10 @@ impl Session {
     /// Writes what is due to be written.
     pub(super) fn keep_share(&mut self) {
         let now = self.now;
-        let Some(share) = self.share.as_mut().filter(|share| !share.writing && self.entry_key.is_some()) else { return };
+        if self.store_is_asked() || self.entry_key.is_none() {
+            return;
+        }
+        let Some(share) = &mut self.share else { return };
         let beat = share.beat_at.is_some_and(|at| now >= at);
         if beat {
             share.beat_at = Some(now + BEAT_MS);
@@ -224,7 +251,6 @@ impl Session {
         }
         if beat || share.write_at.is_some_and(|at| now >= at) {
             share.write_at = None;
-            share.writing = true;
             self.swap(Role::Write);
         }
     }
@@ -232,7 +258,6 @@ impl Session {
     pub(super) fn written(&mut self, outcome: Outcome) {
         let now = self.now;
         let Some(share) = &mut self.share else { return };
-        share.writing = false;
         match outcome {
             Outcome::Swapped(version) => {
                 share.version = Some(version);
@@ -271,24 +296,23 @@ impl Session {
             return self.note(NoteCode::StateIgnored, NoteLevel::Warning, message, Vec::new());
         };
         share.theirs = entry.lease.filter(|lease| lease.owner != share.owner);
-        let epoch = self.epoch();
-        let before = (self.ledger.clone(), self.rejections.clone());
+        let reading = Reading::new(self.epoch(), entry.written, Writer::Another);
+        let before = self.ledger.clone();
         self.ledger.merge(&entry.ledger);
-        self.rejections.merge(&entry.rejections);
+        self.changed |= self.rejections.merge(entry.rejections.revive(reading)) || before != self.ledger;
         if let Some(held) = self.held.as_mut().filter(|held| self.rejections.contains(&held.id)) {
             held.standing = Standing::Suspect;
         }
-        let theirs = entry.pace.revive(epoch, entry.tried);
+        let theirs = entry.pace.revive(reading, entry.tried);
         if theirs.retry_at > self.pace.retry_at {
             let until = Some(theirs.retry_at.max(theirs.floor));
             self.failure = entry.failure.map(|failure| Trouble { failure, until }).or(self.failure.take());
             self.pace = crate::schedule::Pace { look_at: self.pace.look_at, floor: self.pace.floor.max(theirs.floor), ..theirs };
         }
-        self.changed |= before != (self.ledger.clone(), self.rejections.clone());
         let Some(token) = entry.token.filter(|token| !self.rejections.contains(&token.id())) else { return };
-        let token = token.revive(epoch, &mut self.random);
+        let token = token.revive(reading, &mut self.ends, &mut self.random);
         let better = match &self.held {
-            None => self.outlived.as_ref() != Some(&token.id),
+            None => true,
             Some(held) if held.id == token.id => false,
             Some(held) => held.standing == Standing::Suspect || token.outlives(held),
         };

@@ -9,7 +9,6 @@ use crate::contract::{
     TokenStatus, Usable,
 };
 use crate::held::Held;
-use crate::state::Epoch;
 use crate::timeline::Moment;
 
 /// The longest time that an output asks a host to sleep: a day, in milliseconds.
@@ -103,7 +102,7 @@ impl Session {
             (_, Work::Resting) => Some(self.next_look()).filter(|at| *at != Moment::NEVER),
             _ => None,
         };
-        let share = self.share.as_deref().and_then(Share::next_act);
+        let share = self.share.as_deref().filter(|_| !self.store_is_asked()).and_then(Share::next_act);
         resting.into_iter().chain(share).chain(self.tasks.next_end(vanish)).min()
     }
 
@@ -133,7 +132,6 @@ impl Session {
     }
 
     pub(super) fn status_at(&self, now: Moment, wall_ms: u64) -> Status {
-        let epoch = Epoch { now, wall_ms };
         let held = self.held.as_ref().filter(|held| held.usable_at(now));
         let (state, summary) = self.state(held.is_some());
         let (next, next_at) = self.next(held, now);
@@ -149,7 +147,7 @@ impl Session {
                 refresh_in_ms: held.life.map(|life| life.refresh - now),
                 unusable_in_ms: held.life.map(|life| life.unusable - now),
             }),
-            identity_token: self.identity_token_status(epoch),
+            identity_token: self.identity_token_status(wall_ms),
             next: next.to_owned(),
             next_in_ms: next_at.map(|at| at - now),
             failure: self.failure.as_ref().map(|trouble| failure_at(trouble, now)),
@@ -203,7 +201,7 @@ impl Session {
         }
     }
 
-    fn identity_token_status(&self, epoch: Epoch) -> Option<IdentityTokenStatus> {
+    fn identity_token_status(&self, wall_ms: u64) -> Option<IdentityTokenStatus> {
         let seen = self.seen.as_ref()?;
         let known = self.ledger.disposition(&seen.id);
         let reusable = known == Disposition::Unspent && !seen.has_jti;
@@ -212,7 +210,7 @@ impl Session {
             issuer: seen.issuer.clone(),
             subject: seen.subject.clone(),
             audience: seen.audience.clone(),
-            expires_in_ms: seen.expires_at_ms.checked_sub(epoch.wall_ms).filter(|left| *left > 0),
+            expires_in_ms: seen.expires_at_ms.checked_sub(wall_ms).filter(|left| *left > 0),
             disposition: if reusable { Disposition::Reusable } else { known },
         })
     }

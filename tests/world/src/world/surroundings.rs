@@ -52,6 +52,27 @@ pub struct Store {
     writes: u64,
     /// Every operation fails.
     pub down: bool,
+    /// How long an operation takes to the store, and its answer back: up to this. Without it, a millisecond.
+    pub dawdles: Option<Dawdling>,
+}
+
+/// Times that differ from one operation to the next, so that their order does.
+#[derive(Debug, Clone, Copy)]
+pub struct Dawdling {
+    /// Where the times come from.
+    pub seed: u64,
+    /// The longest.
+    pub at_most_ms: u64,
+}
+
+impl Store {
+    /// How long the next way takes.
+    pub(crate) fn way_ms(&mut self) -> u64 {
+        let Some(dawdling) = &mut self.dawdles else { return 1 };
+        // An odd multiplier and the high bits: enough for orders that differ.
+        dawdling.seed = dawdling.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (dawdling.seed >> 33) % (dawdling.at_most_ms + 1)
+    }
 }
 
 impl Store {
@@ -151,7 +172,8 @@ impl Surroundings {
             return self.plan(self.endpoint.latency_ms / 2, Happening::Arrival { seat, life, number, request: request.clone() });
         }
         if task.get("load-entry").is_some() || task.get("swap-entry").is_some() {
-            return self.plan(1, Happening::Storing { seat, life, number, task: task.clone() });
+            let way_ms = self.store.way_ms();
+            return self.plan(way_ms, Happening::Storing { seat, life, number, task: task.clone() });
         }
         let outcome = if task.get("read-file").is_some() {
             self.file.read(wall_s)
