@@ -9,7 +9,7 @@ use crate::configuration::Federation;
 use crate::contract::{FailureCode, Header, HttpRequest, Response};
 use crate::identity_token::IdentityToken;
 use crate::json::Writer;
-use crate::scrub::scrub;
+use crate::scrub::{is_id, scrub};
 
 /// An access token that expires by the answer in more than this is treated as expiring after it.
 const MAX_LIFETIME_MS: u64 = 86_400_000;
@@ -157,8 +157,8 @@ pub(crate) fn class_of(status: u16) -> Class {
     TABLE.iter().find(|(first, last, _)| (*first..=*last).contains(&status)).map_or(UNUSABLE, |(_, _, class)| *class)
 }
 
-/// Reads an answer to the exchange of `assertion`.
-pub(crate) fn read(response: &Response, assertion: &str, wall_ms: u64) -> Verdict {
+/// Reads an answer. Nothing of the secrets shows in what it says.
+pub(crate) fn read(response: &Response, secrets: &[&str], wall_ms: u64) -> Verdict {
     if response.status == 200 {
         return match read_grant(response.body.reveal()) {
             Ok(grant) => Verdict::Granted(grant),
@@ -172,7 +172,7 @@ pub(crate) fn read(response: &Response, assertion: &str, wall_ms: u64) -> Verdic
     }
     let class = class_of(response.status);
     let detail = error_detail(response.body.reveal())
-        .map(|detail| format!(" Its answer: {}", scrub(&detail, assertion)))
+        .map(|detail| format!(" Its answer: {}", scrub(&detail, secrets)))
         .unwrap_or_default();
     let message = format!("The token endpoint {} (status {}).{detail}", class.says, response.status);
     Verdict::Denied(Denial { class, message, status: response.status, retry_after_ms: retry_after(response, wall_ms) })
@@ -185,10 +185,9 @@ pub(crate) fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> 
     (value.len() <= 128 && value.bytes().all(|byte| (b' '..=b'~').contains(&byte))).then_some(value)
 }
 
-/// The answer's `request-id`, scrubbed of what is no id.
-pub(crate) fn request_id(response: &Response) -> Option<String> {
-    let id = header(response, "request-id")?;
-    id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')).then(|| id.to_owned())
+/// The answer's `request-id`, if it is an id and none of the secrets.
+pub(crate) fn request_id(response: &Response, secrets: &[&str]) -> Option<String> {
+    header(response, "request-id").filter(|id| is_id(id, secrets)).map(str::to_owned)
 }
 
 /// The endpoint's clock minus ours, in milliseconds.
@@ -344,7 +343,7 @@ mod tests {
     }
 
     fn grant(body: &str) -> Option<Grant> {
-        match read(&response(200, &[], body), "", 0) {
+        match read(&response(200, &[], body), &[], 0) {
             Verdict::Granted(grant) => Some(grant),
             Verdict::Denied(_) => None,
         }
@@ -439,7 +438,7 @@ mod tests {
 
     #[test]
     fn both_shapes_of_errors_are_told() {
-        let message = |body: &str| match read(&response(400, &[], body), "", 0) {
+        let message = |body: &str| match read(&response(400, &[], body), &[], 0) {
             Verdict::Denied(denial) => denial.message,
             Verdict::Granted(_) => unreachable!("a 400 grants nothing"),
         };

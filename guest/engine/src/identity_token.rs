@@ -112,10 +112,10 @@ impl About {
     }
 
     /// When its owner should have rotated it, as a kubelet does: at four fifths of its life, and up to 90 s for the
-    /// volume to follow.
+    /// volume to follow; but no owner lets a short one expire.
     #[must_use]
     pub(crate) fn rotation_expected_ms(&self) -> u64 {
-        self.issued_at_ms.saturating_add(self.lifetime_ms() / 5 * 4).saturating_add(90_000)
+        self.issued_at_ms.saturating_add(self.lifetime_ms() / 5 * 4).saturating_add(90_000).min(self.expires_at_ms)
     }
 }
 

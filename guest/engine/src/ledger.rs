@@ -1,4 +1,4 @@
-//! What is known of the identity tokens that a shared source has shown: which of them can still be exchanged.
+//! What is known of the identity tokens that were sent, whatever source they came from: which can still be exchanged.
 
 use serde_json::Value;
 
@@ -119,6 +119,8 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.mark("old", Disposition::Spent, 100_000);
         ledger.mark("last", Disposition::Spent, 200_000);
+        ledger.forget_expired(100_000 + LEEWAY_MS - 1);
+        assert_eq!(ledger.disposition("old"), Disposition::Spent, "within the leeway the endpoint may still take it");
         ledger.forget_expired(100_000 + LEEWAY_MS);
         assert_eq!(ledger.disposition("old"), Disposition::Unspent);
         assert_eq!(ledger.disposition("last"), Disposition::Spent);

@@ -132,6 +132,26 @@ mod tests {
     }
 
     #[test]
+    fn what_the_server_asks_for_never_shortens_the_interval() {
+        let mut pace = Pace { floor: Moment::default() + 5_000, ..Pace::default() };
+        pace.not_before(Moment::default() + 1_000);
+        assert_eq!(pace.floor, Moment::default() + 5_000);
+        pace.not_before(Moment::default() + 9_000);
+        assert_eq!(pace.floor, Moment::default() + 9_000);
+    }
+
+    /// Replicas that started together do not refresh together.
+    #[test]
+    fn refreshes_of_different_seeds_drift_apart() {
+        let windows = Windows::of(3_600_000);
+        let mut jitters: Vec<u64> = (0..64).map(|seed| windows.jitter(&mut Random::new(seed))).collect();
+        assert!(jitters.iter().all(|jitter| *jitter <= 45_000), "{jitters:?}");
+        jitters.sort_unstable();
+        jitters.dedup();
+        assert!(jitters.len() > 60 && jitters[jitters.len() - 1] - jitters[0] > 30_000, "{jitters:?}");
+    }
+
+    #[test]
     fn pauses_grow_to_a_bound_and_never_fall_below_the_interval() {
         let mut random = Random::new(3);
         let mut pace = Pace::default();

@@ -13,22 +13,57 @@ const MAX_CHARS: usize = 300;
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true).with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
-/// `text` fit to be shown: on one line, cut after 300 characters, and withheld as a whole if any part of it repeats part of
-/// the secret, as it is or escaped for URLs, for JSON or in base64.
-pub(crate) fn scrub(text: &str, secret: &str) -> String {
+/// From this length on a run of letters and digits may be a token that nobody here knows.
+const OPAQUE: usize = 32;
+
+/// `text` fit to be shown: on one line and cut after 300 characters. It is withheld as a whole if it has the shape of a token, or
+/// repeats part of a secret: as it is, spaced out, or escaped for URLs, for JSON, in hexadecimal or in base64. What else could
+/// be a token is left out of it.
+pub(crate) fn scrub(text: &str, secrets: &[&str]) -> String {
     // What is cut off is not looked at either, but an echo may begin before the cut and be recognised only beyond it.
     let head: String = text.chars().take(4 * MAX_CHARS).collect();
-    if repeats(&head, secret) {
-        return "[withheld: it repeats part of the identity token]".to_owned();
+    if repeats(&head, secrets) {
+        return "[withheld: it repeats part of a token]".to_owned();
     }
-    head.chars().map(|character| if character.is_control() { ' ' } else { character }).take(MAX_CHARS).collect()
+    let one_line: String = head.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
+    let words: Vec<&str> = one_line.split(' ').map(|word| if opaque(word) { "[withheld]" } else { word }).collect();
+    words.join(" ").chars().take(MAX_CHARS).collect()
 }
 
-fn repeats(text: &str, secret: &str) -> bool {
+/// Whether an id from elsewhere is one, and no secret.
+pub(crate) fn is_id(text: &str, secrets: &[&str]) -> bool {
+    let grammar = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':');
+    (1..=64).contains(&text.len()) && text.bytes().all(grammar) && !repeats(text, secrets)
+}
+
+fn repeats(text: &str, secrets: &[&str]) -> bool {
     let mut readings = vec![text.as_bytes().to_vec(), percent_decoded(text), unescaped(text)];
     readings.push(percent_decoded(&String::from_utf8_lossy(&readings[2])));
+    readings.push(text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
     readings.extend(base64_decoded(text));
-    readings.iter().any(|reading| shares_a_part(reading, secret.as_bytes()))
+    readings.extend(hex_decoded(text));
+    let secret = |reading: &[u8]| secrets.iter().any(|secret| shares_a_part(reading, secret.as_bytes()));
+    readings.iter().any(|reading| has_the_shape_of_a_token(reading) || secret(reading))
+}
+
+/// A token of the API, or a JWT.
+fn has_the_shape_of_a_token(text: &[u8]) -> bool {
+    let base64url = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let begins_a_word = |at: usize| at == 0 || !text[at - 1].is_ascii_alphanumeric();
+    let jwt = |at: usize| begins_a_word(at) && text[at..].iter().take_while(|byte| base64url(byte)).count() >= 2 * BLOCK;
+    text.windows(7).any(|window| window == b"sk-ant-")
+        || text.windows(3).enumerate().any(|(at, window)| window == b"eyJ" && jwt(at))
+}
+
+/// Whether a word holds a long run that nobody would write by hand: hexadecimal digits alone, or digits, capitals and small
+/// letters.
+fn opaque(word: &str) -> bool {
+    let inner = |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '+' | '/' | '=');
+    word.split(|character| !inner(character)).filter(|run| run.len() >= OPAQUE).any(|run| {
+        let any = |kind: fn(&u8) -> bool| run.bytes().any(|byte| kind(&byte));
+        run.bytes().all(|byte| byte.is_ascii_hexdigit())
+            || any(u8::is_ascii_digit) && any(u8::is_ascii_uppercase) && any(u8::is_ascii_lowercase)
+    })
 }
 
 /// Whether a run of twice [`BLOCK`] bytes or more stands in both: it then holds one whole aligned block of the secret.
@@ -89,6 +124,16 @@ fn base64_decoded(text: &str) -> Vec<Vec<u8>> {
     found
 }
 
+/// Every long run of hexadecimal digits, decoded at both alignments.
+fn hex_decoded(text: &str) -> Vec<Vec<u8>> {
+    let runs = text.split(|character: char| !character.is_ascii_hexdigit()).filter(|run| run.len() >= 2 * BLOCK);
+    let decoded = |run: &str| -> Vec<u8> {
+        let value = |pair: &[u8]| Some(hex_value(pair[0])? << 4 | hex_value(pair[1])?);
+        run.as_bytes().chunks_exact(2).filter_map(value).collect()
+    };
+    runs.flat_map(|run| [decoded(run), decoded(&run[1..])]).collect()
+}
+
 fn hex_value(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
@@ -100,32 +145,71 @@ mod tests {
 
     const SECRET: &str = "eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ.eyJzdWIiOiJ3b3JrbG9hZCIsImV4cCI6MX0.c2lnbmF0dXJlLXNpZ25hdHVyZQ";
 
-    /// B13: an echo is found whole, in part, and in every usual escape.
+    /// What an earlier exchange brought, which nobody here keeps.
+    const EARLIER: &str = "sk-ant-oat01-Zm9vYmFyMDEyMzQ1Njc4OWFiY2RlZg-xyzAA";
+
+    /// B13, G6: an echo is found whole, in part, and in every usual escape.
     #[test]
     fn echoes_are_withheld_in_every_form() {
-        let percent: String = SECRET.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let json: String = SECRET.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
-        for echo in [
-            SECRET.to_owned(),
-            SECRET[..30].to_owned(),
-            SECRET[17..41].to_owned(),
-            SECRET[SECRET.len() - 24..].to_owned(),
-            percent,
-            json,
-            STANDARD.encode(SECRET),
-            URL_SAFE_NO_PAD.encode(&SECRET[5..60]),
-            STANDARD.encode(format!("ab{SECRET}")),
-            SECRET.replace('.', "%2E"),
+        for (secret, known) in [(SECRET, true), (EARLIER, false)] {
+            let each = |write: fn(u8) -> String| secret.bytes().map(write).collect::<String>();
+            let mut forms = vec![
+                ("whole", secret.to_owned()),
+                ("its beginning", secret[..30].to_owned()),
+                ("percent", each(|byte| format!("%{byte:02X}"))),
+                ("JSON", each(|byte| format!("\\u{byte:04x}"))),
+                ("hexadecimal", each(|byte| format!("{byte:02x}"))),
+                ("capital hexadecimal", each(|byte| format!("{byte:02X}"))),
+                ("spaced", each(|byte| format!("{} ", char::from(byte)))),
+                ("base64", STANDARD.encode(secret)),
+                ("base64 of more", STANDARD.encode(format!("ab{secret}"))),
+                ("quoted", format!("\"{secret}\"")),
+            ];
+            if known {
+                forms.extend([
+                    ("its middle", secret[17..41].to_owned()),
+                    ("its end", secret[secret.len() - 24..].to_owned()),
+                    ("base64 of a part", URL_SAFE_NO_PAD.encode(&secret[5..60])),
+                    ("one escape", secret.replace('.', "%2E")),
+                ]);
+            }
+            let secrets: &[&str] = if known { &[SECRET] } else { &[] };
+            for (form, echo) in forms {
+                let shown = scrub(&format!("the token {echo} is bad"), secrets);
+                assert!(shown.starts_with("[withheld"), "{form}: {shown}");
+                assert!(!is_id(&echo, secrets), "{form}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_could_be_an_unknown_token_is_left_out() {
+        assert_eq!(scrub("got Zm9vYmFyMDEyMzQ1Njc4OWFiY2RlZmdoaWo, no", &[]), "got [withheld] no");
+        assert_eq!(scrub("got 00112233445566778899aabbccddeeff", &[]), "got [withheld]");
+        for harmless in [
+            "organization_id: 3f2b8c1e-0000-4000-8000-1234567890ab is unknown",
+            "see https://example.com/docs/workload-identity-federation/troubleshooting",
+            "request req_011CSHoEeqs5C35K2UUqR7Fy failed",
+            "they just cannot read /var/run/secrets/anthropic/token",
         ] {
-            let shown = scrub(&format!("the assertion {echo} is bad"), SECRET);
-            assert!(shown.starts_with("[withheld"), "{shown}");
+            assert_eq!(scrub(harmless, &[SECRET]), harmless);
+        }
+    }
+
+    #[test]
+    fn an_id_has_a_grammar() {
+        for id in ["req_011CSHoEeqs5C35K2UUqR7Fy", "a", "3f2b8c1e-0000-4000-8000-1234567890ab"] {
+            assert!(is_id(id, &[SECRET]), "{id}");
+        }
+        for other in ["", "a b", "a\u{1b}[31m", "a\r\nb", &"a".repeat(65), "é"] {
+            assert!(!is_id(other, &[]), "{other}");
         }
     }
 
     #[test]
     fn other_texts_are_shown_on_one_line_and_cut() {
-        assert_eq!(scrub("Authentication failed", SECRET), "Authentication failed");
-        assert_eq!(scrub("a\r\nb\0c", SECRET), "a  b c");
-        assert_eq!(scrub(&"x".repeat(1000), SECRET).len(), 300);
+        assert_eq!(scrub("Authentication failed", &[SECRET]), "Authentication failed");
+        assert_eq!(scrub("a\r\nb\0c", &[SECRET]), "a  b c");
+        assert_eq!(scrub(&"x".repeat(1000), &[SECRET]).len(), 300);
     }
 }

@@ -21,6 +21,7 @@ use crate::ledger::Ledger;
 use crate::lint::Warning;
 use crate::rejections::Rejections;
 use crate::schedule::{Pace, Random};
+use crate::scrub::scrub;
 use crate::state::{Epoch, Known, Lease, State};
 use crate::timeline::{Moment, Timeline};
 
@@ -402,6 +403,25 @@ impl Session {
         }
     }
 
+    /// What is secret and at hand.
+    fn secrets(&self) -> Vec<&str> {
+        let held = self.held.iter().chain(self.passing.as_deref()).map(|held| &held.value);
+        let sent = self.late.iter().map(|sent| &sent.identity.value);
+        held.chain(sent).map(Secret::reveal).collect()
+    }
+
+    /// A text from outside, fit to be shown. All of the host's pass here; the endpoint's pass through `answer`.
+    fn foreign(&self, text: &str) -> String {
+        scrub(text, &self.secrets()).chars().take(MAX_HOST_TEXT).collect()
+    }
+
+    /// The same, where one more secret is at hand.
+    fn foreign_beside(&self, text: &str, secret: &Secret) -> String {
+        let mut secrets = self.secrets();
+        secrets.push(secret.reveal());
+        scrub(text, &secrets).chars().take(MAX_HOST_TEXT).collect()
+    }
+
     fn fail(&mut self, code: FailureCode, message: String, action: &str, until: Option<Moment>) {
         let failure = Failure { code, message, action: action.to_owned(), retry_in_ms: None, status: None, request_id: None };
         self.failure = Some(Trouble { failure, until });
@@ -433,11 +453,6 @@ fn needed_by(source: &IdentityTokenSource) -> Option<(Capability, &'static str)>
         IdentityTokenSource::Callable { .. } => Some((Capability::SupplyAssertion, "call for an identity token")),
         IdentityTokenSource::Signer(_) => Some((Capability::Sign, "sign")),
     }
-}
-
-/// A host's text, fit to be shown.
-fn clip(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { ' ' } else { character }).take(MAX_HOST_TEXT).collect()
 }
 
 fn field(name: &str, value: &str) -> Field {

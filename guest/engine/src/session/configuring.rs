@@ -1,7 +1,7 @@
 //! From the configuration to a plan, by way of discovery where it leaves something open.
 
 use super::tasks::Role;
-use super::{Plan, Session, Trouble, clip, field, secret_content};
+use super::{Plan, Session, Trouble, field, secret_content};
 use crate::configuration::{Bearer, Credential, Discover};
 use crate::contract::{Capability, FailureCode, Field, NoteCode, NoteLevel, Outcome, Standing, Task};
 use crate::discovery::{Discovery, File, FoundCredential, Next, Problem, VARIABLES};
@@ -52,7 +52,7 @@ impl Session {
         let file = match outcome {
             Outcome::Content(content) => File::Content(content),
             Outcome::Absent => File::Absent,
-            Outcome::Denied(why) | Outcome::Failed(why) => File::Unreadable(clip(&why)),
+            Outcome::Denied(why) | Outcome::Failed(why) => File::Unreadable(self.foreign(&why)),
             Outcome::Lost => return self.discovery_lost(),
             _ => File::Unreadable("this host reads no files".to_owned()),
         };

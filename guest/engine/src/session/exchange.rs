@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use super::tasks::Role;
-use super::{POLL_MS, Plan, Session, clip, field, needed_by, secret_content};
+use super::{POLL_MS, Plan, Session, field, needed_by, secret_content};
 use crate::answer::{self, Consumption, Denial, Grant, Pause, Verdict};
 use crate::configuration::{Bearer, IdentityTokenSource, Reuse, Signer};
 use crate::contract::{
@@ -17,7 +17,6 @@ use crate::identity_token::{About, IdentityToken, MAX_BYTES, Untimely};
 use crate::json::object;
 use crate::lint;
 use crate::schedule::{MIN_INTERVAL_MS, Windows};
-use crate::scrub::scrub;
 use crate::timeline::Moment;
 use crate::{Secret, id_of};
 
@@ -138,17 +137,17 @@ impl Session {
             // Nothing but the host's own policy refuses these.
             (Err(Outcome::Denied(why)), _) if self.asks_the_program() => (
                 FailureCode::DeniedByHost,
-                format!("is refused by the host: {}", clip(&why)),
+                format!("is refused by the host: {}", self.foreign(&why)),
                 "Allow it in the host's policy, or choose another source.",
             ),
             (Err(Outcome::Denied(why)), _) => (
                 FailureCode::IdentityTokenUnreadable,
-                format!("may not be read: {}", clip(&why)),
+                format!("may not be read: {}", self.foreign(&why)),
                 "Mend its permissions, or the host's policy.",
             ),
             (Err(Outcome::Failed(why)), _) => (
                 FailureCode::IdentityTokenUnreadable,
-                format!("cannot be read: {}", clip(&why)),
+                format!("cannot be read: {}", self.foreign(&why)),
                 "Check what it is: a regular file, a callable that works.",
             ),
             (Err(Outcome::Unsupported), _) => (
@@ -369,7 +368,7 @@ impl Session {
     /// An answer after its time: only a success changes anything.
     pub(super) fn answered_late(&mut self, sent: Sent, outcome: Outcome) {
         let Outcome::Response(response) = &outcome else { return };
-        if let Verdict::Granted(_) = answer::read(response, sent.identity.value.reveal(), self.wall_ms) {
+        if let Verdict::Granted(_) = answer::read(response, &[], self.wall_ms) {
             // What runs meanwhile with the same identity token can only be refused.
             if matches!(&self.work, Work::Sending(running) if running.identity.about.id == sent.identity.about.id) {
                 self.abandon_running();
@@ -388,12 +387,17 @@ impl Session {
     fn settle_send(&mut self, sent: Sent, outcome: Outcome) {
         self.changed = true;
         let assertion = &sent.identity.value;
-        let about = |why: &str| clip(&scrub(why, assertion.reveal()));
         let (code, message, action) = match outcome {
             Outcome::Response(response) => {
-                let request_id = answer::request_id(&response);
+                let mut secrets = self.secrets();
+                secrets.push(assertion.reveal());
+                let verdict = answer::read(&response, &secrets, self.wall_ms);
+                if let Verdict::Granted(grant) = &verdict {
+                    secrets.push(grant.token.reveal());
+                }
+                let request_id = answer::request_id(&response, &secrets);
                 self.measure_skew(answer::clock_skew(&response, self.wall_ms));
-                match answer::read(&response, assertion.reveal(), self.wall_ms) {
+                match verdict {
                     Verdict::Granted(grant) => self.granted(&sent, grant, request_id),
                     Verdict::Denied(denial) => self.denied(&sent, denial, request_id),
                 }
@@ -401,7 +405,7 @@ impl Session {
             }
             Outcome::Unsent(why) => {
                 self.mark(&sent, sent.prior);
-                let message = format!("The token endpoint cannot be reached: {}.", about(&why));
+                let message = format!("The token endpoint cannot be reached: {}.", self.foreign_beside(&why, assertion));
                 if !self.pace.repeated_unsent {
                     // Nothing left, so nothing can have been spent: once, at once.
                     self.pace.repeated_unsent = true;
@@ -417,7 +421,7 @@ impl Session {
             Outcome::Denied(why) => {
                 self.mark(&sent, sent.prior);
                 self.pace.terminal(self.now, &mut self.random);
-                let message = format!("The host does not let the request out: {}.", about(&why));
+                let message = format!("The host does not let the request out: {}.", self.foreign_beside(&why, assertion));
                 (FailureCode::DeniedByHost, message, "Allow the origin of base_url in the host's policy, or change base_url.")
             }
             Outcome::Unsupported => {
@@ -428,7 +432,7 @@ impl Session {
             }
             Outcome::MaybeSent(why) | Outcome::Failed(why) => {
                 self.pace.transient(self.now, &mut self.random);
-                let message = format!("The token endpoint's answer did not arrive: {}.", about(&why));
+                let message = format!("The token endpoint's answer did not arrive: {}.", self.foreign_beside(&why, assertion));
                 (FailureCode::EndpointUnreachable, message, UNCERTAIN)
             }
             _ => {
@@ -473,9 +477,13 @@ impl Session {
         for unusual in grant.unusual {
             self.note(NoteCode::AnswerUnusual, NoteLevel::Warning, &format!("The answer is unusual: {unusual}."), Vec::new());
         }
-        if let Some(warning) =
-            lint::of_lifetimes(self.single_use(&sent.identity.about), &sent.identity.about, grant.lifetime_ms, self.wall_ms)
-        {
+        let waits = self.federation().is_some_and(|federation| federation.identity_token.shared());
+        if let Some(warning) = lint::of_lifetimes(
+            waits && self.single_use(&sent.identity.about),
+            &sent.identity.about,
+            grant.lifetime_ms,
+            self.wall_ms,
+        ) {
             self.warn(warning);
         }
         self.failure = None;
@@ -599,7 +607,7 @@ impl Session {
                 Ok(()) => return,
                 Err(what) => what.to_owned(),
             },
-            Outcome::Failed(why) | Outcome::Denied(why) => clip(&why),
+            Outcome::Failed(why) | Outcome::Denied(why) => self.foreign(&why),
             Outcome::Absent => "it has none".to_owned(),
             Outcome::Unsupported => "this host does not call for access tokens".to_owned(),
             _ => "it did not answer".to_owned(),

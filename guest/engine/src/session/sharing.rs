@@ -2,7 +2,7 @@
 
 use super::exchange::Work;
 use super::tasks::Role;
-use super::{Session, Trouble, clip, field};
+use super::{Session, Trouble, field};
 use crate::contract::{Disposition, Entry, FailureCode, NoteCode, NoteLevel, Outcome, Standing, Swap, Task};
 use crate::identity_token::IdentityToken;
 use crate::ledger::Ledger;
@@ -118,7 +118,10 @@ impl Session {
             Outcome::Absent => self.take_entry(None),
             other if self.share.as_ref().is_some_and(|share| share.cache_only) => {
                 // It is there to save exchanges, not to allow them.
-                self.store_silent(&format!("The cache does not answer: {}. It is taken for empty.", why(&other)));
+                self.store_silent(&format!(
+                    "The cache does not answer: {}. It is taken for empty.",
+                    self.why_the_store_fails(&other)
+                ));
                 self.take_entry(None);
             }
             other => return self.store_failed(&other),
@@ -280,7 +283,10 @@ impl Session {
             other => {
                 share.write_at = Some(now + STORE_PAUSE_MS);
                 // Nobody knows which version is there now; the conflict that follows will tell.
-                self.store_silent(&format!("The store did not take what this session knows: {}.", why(&other)));
+                self.store_silent(&format!(
+                    "The store did not take what this session knows: {}.",
+                    self.why_the_store_fails(&other)
+                ));
             }
         }
     }
@@ -349,7 +355,7 @@ impl Session {
         self.work = Work::Resting;
         let until = self.now + STORE_PAUSE_MS;
         self.pace.look_at = until;
-        let message = format!("The store that sessions share does not answer: {}.", why(outcome));
+        let message = format!("The store that sessions share does not answer: {}.", self.why_the_store_fails(outcome));
         if self.failure.as_ref().is_none_or(|trouble| trouble.failure.code != FailureCode::StoreFailed) {
             self.note(NoteCode::ExchangeFailed, NoteLevel::Warning, &message, Vec::new());
         }
@@ -373,12 +379,12 @@ impl Session {
         let swap = Swap { key: key.clone(), expected: share.version.clone(), value };
         self.emit(role, Task::SwapEntry(swap));
     }
-}
 
-fn why(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Denied(why) | Outcome::Failed(why) => clip(why),
-        Outcome::Unsupported => "this host has none".to_owned(),
-        _ => "no answer".to_owned(),
+    fn why_the_store_fails(&self, outcome: &Outcome) -> String {
+        match outcome {
+            Outcome::Denied(why) | Outcome::Failed(why) => self.foreign(why),
+            Outcome::Unsupported => "this host has none".to_owned(),
+            _ => "no answer".to_owned(),
+        }
     }
 }

@@ -1,0 +1,172 @@
+//! What a session takes from a store, and what not: two sessions, one of which is this test.
+
+use serde_json::{Value, json};
+use wif_world::world::{START_MS, federation};
+use wif_world::{Kind, Machine, Opening, both, jwt};
+
+/// A session with a store, driven by hand.
+struct Driven {
+    machine: Box<dyn Machine>,
+    now_ms: u64,
+    output: Value,
+    open: Vec<(u64, Value)>,
+}
+
+impl Driven {
+    fn new(kind: Kind, seed: u64) -> Self {
+        let opening = Opening {
+            configuration: federation(json!({"source": "file", "path": "/token"})).to_string(),
+            seed,
+            can: vec!["read-file".into(), "store".into()],
+            from: json!("fresh"),
+        };
+        let machine = kind.open(&opening).expect("a valid configuration");
+        Self { machine, now_ms: 0, output: Value::Null, open: Vec::new() }
+    }
+
+    fn step(&mut self, event: &Value) -> &mut Self {
+        let clock = json!({"wall-ms": START_MS + self.now_ms, "steady-ms": self.now_ms});
+        self.output = self.machine.step(&clock, event);
+        let tasks = self.output["tasks"].as_array().into_iter().flatten();
+        self.open.extend(tasks.map(|task| (task["number"].as_u64().expect("a number"), task["task"].clone())));
+        self
+    }
+
+    fn at(&mut self, now_ms: u64, event: &Value) -> &mut Self {
+        self.now_ms = now_ms;
+        self.step(event)
+    }
+
+    /// Whether a task of this kind is out.
+    fn asks(&self, kind: &str) -> bool {
+        self.open.iter().any(|(_, task)| task.get(kind).is_some())
+    }
+
+    /// Answers the task of this kind, and gives what it asked.
+    fn answer(&mut self, kind: &str, outcome: &Value) -> Value {
+        let position = self.open.iter().position(|(_, task)| task.get(kind).is_some());
+        let (number, task) = self.open.remove(position.unwrap_or_else(|| panic!("no {kind}: {:#}", self.output)));
+        self.step(&json!({"finished": {"number": number, "outcome": outcome}}));
+        task[kind].clone()
+    }
+
+    /// Exchanges the identity token of this name and gives the entry that tells of it.
+    fn exchange(&mut self, jti: &str, access_token: &str, lifetime_s: u64, version: &str) -> Value {
+        self.answer("read-file", &identity_token(jti, self.now_ms));
+        self.answer("swap-entry", &json!({"swapped": format!("{version}-lease")}));
+        let body = json!({"access_token": access_token, "token_type": "Bearer", "expires_in": lifetime_s}).to_string();
+        self.answer("send-request", &json!({"response": {"status": 200, "headers": [], "body": body}}));
+        self.answer("swap-entry", &json!({ "swapped": version }))["value"].clone()
+    }
+
+    fn served(&self) -> (Option<String>, Option<String>) {
+        let usable = &self.output["access"]["usable"];
+        let text = |name: &str| usable[name].as_str().map(str::to_owned);
+        (text("id"), text("standing"))
+    }
+}
+
+fn identity_token(jti: &str, now_ms: u64) -> Value {
+    let issued = (START_MS + now_ms) / 1_000;
+    json!({"content": jwt::jwt(&json!({"iss": "i", "sub": "s", "iat": issued, "exp": issued + 86_400, "jti": jti}))})
+}
+
+fn entry(version: &str, value: &Value) -> Value {
+    json!({"entry": {"version": version, "value": value}})
+}
+
+const FIRST: &str = "sk-ant-oat01-first";
+const SECOND: &str = "sk-ant-oat01-second";
+
+/// C6, B10: the API rejected a token; another session, which has not heard of it, still has it in the store.
+#[test]
+fn a_rejected_token_is_not_taken_from_the_store_as_good() {
+    both(|kind| {
+        let mut session = Driven::new(kind, 1);
+        session.step(&json!("woken")).answer("load-entry", &json!("absent"));
+        let with_first = session.exchange("one", FIRST, 3_600, "v1");
+        session.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
+        session.answer("load-entry", &entry("v1", &with_first));
+        // What this session knows of the rejection is written while it reads its source; another one wrote before.
+        session.answer("swap-entry", &json!({"conflict": entry("v2", &with_first)["entry"]}));
+        assert_eq!(session.served(), (Some(jwt::id_of(FIRST)), Some("suspect".into())), "{:#}", session.output);
+        session.answer("swap-entry", &json!({"swapped": "v3"}));
+        session.exchange("two", SECOND, 60, "v4");
+        assert_eq!(session.served(), (Some(jwt::id_of(SECOND)), Some("good".into())));
+        // The second one runs out, and the first one, with an hour to go, is still what the store shows.
+        session.at(900_000, &json!("needed"));
+        session.answer("load-entry", &entry("v5", &with_first));
+        assert_eq!(session.served(), (None, None), "{:#}", session.output);
+        assert!(session.asks("read-file"));
+    });
+}
+
+/// C15: what the store shows is older than what this session holds.
+#[test]
+fn an_older_token_does_not_replace_a_newer_one() {
+    both(|kind| {
+        let mut session = Driven::new(kind, 1);
+        session.step(&json!("woken")).answer("load-entry", &json!("absent"));
+        let with_first = session.exchange("one", FIRST, 3_600, "v1");
+        session.at(3_560_000, &json!("needed")).answer("load-entry", &entry("v1", &with_first));
+        session.exchange("two", SECOND, 3_600, "v2");
+        session.at(3_570_000, &json!("changed")).answer("load-entry", &entry("v3", &with_first));
+        assert_eq!(session.served(), (Some(jwt::id_of(SECOND)), Some("good".into())));
+    });
+}
+
+/// C6: one session sees the 401; the other one, which serves the same token, hears of it from the store.
+#[test]
+fn a_rejection_in_the_store_makes_the_held_token_suspect() {
+    both(|kind| {
+        let mut one = Driven::new(kind, 1);
+        one.step(&json!("woken")).answer("load-entry", &json!("absent"));
+        let with_first = one.exchange("one", FIRST, 3_600, "v1");
+        let mut other = Driven::new(kind, 2);
+        other.step(&json!("woken")).answer("load-entry", &entry("v1", &with_first));
+        assert_eq!(other.served(), (Some(jwt::id_of(FIRST)), Some("good".into())));
+        one.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
+        one.answer("load-entry", &entry("v1", &with_first));
+        let rejected = one.answer("swap-entry", &json!({"swapped": "v2"}))["value"].clone();
+        other.at(700_100, &json!("changed")).answer("load-entry", &entry("v2", &rejected));
+        assert_eq!(other.served(), (Some(jwt::id_of(FIRST)), Some("suspect".into())));
+    });
+}
+
+/// C9: two rejections within ten minutes, one seen by each session: neither forces another exchange.
+#[test]
+fn rejections_that_different_sessions_saw_count_together() {
+    both(|kind| {
+        let mut one = Driven::new(kind, 1);
+        one.step(&json!("woken")).answer("load-entry", &json!("absent"));
+        let with_first = one.exchange("one", FIRST, 3_600, "v1");
+        one.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
+        one.answer("load-entry", &entry("v1", &with_first));
+        one.answer("swap-entry", &json!({"swapped": "v2"}));
+        let with_second = one.exchange("two", SECOND, 3_600, "v3");
+        let mut other = Driven::new(kind, 2);
+        other.at(710_000, &json!("woken")).answer("load-entry", &entry("v3", &with_second));
+        other.at(720_000, &json!({"rejected": jwt::id_of(SECOND)}));
+        let told = other.output["notes"]
+            .as_array()
+            .is_some_and(|notes| notes.iter().any(|note| note["code"] == "forced-exchanges-stopped"));
+        assert!(told, "{:#}", other.output);
+        assert!(!other.asks("load-entry"), "{:#}", other.output);
+    });
+}
+
+/// One operation at a time: of two, the older one's answer could come last.
+#[test]
+fn a_store_is_asked_one_thing_at_a_time() {
+    both(|kind| {
+        let mut session = Driven::new(kind, 1);
+        session.step(&json!("woken")).answer("load-entry", &json!("absent"));
+        session.exchange("one", FIRST, 3_600, "v1");
+        session.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
+        for now_ms in [700_001, 700_002, 700_003] {
+            session.at(now_ms, &json!("changed")).at(now_ms, &json!("needed"));
+            let out = session.open.iter().filter(|(_, task)| task.get("load-entry").or(task.get("swap-entry")).is_some()).count();
+            assert_eq!(out, 1, "{:?}", session.open);
+        }
+    });
+}
