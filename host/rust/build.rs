@@ -15,10 +15,6 @@ use wif_guest_build::{Guest, fail};
 #[allow(unreachable_pub, reason = "public in the library, which shares the file")]
 mod config;
 
-/// What the component should weigh, names kept, for it is downloaded, audited and kept in memory by everyone who uses it. It
-/// weighs more, and every build says so; a test keeps it from growing.
-const SIZE_AIM: u64 = 160 * 1024;
-
 fn main() {
     if let Err(error) = build() {
         fail(&error);
@@ -29,9 +25,6 @@ fn build() -> Result<(), String> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/component/config.rs");
     let plugin = Guest { package: "wif-plugin", prebuilt_variable: "WIF_PLUGIN_COMPONENT" }.build()?;
-    if plugin.size > SIZE_AIM {
-        println!("cargo::warning=the component weighs {} bytes; the aim is {SIZE_AIM}", plugin.size);
-    }
 
     let wasm = fs::read(&plugin.path).map_err(|error| format!("cannot read {}: {error}", plugin.path.display()))?;
     let target = env::var("TARGET").map_err(|error| error.to_string())?;
