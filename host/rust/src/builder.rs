@@ -14,7 +14,7 @@ use crate::component::Component;
 use crate::credential::{Credential, Listeners};
 use crate::driver::{Driver, Opening, Start};
 use crate::error::BuildError;
-use crate::policy::Policy;
+use crate::policy::{Grants, Policy};
 use crate::secret::Secret;
 use crate::snapshot::Published;
 use crate::store::{BoxError, Store};
@@ -199,6 +199,7 @@ impl Builder {
             Some(seed) => seed,
             None => getrandom::u64().map_err(|error| BuildError::Seed(error.to_string()))?,
         };
+        let grants = Grants::new(&self.configuration);
         let opening = Opening {
             component: self.component.unwrap_or_else(|| Component::builtin().clone()),
             configuration: self.configuration,
@@ -208,6 +209,7 @@ impl Builder {
         let host = Host {
             transport: Transport::new(self.policy.clone(), certificates(&self.extra_roots)?),
             policy: self.policy,
+            grants,
             callables: self.callables,
             store: self.store,
             clock: Arc::clone(&self.clock),

@@ -1,5 +1,6 @@
 //! What the component may have done for it. It asks; this decides, whatever it says.
 
+mod grants;
 mod origin;
 
 use std::collections::BTreeSet;
@@ -11,21 +12,23 @@ use url::Url;
 
 use crate::clock::millis;
 use crate::error::PolicyError;
+pub(crate) use grants::{Grants, check_exchange_header, is_credential, is_merged};
 pub(crate) use origin::{Origin, Reach};
 
 /// The variables that discovery reads beside those whose names start with [`PREFIX`].
-const VARIABLES: [&str; 4] = ["HOME", "XDG_CONFIG_HOME", "APPDATA", "USERPROFILE"];
+const VARIABLES: [&str; 3] = ["HOME", "XDG_CONFIG_HOME", "APPDATA"];
 const PREFIX: &str = "ANTHROPIC_";
 
 /// Limits on everything that leaves or enters on the component's word.
 ///
 /// By default:
 ///
-/// - requests go to `https://api.anthropic.com` and nowhere else, by `POST`, without redirects and without a proxy; a host's
-///   public name that resolves to a private or local address is refused;
-/// - files are read at any absolute path that the configuration leads to, if they are regular files of bounded size;
-/// - environment variables are read if their names start with `ANTHROPIC_`, or are `HOME`, `XDG_CONFIG_HOME`, `APPDATA` or
-///   `USERPROFILE`;
+/// - requests go to the token endpoint at `https://api.anthropic.com` and nowhere else: to its path, by `POST`, with the header
+///   fields of an exchange, without redirects and without a proxy; a host's public name that resolves to a private or local
+///   address is refused;
+/// - files are read that the configuration names or, where it leaves the credential to discovery, that discovery reads, if they
+///   are regular files of bounded size at an absolute path;
+/// - environment variables are read that discovery reads, where the configuration leaves the credential to it;
 /// - a request takes at most a minute, and a callable or a store half a minute.
 ///
 /// ```
@@ -106,7 +109,7 @@ impl Policy {
         self
     }
 
-    /// Also reads this environment variable.
+    /// Also reads this environment variable, where the configuration names it.
     #[must_use]
     pub fn allow_variable(mut self, name: impl Into<String>) -> Self {
         self.variables.insert(name.into());

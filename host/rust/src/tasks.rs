@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use crate::bindings::types::{self, Capability, Outcome, Task};
 use crate::callables::{AssertionRequest, Callables, SignRequest, TokenRequest};
 use crate::clock::{BoxFuture, Clock, millis};
-use crate::policy::Policy;
+use crate::policy::{Grants, Policy};
 use crate::secret::Secret;
 use crate::store::{BoxError, Entry, Store, Swapped};
 use crate::transport::Transport;
@@ -24,6 +24,7 @@ pub(crate) use running::{Ended, Kind, Running};
 /// Everything that tasks need.
 pub(crate) struct Host {
     pub(crate) policy: Policy,
+    pub(crate) grants: Grants,
     pub(crate) transport: Transport,
     pub(crate) callables: Callables,
     pub(crate) store: Option<Arc<dyn Store>>,
@@ -60,8 +61,8 @@ impl Host {
 
     pub(crate) async fn perform(&self, task: Task) -> Outcome {
         match task {
-            Task::SendRequest(request) => self.transport.send(request, &*self.clock).await,
-            Task::ReadFile(request) => files::read(request, self.policy.clone(), &self.readers).await,
+            Task::SendRequest(request) => self.transport.send(request, &self.grants, &*self.clock).await,
+            Task::ReadFile(request) => self.read_file(request).await,
             Task::ReadVariable(name) => self.read_variable(&name),
             Task::SupplyAssertion(request) => self.supply_assertion(request).await,
             Task::SupplyToken(request) => self.supply_token(request).await,
@@ -83,8 +84,20 @@ impl Host {
         Err(format!("the journal could not be kept: {why}"))
     }
 
+    async fn read_file(&self, request: types::FileRequest) -> Outcome {
+        if let Err(rule) = self.grants.check_file(&request.path) {
+            return Outcome::Denied(rule);
+        }
+        let profile = self.grants.is_profile(&request.path);
+        let outcome = files::read(request, self.policy.clone(), &self.readers).await;
+        if let (true, Outcome::Content(content)) = (profile, &outcome) {
+            self.grants.profile_was_read(content);
+        }
+        outcome
+    }
+
     fn read_variable(&self, name: &str) -> Outcome {
-        if let Err(rule) = self.policy.check_variable(name) {
+        if let Err(rule) = self.policy.check_variable(name).and_then(|()| self.grants.check_variable(name)) {
             return Outcome::Denied(rule);
         }
         // Such a name cannot be set, and asking for it panics on some systems.

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::bindings::types;
 use crate::clock::Clock;
-use crate::policy::Policy;
+use crate::policy::{Grants, Policy, check_exchange_header};
 use crate::secret::Secret;
 
 /// Whatever the component asks for, a request is no larger, in bytes.
@@ -27,19 +27,6 @@ const MAX_HEADERS: usize = 32;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What the component learns of an answer's header. Others are of no use to it.
 const PASSED_ON: [&str; 5] = ["request-id", "retry-after", "date", "content-type", "location"];
-/// Fields that the transport sets, or that would change what a request is (RFC 9110 section 7.6.1, RFC 9112 section 6).
-const RESERVED: [&str; 10] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "proxy-authorization",
-];
 
 pub(crate) struct Transport {
     policy: Policy,
@@ -53,8 +40,8 @@ impl Transport {
         Self { policy, extra_roots, client: OnceCell::new() }
     }
 
-    pub(crate) async fn send(&self, request: types::HttpRequest, clock: &dyn Clock) -> types::Outcome {
-        let request = match Checked::new(request, &self.policy) {
+    pub(crate) async fn send(&self, request: types::HttpRequest, grants: &Grants, clock: &dyn Clock) -> types::Outcome {
+        let request = match Checked::new(request, &self.policy, grants) {
             Ok(request) => request,
             Err(rule) => return types::Outcome::Denied(rule),
         };
@@ -88,25 +75,21 @@ struct Checked {
 }
 
 impl Checked {
-    fn new(request: types::HttpRequest, policy: &Policy) -> Result<Self, String> {
+    fn new(request: types::HttpRequest, policy: &Policy, grants: &Grants) -> Result<Self, String> {
         let body = Secret::from(request.body);
-        if request.method != "POST" {
-            return Err("the policy allows the method POST only".to_owned());
-        }
         let origin = policy.check_origin(&request.origin)?;
         let url = Url::parse(&request.url).map_err(|error| format!("the URL cannot be read: {error}"))?;
         if !origin.contains(&url) {
             return Err(format!("the URL is not one of {}", origin.as_str()));
         }
+        grants.check_exchange(&request.method, &url)?;
         if body.reveal().len() > MAX_REQUEST_BYTES || request.headers.len() > MAX_HEADERS {
             return Err("the request is too large".to_owned());
         }
         let mut headers = HeaderMap::new();
         for header in request.headers {
             let (name, value) = header_field(header)?;
-            if RESERVED.contains(&name.as_str()) {
-                return Err(format!("the header {name} belongs to the transport"));
-            }
+            check_exchange_header(name.as_str(), value.to_str().unwrap_or_default())?;
             headers.append(name, value);
         }
         Ok(Self {

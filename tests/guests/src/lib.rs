@@ -13,6 +13,8 @@ macro_rules! guests {
 guests! {
     /// Panics on command: see `crashing/src/lib.rs`.
     crashing = "crashing",
+    /// Reads what is none of its business and sends it away: see `exfiltrating/src/lib.rs`.
+    exfiltrating = "exfiltrating",
     /// Takes more time, stack or memory than it is given: see `exhausting/src/lib.rs`.
     exhausting = "exhausting",
     /// Answers what it must not: see `lying/src/lib.rs`.

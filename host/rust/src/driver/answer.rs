@@ -7,7 +7,7 @@ use zeroize::Zeroize;
 
 use crate::bindings::types::{self, Event, Outcome};
 use crate::clock::millis;
-use crate::policy::Policy;
+use crate::policy::{Policy, is_credential, is_merged};
 use crate::secret::Secret;
 use crate::snapshot::{Access, Snapshot};
 use crate::status::{Failure, Note};
@@ -89,7 +89,7 @@ impl Answer {
 fn check_usable(usable: types::Usable, now: u64) -> Result<Access, String> {
     let types::Usable { id, origin, set, merge, refresh_in_ms, hold_in_ms, unusable_in_ms, standing } = usable;
     // All of them become values that do not print before anything can fail.
-    let (set, merge) = (fields(set), fields(merge));
+    let (set, merge) = (fields(set, is_credential), fields(merge, is_merged));
     if id.len() != 16 || !id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
         return Err("a token's id is none".to_owned());
     }
@@ -102,8 +102,12 @@ fn check_usable(usable: types::Usable, now: u64) -> Result<Access, String> {
     })
 }
 
-fn fields(headers: Vec<types::Header>) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+/// The header fields, of which each must be a part of a credential: any other would change what a caller's request is.
+fn fields(headers: Vec<types::Header>, known: fn(&str) -> bool) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
     let fields: Vec<_> = headers.into_iter().map(header_field).collect::<Result<_, _>>()?;
+    if let Some((name, _)) = fields.iter().find(|(name, _)| !known(name.as_str())) {
+        return Err(format!("the header {name} is no part of a credential"));
+    }
     if fields.len() > MAX_LIST { Err("too many headers".to_owned()) } else { Ok(fields) }
 }
 

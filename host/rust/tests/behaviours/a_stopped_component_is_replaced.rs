@@ -135,7 +135,7 @@ async fn a_trap_tells_nothing_of_what_the_component_knew() {
     let secret = std::env::var("PATH").unwrap();
     let credential = Credential::builder()
         .component(guest(wif_test_guests::telling()).unwrap())
-        .configuration("PATH")
+        .configuration(r#"{"federation":{"identity_token":{"source":"variable","name":"PATH"}}}"#)
         .policy(wif::Policy::default().allow_variable("PATH"))
         .build()
         .unwrap();

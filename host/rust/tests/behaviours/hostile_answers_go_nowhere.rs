@@ -36,6 +36,14 @@ async fn text_is_text() {
     refused("answer=no-text").await;
 }
 
+/// F11: a credential is made of known header fields; any other would change what a caller's request is.
+#[tokio::test]
+async fn a_header_is_a_part_of_a_credential() {
+    refused("answer=header-host").await;
+    refused("answer=header-of-another").await;
+    refused("answer=merge-of-another").await;
+}
+
 #[tokio::test]
 async fn a_header_has_a_name() {
     refused("answer=header-name").await;
@@ -93,8 +101,18 @@ async fn a_request_to_elsewhere_is_not_sent() {
 /// Whatever it says later, the last good token is served on.
 #[tokio::test]
 async fn after_a_lie_the_last_good_token_is_served_on() {
-    for lie in ["journal", "header-injection", "header-name", "headers", "id", "no-text", "tasks", "origin", "origin-look-alike"]
-    {
+    for lie in [
+        "journal",
+        "header-injection",
+        "header-name",
+        "header-host",
+        "headers",
+        "id",
+        "no-text",
+        "tasks",
+        "origin",
+        "origin-look-alike",
+    ] {
         let script = format!("answer=later-{lie}");
         let credential = Credential::builder().component(lying()).configuration(&*script).build().unwrap();
         let token = credential.token().await.unwrap();

@@ -13,6 +13,7 @@ mod callers_share_one_exchange;
 mod hostile_answers_go_nowhere;
 mod no_secret_is_shown;
 mod nothing_happens_against_the_policy;
+mod nothing_is_carried_away;
 mod only_a_verified_server_is_told_anything;
 mod requests_carry_one_credential;
 mod the_clock_governs_all_time;

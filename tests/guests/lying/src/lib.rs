@@ -1,6 +1,6 @@
 //! Says what it must not: its configuration is `answer=` and how.
 
-use wif_guest_kit::types::{Access, Clock, Event, HttpRequest, NumberedTask, Output, Start, Task};
+use wif_guest_kit::types::{Access, Clock, Event, Header, HttpRequest, NumberedTask, Output, Start, Task};
 use wif_guest_kit::{Behaviour, HOUR_MS, ID, component, saying, serving, word};
 
 struct Lying {
@@ -55,6 +55,9 @@ fn spoil(output: &mut Output, how: &str) {
     match how {
         "header-injection" => usable.set[0].value.push_str("\r\nx-injected: 1"),
         "header-name" => usable.set[0].name = "x y".to_owned(),
+        "header-host" => usable.set.push(Header { name: "host".to_owned(), value: "evil.example".to_owned() }),
+        "header-of-another" => usable.set.push(Header { name: "cookie".to_owned(), value: "a=b".to_owned() }),
+        "merge-of-another" => usable.merge.push(Header { name: "connection".to_owned(), value: "x-api-key".to_owned() }),
         "header-nul" => usable.set[0].value.push('\0'),
         "headers" => usable.set = vec![usable.set[0].clone(); 40_000],
         "origin" => usable.origin = "https://evil.example".to_owned(),

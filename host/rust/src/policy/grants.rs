@@ -1,0 +1,244 @@
+//! What this configuration needs of its host, and nothing else. The policy says what an embedding program allows at all; a
+//! component that was tampered with must not get more of that than its work takes.
+
+use std::collections::BTreeSet;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use serde_json::Value;
+use url::Url;
+
+use crate::secret::Secret;
+
+/// The lists that all hosts share.
+static AUTHORITY: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(include_str!("../../../../wit/authority.json")).unwrap_or_default());
+
+/// A profile is no larger, in bytes.
+const MAX_PROFILE_BYTES: usize = 64 << 10;
+
+/// What one configuration names.
+pub(crate) struct Grants {
+    /// Variables and profiles are looked at.
+    discovers: bool,
+    /// The directory of profiles, where the configuration names it.
+    config_dir: Option<String>,
+    /// The identity token's file, where the configuration names it.
+    file: Option<String>,
+    /// The identity token's variable, where the configuration names it.
+    variable: Option<String>,
+    /// The path before the token endpoint's own, where the configuration names it.
+    base_path: Option<String>,
+    /// What profiles that were read say: one of it may be the path of a file with the identity token.
+    told: Mutex<BTreeSet<String>>,
+}
+
+impl Grants {
+    /// What this configuration document names. One that is none names nothing, and the component will refuse it.
+    pub(crate) fn new(configuration: &Secret) -> Self {
+        let document: Value = serde_json::from_str(configuration.reveal()).unwrap_or_default();
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let source = &document["federation"]["identity_token"];
+        let fixed = document.get("federation").or(document.get("bearer")).is_some();
+        let base_path = text(&document["base_url"])
+            .and_then(|url| Url::parse(&url).ok())
+            .map(|url| url.path().trim_end_matches('/').to_owned());
+        Self {
+            discovers: document.is_object() && !fixed,
+            config_dir: text(&document["discover"]["config_dir"]),
+            file: text(&source["path"]),
+            variable: text(&source["name"]).filter(|_| source["source"] == "variable"),
+            base_path: base_path.or((fixed || !document.is_object()).then(String::new)),
+            told: Mutex::default(),
+        }
+    }
+
+    /// An `Err` is the rule that refuses.
+    pub(crate) fn check_variable(&self, name: &str) -> Result<(), String> {
+        if self.variable.as_deref() == Some(name) || self.discovers && listed(&AUTHORITY["variables"], name) {
+            return Ok(());
+        }
+        Err(format!("the configuration does not name the variable {name}, and discovery does not read it"))
+    }
+
+    /// An `Err` is the rule that refuses.
+    pub(crate) fn check_file(&self, path: &str) -> Result<(), String> {
+        if self.file.as_deref() == Some(path) || self.is_profile(path) || self.discovers && self.is_named_elsewhere(path) {
+            return Ok(());
+        }
+        Err(format!("the configuration does not name the file {path}, and discovery does not read it"))
+    }
+
+    /// A file that discovery reads for itself: `active_config`, or a profile.
+    pub(crate) fn is_profile(&self, path: &str) -> bool {
+        self.discovers
+            && self.directories().iter().any(|directory| {
+                let below = path.strip_prefix(directory.as_str()).and_then(|rest| rest.strip_prefix('/'));
+                below.is_some_and(|name| {
+                    let profile = name.strip_prefix("configs/").and_then(|name| name.strip_suffix(".json"));
+                    name == "active_config" || profile.is_some_and(|name| !name.contains('/'))
+                })
+            })
+    }
+
+    /// The content of a profile was handed over.
+    pub(crate) fn profile_was_read(&self, content: &str) {
+        if content.len() > MAX_PROFILE_BYTES {
+            return;
+        }
+        let Ok(profile) = serde_json::from_str::<Value>(content) else { return };
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        gather(&profile, &mut told);
+    }
+
+    fn is_named_elsewhere(&self, path: &str) -> bool {
+        let by_variable = std::env::var("ANTHROPIC_IDENTITY_TOKEN_FILE").is_ok_and(|named| named.trim() == path);
+        by_variable || self.told.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+    }
+
+    fn directories(&self) -> Vec<String> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+        let directory = |name: &str, suffix: &str| variable(name).map(|value| format!("{}{suffix}", value.trim_end_matches('/')));
+        if let Some(chosen) = self.config_dir.clone().or_else(|| variable("ANTHROPIC_CONFIG_DIR")) {
+            return vec![chosen.trim_end_matches('/').to_owned()];
+        }
+        [directory("HOME", "/.config/anthropic"), directory("XDG_CONFIG_HOME", "/anthropic"), directory("APPDATA", "/Anthropic")]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// Whether a request is the exchange. An `Err` is the rule that refuses.
+    pub(crate) fn check_exchange(&self, method: &str, url: &Url) -> Result<(), String> {
+        let exchange = &AUTHORITY["exchange"];
+        if exchange["method"] != method {
+            return Err("the policy allows the method POST only".to_owned());
+        }
+        let own = exchange["path"].as_str().unwrap_or_default();
+        let path = url.path();
+        let right = match &self.base_path {
+            Some(base) => path.strip_prefix(base.as_str()) == Some(own),
+            // A variable or a profile tells it.
+            None => path.ends_with(own),
+        };
+        if right && url.query().is_none() && url.fragment().is_none() {
+            return Ok(());
+        }
+        Err(format!("the policy allows requests to the token endpoint only: {own}, not {path}"))
+    }
+}
+
+/// Whether a request to the token endpoint has this header field. An `Err` is the rule that refuses.
+pub(crate) fn check_exchange_header(name: &str, value: &str) -> Result<(), String> {
+    let exchange = &AUTHORITY["exchange"];
+    if !listed(&exchange["headers"], name) {
+        return Err(format!("an exchange has no header {name}"));
+    }
+    if name == "content-type" && exchange["content-type"] != value {
+        return Err("an exchange is JSON".to_owned());
+    }
+    Ok(())
+}
+
+/// Whether a credential is made of this header field.
+pub(crate) fn is_credential(name: &str) -> bool {
+    listed(&AUTHORITY["usable"]["set"], name)
+}
+
+/// Whether this header field's values are added to a caller's own.
+pub(crate) fn is_merged(name: &str) -> bool {
+    listed(&AUTHORITY["usable"]["merge"], name)
+}
+
+fn listed(list: &Value, name: &str) -> bool {
+    list.as_array().is_some_and(|list| list.iter().any(|listed| listed == name))
+}
+
+fn gather(value: &Value, told: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) if text.starts_with('/') => drop(told.insert(text.clone())),
+        Value::Array(items) => items.iter().for_each(|item| gather(item, told)),
+        Value::Object(members) => members.values().for_each(|member| gather(member, told)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grants(document: &str) -> Grants {
+        Grants::new(&Secret::from(document))
+    }
+
+    const FEDERATION: &str = r#"{"base_url": "https://gateway.example/claude/", "federation": {
+        "identity_token": {"source": "file", "path": "/run/token"}}}"#;
+
+    /// F10.
+    #[test]
+    fn what_neither_the_configuration_nor_discovery_names_is_refused() {
+        let named = grants(FEDERATION);
+        assert_eq!(named.check_file("/run/token"), Ok(()));
+        for path in ["/etc/shadow", "/run/token2", "/run/../run/token", ""] {
+            assert!(named.check_file(path).is_err(), "{path}");
+        }
+        assert!(named.check_variable("ANTHROPIC_API_KEY").is_err(), "nothing is discovered");
+        let discovers = grants(r#"{"discover": {"config_dir": "/etc/anthropic/"}}"#);
+        assert_eq!(discovers.check_variable("ANTHROPIC_API_KEY"), Ok(()));
+        assert!(discovers.check_variable("AWS_SECRET_ACCESS_KEY").is_err());
+        assert!(discovers.check_variable("ANTHROPIC_ADMIN_KEY").is_err());
+        for path in ["/etc/anthropic/active_config", "/etc/anthropic/configs/prod.json"] {
+            assert_eq!(discovers.check_file(path), Ok(()), "{path}");
+        }
+        for path in ["/etc/anthropic/configs/../../shadow", "/etc/anthropic/configs/a/b.json", "/etc/anthropic", "/run/token"] {
+            assert!(discovers.check_file(path).is_err(), "{path}");
+        }
+        discovers.profile_was_read(r#"{"authentication": {"identity_token": {"path": "/run/token"}}}"#);
+        assert_eq!(discovers.check_file("/run/token"), Ok(()));
+    }
+
+    #[test]
+    fn a_variable_is_the_one_that_the_configuration_names() {
+        let named = grants(r#"{"federation": {"identity_token": {"source": "variable", "name": "CI_TOKEN"}}}"#);
+        assert_eq!(named.check_variable("CI_TOKEN"), Ok(()));
+        assert!(named.check_variable("HOME").is_err());
+        let callable = grants(r#"{"federation": {"identity_token": {"source": "callable", "name": "CI_TOKEN"}}}"#);
+        assert!(callable.check_variable("CI_TOKEN").is_err(), "it is the name of a callable");
+    }
+
+    /// F9.
+    #[test]
+    fn a_request_is_the_exchange_or_nothing() {
+        let named = grants(FEDERATION);
+        let check = |grants: &Grants, method: &str, url: &str| grants.check_exchange(method, &Url::parse(url).unwrap());
+        assert_eq!(check(&named, "POST", "https://gateway.example/claude/v1/oauth/token"), Ok(()));
+        for (method, url) in [
+            ("GET", "https://gateway.example/claude/v1/oauth/token"),
+            ("post", "https://gateway.example/claude/v1/oauth/token"),
+            ("POST", "https://gateway.example/v1/oauth/token"),
+            ("POST", "https://gateway.example/claude/v1/files"),
+            ("POST", "https://gateway.example/claude/v1/oauth/token/"),
+            ("POST", "https://gateway.example/claude/v1/oauth/token?x=stolen"),
+            ("POST", "https://gateway.example/claude/v1/oauth/token#x"),
+            ("POST", "https://gateway.example/other/claude/v1/oauth/token"),
+        ] {
+            assert!(check(&named, method, url).is_err(), "{method} {url}");
+        }
+        let discovers = grants("{}");
+        assert_eq!(check(&discovers, "POST", "https://gateway.example/any/v1/oauth/token"), Ok(()));
+        assert!(check(&discovers, "POST", "https://gateway.example/v1/files").is_err());
+        let without = grants(r#"{"bearer": {"source": "callable"}}"#);
+        assert!(check(&without, "POST", "https://api.anthropic.com/x/v1/oauth/token").is_err());
+    }
+
+    #[test]
+    fn an_exchange_has_its_own_header_fields_only() {
+        for name in ["accept", "user-agent", "anthropic-beta"] {
+            assert_eq!(check_exchange_header(name, "x"), Ok(()));
+        }
+        assert_eq!(check_exchange_header("content-type", "application/json"), Ok(()));
+        assert!(check_exchange_header("content-type", "multipart/form-data").is_err());
+        for name in ["x-api-key", "authorization", "cookie", "host"] {
+            assert!(check_exchange_header(name, "stolen").is_err(), "{name}");
+        }
+    }
+}
