@@ -24,12 +24,19 @@ impl StateFile {
     /// Waits for the lock.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let lock_path = path.with_added_extension("lock");
+        let check = |metadata: fs::Metadata| {
+            anyhow::ensure!(
+                metadata.is_file(),
+                "{} is no regular file: remove it, or name another file with --state",
+                lock_path.display()
+            );
+            Ok(())
+        };
+        // Before it is opened, for the message; and after, for it may have been replaced meanwhile.
+        fs::symlink_metadata(&lock_path).map_or(Ok(()), check)?;
         let lock = private(OpenOptions::new().create(true).truncate(false), &lock_path)
             .with_context(|| format!("cannot make {}", lock_path.display()))?;
-        let kind = lock.metadata().with_context(|| format!("cannot look at {}", lock_path.display()))?;
-        if !kind.is_file() {
-            bail!("{} is no regular file: remove it, or name another file with --state", lock_path.display());
-        }
+        check(lock.metadata().with_context(|| format!("cannot look at {}", lock_path.display()))?)?;
         lock.lock().with_context(|| format!("cannot lock {}", lock_path.display()))?;
         Ok(Self { path: path.to_path_buf(), _lock: lock })
     }
@@ -163,6 +170,6 @@ mod tests {
         let path = directory.path().join("state.lock");
         assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());
         let message = StateFile::open(&directory.path().join("state")).expect_err("a FIFO is no lock").to_string();
-        assert!(message.contains("state.lock"), "{message}");
+        assert!(message.contains("state.lock is no regular file"), "{message}");
     }
 }
