@@ -17,6 +17,7 @@
 #![allow(clippy::disallowed_macros, reason = "cargo listens to what a build script prints")]
 
 mod cargo;
+mod target;
 mod toolchain;
 
 use std::env;
@@ -24,8 +25,7 @@ use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The one target of guests. It has no operating system, so the component has no imports that its world does not name.
-pub const TARGET: &str = "wasm32-unknown-unknown";
+pub use target::TARGET;
 
 /// A crate of this workspace that becomes a component.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +83,7 @@ impl Guest<'_> {
         let workspace = workspace();
         let out = env::var_os("OUT_DIR").ok_or("OUT_DIR is not set: this library is for build scripts")?;
         let target_dir = target_dir(Path::new(&out), form);
-        toolchain::ensure_target(&workspace)?;
+        target::ensure()?;
         cargo::build(self.package, &workspace, &target_dir, form)?;
 
         let artifact = target_dir.join(TARGET).join("release").join(self.package.replace('-', "_"));

@@ -234,7 +234,7 @@ fn lines_of(trial: &Trial) -> Vec<String> {
     lines
 }
 
-/// The variables that lead a client to the emulator.
+/// The variables that lead a client to the emulator, for a shell to read.
 pub(crate) fn variables(emulator: &Emulator, token_file: &Path) -> Vec<String> {
     let options = emulator.options();
     let mut variables = vec![
@@ -245,7 +245,8 @@ pub(crate) fn variables(emulator: &Emulator, token_file: &Path) -> Vec<String> {
     ];
     // A rule for the organization has none.
     variables.extend(options.workspace_ids.first().map(|id| format!("ANTHROPIC_WORKSPACE_ID={id}")));
-    variables.push(format!("ANTHROPIC_IDENTITY_TOKEN_FILE={}", token_file.display()));
+    let token_file = token_file.display().to_string();
+    variables.push(format!("ANTHROPIC_IDENTITY_TOKEN_FILE={}", crate::shell::word(&token_file)));
     variables
 }
 

@@ -13,6 +13,7 @@ mod demo;
 mod emulate;
 mod exit;
 mod options;
+mod shell;
 mod state_file;
 mod status;
 mod token;

@@ -24,8 +24,19 @@ impl StateFile {
     /// Waits for the lock.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let lock_path = path.with_added_extension("lock");
+        let check = |metadata: fs::Metadata| {
+            anyhow::ensure!(
+                metadata.is_file(),
+                "{} is no regular file: remove it, or name another file with --state",
+                lock_path.display()
+            );
+            Ok(())
+        };
+        // Before it is opened, for the message; and after, for it may have been replaced meanwhile.
+        fs::symlink_metadata(&lock_path).map_or(Ok(()), check)?;
         let lock = private(OpenOptions::new().create(true).truncate(false), &lock_path)
             .with_context(|| format!("cannot make {}", lock_path.display()))?;
+        check(lock.metadata().with_context(|| format!("cannot look at {}", lock_path.display()))?)?;
         lock.lock().with_context(|| format!("cannot lock {}", lock_path.display()))?;
         Ok(Self { path: path.to_path_buf(), _lock: lock })
     }
@@ -62,17 +73,17 @@ impl StateFile {
 #[cfg(unix)]
 fn private(options: &mut OpenOptions, path: &Path) -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    options.write(true).mode(0o600).custom_flags(NOFOLLOW).open(path)
+    options.write(true).mode(0o600).custom_flags(OPENING).open(path)
 }
 
-/// A link in the place of a file would have it made or read elsewhere.
+/// A link in the place of a file would have it made or read elsewhere, and a FIFO would hold up whoever opens it.
 #[cfg(unix)]
-const NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+const OPENING: i32 = rustix::fs::OFlags::NOFOLLOW.union(rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
 
 #[cfg(unix)]
 fn reading(path: &Path) -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    OpenOptions::new().read(true).custom_flags(NOFOLLOW).open(path)
+    OpenOptions::new().read(true).custom_flags(OPENING).open(path)
 }
 
 #[cfg(not(unix))]
@@ -129,5 +140,36 @@ mod tests {
         fs::remove_file(&path).expect("it goes");
         symlink(directory.path().join("elsewhere"), &path).expect("a link");
         assert!(state.load().is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_fifo_in_the_place_of_the_file_or_its_lock_is_an_error_and_holds_nobody_up() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let fifo = |name: &str| {
+            let path = directory.path().join(name);
+            let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo runs");
+            assert!(made.success());
+        };
+        fifo("state");
+        let state = StateFile::open(&directory.path().join("state")).expect("the lock is a file");
+        let message = state.load().expect_err("a FIFO is no state").to_string();
+        assert!(message.contains("no regular file"), "{message}");
+
+        fifo("other.lock");
+        // A reader keeps the opening from failing for the lack of one.
+        let _reader = reading(&directory.path().join("other.lock")).expect("it opens without a writer");
+        let message = StateFile::open(&directory.path().join("other")).expect_err("a FIFO is no lock").to_string();
+        assert!(message.contains("other.lock is no regular file"), "{message}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_fifo_without_a_reader_in_the_place_of_the_lock_is_an_error_at_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state.lock");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());
+        let message = StateFile::open(&directory.path().join("state")).expect_err("a FIFO is no lock").to_string();
+        assert!(message.contains("state.lock is no regular file"), "{message}");
     }
 }
