@@ -713,6 +713,15 @@ scenario("only the variables that discovery reads are read", async () => {
   assert.equal(net.granted(), 1);
 });
 
+scenario("a variable of the vendor is read by discovery, or where the configuration names it", () => {
+  const named = { federation: { identity_token: { source: "variable", name: "ANTHROPIC_MINE" } } };
+  const policy = new Policy({}, JSON.stringify(named));
+  assert.equal(policy.checkVariable("ANTHROPIC_MINE"), undefined);
+  assert.notEqual(policy.checkVariable("ANTHROPIC_API_KEY"), undefined);
+  assert.equal(new Policy().checkVariable("ANTHROPIC_API_KEY"), undefined);
+  assert.notEqual(new Policy().checkVariable("ANTHROPIC_MINE"), undefined);
+});
+
 scenario("the steady clock counts what the machine slept, and never goes back", () => {
   let [wall, monotonic] = [1_000_000, 500];
   const now = steady(
