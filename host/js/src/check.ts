@@ -17,6 +17,9 @@ const WAKE_MS = [5, 24 * 3_600_000] as const;
 const WAIT_AT_MOST_MS = 30_000;
 /** Callers who say that a token is needed are heard again after this time at the latest, and not at once. */
 const NUDGE_AGAIN_MS = 1_000;
+/** The only headers of a credential: others could change what a caller's request is. */
+const SET = ["authorization", "x-api-key"];
+const MERGED = ["anthropic-beta"];
 /** A thousand years: later is never. */
 const NEVER_MS = 31_557_600_000_000n;
 
@@ -74,14 +77,15 @@ export function checkUsable(usable: contract.Usable, now: number): Access {
   const parsed = originOf(origin);
   if (parsed === undefined) throw new Breach("a token's origin is none");
   const at = (wait: bigint | undefined) => (wait === undefined || wait >= NEVER_MS ? Infinity : now + Number(wait));
-  const token = new Token({ id, origin: parsed, standing, set: fields(usable.set), merge: fields(usable.merge) });
+  const token = new Token({ id, origin: parsed, standing, set: fields(usable.set, SET), merge: fields(usable.merge, MERGED) });
   return { kind: "usable", token, refreshAt: at(refreshInMs), holdAt: at(holdInMs), unusableAt: at(unusableInMs) };
 }
 
-function fields(headers: readonly contract.Header[]): Field[] {
+function fields(headers: readonly contract.Header[], known: readonly string[]): Field[] {
   if (headers.length > MAX_LIST) throw new Breach("too many headers");
   return headers.map(({ name, value }) => {
     if (!isName(name)) throw new Breach("a header's name is none");
+    if (!known.includes(name)) throw new Breach(`the header ${name.slice(0, 64)} is not one of a credential`);
     if (!isValue(value)) throw new Breach(`the value of the header ${name} is no field value`);
     return [name, value];
   });

@@ -77,7 +77,7 @@ export function localSource(options: Options, platform: Platform, hooks: Hooks):
   }
   const means: Means = {
     platform: waitUntil === undefined ? platform : { ...platform, waitUntil: (work) => waitUntil(work) },
-    policy: new Policy(options.policy),
+    policy: new Policy(options.policy, document(options.configuration)),
     fetch: ownFetch(options),
     identityTokens: named(options.identityToken),
     accessTokens: named(options.accessToken),

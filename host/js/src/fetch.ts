@@ -91,7 +91,12 @@ export function credentialedFetch({ credential, origin: known }: Carried, option
 
 /** What is no request to the API as such: preflights, tunnels, echoes, other protocols. */
 function isExempt(method: string, headers: Headers): boolean {
-  return ["OPTIONS", "TRACE", "CONNECT"].includes(method.toUpperCase()) || headers.has("upgrade");
+  return ["OPTIONS", "TRACE", "CONNECT"].includes(method.toUpperCase()) || isUpgrade(headers);
+}
+
+/** Without `connection: upgrade` the field asks for nothing (RFC 9110 section 7.8). */
+function isUpgrade(headers: Headers): boolean {
+  return headers.has("upgrade") && /(^|,)\s*upgrade\s*(,|$)/i.test(headers.get("connection") ?? "");
 }
 
 /** A request, of this runtime's class or of another's: of a library, or of another realm. */

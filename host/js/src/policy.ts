@@ -11,7 +11,7 @@ export interface PolicyOptions {
   readonly allowOrigins?: readonly string[];
   /** Read files below these directories only. Symbolic links are followed, and must end below one of them. */
   readonly allowDirectories?: readonly string[];
-  /** Environment variables to read, beside those whose names start with `ANTHROPIC_`, and `HOME` and its kin. */
+  /** Environment variables to read, beside those that discovery reads, where it does. */
   readonly allowVariables?: readonly string[];
   /** Ends requests to the token endpoint after this time, in milliseconds; 60,000 by default. */
   readonly requestTimeoutMs?: number;
@@ -19,7 +19,9 @@ export interface PolicyOptions {
   readonly callableTimeoutMs?: number;
 }
 
+/** What discovery reads. */
 const VARIABLES = ["HOME", "XDG_CONFIG_HOME", "APPDATA", "USERPROFILE"];
+const DISCOVERED = /^ANTHROPIC_(API_KEY|AUTH_TOKEN|PROFILE|CONFIG_DIR|BASE_URL|FEDERATION_RULE_ID|ORGANIZATION_ID|SERVICE_ACCOUNT_ID|WORKSPACE_ID|IDENTITY_TOKEN(_FILE)?)$/;
 const VARIABLES_PREFIX = "ANTHROPIC_";
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
@@ -32,7 +34,15 @@ export class Policy {
   readonly requestTimeoutMs: number;
   readonly callableTimeoutMs: number;
 
-  constructor(options: PolicyOptions = {}) {
+  /** The configuration leaves it to discovery. */
+  readonly #discovers: boolean;
+  /** The variable that it names. */
+  readonly #named: unknown;
+
+  constructor(options: PolicyOptions = {}, configuration = "{}") {
+    const { federation, bearer } = parsed(configuration);
+    this.#discovers = federation === undefined && bearer === undefined;
+    this.#named = federation?.identity_token?.name;
     this.#origins = ["https://api.anthropic.com", ...(options.allowOrigins ?? [])].map(parseOrigin);
     this.#variables = new Set([...VARIABLES, ...(options.allowVariables ?? [])]);
     this.directories = options.allowDirectories;
@@ -56,8 +66,18 @@ export class Policy {
   }
 
   checkVariable(name: string): string | undefined {
-    if (name.startsWith(VARIABLES_PREFIX) || this.#variables.has(name)) return undefined;
+    const named = name === this.#named && name.startsWith(VARIABLES_PREFIX);
+    if (named || (this.#discovers && DISCOVERED.test(name)) || this.#variables.has(name)) return undefined;
     return `the policy does not allow the variable ${printable(name)}; allow it with policy.allowVariables`;
+  }
+}
+
+/** What is wrong with a configuration, the component says. */
+function parsed(configuration: string): { federation?: { identity_token?: { name?: unknown } }; bearer?: unknown } {
+  try {
+    return JSON.parse(configuration) ?? {};
+  } catch {
+    return {};
   }
 }
 

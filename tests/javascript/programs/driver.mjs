@@ -136,6 +136,8 @@ scenario("a session that is asked for a token and does nothing is not asked for 
 for (const [what, lie] of Object.entries({
   "a header with a line break": { set: header("Bearer a\r\nx-evil: 1") },
   "a header in upper case": { set: [{ name: "Authorization", value: "x" }] },
+  "a header that no credential has": { set: [{ name: "x-evil", value: "1" }] },
+  "a credential where lists are merged": { merge: header("x") },
   "an id that is none": { id: "canary" },
   "more headers than there are": { set: Array(65).fill(header("x")[0]) },
 })) {

@@ -182,10 +182,18 @@ scenario("where the origin is told OPTIONS needs no token", async () => {
 
 scenario("an upgrade goes without a credential, and without the caller's", async () => {
   const net = network();
-  await make(net).fetch(`${api}/v1/socket`, { headers: { upgrade: "websocket", "x-api-key": "theirs" } });
+  await make(net).fetch(`${api}/v1/socket`, { headers: { connection: "keep-alive, Upgrade", upgrade: "websocket", "x-api-key": "theirs" } });
   const [{ headers }] = net.seen;
   assert.deepEqual([headers.authorization, headers["x-api-key"]], [undefined, undefined]);
   assert.equal(headers.upgrade, "websocket");
+});
+
+scenario("an upgrade that the connection does not name is none, and has our credential", async () => {
+  const net = network();
+  await make(net).fetch(`${api}/v1/models`, { headers: { upgrade: "h2c", "x-api-key": "theirs" } });
+  const { headers } = net.seen.at(-1);
+  assert.match(headers.authorization, /^Bearer /);
+  assert.equal(headers["x-api-key"], undefined);
 });
 
 const bodies = {
@@ -581,6 +589,13 @@ for (const [what, wrong] of Object.entries({
   "user information": { url: "https://api.anthropic.com@evil.example/" },
   "a password": { url: "https://a:b@api.anthropic.com/" },
   "a fragment": { url: `${api}/#x` },
+  "another path of an allowed origin": { url: `${api}/v1/messages` },
+  "a query": { url: `${api}/v1/messages?/v1/oauth/token` },
+  "an empty query": { url: `${api}/v1/oauth/token?` },
+  "a path that leads elsewhere": { url: `${api}/v1/oauth/token/../../v1/oauth/token` },
+  "a key of its own": { headers: [{ name: "x-api-key", value: "canary" }] },
+  "a credential of its own": { headers: [{ name: "authorization", value: "Bearer canary" }] },
+  "another content-type": { headers: [{ name: "content-type", value: "text/plain" }] },
   "a relative URL": { url: "/v1/oauth/token" },
   "a header with a line break": { headers: [{ name: "x", value: "a\nb" }] },
   "a header of the transport": { headers: [{ name: "transfer-encoding", value: "chunked" }] },
@@ -625,11 +640,11 @@ scenario("only where no connection came about was nothing sent", async () => {
   await new Promise((resolve) => server.once("listening", resolve));
   const origin = `http://127.0.0.1:${server.address().port}`;
   const policy = new Policy({ allowOrigins: [origin] });
-  const reset = await send(ask({ origin, url: `${origin}/` }), policy, globalThis.fetch);
+  const reset = await send(ask({ origin, url: `${origin}/v1/oauth/token` }), policy, globalThis.fetch);
   assert.equal(reset.tag, "maybe-sent");
   assert.ok(!JSON.stringify(reset).includes("canary"));
   await new Promise((resolve) => server.close(resolve));
-  assert.equal((await send(ask({ origin, url: `${origin}/` }), policy, globalThis.fetch)).tag, "unsent");
+  assert.equal((await send(ask({ origin, url: `${origin}/v1/oauth/token` }), policy, globalThis.fetch)).tag, "unsent");
 });
 
 // ---- files and variables ------------------------------------------------------------------------------------------------
@@ -696,6 +711,15 @@ scenario("only the variables that discovery reads are read", async () => {
   const net = network();
   await make(net, { configuration: configuration_, policy: { allowVariables: ["WIF_CANARY"] } }).token();
   assert.equal(net.granted(), 1);
+});
+
+scenario("a variable of the vendor is read by discovery, or where the configuration names it", () => {
+  const named = { federation: { identity_token: { source: "variable", name: "ANTHROPIC_MINE" } } };
+  const policy = new Policy({}, JSON.stringify(named));
+  assert.equal(policy.checkVariable("ANTHROPIC_MINE"), undefined);
+  assert.notEqual(policy.checkVariable("ANTHROPIC_API_KEY"), undefined);
+  assert.equal(new Policy().checkVariable("ANTHROPIC_API_KEY"), undefined);
+  assert.notEqual(new Policy().checkVariable("ANTHROPIC_MINE"), undefined);
 });
 
 scenario("the steady clock counts what the machine slept, and never goes back", () => {
