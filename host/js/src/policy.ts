@@ -19,17 +19,23 @@ export interface PolicyOptions {
   readonly callableTimeoutMs?: number;
 }
 
-/** What discovery reads. */
-const VARIABLES = ["HOME", "XDG_CONFIG_HOME", "APPDATA", "USERPROFILE"];
-const DISCOVERED = /^ANTHROPIC_(API_KEY|AUTH_TOKEN|PROFILE|CONFIG_DIR|BASE_URL|FEDERATION_RULE_ID|ORGANIZATION_ID|SERVICE_ACCOUNT_ID|WORKSPACE_ID|IDENTITY_TOKEN(_FILE)?)$/;
+/** What discovery reads, beside variables of the vendor's. The list stands in `wit/authority.json`. */
+const VARIABLES = ["HOME", "XDG_CONFIG_HOME", "APPDATA"];
+const OF_THE_VENDOR = [
+  ...["API_KEY", "AUTH_TOKEN", "PROFILE", "CONFIG_DIR", "BASE_URL", "FEDERATION_RULE_ID", "ORGANIZATION_ID"],
+  ...["SERVICE_ACCOUNT_ID", "WORKSPACE_ID", "IDENTITY_TOKEN_FILE", "IDENTITY_TOKEN"],
+];
+/** Where every exchange goes, below the path of `base_url`. */
+const ENDPOINT = "/v1/oauth/token";
 const VARIABLES_PREFIX = "ANTHROPIC_";
+const DISCOVERED = new Set([...VARIABLES, ...OF_THE_VENDOR.map((name) => VARIABLES_PREFIX + name)]);
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
 /** The policy in force. Each check gives the rule that refuses, with the way to allow it, or undefined. */
 export class Policy {
   readonly #origins: readonly string[];
   readonly #variables: ReadonlySet<string>;
-  /** Undefined: files anywhere. */
+  /** Undefined: wherever the configuration and discovery lead. */
   readonly directories: readonly string[] | undefined;
   readonly requestTimeoutMs: number;
   readonly callableTimeoutMs: number;
@@ -38,13 +44,27 @@ export class Policy {
   readonly #discovers: boolean;
   /** The variable that it names. */
   readonly #named: unknown;
+  /** The file that it names. */
+  readonly #file: unknown;
+  /** The directory of profiles that it names. */
+  readonly #configDir: unknown;
+  /** The path before the token endpoint's, where it names one. */
+  readonly #basePath: string | undefined;
+  /** What was read of variables, by name, and the texts of the profiles that were: they name other files. */
+  readonly #told = new Map<string, string>();
+  readonly #toldByProfiles = new Set<unknown>();
 
   constructor(options: PolicyOptions = {}, configuration = "{}") {
-    const { federation, bearer } = parsed(configuration);
-    this.#discovers = federation === undefined && bearer === undefined;
+    const document = parsed(configuration);
+    const { federation, bearer, discover, base_url: baseUrl } = document ?? {};
+    this.#discovers = document !== undefined && federation === undefined && bearer === undefined;
     this.#named = federation?.identity_token?.name;
+    this.#file = federation?.identity_token?.path;
+    this.#configDir = discover?.config_dir;
+    if (baseUrl !== undefined) this.#basePath = URL.canParse(baseUrl) ? new URL(baseUrl).pathname.replace(/\/+$/, "") : "";
+    else if (!this.#discovers) this.#basePath = "";
     this.#origins = ["https://api.anthropic.com", ...(options.allowOrigins ?? [])].map(parseOrigin);
-    this.#variables = new Set([...VARIABLES, ...(options.allowVariables ?? [])]);
+    this.#variables = new Set(options.allowVariables);
     this.directories = options.allowDirectories;
     this.requestTimeoutMs = duration("requestTimeoutMs", options.requestTimeoutMs ?? 60_000);
     this.callableTimeoutMs = duration("callableTimeoutMs", options.callableTimeoutMs ?? 30_000);
@@ -65,19 +85,72 @@ export class Policy {
     return bare && parsed.origin === bareOrigin(origin) ? undefined : `the URL is not one of ${printable(origin)}`;
   }
 
+  /** Whether this is the token endpoint. The text and not the parsed URL: a parser takes out dot segments, and an empty query. */
+  checkEndpoint(url: string): string | undefined {
+    const path = this.#basePath === undefined ? undefined : new URL(url).origin + this.#basePath + ENDPOINT;
+    const right = path === undefined ? url.endsWith(ENDPOINT) : new URL(url).href === path;
+    if (right && !/[?#%\\]|\/\.\.?\//.test(url)) return undefined;
+    return `the policy allows requests to the path ${(this.#basePath ?? "") + ENDPOINT} only, without a query`;
+  }
+
+  checkFile(path: string): string | undefined {
+    if (path === this.#file) return undefined;
+    const told = path === this.#told.get("ANTHROPIC_IDENTITY_TOKEN_FILE") || this.#toldByProfiles.has(path);
+    if (this.#discovers && (told || this.#isProfile(path))) return undefined;
+    return `the configuration does not name the file ${printable(path)}, and discovery does not read it`;
+  }
+
+  /** The content of a variable was handed over: it may name a file. */
+  variableWasRead(name: string, value: string): void {
+    this.#told.set(name, value.trim());
+  }
+
+  /** The content of a file was handed over: a profile names others. */
+  fileWasRead(path: string, content: string): void {
+    if (!this.#discovers || !this.#isProfile(path)) return;
+    try {
+      JSON.parse(content, (_, value) => this.#toldByProfiles.add(value) && value);
+    } catch {
+      // The component says what is wrong with it.
+    }
+  }
+
+  /** A file that discovery reads for itself: `active_config`, or a profile. */
+  #isProfile(path: string): boolean {
+    const below = (name: string, suffix: string) => {
+      const directory = this.#told.get(name);
+      return directory ? [directory.replace(/\/+$/, "") + suffix] : [];
+    };
+    const chosen = typeof this.#configDir === "string" ? [this.#configDir] : below("ANTHROPIC_CONFIG_DIR", "");
+    const usual = [...below("HOME", "/.config/anthropic"), ...below("XDG_CONFIG_HOME", "/anthropic"), ...below("APPDATA", "/Anthropic")];
+    return (chosen.length > 0 ? chosen : usual).some((directory) => {
+      const root = `${directory.replace(/\/+$/, "")}/`;
+      return path.startsWith(root) && /^(active_config|configs\/[^/]+\.json)$/.test(path.slice(root.length));
+    });
+  }
+
   checkVariable(name: string): string | undefined {
     const named = name === this.#named && name.startsWith(VARIABLES_PREFIX);
-    if (named || (this.#discovers && DISCOVERED.test(name)) || this.#variables.has(name)) return undefined;
+    if (named || (this.#discovers && DISCOVERED.has(name)) || this.#variables.has(name)) return undefined;
     return `the policy does not allow the variable ${printable(name)}; allow it with policy.allowVariables`;
   }
 }
 
-/** What is wrong with a configuration, the component says. */
-function parsed(configuration: string): { federation?: { identity_token?: { name?: unknown } }; bearer?: unknown } {
+/** As much of a configuration as matters here. */
+interface Document {
+  readonly federation?: { readonly identity_token?: { readonly name?: unknown; readonly path?: unknown } };
+  readonly bearer?: unknown;
+  readonly discover?: { readonly config_dir?: unknown };
+  readonly base_url?: string;
+}
+
+/** Undefined for what is no document: what is wrong with it, the component says. */
+function parsed(configuration: string): Document | undefined {
   try {
-    return JSON.parse(configuration) ?? {};
+    const document: unknown = JSON.parse(configuration);
+    return typeof document === "object" && document !== null ? document : undefined;
   } catch {
-    return {};
+    return undefined;
   }
 }
 

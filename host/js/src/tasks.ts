@@ -54,14 +54,14 @@ export async function perform(task: contract.Task, means: Means): Promise<contra
 }
 
 async function attempt(task: contract.Task, means: Means): Promise<contract.Outcome> {
-  const { platform, policy, store } = means;
+  const { policy, store } = means;
   const limitMs = policy.callableTimeoutMs;
   const limited = <T>(work: T | Promise<T>) => within(limitMs, work, () => new WifError(`no answer within ${limitMs} ms`));
   switch (task.tag) {
     case "send-request":
       return send(task.val, policy, means.fetch);
     case "read-file":
-      return platform.readFile === undefined ? { tag: "unsupported" } : platform.readFile(task.val, policy);
+      return readFile(task.val, means);
     case "read-variable":
       return readVariable(task.val, means);
     case "supply-assertion": {
@@ -98,6 +98,15 @@ async function attempt(task: contract.Task, means: Means): Promise<contract.Outc
   }
 }
 
+async function readFile(request: contract.FileRequest, { platform, policy }: Means): Promise<contract.Outcome> {
+  if (platform.readFile === undefined) return { tag: "unsupported" };
+  const rule = policy.checkFile(request.path);
+  if (rule !== undefined) return { tag: "denied", val: rule };
+  const outcome = await platform.readFile(request, policy);
+  if (outcome.tag === "content") policy.fileWasRead(request.path, outcome.val);
+  return outcome;
+}
+
 function readVariable(name: string, { platform, policy }: Means): contract.Outcome {
   if (platform.readVariable === undefined) return { tag: "unsupported" };
   const rule = policy.checkVariable(name);
@@ -106,7 +115,9 @@ function readVariable(name: string, { platform, policy }: Means): contract.Outco
   if (name === "" || /[=\0]/.test(name)) return { tag: "absent" };
   try {
     const value = platform.readVariable(name);
-    return value === undefined ? { tag: "absent" } : { tag: "content", val: value };
+    if (value === undefined) return { tag: "absent" };
+    policy.variableWasRead(name, value);
+    return { tag: "content", val: value };
   } catch {
     return { tag: "denied", val: "the runtime does not let this program read the variable" };
   }

@@ -17,22 +17,6 @@ const MAX_HEADERS = 32;
 const PASSED_ON = ["request-id", "retry-after", "date", "content-type", "location"];
 /** The only fields of an exchange. Any other could carry a secret, or a stranger's key. */
 const SENT = new Set(["content-type", "accept", "anthropic-beta", "user-agent"]);
-/** Where every exchange goes, below the path of `base_url`. */
-const ENDPOINT = "/v1/oauth/token";
-/** Fields that the transport sets, or that would change what a request is (RFC 9110 section 7.6.1, RFC 9112 section 6). */
-const RESERVED = new Set([
-  "connection",
-  "content-length",
-  "expect",
-  "host",
-  "keep-alive",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-  "proxy-authorization",
-]);
-
 export async function send(request: contract.HttpRequest, policy: Policy, fetch: Fetch): Promise<contract.Outcome> {
   const refused = refuse(request, policy);
   if (refused !== undefined) return { tag: "denied", val: refused };
@@ -69,17 +53,12 @@ function refuse(request: contract.HttpRequest, policy: Policy): string | undefin
   for (const { name, value } of request.headers) {
     if (!isName(name)) return "a header's name is none";
     if (!isValue(value)) return `the value of the header ${name} is no field value`;
-    if (RESERVED.has(name)) return `the header ${name} belongs to the transport`;
     if (!SENT.has(name)) return `the policy allows the headers ${[...SENT].join(", ")} only`;
     if (name === "content-type" && value !== "application/json") {
       return "the policy allows the content-type application/json only";
     }
   }
-  const refused = policy.checkUrl(request.url, request.origin);
-  if (refused !== undefined) return refused;
-  // The text and not the parsed URL: a parser takes out dot segments, and an empty query.
-  const isEndpoint = request.url.endsWith(ENDPOINT) && !/[?#%\\]|\/\.\.?\//.test(request.url);
-  return isEndpoint ? undefined : `the policy allows requests to the path ${ENDPOINT} only, without a query`;
+  return policy.checkUrl(request.url, request.origin) ?? policy.checkEndpoint(request.url);
 }
 
 /** The body as text, or undefined if it is longer than that. */

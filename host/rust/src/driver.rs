@@ -337,6 +337,7 @@ impl Driver {
         // Another one for the next session: the constant is the one of the generator SplitMix64.
         *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let start = match (self.published.journal.load_full(), &*start) {
+            (Some(_), _) | (None, Start::Resumed(_)) if !self.recovery.trusts_journal() => types::Start::Lost,
             (Some(journal), _) => types::Start::Resumed(journal.reveal().to_owned()),
             (None, Start::Fresh) => types::Start::Fresh,
             (None, Start::Resumed(journal)) => types::Start::Resumed(journal.reveal().to_owned()),

@@ -722,6 +722,39 @@ scenario("a variable of the vendor is read by discovery, or where the configurat
   assert.notEqual(new Policy().checkVariable("ANTHROPIC_MINE"), undefined);
 });
 
+scenario("a file is read that the configuration names, or that discovery is led to", () => {
+  const source = { source: "file", path: "/run/token" };
+  const named = new Policy({}, JSON.stringify({ federation: { identity_token: source } }));
+  assert.equal(named.checkFile("/run/token"), undefined);
+  for (const path of ["/etc/shadow", "/run/../run/token", ""]) assert.notEqual(named.checkFile(path), undefined, path);
+  const discovers = new Policy({}, "{}");
+  assert.notEqual(discovers.checkFile("/home/me/.config/anthropic/active_config"), undefined, "HOME was not read");
+  discovers.variableWasRead("HOME", "/home/me/");
+  for (const path of ["active_config", "configs/default.json"]) {
+    assert.equal(discovers.checkFile(`/home/me/.config/anthropic/${path}`), undefined, path);
+  }
+  for (const path of ["configs/../../x.json", "configs/a/b.json", "credentials/default.json"]) {
+    assert.notEqual(discovers.checkFile(`/home/me/.config/anthropic/${path}`), undefined, path);
+  }
+  assert.notEqual(discovers.checkFile("/run/token"), undefined);
+  const profile = { authentication: { identity_token: source } };
+  discovers.fileWasRead("/home/me/.config/anthropic/configs/default.json", JSON.stringify(profile));
+  assert.equal(discovers.checkFile("/run/token"), undefined);
+  discovers.variableWasRead("ANTHROPIC_IDENTITY_TOKEN_FILE", "/run/other\n");
+  assert.equal(discovers.checkFile("/run/other"), undefined);
+});
+
+scenario("a request goes to the token endpoint, and nowhere else of its origin", () => {
+  const at = (base_url) => new Policy({}, JSON.stringify({ base_url, federation: {} }));
+  assert.equal(at("https://a.example/claude/").checkEndpoint("https://a.example/claude/v1/oauth/token"), undefined);
+  const others = ["/v1/oauth/token", "/claude/v1/files", "/claude/v1/oauth/token?x", "/claude/v1/oauth/token#", "/x/claude/v1/oauth/token"];
+  for (const path of others) {
+    assert.notEqual(at("https://a.example/claude").checkEndpoint(`https://a.example${path}`), undefined, path);
+  }
+  assert.equal(new Policy().checkEndpoint("https://a.example/any/v1/oauth/token"), undefined, "a profile may name it");
+  assert.notEqual(new Policy().checkEndpoint("https://a.example/v1/files"), undefined);
+});
+
 scenario("the steady clock counts what the machine slept, and never goes back", () => {
   let [wall, monotonic] = [1_000_000, 500];
   const now = steady(

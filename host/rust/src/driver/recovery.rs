@@ -17,6 +17,9 @@ const MEMORY_MS: u64 = 600_000;
 /// The pause after an event that cannot be kept from the component stopped it again: doubled each time, up to the last.
 const PAUSES_MS: (u64, u64) = (1_000, 60_000);
 
+/// A journal that so many sessions in a row did not survive counts as lost.
+const SESSIONS_ON_ONE_JOURNAL: u32 = 4;
+
 /// What the component was doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Cause {
@@ -43,11 +46,14 @@ pub(crate) enum Restart {
 pub(crate) struct Recovery {
     restarts: VecDeque<u64>,
     strikes: HashMap<Cause, (u32, u64)>,
+    /// Stops in a row, with no step between them that ended well.
+    in_a_row: u32,
 }
 
 impl Recovery {
     /// The component was stopped while it did this.
     pub(crate) fn stopped(&mut self, cause: Cause, now: u64) -> Restart {
+        self.in_a_row = self.in_a_row.saturating_add(1);
         self.strikes.retain(|_, (_, last)| now.saturating_sub(*last) < MEMORY_MS);
         let (strikes, last) = self.strikes.entry(cause).or_insert((0, now));
         (*strikes, *last) = (strikes.saturating_add(1), now);
@@ -72,9 +78,15 @@ impl Recovery {
 
     /// The component did this without harm.
     pub(crate) fn passed(&mut self, cause: Cause, now: u64) {
+        self.in_a_row = 0;
         if !self.strikes.is_empty() && !self.quarantines(cause, now) {
             self.strikes.remove(&cause);
         }
+    }
+
+    /// Whether the newest journal is worth another session.
+    pub(crate) fn trusts_journal(&self) -> bool {
+        self.in_a_row < SESSIONS_ON_ONE_JOURNAL
     }
 
     /// Whether results of this kind are kept from the component, until the last strike is forgotten: they count as lost.
@@ -114,6 +126,19 @@ mod tests {
         recovery.passed(result, MEMORY_MS + 1);
         recovery.stopped(result, MEMORY_MS + 2);
         assert!(!recovery.quarantines(result, MEMORY_MS + 2));
+    }
+
+    #[test]
+    fn a_journal_that_no_session_survives_counts_as_lost() {
+        let mut recovery = Recovery::default();
+        for now in 0..3 {
+            recovery.stopped(Cause::Opening, now);
+            assert!(recovery.trusts_journal());
+        }
+        recovery.stopped(Cause::Woken, 3);
+        assert!(!recovery.trusts_journal());
+        recovery.passed(Cause::Woken, 4);
+        assert!(recovery.trusts_journal());
     }
 
     #[test]
