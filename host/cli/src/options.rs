@@ -48,10 +48,19 @@ impl Common {
     }
 }
 
-/// Writes a line to standard output. A reader that has gone away is no error of ours.
+/// Writes a line to standard output. Nothing depends on it: a story that nobody can read goes on.
 pub(crate) fn say(line: &str) {
+    let _unread = answer(line);
+}
+
+/// Writes to standard output what the command was called for. A reader that has gone away has what it wanted; any other failure
+/// is an error, for what was asked is lost.
+pub(crate) fn answer(line: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    let _gone = writeln!(out, "{line}").and_then(|()| out.flush());
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output"),
+        _ => Ok(()),
+    }
 }
 
 /// Writes a line to standard error.

@@ -1,4 +1,5 @@
-//! Keeps the journal between runs, so that an identity token that can be exchanged once serves more than one of them.
+//! Keeps journals between runs, so that an identity token that can be exchanged once serves more than one of them. There is one
+//! for each configuration that was in force: a run of one takes nothing from another.
 //!
 //! The file holds the access token: it is made readable by its owner alone, replaced as a whole, and refused when anybody
 //! else could have read it or pointed it elsewhere. While one process uses it, others wait.
@@ -8,21 +9,42 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 /// A journal takes some kilobytes; more than this is something else.
 const MAX_BYTES: u64 = 1 << 20;
+
+/// More configurations than people have on one machine. The one that was used least recently makes room.
+const MAX_JOURNALS: usize = 16;
+
+/// The variables that tell one credential from another.
+const TELLING: [&str; 10] = [
+    "ANTHROPIC_PROFILE",
+    "ANTHROPIC_CONFIG_DIR",
+    "ANTHROPIC_BASE_URL",
+    "ANTHROPIC_FEDERATION_RULE_ID",
+    "ANTHROPIC_ORGANIZATION_ID",
+    "ANTHROPIC_SERVICE_ACCOUNT_ID",
+    "ANTHROPIC_WORKSPACE_ID",
+    "ANTHROPIC_IDENTITY_TOKEN_FILE",
+    "HOME",
+    "XDG_CONFIG_HOME",
+];
 
 /// A locked state file.
 #[derive(Debug)]
 pub(crate) struct StateFile {
     path: PathBuf,
+    /// Whose journal is read and written: a hash of the configuration in force.
+    owner: String,
     /// Holds the lock until it is dropped. Beside the file, for the file itself is replaced.
     _lock: File,
 }
 
 impl StateFile {
-    /// Waits for the lock.
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+    /// Waits for the lock. `configuration` is the document in force.
+    pub(crate) fn open(path: &Path, configuration: &str) -> anyhow::Result<Self> {
         let lock_path = path.with_added_extension("lock");
         let check = |metadata: fs::Metadata| {
             anyhow::ensure!(
@@ -38,11 +60,19 @@ impl StateFile {
             .with_context(|| format!("cannot make {}", lock_path.display()))?;
         check(lock.metadata().with_context(|| format!("cannot look at {}", lock_path.display()))?)?;
         lock.lock().with_context(|| format!("cannot lock {}", lock_path.display()))?;
-        Ok(Self { path: path.to_path_buf(), _lock: lock })
+        Ok(Self { path: path.to_path_buf(), owner: owner(configuration), _lock: lock })
     }
 
-    /// The journal, if there is one.
+    /// This configuration's journal, if there is one. Otherwise the newest of another: its token is not taken, and what it
+    /// spent stays spent.
     pub(crate) fn load(&self) -> anyhow::Result<Option<String>> {
+        let Some(text) = self.read()? else { return Ok(None) };
+        let journals = journals(&text);
+        let own = journals.iter().find(|(owner, _)| *owner == self.owner);
+        Ok(own.or(journals.last()).map(|(_, journal)| journal.clone()))
+    }
+
+    fn read(&self) -> anyhow::Result<Option<String>> {
         let shown = self.path.display();
         match fs::symlink_metadata(&self.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -58,16 +88,44 @@ impl StateFile {
         Ok(Some(String::from_utf8_lossy(&journal).into_owned()))
     }
 
-    /// Replaces the journal as a whole.
+    /// Replaces this configuration's journal, and with it the file as a whole.
     pub(crate) fn save(&self, journal: &str) -> anyhow::Result<()> {
         let shown = self.path.display();
+        let mut journals = self.read()?.as_deref().map(journals).unwrap_or_default();
+        // One that nobody can name was written by an earlier version, or is of this configuration.
+        journals.retain(|(owner, _)| !owner.is_empty() && *owner != self.owner);
+        journals.push((self.owner.clone(), journal.to_owned()));
+        let excess = journals.len().saturating_sub(MAX_JOURNALS);
+        let kept: Vec<Value> =
+            journals.into_iter().skip(excess).map(|(owner, journal)| json!({ "owner": owner, "journal": journal })).collect();
+        let text = json!({ "journals": kept }).to_string();
         let new = self.path.with_added_extension("new");
         let _left_over = fs::remove_file(&new);
         let mut file =
             private(OpenOptions::new().create_new(true), &new).with_context(|| format!("cannot make {}", new.display()))?;
-        file.write_all(journal.as_bytes()).and_then(|()| file.sync_all()).with_context(|| format!("cannot write {shown}"))?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(|| format!("cannot write {shown}"))?;
         fs::rename(&new, &self.path).with_context(|| format!("cannot replace {shown}"))
     }
+}
+
+/// The journals of a state file by owner, the newest last. What has another form is one journal, as it is: an earlier version
+/// kept one alone, and what is none is for its reader to ignore, with a warning.
+fn journals(text: &str) -> Vec<(String, String)> {
+    let document: Value = serde_json::from_str(text).unwrap_or_default();
+    let Some(kept) = document["journals"].as_array() else { return vec![(String::new(), text.to_owned())] };
+    let member = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+    kept.iter().map(|entry| (member(entry, "owner"), member(entry, "journal"))).collect()
+}
+
+/// A hash of what tells one credential from another, each part after its length. It shows nothing of a secret in it.
+fn owner(configuration: &str) -> String {
+    let mut hash = Sha256::new();
+    let variables = TELLING.map(|name| std::env::var(name).unwrap_or_default());
+    for part in std::iter::once(configuration).chain(variables.iter().map(String::as_str)) {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(unix)]
@@ -125,7 +183,7 @@ mod tests {
         use std::os::unix::fs::{PermissionsExt as _, symlink};
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("state");
-        let state = StateFile::open(&path).expect("it opens");
+        let state = StateFile::open(&path, "{}").expect("it opens");
         assert_eq!(state.load().expect("nothing is there"), None);
         state.save("one").expect("it is saved");
         state.save("two").expect("it is replaced");
@@ -142,6 +200,33 @@ mod tests {
         assert!(state.load().is_err());
     }
 
+    #[test]
+    fn a_run_of_one_configuration_takes_nothing_from_another() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state");
+        let with = |configuration: &str| StateFile::open(&path, configuration).expect("it opens");
+        with("a").save("of a").expect("it is saved");
+        assert_eq!(with("b").load().expect("it is read").as_deref(), Some("of a"), "what a spent stays spent");
+        with("b").save("of b").expect("it is saved");
+        assert_eq!(with("a").load().expect("it is read").as_deref(), Some("of a"));
+        assert_eq!(with("b").load().expect("it is read").as_deref(), Some("of b"));
+        for other in 0..40 {
+            with(&other.to_string()).save("other").expect("it is saved");
+        }
+        assert_eq!(journals(&fs::read_to_string(&path).expect("it is there")).len(), MAX_JOURNALS);
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_version_is_one_journal() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state");
+        let state = StateFile::open(&path, "{}").expect("it opens");
+        let journal = r#"{"version":1,"token":null}"#;
+        state.save("new").expect("it is saved");
+        fs::write(&path, journal).expect("it is written as before");
+        assert_eq!(state.load().expect("it is read").as_deref(), Some(journal));
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_fifo_in_the_place_of_the_file_or_its_lock_is_an_error_and_holds_nobody_up() {
@@ -152,14 +237,14 @@ mod tests {
             assert!(made.success());
         };
         fifo("state");
-        let state = StateFile::open(&directory.path().join("state")).expect("the lock is a file");
+        let state = StateFile::open(&directory.path().join("state"), "{}").expect("the lock is a file");
         let message = state.load().expect_err("a FIFO is no state").to_string();
         assert!(message.contains("no regular file"), "{message}");
 
         fifo("other.lock");
         // A reader keeps the opening from failing for the lack of one.
         let _reader = reading(&directory.path().join("other.lock")).expect("it opens without a writer");
-        let message = StateFile::open(&directory.path().join("other")).expect_err("a FIFO is no lock").to_string();
+        let message = StateFile::open(&directory.path().join("other"), "{}").expect_err("a FIFO is no lock").to_string();
         assert!(message.contains("other.lock is no regular file"), "{message}");
     }
 
@@ -169,7 +254,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("state.lock");
         assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());
-        let message = StateFile::open(&directory.path().join("state")).expect_err("a FIFO is no lock").to_string();
+        let message = StateFile::open(&directory.path().join("state"), "{}").expect_err("a FIFO is no lock").to_string();
         assert!(message.contains("state.lock is no regular file"), "{message}");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use wif::Status;
 
-use crate::options::{Common, say, seconds};
+use crate::options::{Common, answer, seconds};
 
 /// What `wif status` takes.
 #[derive(Debug, clap::Args)]
@@ -35,9 +35,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let status = credential.status().await?;
     credential.shutdown().await;
     if options.json {
-        say(&as_json(&status).to_string())
+        answer(&as_json(&status).to_string())?;
     } else {
-        as_text(&status).iter().for_each(|line| say(line))
+        as_text(&status).iter().try_for_each(|line| answer(line))?;
     }
     result?;
     Ok(())

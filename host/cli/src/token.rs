@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use serde_json::json;
 use tokio_stream::StreamExt as _;
 
-use crate::options::{Common, say};
+use crate::options::{Common, answer};
 use crate::state_file::StateFile;
 
 /// What `wif token` takes.
@@ -32,7 +32,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let mut builder = options.common.builder()?;
     let trouble = Arc::new(Mutex::new(None));
     if let Some(path) = &options.state {
-        let state = StateFile::open(path)?;
+        let state = StateFile::open(path, &options.common.document()?)?;
         if let Some(journal) = state.load()? {
             builder = builder.resume(wif::Start::Resumed(journal.into()));
         }
@@ -70,9 +70,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
             "refresh_in_ms": milliseconds(lifetimes.as_ref().and_then(|token| token.refresh_in)),
             "unusable_in_ms": milliseconds(lifetimes.as_ref().and_then(|token| token.unusable_in)),
         });
-        say(&document.to_string());
+        answer(&document.to_string())?;
     } else {
-        say(bare);
+        answer(bare)?;
     }
     // The token is good all the same; but the next run will not find it.
     trouble.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)

@@ -115,6 +115,39 @@ async fn a_state_file_spares_the_second_run_its_exchange() {
     assert_eq!(place.emulator.counts().exchanges, 1);
 }
 
+/// A8: one state file, two configurations. The one that is refused takes nothing from the other.
+#[tokio::test]
+async fn a_state_file_keeps_what_each_configuration_has() {
+    let place = Place::new().await;
+    let state = place.directory.path().join("state");
+    let state = state.to_str().expect("a path");
+    let first = place.run(&["token", "--state", state]).await;
+    let mut other = place.wif();
+    other.args(["token", "--timeout", "1", "--state", state, "--allow-origin", place.emulator.base_url()]);
+    other.env("ANTHROPIC_WORKSPACE_ID", "wrkspc_other");
+    let other = Run::of(other).await;
+    assert_ne!(other.code, 0, "{}", other.stdout);
+    assert!(!other.stdout.contains("sk-ant"), "{}", other.stdout);
+    let again = place.run(&["token", "--state", state]).await;
+    assert_eq!((first.code, again.code), (0, 0), "{}", again.stderr);
+    assert_eq!(first.stdout, again.stdout);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_token_that_cannot_be_printed_is_an_error() {
+    let place = Place::new().await;
+    let mut command = place.wif();
+    command.args(["token", "--allow-origin", place.emulator.base_url()]);
+    let status = tokio::task::spawn_blocking(move || {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("it is there");
+        command.stdout(full).stderr(Stdio::piped()).spawn().expect("it starts").wait_with_output().expect("it ends")
+    });
+    let output = status.await.expect("it is awaited");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && stderr.contains("cannot write to standard output"), "{stderr}");
+}
+
 /// Several processes that share a state file and an identity token make one exchange.
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_that_start_together_share_one_exchange() {
