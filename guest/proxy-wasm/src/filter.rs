@@ -75,7 +75,9 @@ impl Filter {
     pub(crate) fn open(root: u32, settings: Settings, journal: Option<Secret>) -> Result<Self, ConfigurationError> {
         let from = journal.map_or(Start::Fresh, Start::Resumed);
         let can = settings.capabilities();
-        let driver = Driver::open(settings.credential.reveal(), shared::seed(wall_nanos()), &can, from);
+        let seed = shared::seed(wall_nanos())
+            .map_err(|message| ConfigurationError { field: "the proxy's shared data".to_owned(), message })?;
+        let driver = Driver::open(settings.credential.reveal(), seed, &can, from);
         let driver = driver.map_err(|error| ConfigurationError {
             field: if error.field.is_empty() { "credential".to_owned() } else { format!("credential.{}", error.field) },
             ..error

@@ -38,7 +38,7 @@ impl Reply {
 
     /// The filter is being taken away.
     pub(crate) fn closed() -> Self {
-        Self { code: "closed".to_owned(), retry_after_s: SOON_S }
+        Self { code: "closed".to_owned(), retry_after_s: LATER_S }
     }
 
     /// The token is for another origin than the clusters lead to.

@@ -126,7 +126,8 @@ impl Drop for Request {
 struct Head<'a> {
     method: &'a [u8],
     authority: &'a [u8],
-    connection: Option<&'a [u8]>,
+    /// A `connection` field names `upgrade`.
+    names_upgrade: bool,
     upgrades: bool,
     /// The names of the fields that are a caller's own credential, in whatever form.
     credentials: Vec<&'a [u8]>,
@@ -139,7 +140,10 @@ impl<'a> Head<'a> {
             match name {
                 b":method" => head.method = value,
                 b":authority" => head.authority = value,
-                b"connection" => head.connection = head.connection.or(Some(value)),
+                b"connection" => {
+                    let mut names = value.split(|byte| *byte == b',');
+                    head.names_upgrade |= names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+                }
                 b"upgrade" => head.upgrades = true,
                 name if is_credential(name) => head.credentials.push(name),
                 _ => {}
@@ -151,11 +155,9 @@ impl<'a> Head<'a> {
     /// What is no request to the API as such: tunnels, preflights, what is answered with the request itself, other protocols
     /// (RFC 9110 sections 7.8 and 9.3.8).
     fn is_exempt(&self) -> bool {
-        let names_upgrade = || {
-            let connection = self.connection.unwrap_or_default();
-            connection.split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-        };
-        matches!(self.method, b"CONNECT" | b"OPTIONS" | b"TRACE") || (self.upgrades && names_upgrade())
+        // Names of methods have a case; whoever writes one otherwise means the same, and an upstream may take it so.
+        let exempt = [&b"CONNECT"[..], b"OPTIONS", b"TRACE"];
+        exempt.iter().any(|name| self.method.eq_ignore_ascii_case(name)) || (self.upgrades && self.names_upgrade)
     }
 }
 

@@ -36,22 +36,30 @@ pub(crate) fn swap(swap: &Swap) -> (Outcome, Option<u32>) {
     }
 }
 
-/// A seed that no other VM of this proxy has, from a time in nanoseconds.
-pub(crate) fn seed(nanos: u64) -> u64 {
+/// More tries than a proxy has workers that could be in each other's way. A proxy that never takes the first value of a key
+/// would be asked for ever.
+const TRIES: u32 = 1_000;
+
+/// A seed that no other VM of this proxy has, from a time in nanoseconds. An `Err` says what the proxy does not do.
+pub(crate) fn seed(nanos: u64) -> Result<u64, String> {
     // The count makes it another, and the time makes it another in other processes.
-    (count() << 48) ^ (nanos & ((1 << 48) - 1))
+    Ok((count()? << 48) ^ (nanos & ((1 << 48) - 1)))
 }
 
 /// A number that no other VM of this proxy gets.
-fn count() -> u64 {
-    loop {
+fn count() -> Result<u64, String> {
+    for _ in 0..TRIES {
         let (value, number) = hostcalls::get_shared_data(SEEDS).unwrap_or_default();
         let last = value.and_then(|value| Some(u64::from_le_bytes(value.try_into().ok()?))).unwrap_or_default();
         let next = last.wrapping_add(1);
         if hostcalls::set_shared_data(SEEDS, Some(&next.to_le_bytes()), Some(number.unwrap_or(NONE))).is_ok() {
-            return next;
+            return Ok(next);
         }
     }
+    Err(format!(
+        "cannot be used: proxy_set_shared_data did not take the first value of a key in {TRIES} tries, so that workers \
+                 could not share one exchange"
+    ))
 }
 
 fn name(key: &str) -> String {

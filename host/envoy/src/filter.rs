@@ -174,7 +174,11 @@ impl Head {
         let (mut upgrades, mut names_upgrade) = (false, false);
         for (name, value) in fields {
             match *name {
-                b":method" => head.exempt = matches!(*value, b"CONNECT" | b"OPTIONS" | b"TRACE"),
+                // Names of methods have a case; whoever writes one otherwise means the same, and an upstream may take it so.
+                b":method" => {
+                    let exempt = [&b"CONNECT"[..], b"OPTIONS", b"TRACE"];
+                    head.exempt = exempt.iter().any(|name| value.eq_ignore_ascii_case(name));
+                }
                 b":authority" => head.names_user = value.contains(&b'@'),
                 b"connection" => {
                     head.has_connection = true;

@@ -27,7 +27,7 @@ impl Reply {
             Error::TimedOut { .. } => Self { code: "timed-out", retry_after_s: SOON_S },
             Error::Overloaded { .. } => Self { code: "overloaded", retry_after_s: SOON_S },
             // And what a later version may add.
-            _ => Self { code: "closed", retry_after_s: SOON_S },
+            _ => Self { code: "closed", retry_after_s: LATER_S },
         }
     }
 
