@@ -33,6 +33,7 @@ mod clock;
 pub mod component;
 mod credential;
 mod driver;
+mod environment;
 mod error;
 pub mod layer;
 mod policy;

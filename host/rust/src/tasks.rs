@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use crate::bindings::types::{self, Capability, Outcome, Task};
 use crate::callables::{AssertionRequest, Callables, SignRequest, TokenRequest};
 use crate::clock::{BoxFuture, Clock, millis};
+use crate::environment;
 use crate::policy::{Grants, Policy};
 use crate::secret::Secret;
 use crate::store::{BoxError, Entry, Store, Swapped};
@@ -100,14 +101,7 @@ impl Host {
         if let Err(rule) = self.policy.check_variable(name).and_then(|()| self.grants.check_variable(name)) {
             return Outcome::Denied(rule);
         }
-        // Such a name cannot be set, and asking for it panics on some systems.
-        if name.is_empty() || name.contains(['=', '\0']) {
-            return Outcome::Absent;
-        }
-        match std::env::var_os(name) {
-            Some(value) => Outcome::Content(value.to_string_lossy().into_owned()),
-            None => Outcome::Absent,
-        }
+        environment::variable(name).map_or(Outcome::Absent, Outcome::Content)
     }
 
     async fn supply_assertion(&self, request: types::AssertionRequest) -> Outcome {

@@ -7,6 +7,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use serde_json::Value;
 use url::Url;
 
+use crate::environment::variable;
 use crate::secret::Secret;
 
 /// The lists that all hosts share.
@@ -91,14 +92,14 @@ impl Grants {
     }
 
     fn is_named_elsewhere(&self, path: &str) -> bool {
-        let by_variable = std::env::var("ANTHROPIC_IDENTITY_TOKEN_FILE").is_ok_and(|named| named.trim() == path);
+        let by_variable = variable("ANTHROPIC_IDENTITY_TOKEN_FILE").is_some_and(|named| named.trim() == path);
         by_variable || self.told.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
     }
 
     fn directories(&self) -> Vec<String> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-        let directory = |name: &str, suffix: &str| variable(name).map(|value| format!("{}{suffix}", value.trim_end_matches('/')));
-        if let Some(chosen) = self.config_dir.clone().or_else(|| variable("ANTHROPIC_CONFIG_DIR")) {
+        let told = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+        let directory = |name: &str, suffix: &str| told(name).map(|value| format!("{}{suffix}", value.trim_end_matches('/')));
+        if let Some(chosen) = self.config_dir.clone().or_else(|| told("ANTHROPIC_CONFIG_DIR")) {
             return vec![chosen.trim_end_matches('/').to_owned()];
         }
         [directory("HOME", "/.config/anthropic"), directory("XDG_CONFIG_HOME", "/anthropic"), directory("APPDATA", "/Anthropic")]
