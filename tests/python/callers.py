@@ -104,7 +104,7 @@ class Callers(Case):
         # Nothing under way, or another token: no wait.
         driver = self.drive(lambda event: output(held, "resting", wait=5000))
         self.assertLess(self.timed(lambda: driver.token(10))[1], 0.5)
-        next_token = usable("fedcba9876543210", unusable_in_ms=80_000)
+        next_token = usable("fedcba9876543210", refresh_in_ms=0, hold_in_ms=0, unusable_in_ms=80_000)
         driver = self.drive(lambda event: output(next_token if event == "changed" else held, "underway", wait=5000))
         threading.Timer(0.1, driver.changed).start()
         token, seconds = self.timed(lambda: driver.token(10))
