@@ -34,8 +34,6 @@ def output(access, progress="resting", tasks=(), wait=1000, **more):
 class Played:
     """A plugin whose sessions answer each event by a function, or by the same output always."""
 
-    outcomes = {"unkept"}
-
     def __init__(self, answer):
         self.answer = answer if callable(answer) else lambda event: answer
         self.openings, self.events = [], []
@@ -276,12 +274,12 @@ class Policy(Case):
 
     def request(self, **changed):
         headers = [{"name": "content-type", "value": "application/json"}, {"name": "anthropic-beta", "value": "x"}]
-        of = {"method": "POST", "url": ORIGIN + "/claude/v1/oauth/token", "origin": ORIGIN, "headers": headers, "body": "{}"}
+        of = {"purpose": "exchange", "method": "POST", "url": ORIGIN + "/claude/v1/oauth/token", "origin": ORIGIN, "headers": headers, "body": "{}"}
         return of | {"timeout-ms": 1000, "max-response-bytes": 1000} | changed
 
     def test_a_request_is_the_exchange_or_nothing(self):
         tasks = Tasks(self.CONFIGURATION, [ORIGIN, "http://127.0.0.1:1"])
-        for right in ({}, {"purpose": "exchange"}, {"purpose": "refresh"}):
+        for right in ({}, {"purpose": "refresh"}):
             tasks.check_request(self.request(**right))
         own = self.request()["url"]
         wrong = [{"method": method} for method in ("GET", "post", "PUT", "POST ", "")]

@@ -43,7 +43,6 @@ class Plugin:
         # The contract's version is part of the name. Any is taken, for this driver reads the types.
         self.interface = next(name for name in exports if name.startswith("wif:credential/session@"))
         self._shapes = {}
-        self.outcomes = set()
 
     def open(self, opening):
         """A session, opened with the parameters of `open` by their names."""
@@ -56,10 +55,6 @@ class Plugin:
             names = [parameter for parameter, _ in kind.params if parameter != "self"]
             writers = [writer(of) for parameter, of in kind.params if parameter != "self"]
             self._shapes[name] = names, writers, reader(result)
-            if name == "step":
-                # What this version of the contract knows as the end of a task.
-                event = dict(dict(kind.params)["event"].cases)
-                self.outcomes = {case for case, _ in dict(event["finished"].fields)["outcome"].cases}
         return self._shapes[name]
 
 

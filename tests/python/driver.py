@@ -281,7 +281,8 @@ class Driver:
             return False
 
     def _publish(self, output, now_ms):
-        self._show(output["access"], now_ms, underway(output), min(output["wait-at-most-ms"], MAX_HOLD_MS))
+        is_underway = output["progress"] == "underway"
+        self._show(output["access"], now_ms, is_underway, min(output["wait-at-most-ms"], MAX_HOLD_MS))
 
     def _show(self, access, now_ms, is_underway, wait_at_most_ms):
         snapshot = Snapshot(self._snapshot.number + 1, now_ms, access, is_underway, wait_at_most_ms)
@@ -299,7 +300,7 @@ class Driver:
 
         def run():
             if kind in ("send-request", "swap-entry") and not self._kept:
-                outcome = {self._unkept: "the journal cannot be stored"}  # (5)
+                outcome = {"unkept": "the journal cannot be stored"}  # (5)
             else:
                 outcome = self._tasks.outcome(numbered["task"])
             self._events.put(({"finished": {"number": numbered["number"], "outcome": outcome}}, number, None))
@@ -315,7 +316,6 @@ class Driver:
             start = {"resumed": self._journal}
         opening = {"configuration": self._configuration, "seed": secrets.randbits(64), "from": start}
         self._session = self._plugin.open(opening | {"can": self._tasks.capabilities()})
-        self._unkept = "unkept" if "unkept" in self._plugin.outcomes else "denied"
         self._ran_before = True
 
     def _stop(self, stopped):
@@ -341,11 +341,6 @@ class Driver:
 
 
 # ---- what is checked of an output -----------------------------------------------------------------------------------------------
-
-
-def underway(output):
-    """Whether work that may bring a token is under way. The field was called `exchanging` in version 0.1."""
-    return "underway" in (output.get("progress"), output.get("exchanging"))
 
 
 def checked(output, origins):

