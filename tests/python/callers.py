@@ -274,7 +274,14 @@ class Policy(Case):
 
     def request(self, **changed):
         headers = [{"name": "content-type", "value": "application/json"}, {"name": "anthropic-beta", "value": "x"}]
-        of = {"purpose": "exchange", "method": "POST", "url": ORIGIN + "/claude/v1/oauth/token", "origin": ORIGIN, "headers": headers, "body": "{}"}
+        of = {
+            "purpose": "exchange",
+            "method": "POST",
+            "url": ORIGIN + "/claude/v1/oauth/token",
+            "origin": ORIGIN,
+            "headers": headers,
+            "body": "{}",
+        }
         return of | {"timeout-ms": 1000, "max-response-bytes": 1000} | changed
 
     def test_a_request_is_the_exchange_or_nothing(self):
@@ -284,9 +291,15 @@ class Policy(Case):
         own = self.request()["url"]
         wrong = [{"method": method} for method in ("GET", "post", "PUT", "POST ", "")]
         wrong += [{"url": own + more} for more in ("/", "?x=stolen", "#x", "\t", "/../files", "%2f", "\r\nx: y")]
-        wrong += [{"url": url} for url in (ORIGIN + "/v1/oauth/token", ORIGIN + "/claude/v1/files", "", "https://[", "file:///etc/passwd")]
+        wrong += [
+            {"url": url} for url in (ORIGIN + "/v1/oauth/token", ORIGIN + "/claude/v1/files", "", "https://[", "file:///etc/passwd")
+        ]
         elsewhere = ("https://evil.example", "http://api.anthropic.com", ORIGIN + ":444", "https://api.anthropic.com.evil.example")
-        elsewhere += ("https://x@api.anthropic.com", "https://api.anthropic.com@evil.example", "https://api.anthropic.com\\@evil.example")
+        elsewhere += (
+            "https://x@api.anthropic.com",
+            "https://api.anthropic.com@evil.example",
+            "https://api.anthropic.com\\@evil.example",
+        )
         wrong += [{"url": origin + "/claude/v1/oauth/token", "origin": origin} for origin in elsewhere]
         wrong += [{"origin": origin} for origin in (*elsewhere, "http://127.0.0.1:1", "", "null")]
         names = ("x-api-key", "authorization", "cookie", "host", "Content-Type", "content-length", "transfer-encoding")
@@ -311,7 +324,13 @@ class Policy(Case):
             )
             tasks = Tasks(json.dumps(document), [ORIGIN], {"HOME": folder, "ANTHROPIC_API_KEY": "stolen"})
             self.assertEqual(read(tasks, token), {"content": "named"})
-            for other in (secret, "/etc/passwd", home / "." / "secret", f"{token}/../secret", home / ".config/anthropic/active_config"):
+            for other in (
+                secret,
+                "/etc/passwd",
+                home / "." / "secret",
+                f"{token}/../secret",
+                home / ".config/anthropic/active_config",
+            ):
                 self.assertIn("denied", read(tasks, other))
             for name in ("ANTHROPIC_API_KEY", "HOME", "PATH"):
                 self.assertIn("denied", tasks.outcome({"read-variable": name}))
@@ -361,7 +380,9 @@ class Policy(Case):
     def test_a_flood_of_tasks_and_wakes_is_bounded(self):
         notes = [{"code": "configured", "level": "error", "message": "x", "fields": []}] * 10_000
         heard, asked = [], []
-        flood = lambda event: output(usable(unusable_in_ms=60_000), tasks=[{"read-variable": "X"}], **{"wake-in-ms": 0, "notes": notes})
+        flood = lambda event: output(
+            usable(unusable_in_ms=60_000), tasks=[{"read-variable": "X"}], **{"wake-in-ms": 0, "notes": notes}
+        )
         driver = self.drive(flood, lambda task: asked.append(task) or "absent", note=heard.append)
         time.sleep(0.5)
         self.assertLessEqual(len(self.played.events), 2 * MAX_STEPS)

@@ -1,4 +1,4 @@
-"""The driver against the emulator, over real sockets. `tests/suite.rs` starts both, and tells this program through its environment
+"""The driver against the emulator, over real sockets. `tests/python.rs` starts both, and tells this program through its environment
 where everything is."""
 
 import json

@@ -82,6 +82,8 @@ types.wit
 | Bytes that are not UTF-8 are replaced by U+FFFD | content_may_be_anything |
 | the complete answer, whatever its status | an_answer_may_be_anything |
 | it is cut after 200 characters | a_long_text_is_cut |
+| and must hold no secret | a_text_with_a_token_is_withheld |
+| a late result is still welcome | a_late_result_of_any_task_is_taken |
 | When it expires, Unix time | a_supplied_token_that_has_expired_is_not_served |
 | Changes with every write | versions_that_do_not_change_lengthen_nothing |
 | not begun, for the journal of the same output could not be kept | a_journal_that_cannot_be_kept_sends_nothing |
@@ -98,7 +100,7 @@ import unittest
 from pathlib import Path
 
 from component import Refused
-from world import BEARER, PATH, PLUGIN, REFUSED, Play, SessionCase, answer, federation, granted, id_of, identity_token
+from world import BEARER, PLUGIN, REFUSED, Play, SessionCase, answer, federation, granted, id_of, identity_token
 
 OUTCOMES = {
     "response": granted("sk-ant-oat01-misplaced"),
@@ -277,7 +279,7 @@ class Steps(SessionCase):
         self.assertIsNone(play.session.entry_key())
         play.step("woken")
         self.assertIsNone(play.session.entry_key())
-        self.assertRegex(Play().session.entry_key() or at("load-entry").session.entry_key(), "^[0-9a-f]{32}$")
+        self.assertRegex(at("read-file").session.entry_key(), "^[0-9a-f]{32}$")
 
     def test_a_document_that_can_never_work_is_refused(self):
         for configuration in ('{"federation": {}}', "[]", "", "null", "{" * 10_000, "\0", '{"prefetch": 1}'):
@@ -337,7 +339,16 @@ class Results(SessionCase):
             self.assertNotIn("usable", output["access"], kind)
 
     def test_any_outcome_for_any_task_leaves_it_alive(self):
-        kinds = ("send-request", "read-file", "read-variable", "supply-assertion", "supply-token", "sign", "load-entry", "swap-entry")
+        kinds = (
+            "send-request",
+            "read-file",
+            "read-variable",
+            "supply-assertion",
+            "supply-token",
+            "sign",
+            "load-entry",
+            "swap-entry",
+        )
         right = {
             "send-request": {"response"},
             "read-file": {"content"},
@@ -442,6 +453,26 @@ class Results(SessionCase):
             self.assertNotIn("canary", failure["message"])
             self.assertLess(len(json.dumps(play.session.status(play.clock()))), 5000)
 
+    def test_a_text_with_a_token_is_withheld(self):
+        for kind, outcome in (
+            ("read-file", "failed"),
+            ("read-file", "denied"),
+            ("send-request", "maybe-sent"),
+            ("supply-token", "failed"),
+        ):
+            for secret in (identity_token(), "sk-ant-oat01-" + "canary" * 9):
+                play = at(kind)
+                output = play.answer(kind, {outcome: f"it did not work with {secret}"})
+                self.assertNotIn(secret, json.dumps([output["access"], output["notes"], play.session.status(play.clock())]))
+
+    @unittest.expectedFailure
+    def test_a_late_result_of_any_task_is_taken(self):
+        # Not so today, but for the success of an exchange: the others are dropped, and asked for anew.
+        play = at("supply-token")
+        number = play.number("supply-token")
+        self.assertEqual(play.step("woken", play.outputs[-1]["wake-in-ms"])["abandon"], [number])
+        self.token(play.finish(number, {"token": {"value": "sk-ant-oat01-late", "expires-at-ms": 2**42}}, 1000))
+
     def test_a_supplied_token_that_has_expired_is_not_served(self):
         for expires_at_ms in (0, 1, 1_789_999_999_999, 1_790_000_000_000):
             play = at("supply-token")
@@ -523,7 +554,8 @@ class Rejections(SessionCase):
                 output = play.step(event, after_ms)
                 self.rests(output)
                 self.assertNotIn("journal", output)
-                self.assertNotIn("wake-in-ms", output) if output["access"] == "closed" else None
+                if output["access"] == "closed":
+                    self.assertNotIn("wake-in-ms", output)
 
     def test_a_result_after_closing_is_lost(self):
         play = Play()
@@ -567,7 +599,15 @@ class Owners(SessionCase):
     def test_nothing_is_asked_without_its_capability(self):
         needs = {"send-request": None, "load-entry": "store", "swap-entry": "store"}
         configurations = [{}, BEARER, *(federation(source) for source in ("file", "shared", "minted", "signer"))]
-        for can in ([], ["read-file"], ["read-variable"], ["store"], ["supply-assertion", "supply-token"], ["sign"], ["owners-vanish"]):
+        for can in (
+            [],
+            ["read-file"],
+            ["read-variable"],
+            ["store"],
+            ["supply-assertion", "supply-token"],
+            ["sign"],
+            ["owners-vanish"],
+        ):
             for configuration in configurations:
                 try:
                     play = Play(configuration, can)
@@ -678,7 +718,9 @@ class Journals(SessionCase):
         play.sending()
         for _ in range(5):
             play.open({"resumed": play.journal})
-            output = play.quiet({"read-file": {"content": identity_token()}, "send-request": REFUSED}, play.now_ms + 400_000, "woken")
+            output = play.quiet(
+                {"read-file": {"content": identity_token()}, "send-request": REFUSED}, play.now_ms + 400_000, "woken"
+            )
             self.failed(output, "identity-token-spent")
         self.assertEqual(len(play.sent), 2)
 
@@ -739,7 +781,17 @@ class Journals(SessionCase):
         play = Play()
         play.serving()
         text = play.journal
-        broken = ["", "null", "[]", "{}", "\0", "{" * 100_000, "9" * 100_000, text + text, text.replace('"version":1', '"version":2')]
+        broken = [
+            "",
+            "null",
+            "[]",
+            "{}",
+            "\0",
+            "{" * 100_000,
+            "9" * 100_000,
+            text + text,
+            text.replace('"version":1', '"version":2'),
+        ]
         broken += [text.replace(digit, "-" + digit, 1) for digit in "123456789"] + [text.replace("3600000", "1e400")]
         broken += [text.replace("spent", "unspent"), text.replace("1790003600000", "18446744073709551615")]
         for journal in broken:
@@ -806,8 +858,8 @@ class Stores(SessionCase):
             entries[request["key"]] = request["value"]
             return {"swapped": str(len(entries))}
 
-        outputs = [play.step("woken") for play in plays]
         for play in plays:
+            play.step("woken")
             play.answer("load-entry", "absent")
             play.answer("read-file", {"content": identity_token()})
         for play in plays:
@@ -816,12 +868,11 @@ class Stores(SessionCase):
         self.assertEqual([len(play.sent) for play in plays], [1, 1])
         self.serves(plays[0].answer("send-request", granted()))
         self.failed(plays[1].answer("send-request", REFUSED), "refused")
-        self.assertEqual(len(outputs), 2)
 
     def test_versions_that_do_not_change_lengthen_nothing(self):
         play = Play(can=["read-file", "store"])
         play.step("woken")
-        entry, sends = {}, 0
+        entry = {}
 
         def swap(request):
             entry["value"] = request["value"]
@@ -838,15 +889,13 @@ class Stores(SessionCase):
         self.sent_once(play)
 
     def test_a_cache_that_refuses_a_swap_is_no_cache(self):
-        for version in ("1", "2"):
-            play = Play(federation("minted"), ["supply-assertion", "cache"])
-            answers = {"load-entry": "absent", "supply-assertion": {"content": identity_token()}, "send-request": granted()}
-            entry = {"version": version, "value": "not ours"}
-            answers["swap-entry"] = {"conflict": entry}
-            self.serves(play.quiet(answers, until_ms=10_000, event="woken"))
-            # It tries to write what it knows, a bounded number of times a second, and serves meanwhile.
-            self.assertLess(len(play.tasks), 10 * 20)
-            self.sent_once(play)
+        play = Play(federation("minted"), ["supply-assertion", "cache"])
+        answers = {"load-entry": "absent", "supply-assertion": {"content": identity_token()}, "send-request": granted()}
+        answers["swap-entry"] = {"conflict": {"version": "1", "value": "not ours"}}
+        self.serves(play.quiet(answers, until_ms=10_000, event="woken"))
+        # It tries to write what it knows, a bounded number of times a second, and serves meanwhile.
+        self.assertLess(len(play.tasks), 10 * 20)
+        self.sent_once(play)
 
     def test_one_operation_of_the_store_is_out_at_a_time(self):
         play = Play(can=["read-file", "store"])

@@ -1,4 +1,4 @@
-//! A driver in Python, in `tests/python`: the example for authors of drivers. Its tests are in `tests/suite.rs`.
+//! A driver in Python, in `tests/python`: the example for authors of drivers. Its tests are in `tests/python.rs`.
 //!
 //! | File | What it holds |
 //! | --- | --- |
