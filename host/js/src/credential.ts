@@ -44,7 +44,7 @@ export class Credential {
   /**
    * A `fetch` whose requests to the token's origin carry exactly one credential: ours. Every form of the caller's own is taken
    * off, as `Token.apply` says. Requests to every other origin go untouched. `OPTIONS`, `TRACE`, `CONNECT` and upgrades go
-   * without a credential. If the option `origin` is not the token's origin nothing is sent: `OptionError`.
+   * without a credential. If the option `origin` is not the token's origin nothing is sent: `NoTokenError` (`other-origin`).
    *
    * Redirects from the token's origin are returned and not followed. Without a token nothing is sent: `NoTokenError`. A 401 is
    * reported as rejected; if another token is to be had within a second, and the body can be sent again, the request is sent

@@ -30,10 +30,11 @@ const options: Options = {
   policy: { allowOrigins: ["https://proxy.example"], callableTimeoutMs: 1000 },
   start: "lost",
   keepJournal: (journal: string) => void journal,
-  onChange: ({ availability, notes }: Change) => {
+  onChange: ({ availability, notes, leftOut }: Change) => {
     if (availability.kind === "usable")
       console.log(
         availability.id,
+        leftOut,
         notes.map(({ code }) => code),
       );
   },

@@ -39,7 +39,7 @@ const scenarios = {
       scenario(`a component that answers with ${how}`, async () => {
         await assert.rejects(make(`answer=${how}`).token(), (error) => {
           assert.equal(error.name, "NoTokenError");
-          assert.ok(["component-stopped", "origin-denied"].includes(error.code), error.code);
+          assert.ok(["component-stopped", "denied-by-host"].includes(error.code), error.code);
           return true;
         });
         await survives(make(`answer=later-${how}`), (wif) => wif.changed());
@@ -47,7 +47,7 @@ const scenarios = {
     }
     for (const how of ["origin", "origin-look-alike"]) {
       scenario(`a component that answers with ${how}`, async () => {
-        await assert.rejects(make(`answer=${how}`).token(), { code: "origin-denied" });
+        await assert.rejects(make(`answer=${how}`).token(), { code: "denied-by-host" });
         await survives(make(`answer=later-${how}`), (wif) => wif.changed());
       });
     }
