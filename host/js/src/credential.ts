@@ -3,7 +3,7 @@
 import { interruptible } from "./abort.js";
 import type * as contract from "./contract.js";
 import { closed, componentStopped, type Failure, NoTokenError, overloaded, timedOut } from "./errors.js";
-import { credentialedFetch, type FetchOptions } from "./fetch.js";
+import { credentialedFetch, credentialedMiddleware, type FetchOptions, type Middleware } from "./fetch.js";
 import { type Snapshot, usable, verdict } from "./snapshot.js";
 import type { Source } from "./source.js";
 import type { Token } from "./token.js";
@@ -52,6 +52,11 @@ export class Credential {
    * sent again.
    */
   readonly fetch: Fetch;
+  /**
+   * The same for the vendor's TypeScript SDK, as an element of its option `middleware`. An error of this credential reaches the
+   * caller as it is, and at once; one that `fetch` throws the SDK retries, and then wraps.
+   */
+  readonly middleware: Middleware;
   readonly #source: Source;
   readonly #maxWaiters: number;
   /** Who waits, by number, and when they were last heard of. */
@@ -69,7 +74,9 @@ export class Credential {
   constructor(source: Source, fetch: FetchOptions, maxWaiters: number) {
     this.#source = source;
     this.#maxWaiters = maxWaiters;
-    this.fetch = credentialedFetch({ credential: this, origin: () => originOf(source.snapshot) }, fetch);
+    const carried = { credential: this, origin: () => originOf(source.snapshot) };
+    this.fetch = credentialedFetch(carried, fetch);
+    this.middleware = credentialedMiddleware(carried, fetch);
   }
 
   /**

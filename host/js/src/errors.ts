@@ -70,7 +70,9 @@ export class NoTokenError extends WifError {
   readonly requestId: string | undefined;
 
   constructor(failure: Failure) {
-    super(`no access token: ${failure.message} ${failure.action} (${failure.code})`);
+    // The vendor's SDK takes an error for a time-out by these words, retries it, and throws one of its own without a cause.
+    const text = `no access token: ${failure.message} ${failure.action}`.replace(/(timed?) ?(out)/gi, "$1-$2");
+    super(`${text} (${failure.code})`);
     this.code = failure.code;
     this.action = failure.action;
     const { [failure.code as "otherwise"]: known = RETRY_AFTER_S.otherwise } = RETRY_AFTER_S;

@@ -27,6 +27,24 @@ export interface Carried {
   origin(): string | undefined;
 }
 
+/** A request as the vendor's TypeScript SDK hands it to its middleware. */
+export type SdkRequest = RequestInit & { url: string; headers: Headers };
+
+/** What the vendor's TypeScript SDK takes as an element of `middleware`. */
+export type Middleware = <Asked extends SdkRequest>(
+  request: Asked,
+  next: (request: Asked) => Promise<Response>,
+) => Promise<Response>;
+
+/** @see Credential.middleware */
+export function credentialedMiddleware(carried: Carried, options: FetchOptions): Middleware {
+  return (request, next) => {
+    const { url, ...init } = request;
+    const fetch: Fetch = (input, changed) => next({ ...request, ...changed, url: urlOf(input) });
+    return credentialedFetch(carried, { ...options, fetch })(url, init as RequestInit);
+  };
+}
+
 /** @see Credential.fetch */
 export function credentialedFetch({ credential, origin: known }: Carried, options: FetchOptions): Fetch {
   const { fetch, request, origin, replayUpTo } = options;

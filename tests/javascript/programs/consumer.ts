@@ -42,7 +42,11 @@ const options: Options = {
 const wif: Credential = createWif(options);
 const provider: AccessTokenProvider = wif.credentials;
 
-export const clients = [new Anthropic({ authToken: "wif", fetch: wif.fetch }), new Anthropic({ credentials: provider })];
+export const clients = [
+  new Anthropic({ authToken: "wif", middleware: [wif.middleware] }),
+  new Anthropic({ authToken: "wif", fetch: wif.fetch }),
+  new Anthropic({ credentials: provider }),
+];
 
 export async function use(): Promise<string | undefined> {
   try {

@@ -8,6 +8,7 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
+import Anthropic from "@anthropic-ai/sdk";
 import { ConfigurationError, createWif, memoryStore, NoTokenError, OptionError, sealedCache } from "wif-credential";
 import { Policy } from "../node_modules/wif-credential/dist/modules/policy.js";
 import { node } from "../node_modules/wif-credential/dist/modules/platforms/node.js";
@@ -374,6 +375,41 @@ scenario("without a token nothing is sent, and the error says what to do", async
   assert.ok(Number(answer.headers.get("retry-after")) >= 1);
   assert.equal(answer.headers.get("x-wif-code"), error.code);
   assert.equal(net.seen.length, 0);
+});
+
+for (const [option, given] of Object.entries({
+  middleware: (wif) => ({ authToken: "wif", middleware: [wif.middleware] }),
+  credentials: (wif) => ({ credentials: wif.credentials }),
+})) {
+  scenario(`by the SDK's option ${option} a caller gets the credential's own error, and at once`, async () => {
+    const net = network();
+    // The SDK retries what it takes for a time-out, by its words, and throws an error of its own.
+    const late = Object.assign(new Error("late"), { code: "ETIMEDOUT" });
+    const wif = make(net, { identityToken: () => Promise.reject(late) });
+    const client = new Anthropic({ ...given(wif), baseURL: api, fetch: net.fetch, logLevel: "off" });
+    const begin = performance.now();
+    const error = await client.models.list().then(assert.fail, (error) => error);
+    assert.ok(error instanceof NoTokenError, error.stack);
+    assert.equal(error.code, "identity-token-unreadable");
+    assert.match(error.message, /callable/);
+    // Its first retry comes no sooner than after 375 ms.
+    assert.ok(performance.now() - begin < 350);
+    assert.equal(net.seen.length, 0);
+  });
+}
+
+scenario("by the SDK's option middleware a request carries our credential, and goes once more after a 401", async () => {
+  const net = network((count) => (count === 1 ? unauthorized() : Response.json({ data: [{ id: "a-model" }], has_more: false })));
+  const wif = make(net);
+  await wif.token();
+  advance(10_000);
+  const client = new Anthropic({ apiKey: "theirs", middleware: [wif.middleware], baseURL: api, fetch: net.fetch, maxRetries: 0 });
+  const { data } = await client.models.list();
+  assert.equal(data[0].id, "a-model");
+  assert.deepEqual(
+    net.seen.map(({ headers }) => [headers.authorization, headers["x-api-key"]]),
+    [1, 2].map((number) => [`Bearer ${token(number)}`, undefined]),
+  );
 });
 
 scenario("to look for a source again and again is no news", async () => {

@@ -54,7 +54,7 @@ async fn the_vendors_sdk_works_with_the_fetch_and_with_the_provider() {
     for runtime in RUNTIMES {
         let world = World::start().await;
         let mut program = start(runtime, &world).await;
-        for client in ["sdk", "sdk-provider"] {
+        for client in ["sdk", "sdk-middleware", "sdk-provider"] {
             assert!(program.value(client).await.as_str().is_some_and(|text| !text.is_empty()), "{runtime:?}");
         }
         assert_eq!(world.exchanges(), 1, "{runtime:?}");

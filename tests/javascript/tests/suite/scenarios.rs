@@ -76,14 +76,14 @@ fn a_component_that_takes_a_little_too_much_again_and_again_is_held_back() {
 /// What leaves through `fetch`, what is asked of the token endpoint, files, variables, stores: see `programs/requests.mjs`.
 #[test]
 fn whatever_leaves_or_enters_is_checked() {
-    hold_everywhere("requests.mjs", Some(headers()), 71);
+    hold_everywhere("requests.mjs", Some(headers()), 74);
 }
 
 /// Where a streamed body is answered with 401, the `fetch` of this Node throws unless it is told otherwise.
 #[test]
 fn the_same_holds_in_a_newer_node() {
     let newer = workshop().newer_node().unwrap_or_else(|missing| panic!("{missing}"));
-    hold(Command::new(newer).arg(workshop().program("requests.mjs")).arg(headers()), 71);
+    hold(Command::new(newer).arg(workshop().program("requests.mjs")).arg(headers()), 74);
 }
 
 /// A8, C3, C7, D1. What is lost, late or too much between isolates and the object that has the session: see `programs/shared.mjs`.
