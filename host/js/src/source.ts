@@ -157,7 +157,8 @@ export class LocalSource implements Source {
 
   #hold(): void {
     if (this.#listeners.size > 0) {
-      this.#held ??= setInterval(() => undefined, LONGEST_TIMER_MS);
+      // It looks at this, so that whoever waits is waited for.
+      this.#held ??= setInterval(() => this.#listeners.size, LONGEST_TIMER_MS);
     } else {
       clearInterval(this.#held);
       this.#held = undefined;
@@ -188,10 +189,15 @@ export class LocalSource implements Source {
     const { wakeAt } = this.driver;
     if (wakeAt === Infinity) return;
     const wait = Math.min(Math.max(wakeAt - this.time(), 0), LONGEST_TIMER_MS);
-    this.#cancelTimer = timer(() => {
-      this.driver.tick();
-      this.#schedule();
-    }, Math.ceil(wait));
+    // A timer must not be all that holds a credential: what nobody else holds goes, and is not refreshed for ever.
+    const self = new WeakRef(this);
+    this.#cancelTimer = timer(() => self.deref()?.wake(), Math.ceil(wait));
+  }
+
+  /** Does what is due by now. */
+  wake(): void {
+    this.driver.tick();
+    this.#schedule();
   }
 
   /** Whoever brought the event that asked for it owns the task. */

@@ -73,6 +73,12 @@ fn a_component_that_takes_a_little_too_much_again_and_again_is_held_back() {
     hold_everywhere("pacing.mjs", None, 6);
 }
 
+/// A credential for each request must not leave its exchanges behind: see `programs/dropped.mjs`.
+#[test]
+fn what_nobody_holds_is_let_go() {
+    all_hold("dropped.mjs", 2);
+}
+
 /// What leaves through `fetch`, what is asked of the token endpoint, files, variables, stores: see `programs/requests.mjs`.
 #[test]
 fn whatever_leaves_or_enters_is_checked() {
