@@ -392,7 +392,9 @@ export class Driver {
     this.#spoke = false;
     this.#running.clear();
     try {
-      return this.#enter(() => open(configuration, seed(), [...can], from));
+      const opened = () => open(configuration, seed(), [...can], from);
+      // The first time the runtime compiles, which is not the component's doing.
+      return this.#sessions === 1 ? opened() : this.#enter(opened);
     } catch (error) {
       throw configurationError(error) ?? error;
     }

@@ -64,6 +64,8 @@ export class NoTokenError extends WifError {
   readonly action: string;
   /** When to try again, in whole seconds, at least 1. */
   readonly retryAfterSeconds: number;
+  /** When the identity token's rotation is expected, in milliseconds, where that is what is awaited. It may come sooner. */
+  readonly rotationInMs: number | undefined;
   /** The HTTP status of the token endpoint, if it answered. */
   readonly endpointStatus: number | undefined;
   /** The `request-id` of that answer. */
@@ -77,6 +79,7 @@ export class NoTokenError extends WifError {
     this.action = failure.action;
     const { [failure.code as "otherwise"]: known = RETRY_AFTER_S.otherwise } = RETRY_AFTER_S;
     this.retryAfterSeconds = failure.retryInMs === undefined ? known : Math.max(1, Math.ceil(failure.retryInMs / 1000));
+    this.rotationInMs = failure.rotationInMs;
     this.endpointStatus = failure.status;
     this.requestId = failure.requestId;
   }

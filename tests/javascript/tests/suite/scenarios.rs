@@ -104,14 +104,15 @@ fn an_unknown_runtime_has_isolates() {
     hold_everywhere("isolate.mjs", None, 4);
 }
 
-/// F1, F2, F5. Real components that trap, lie, take more than they are given or tell what they were told, in place of ours: see
-/// `programs/guests.mjs`.
+/// F1, F2, F5, F9-F13. Real components that trap, lie, take more than they are given, steal or tell what they were told, in place
+/// of ours: see `programs/guests.mjs`.
 #[test]
 fn a_real_component_that_misbehaves_costs_its_instance_and_nothing_else() {
-    const GUESTS: [(&str, &[u8], usize); 4] = [
+    const GUESTS: [(&str, &[u8], usize); 5] = [
         ("crashing", include_bytes!(concat!(env!("OUT_DIR"), "/crashing.wasm")), 3),
+        ("exfiltrating", include_bytes!(concat!(env!("OUT_DIR"), "/exfiltrating.wasm")), 3),
         ("exhausting", include_bytes!(concat!(env!("OUT_DIR"), "/exhausting.wasm")), 3),
-        ("lying", include_bytes!(concat!(env!("OUT_DIR"), "/lying.wasm")), 12),
+        ("lying", include_bytes!(concat!(env!("OUT_DIR"), "/lying.wasm")), 15),
         ("telling", include_bytes!(concat!(env!("OUT_DIR"), "/telling.wasm")), 1),
     ];
     for (name, component, scenarios) in GUESTS {
