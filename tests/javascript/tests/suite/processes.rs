@@ -50,7 +50,7 @@ async fn a_cold_burst_makes_one_exchange() {
 }
 
 #[tokio::test]
-async fn the_vendors_sdk_works_with_the_fetch_and_with_the_provider() {
+async fn the_vendors_sdk_works_with_each_of_its_options() {
     for runtime in RUNTIMES {
         let world = World::start().await;
         let mut program = start(runtime, &world).await;
