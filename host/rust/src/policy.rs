@@ -83,10 +83,12 @@ impl fmt::Debug for Policy {
 }
 
 impl Policy {
-    /// Allows no origin at all: what a credential finds in variables and files can be looked at, and nothing is sent.
+    /// Allows no origin any longer: what a credential finds in variables and files can be looked at, and nothing is sent.
     #[must_use]
-    pub fn offline() -> Self {
-        Self { origins: Vec::new(), ..Self::default() }
+    pub fn without_origins(mut self) -> Self {
+        self.origins.clear();
+        self.loopback = false;
+        self
     }
 
     /// Also allows requests, and tokens, for this origin: a scheme, a host and perhaps a port. Plain `http` is for

@@ -63,13 +63,16 @@ async fn loopback_can_be_allowed_as_a_whole() {
         assert!(!policy.allows_origin(origin), "{origin}");
     }
     assert!(policy.allows_origin("https://api.anthropic.com"));
-    assert!(!Policy::offline().allows_origin("https://api.anthropic.com"));
+    for origin in ["https://api.anthropic.com", "http://127.0.0.1:1"] {
+        assert!(!policy.clone().without_origins().allows_origin(origin), "{origin}");
+    }
 
     let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-x", 3600)).await;
     let file = TokenFile::new(&identity_token("a", now_s(), 3600));
     let by_name = endpoint.origin.replace("127.0.0.1", "localhost");
     for origin in [endpoint.origin.as_str(), &by_name] {
-        let configuration = configuration(&endpoint, &file).replace(&endpoint.origin, origin);
+        let source = format!(r#"{{"source":"file","path":"{}"}}"#, file.path().display());
+        let configuration = configuration(origin, &source);
         let credential = Credential::builder().configuration(configuration).policy(Policy::default().allow_loopback());
         let credential = credential.build().unwrap();
         assert_eq!(credential.token_within(Duration::from_secs(10)).await.unwrap().origin(), origin);
