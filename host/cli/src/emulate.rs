@@ -131,9 +131,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let variables = variables(&emulator, publication.file.path());
     let code = match options.command.split_first() {
         None => serve(&emulator, &variables).await.map(|()| ExitCode::SUCCESS),
-        Some((program, arguments)) => {
-            trial::run(&emulator, program, arguments, &variables, &hiding(), options.quiet).await
-        }
+        Some((program, arguments)) => trial::run(&emulator, program, arguments, &variables, &hiding(), options.quiet).await,
     };
     emulator.shutdown().await;
     code

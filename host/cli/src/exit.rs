@@ -11,6 +11,8 @@ use crate::options::{moment, say_error, seconds};
 
 /// Anything else.
 const OTHER: u8 = 1;
+/// The command line is wrong.
+const USAGE: u8 = 2;
 /// The configuration is wrong, or the policy forbids what it says.
 pub(crate) const CONFIGURATION: u8 = 3;
 /// There may be a token later.
@@ -31,6 +33,18 @@ impl fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+/// The command line is wrong, in a way that its parser does not see.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) &'static str);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
 
 /// What the user configured cannot be used: the sentence says what and why.
 #[derive(Debug)]
@@ -124,7 +138,10 @@ pub(crate) fn action(failure: &Failure) -> String {
     // The message names the option already.
     let mut action = "If it is not meant to go there, mend ANTHROPIC_BASE_URL or base_url.".to_owned();
     if failure.message.contains("not http://") {
-        action.insert_str(0, "On a development machine --allow-loopback, or WIF_ALLOW_LOOPBACK=1, allows every port of this machine. ");
+        action.insert_str(
+            0,
+            "On a development machine --allow-loopback, or WIF_ALLOW_LOOPBACK=1, allows every port of this machine. ",
+        );
     }
     action
 }
@@ -151,6 +168,9 @@ fn code_of(error: &anyhow::Error) -> u8 {
     }
     if error.is::<wif::PolicyError>() || error.is::<ResourcesError>() || error.is::<Wrong>() {
         return CONFIGURATION;
+    }
+    if error.is::<Usage>() {
+        return USAGE;
     }
     if error.is::<Refused>() {
         return REFUSED;

@@ -64,9 +64,7 @@ impl Common {
         // Who names a variable in the document means it to be read.
         let document: Value = serde_json::from_str(document).unwrap_or_default();
         match &document["federation"]["identity_token"] {
-            source if source["source"] == "variable" => {
-                Ok(policy.allow_variable(source["name"].as_str().unwrap_or_default()))
-            }
+            source if source["source"] == "variable" => Ok(policy.allow_variable(source["name"].as_str().unwrap_or_default())),
             _ => Ok(policy),
         }
     }

@@ -83,7 +83,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
             exit: exit::CONFIGURATION,
         });
     }
-    let mut report = Report { identity_token, trouble, warnings: status.warnings.clone(), origin_allowed, shadows: false, status };
+    let mut report =
+        Report { identity_token, trouble, warnings: status.warnings.clone(), origin_allowed, shadows: false, status };
     report.warn(warnings::ignored(&mut changes).await, is_static);
     credential.shutdown().await;
     if options.json {

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use serde_json::json;
 use tokio::time::Instant;
 
+use crate::exit::Usage;
 use crate::options::{Common, hand_over, moment};
 use crate::state_file::StateFile;
 use crate::waiting::Waiting;
@@ -31,8 +32,8 @@ pub(crate) struct Options {
     /// The API answered 401 to the token with this id (`id` of --json): print another one. `last` stands for the token that the
     /// state file holds; where several programs share the file give the id, or one rejects what another has just fetched. If the
     /// state file has gone on to another token, that one is printed and nothing is exchanged.
-    #[arg(long, value_name = "ID", requires = "state", value_parser = rejected)]
-    rejected: Option<Rejected>,
+    #[arg(long, value_name = "ID", requires = "state")]
+    rejected: Option<String>,
     /// How long to wait, in seconds, for everything together: for another run that uses the state file, for an identity token that
     /// is missing, empty or spent, and for the retries that are due within it.
     #[arg(long, value_name = "SECONDS", default_value_t = 35, value_parser = clap::value_parser!(u64).range(1..=600))]
@@ -40,21 +41,27 @@ pub(crate) struct Options {
 }
 
 /// Which token the API rejected.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum Rejected {
     Last,
     Id(String),
 }
 
-fn rejected(text: &str) -> Result<Rejected, &'static str> {
-    match text {
-        "last" => Ok(Rejected::Last),
-        id if id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) => Ok(Rejected::Id(id.to_ascii_lowercase())),
-        _ => Err("give `last`, or the id of the token: 16 hexadecimal digits, `id` of --json; never the token itself"),
+impl Rejected {
+    /// The parser of the command line would repeat what it does not take, and that may be the token.
+    fn parse(text: &str) -> Result<Self, Usage> {
+        match text {
+            "last" => Ok(Self::Last),
+            id if id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) => Ok(Self::Id(id.to_ascii_lowercase())),
+            _ => Err(Usage(
+                "--rejected takes `last`, or the id of a token (16 hexadecimal digits, `id` of --json), and never a token",
+            )),
+        }
     }
 }
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+    let rejected = options.rejected.as_deref().map(Rejected::parse).transpose()?;
     // Before anything is spent on an answer that nobody will get.
     output::check()?;
     options.common.announce();
@@ -84,13 +91,11 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let token = waiting.token().await;
     warnings::print(&mut changes).await;
     let mut token = token?;
-    let is_rejected = match &options.rejected {
+    let is_rejected = match &rejected {
         None => false,
         Some(Rejected::Id(id)) => token.id() == id,
         // The one that the state file held, unless this run has exchanged another.
-        Some(Rejected::Last) => {
-            token.standing() == wif::Standing::Suspect || credential.status().await?.exchanges_started == 0
-        }
+        Some(Rejected::Last) => token.standing() == wif::Standing::Suspect || credential.status().await?.exchanges_started == 0,
     };
     if is_rejected {
         credential.rejected(token.id());

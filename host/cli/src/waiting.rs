@@ -67,7 +67,7 @@ impl<'a> Waiting<'a> {
                     // The next look may be under way at the very end: what the last one failed with is the reason.
                     return match self.last_failure().await {
                         Some(failure) => Err(self.no_token("no access token", failure).await),
-                        None => Err(error.into()),
+                        None => Err(self.too_late(error)),
                     };
                 }
             };
@@ -96,7 +96,8 @@ impl<'a> Waiting<'a> {
             let wanted = format!("the API rejected the access token {id}, and there is no other");
             let pause = match &status.failure {
                 Some(failure) => self.pause(failure, may_change),
-                None => status.next_in.filter(|wait| *wait <= self.left() && !self.left().is_zero()),
+                // Without a time something is under way.
+                None => status.next_in.or(Some(SHORTEST)).filter(|wait| *wait <= self.left()),
             };
             match (pause, status.failure) {
                 (Some(pause), Some(failure)) => {
@@ -159,8 +160,17 @@ impl<'a> Waiting<'a> {
                 let or = if may_change { ", or when its identity token rotates" } else { "" };
                 tracing::info!(target: "wif::waiting", code, "waiting: tried again in {wait}{or}, and for at most {left}: {message}");
             }
-            _ => tracing::info!(target: "wif::waiting", code, "waiting for another identity token, for at most {left}: {message}"),
+            _ => {
+                tracing::info!(target: "wif::waiting", code, "waiting for another identity token, for at most {left}: {message}")
+            }
         }
+    }
+
+    /// The time was over before there was anything to tell.
+    fn too_late(&self, error: Error) -> anyhow::Error {
+        let Error::TimedOut { waiting_for, .. } = error else { return error.into() };
+        let reason = waiting_for.map(|reason| format!(", while {}", reason.as_str().replace('-', " "))).unwrap_or_default();
+        TooLate(format!("no access token within {} s{reason}", self.timeout.as_secs())).into()
     }
 
     async fn last_failure(&self) -> Option<Failure> {

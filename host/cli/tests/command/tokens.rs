@@ -123,7 +123,7 @@ async fn a_run_that_is_killed_leaves_what_the_next_one_needs_to_know() {
     killed.kill().and_then(|()| killed.wait()).expect("it was running");
 
     for exchanges in [2, 2] {
-        let run = place.run(&["token", "--timeout", "1", "--state", state]).await;
+        let run = place.run(&["token", "--timeout", "7", "--state", state]).await;
         assert_eq!(run.code, 4, "{}", run.stderr);
         assert!(run.stderr.contains("can be exchanged once and has been"), "{}", run.stderr);
         assert_eq!(place.emulator.counts().exchanges, exchanges);

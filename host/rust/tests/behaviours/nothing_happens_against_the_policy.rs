@@ -59,7 +59,9 @@ async fn loopback_can_be_allowed_as_a_whole() {
     for origin in ["http://127.0.0.1:1", "http://127.9.9.9:80", "http://[::1]:8787", "http://localhost:9", "https://localhost"] {
         assert!(policy.allows_origin(origin) && !Policy::default().allows_origin(origin), "{origin}");
     }
-    for origin in ["https://gateway.example", "http://10.0.0.1", "https://localhost.evil.example", "http://127.0.0.1.evil.example"] {
+    for origin in
+        ["https://gateway.example", "http://10.0.0.1", "https://localhost.evil.example", "http://127.0.0.1.evil.example"]
+    {
         assert!(!policy.allows_origin(origin), "{origin}");
     }
     assert!(policy.allows_origin("https://api.anthropic.com"));
