@@ -41,9 +41,9 @@ Variables:
   WIF_LOG=wif=info logs what is waited for; on a terminal that is shown anyway.
 
 Examples:
-  wif token --state ~/.cache/wif.json
+  wif token --state ~/.cache/wif.json                   # a helper of other programs
   wif token --state ~/.cache/wif.json --rejected last   # after a 401 of the API
-  curl -H \"authorization: Bearer $(wif token)\" https://api.anthropic.com/v1/models";
+  wif token --json | jq -r .unusable_at";
 
 /// Of `wif status`.
 pub(crate) const STATUS: &str = "\

@@ -56,8 +56,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // Whoever looks on sees what is waited for; a program gets errors alone, unless WIF_LOG says more.
-    let usual = if std::io::stderr().is_terminal() { "error,wif::waiting=info" } else { "error" };
+    // The command says itself what it ends with. Whoever looks on sees what is waited for; WIF_LOG says more.
+    let usual = if std::io::stderr().is_terminal() { "off,wif::waiting=info" } else { "off" };
     let asked = std::env::var_os("WIF_LOG").filter(|asked| !asked.is_empty());
     let filter = asked.map_or_else(|| usual.to_owned(), |asked| asked.to_string_lossy().into_owned());
     let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(filter);

@@ -50,6 +50,7 @@ struct Trouble {
 }
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    options.common.announce();
     let document = options.common.document()?;
     let credential = with_prefetch(options.common.builder(&document)?, &document, options.exchange).build()?;
     let mut changes = credential.changes();

@@ -79,3 +79,14 @@ async fn every_help_fits_the_terminal_and_ends_with_codes_variables_and_an_examp
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_is_said_once() {
+    let home = tempfile::tempdir().expect("a directory");
+    let mut command = bare(home.path());
+    command.arg("token").env_remove("WIF_LOG");
+    let run = Run::of(command).await;
+    assert_eq!(run.code, 3);
+    assert_eq!(run.stderr.matches("No credential is configured").count(), 1, "{}", run.stderr);
+    assert_eq!(run.stderr.matches("Set ANTHROPIC_FEDERATION_RULE_ID").count(), 1, "{}", run.stderr);
+}
