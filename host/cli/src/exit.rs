@@ -81,6 +81,8 @@ pub(crate) struct NoToken {
     pub(crate) within: Option<Duration>,
     /// What was asked for.
     pub(crate) wanted: String,
+    /// Whether what this run knows is kept for the next one.
+    pub(crate) keeps_state: bool,
 }
 
 impl fmt::Display for NoToken {
@@ -114,6 +116,13 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         for line in advice(failure) {
             say_error(&format!("     {line}"));
         }
+    }
+    let spent = |no_token: &NoToken| matches!(no_token.failure.code, FailureCode::Refused | FailureCode::IdentityTokenSpent);
+    if no_token.is_some_and(|no_token| spent(no_token) && !no_token.keeps_state) {
+        say_error(
+            "     If an earlier run exchanged this identity token, let it rotate, and keep the access token for later runs with \
+             --state FILE.",
+        );
     }
     if let Some(wait) = no_token.and_then(|no_token| no_token.failure.retry_in) {
         let at = moment(wait).map(|at| format!(", at {at}")).unwrap_or_default();

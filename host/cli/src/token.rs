@@ -87,7 +87,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     }
     let credential = builder.build()?;
     let mut changes = credential.changes();
-    let mut waiting = Waiting::new(&credential, timeout, deadline);
+    let mut waiting = Waiting::new(&credential, timeout, deadline, options.state.is_some());
     let token = waiting.token().await;
     warnings::print(&mut changes).await;
     let mut token = token?;

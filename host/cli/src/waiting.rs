@@ -48,13 +48,15 @@ pub(crate) struct Waiting<'a> {
     /// What the user gave.
     timeout: Duration,
     deadline: Instant,
+    /// Whether what is known is kept for the next run.
+    keeps_state: bool,
     /// What was said last.
     said: Option<FailureCode>,
 }
 
 impl<'a> Waiting<'a> {
-    pub(crate) fn new(credential: &'a Credential, timeout: Duration, deadline: Instant) -> Self {
-        Self { credential, timeout, deadline, said: None }
+    pub(crate) fn new(credential: &'a Credential, timeout: Duration, deadline: Instant, keeps_state: bool) -> Self {
+        Self { credential, timeout, deadline, keeps_state, said: None }
     }
 
     /// A token, after as many tries as there is time for.
@@ -180,7 +182,7 @@ impl<'a> Waiting<'a> {
     async fn no_token(&self, wanted: &str, failure: Failure) -> anyhow::Error {
         let may_change = identity_token_may_change(self.credential).await;
         let within = self.left().is_zero().then_some(self.timeout);
-        NoToken { failure, may_change, within, wanted: wanted.to_owned() }.into()
+        NoToken { failure, may_change, within, wanted: wanted.to_owned(), keeps_state: self.keeps_state }.into()
     }
 }
 

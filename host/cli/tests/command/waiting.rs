@@ -31,7 +31,8 @@ async fn an_identity_token_that_comes_late_is_waited_for() {
         });
         assert_eq!(run.code, 0, "{name}: {}", run.stderr);
         assert!(run.stdout.starts_with("sk-ant-oat01-"), "{name}");
-        assert!(run.took < Duration::from_secs(6), "{name}: {:?}", run.took);
+        // Sooner than the session would look by itself.
+        assert!(run.took < Duration::from_millis(4_500), "{name}: {:?}", run.took);
         assert!(run.stderr.contains("INFO wif::waiting: waiting for another identity token"), "{name}: {}", run.stderr);
         assert!(run.stderr.contains(&path), "{name}: {}", run.stderr);
     }
