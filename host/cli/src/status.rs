@@ -120,6 +120,7 @@ fn as_json(status: &Status) -> Value {
             "message": failure.message,
             "action": failure.action,
             "retry_in_ms": milliseconds(failure.retry_in),
+            "rotation_in_ms": milliseconds(failure.rotation_in),
         })),
         "warnings": status.warnings,
         "exchanges_started": status.exchanges_started,

@@ -1,4 +1,4 @@
-//! One request to the token endpoint: checked, sent once, and told apart by whether a byte of it may have left.
+//! One request of the component: checked, sent once, and told apart by whether a byte of it may have left.
 
 mod names;
 
@@ -77,6 +77,9 @@ struct Checked {
 impl Checked {
     fn new(request: types::HttpRequest, policy: &Policy, grants: &Grants) -> Result<Self, String> {
         let body = Secret::from(request.body);
+        if let types::Purpose::Source(name) = request.purpose {
+            return Err(format!("the policy does not allow the source {name}"));
+        }
         let origin = policy.check_origin(&request.origin)?;
         let url = Url::parse(&request.url).map_err(|error| format!("the URL cannot be read: {error}"))?;
         if !origin.contains(&url) {

@@ -16,8 +16,10 @@ use crate::transport::header_field;
 
 /// So many tasks of a session may be out.
 pub(super) const MAX_TASKS: usize = 64;
-/// No output of the contract has as many notes or headers.
+/// No output of the contract has as many notes or headers, and no note as many fields.
 const MAX_LIST: usize = 64;
+/// No note is longer, in bytes.
+const MAX_NOTE: usize = 4 << 10;
 /// The soonest and the latest wake that is obeyed: a component cannot keep the driver busy, nor make a delay overflow.
 const WAKE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(24 * 3600));
 /// No caller is held up for longer, whatever the component says.
@@ -45,6 +47,9 @@ impl Answer {
         let journal = output.journal.map(Secret::from);
         if output.notes.len() > MAX_LIST {
             return Err("too many notes".to_owned());
+        }
+        if output.notes.iter().any(|note| note.fields.len() > MAX_LIST || size(note) > MAX_NOTE) {
+            return Err("a note is too long".to_owned());
         }
         let mut origin_denied = false;
         let access = match output.access {
@@ -75,7 +80,7 @@ impl Answer {
             generation: 0,
             at: 0,
             access,
-            underway: output.exchanging == types::Progress::Underway,
+            underway: output.progress == types::Progress::Underway,
             wait_at_most_ms: u64::from(output.wait_at_most_ms).min(millis(WAIT_AT_MOST)),
             nudge_from,
             passing: None,
@@ -109,6 +114,10 @@ fn fields(headers: Vec<types::Header>, known: fn(&str) -> bool) -> Result<Vec<(H
         return Err(format!("the header {name} is no part of a credential"));
     }
     if fields.len() > MAX_LIST { Err("too many headers".to_owned()) } else { Ok(fields) }
+}
+
+fn size(note: &types::Note) -> usize {
+    note.message.len() + note.fields.iter().map(|field| field.name.len() + field.value.len()).sum::<usize>()
 }
 
 /// The component has its copy; ours goes.
