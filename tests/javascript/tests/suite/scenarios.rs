@@ -70,7 +70,7 @@ fn a_component_that_misbehaves_costs_its_instance_and_nothing_else() {
 /// F12, F13. Time, notes and requests of a component have an end: see `programs/pacing.mjs`.
 #[test]
 fn a_component_that_takes_a_little_too_much_again_and_again_is_held_back() {
-    hold_everywhere("pacing.mjs", None, 6);
+    hold_everywhere("pacing.mjs", None, 7);
 }
 
 /// A credential for each request must not leave its exchanges behind: see `programs/dropped.mjs`.
