@@ -18,8 +18,8 @@ const [component, output, source] = [componentPath, outputPath, sourcePath].map(
 const dist = join(output, "dist");
 /** Of the contract: what a session may ask of any host, and what every host does with requests. */
 const lists = ["authority", "rules"];
-/** 8 MiB, as in the Rust host, in pages of 64 KiB. */
-const MEMORY_LIMIT_PAGES = 128;
+/** Pages of 64 KiB. */
+const MEMORY_LIMIT_PAGES = list("authority").limits["memory-bytes"] / 65_536;
 /** Sections of a core module. */
 const [CUSTOM, MEMORY] = [0, 5];
 /** One file for each module: the types that are published, and what tests of the parts import. */
@@ -92,10 +92,7 @@ for (const [name, text] of texts) {
 }
 for (const [name, text] of Object.entries(generated)) write(join(parts, "plugin", name), text);
 for (const name of lists) {
-  const read = JSON.parse(readFileSync(join(source, "../../wit", `${name}.json`), "utf8"), (key, value) =>
-    key === "$comment" ? undefined : value,
-  );
-  write(join(stage, "src/plugin", `${name}.ts`), `export const ${name} = ${JSON.stringify(read)} as const;\n`);
+  write(join(stage, "src/plugin", `${name}.ts`), `export const ${name} = ${JSON.stringify(list(name))} as const;\n`);
 }
 for (const [name, bytes] of Object.entries(wasm)) write(join(dist, "plugin", name), bytes);
 
@@ -129,6 +126,12 @@ await build({
   plugins: [wasmBeside],
   logLevel: "error",
 });
+
+/** A list of the contract. */
+function list(name) {
+  const text = readFileSync(join(source, "../../wit", `${name}.json`), "utf8");
+  return JSON.parse(text, (key, value) => (key === "$comment" ? undefined : value));
+}
 
 function write(path, content) {
   mkdirSync(dirname(path), { recursive: true });

@@ -3,7 +3,7 @@
 import type * as contract from "./contract.js";
 import { type Failure, originDenied } from "./errors.js";
 import { type Field, isName, isValue } from "./fields.js";
-import { MAX_DETAILS, MAX_LIST, MAX_TEXT, NUDGE_AGAIN_MS, WAIT_AT_MOST_MS, WAKE_MS } from "./limits.js";
+import { MAX_LIST, MAX_NOTE, MAX_TEXT, NUDGE_AGAIN_MS, WAIT_AT_MOST_MS, WAKE_MS } from "./limits.js";
 import { authority } from "./plugin/authority.js";
 import { type Policy } from "./policy.js";
 import type { Access, Snapshot } from "./snapshot.js";
@@ -95,7 +95,9 @@ function plain(milliseconds: bigint | undefined): number | undefined {
 }
 
 function note({ code, level, message, fields }: contract.Note): contract.Note {
-  const details = fields.slice(0, MAX_DETAILS).map(({ name, value }) => ({ name: shown(name), value: shown(value) }));
+  const size = fields.reduce((sum, { name, value }) => sum + name.length + value.length, message.length);
+  if (fields.length > MAX_LIST || size > MAX_NOTE) throw new Breach("a note is too long");
+  const details = fields.map(({ name, value }) => ({ name: shown(name), value: shown(value) }));
   return { code, level, message: shown(message), fields: details };
 }
 

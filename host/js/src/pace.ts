@@ -21,7 +21,7 @@ export class Pace {
   constructor(now: Stopwatch) {
     this.#now = now;
     this.#time = new Bucket(AT_ONCE_MS, SHARE, now());
-    this.#notes = perMinute(NOTES, now());
+    this.#notes = paused(NOTES, now());
   }
 
   /** Lets the component do this, and counts what it takes. */
@@ -50,7 +50,7 @@ export class Pace {
   allows(kind: Task["tag"]): boolean {
     if (!RATIONED.has(kind)) return true;
     const now = this.#now();
-    const bucket = this.#requests.get(kind) ?? perMinute(REQUESTS, now);
+    const bucket = this.#requests.get(kind) ?? paused(REQUESTS, now);
     this.#requests.set(kind, bucket);
     return bucket.upTo(1, now) === 1;
   }
@@ -89,6 +89,6 @@ class Bucket {
   }
 }
 
-function perMinute(limit: { readonly atOnce: number; readonly perMinute: number }, now: number): Bucket {
-  return new Bucket(limit.atOnce, limit.perMinute / 60_000, now);
+function paused(limit: { readonly atOnce: number; readonly everyMs: number }, now: number): Bucket {
+  return new Bucket(limit.atOnce, 1 / limit.everyMs, now);
 }

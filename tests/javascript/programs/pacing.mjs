@@ -106,12 +106,12 @@ scenario("a flood of notes is told in part, and how much of it was left out", as
     leftOut += change.leftOut;
   };
   const flood = (_, number) =>
-    output({ wakeInMs: 0, notes: Array.from({ length: 64 }, (_, at) => note(`${number} ${at} ${"x".repeat(10_000)}`)) });
+    output({ wakeInMs: 0, notes: Array.from({ length: 64 }, (_, at) => note(`${number} ${at} ${"x".repeat(3_000)}`)) });
   const world = run(flood, { hooks: { onChange } });
   await sleep(1_000);
   world.source.close();
   await sleep(10);
-  const allowed = NOTES.atOnce + (NOTES.perMinute / 60_000) * (performance.now() - begin) + 1;
+  const allowed = NOTES.atOnce + (performance.now() - begin) / NOTES.everyMs + 1;
   assert.ok(told <= allowed, `${told} notes`);
   assert.ok(told >= NOTES.atOnce / 2, `${told} notes`);
   assert.ok(world.steps * 64 > 2 * told, "there was no flood");
@@ -121,13 +121,22 @@ scenario("a flood of notes is told in part, and how much of it was left out", as
 scenario("what is told is cut, and writes no lines of a log", () => {
   const seen = [];
   const opening = { can: [], start: { tag: "fresh" }, configuration: "{}", seed: () => 1n };
-  const step = () => output({ notes: [note(`a\nb\u001b[2J${"x".repeat(10_000)}`)] });
+  const step = () => output({ notes: [note(`a\nb\u001b[2J${"x".repeat(3_000)}`)] });
   const open = () => ({ step });
   const around = { policy: new Policy(), now: () => ({ wallMs: 1, steadyMs: 1 }), published: (change) => seen.push(change) };
   new Driver({ ...opening, open }, around).begin();
   const [{ notes }] = seen;
   assert.equal(notes[0].message.slice(0, 8), "a b [2Jx");
   assert.ok(notes[0].message.length <= 2_000);
+});
+
+scenario("a note beyond all bounds costs the instance", async () => {
+  for (const wrong of [note("x".repeat(4_097)), { ...note("x"), fields: Array(65).fill({ name: "a", value: "b" }) }]) {
+    const world = run((_, number) => output({ notes: number === 1 ? [wrong] : [] }));
+    await sleep(10);
+    world.source.close();
+    assert.equal(world.opened, 2);
+  }
 });
 
 scenario("a flood of requests costs the instance, and the network sees a few", async () => {
@@ -141,7 +150,7 @@ scenario("a flood of requests costs the instance, and the network sees a few", a
   const world = run(flood, { fetch });
   await sleep(1_500);
   world.source.close();
-  const allowed = REQUESTS.atOnce + (REQUESTS.perMinute / 60_000) * (performance.now() - begin) + 1;
+  const allowed = REQUESTS.atOnce + (performance.now() - begin) / REQUESTS.everyMs + 1;
   assert.ok(requests <= allowed, `${requests} requests`);
   assert.ok(world.opened > 1, "it went on as if nothing were wrong");
 });

@@ -339,10 +339,14 @@ scenario("whoever finds no place to wait for a replacement is not sent again wit
 scenario("a thousand 401s to one token bring one exchange", async () => {
   const net = network((_, { authorization }) => (authorization.endsWith("-1") ? unauthorized() : new Response("fine")));
   const wif = make(net);
-  await wif.token();
+  const { id } = await wif.token();
   advance(10_000);
-  const answers = await Promise.all(Array.from({ length: 1000 }, () => wif.fetch(`${api}/v1/models`)));
-  assert.ok(answers.every(({ status }) => status === 200));
+  // Whoever waits for another token does so for a second: on a busy machine a thousand requests take longer.
+  const answers = Array.from({ length: 100 }, () => wif.fetch(`${api}/v1/models`));
+  for (let times = 0; times < 900; times += 1) wif.rejected(id);
+  assert.ok((await Promise.all(answers)).every(({ status }) => status === 200));
+  for (let times = 0; times < 900; times += 1) wif.rejected(id);
+  await wif.token();
   assert.equal(net.granted(), 2);
 });
 
@@ -397,6 +401,12 @@ for (const [option, given] of Object.entries({
     assert.equal(net.seen.length, 0);
   });
 }
+
+scenario("by the SDK's option fetch the credential's own error is the cause of the SDK's", async () => {
+  const wif = make(network(), { identityToken: () => Promise.reject(new Error("none")) });
+  const client = new Anthropic({ authToken: "wif", baseURL: api, fetch: wif.fetch, maxRetries: 0, logLevel: "off" });
+  await assert.rejects(client.models.list(), (error) => error.cause instanceof NoTokenError);
+});
 
 scenario("by the SDK's option middleware a request carries our credential, and goes once more after a 401", async () => {
   const net = network((count) => (count === 1 ? unauthorized() : Response.json({ data: [{ id: "a-model" }], has_more: false })));

@@ -5,13 +5,12 @@ import { type FileHandle, lstat, open, realpath } from "node:fs/promises";
 import { isAbsolute, sep } from "node:path";
 import { clearTimeout, setTimeout } from "node:timers";
 import type { FileRequest, Outcome } from "../contract.js";
+import { MAX_CONTENT } from "../limits.js";
 import type { Platform } from "../platform.js";
 import { modules } from "../plugin/inline.js";
 import type { Policy } from "../policy.js";
 import { steady } from "./steady.js";
 
-/** Whatever the component asks for, no file is larger, in bytes. */
-const MAX_BYTES = 1 << 20;
 /** So many files are read at once: a file system that does not answer keeps the places. */
 const READERS = 4;
 /** So many times in a row a file may be swapped while it is being read. */
@@ -97,7 +96,7 @@ async function readOpened(file: FileHandle, request: FileRequest): Promise<Outco
     const octal = mode.toString(8).padStart(4, "0");
     return { tag: "denied", val: `its group or others may write the file (mode ${octal}); run chmod go-w on it` };
   }
-  const limit = Math.min(request.maxBytes, MAX_BYTES);
+  const limit = Math.min(request.maxBytes, MAX_CONTENT);
   const content = Buffer.alloc(Math.min(metadata.size, limit) + 1);
   let length = 0;
   while (length < content.length) {

@@ -85,19 +85,22 @@ fn the_readme_lists_every_option() {
 
 #[test]
 fn the_readme_states_the_limits_of_a_component() {
-    let (readme, limits) = (of_the_package("README.md"), of_the_package("src/limits.ts"));
+    let (readme, ours) = (of_the_package("README.md"), of_the_package("src/limits.ts"));
+    let limits = ours + &of_the_package("../../wit/authority.json");
     for (constant, told) in [
         ("AT_ONCE_MS = 500;", "| 500 ms |"),
-        ("SHARE = 0.2;", "| a fifth of the time |"),
+        (r#""rest": 4,"#, "| a fifth of the time |"),
         ("STEP_AT_LEAST_MS = 0.2;", "counts as 0.2 ms at least | 2,500 | 1,000 a second |"),
-        ("WAKE_MS = [5, 24 * 3_600_000]", "no sooner than 5 ms after the step's end, and no later than a day"),
-        ("NOTES = { atOnce: 256, perMinute: 240 }", "| 256 | 240 a minute |"),
-        ("REQUESTS = { atOnce: 32, perMinute: 60 }", "| 32 | 60 a minute |"),
-        ("MAX_TASKS = 64;", "| 64 | |"),
-        ("MAX_TEXT = 2_000;", "| 2,000 characters; 16 | |"),
-        ("MAX_DETAILS = 16;", "| 2,000 characters; 16 | |"),
+        (r#""wake-at-least-ms": 5,"#, "no sooner than 5 ms after the step's end, and no later than a day"),
+        (r#""notes-at-once": 256,"#, "| 256 | 240 a minute |"),
+        (r#""note-every-ms": 250,"#, "| 256 | 240 a minute |"),
+        (r#""request-every-ms": 1000,"#, "| 32 | 60 a minute |"),
+        (r#""requests-at-once": 32,"#, "| 32 | 60 a minute |"),
+        (r#""tasks": 64,"#, "| 64 | |"),
+        ("MAX_TEXT = 2_000;", "is cut after 2,000 characters | 4,096 characters | |"),
+        (r#""note-bytes": 4096,"#, "is cut after 2,000 characters | 4,096 characters | |"),
     ] {
-        assert!(limits.contains(constant), "limits.ts no longer says {constant}: mend the README, and this test");
+        assert!(limits.contains(constant), "the limits no longer have {constant}: mend the README, and this test");
         assert!(readme.contains(told), "the README does not say {told}");
     }
 }

@@ -70,7 +70,7 @@ fn a_component_that_misbehaves_costs_its_instance_and_nothing_else() {
 /// F12, F13. Time, notes and requests of a component have an end: see `programs/pacing.mjs`.
 #[test]
 fn a_component_that_takes_a_little_too_much_again_and_again_is_held_back() {
-    hold_everywhere("pacing.mjs", None, 6);
+    hold_everywhere("pacing.mjs", None, 7);
 }
 
 /// A credential for each request must not leave its exchanges behind: see `programs/dropped.mjs`.
@@ -82,14 +82,14 @@ fn what_nobody_holds_is_let_go() {
 /// What leaves through `fetch`, what is asked of the token endpoint, files, variables, stores: see `programs/requests.mjs`.
 #[test]
 fn whatever_leaves_or_enters_is_checked() {
-    hold_everywhere("requests.mjs", Some(headers()), 74);
+    hold_everywhere("requests.mjs", Some(headers()), 75);
 }
 
 /// Where a streamed body is answered with 401, the `fetch` of this Node throws unless it is told otherwise.
 #[test]
 fn the_same_holds_in_a_newer_node() {
     let newer = workshop().newer_node().unwrap_or_else(|missing| panic!("{missing}"));
-    hold(Command::new(newer).arg(workshop().program("requests.mjs")).arg(headers()), 74);
+    hold(Command::new(newer).arg(workshop().program("requests.mjs")).arg(headers()), 75);
 }
 
 /// A8, C3, C7, D1. What is lost, late or too much between isolates and the object that has the session: see `programs/shared.mjs`.
