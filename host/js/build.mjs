@@ -16,6 +16,8 @@ if (componentPath === undefined || outputPath === undefined) {
 }
 const [component, output, source] = [componentPath, outputPath, sourcePath].map((path) => resolve(path));
 const dist = join(output, "dist");
+/** Of the contract: what a session may ask of any host, and what every host does with requests. */
+const lists = ["authority", "rules"];
 /** 8 MiB, as in the Rust host, in pages of 64 KiB. */
 const MEMORY_LIMIT_PAGES = 128;
 /** Sections of a core module. */
@@ -89,6 +91,12 @@ for (const [name, text] of texts) {
   write(join(parts, "plugin", name), text);
 }
 for (const [name, text] of Object.entries(generated)) write(join(parts, "plugin", name), text);
+for (const name of lists) {
+  const read = JSON.parse(readFileSync(join(source, "../../wit", `${name}.json`), "utf8"), (key, value) =>
+    key === "$comment" ? undefined : value,
+  );
+  write(join(stage, "src/plugin", `${name}.ts`), `export const ${name} = ${JSON.stringify(read)} as const;\n`);
+}
 for (const [name, bytes] of Object.entries(wasm)) write(join(dist, "plugin", name), bytes);
 
 const types = ["--typeRoots", resolve("node_modules/@types")];

@@ -1,44 +1,108 @@
-//! Builds the credential component and compiles it for the target, so that no compiler is in the library.
+//! Brings the credential component and its compiled form for the target, so that no compiler is in the library.
+//!
+//! In the workspace both are made from the sources. A package has both in its folder `component`, and makes nothing: a target whose
+//! form is missing there takes the feature `compiler`.
 
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
     reason = "cargo speaks through variables, and listens to what is printed"
 )]
+#![allow(unexpected_cfgs, reason = "the package has no feature `from-source`")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use wif_guest_build::{Guest, fail};
-
+#[cfg(feature = "compiler")]
 #[path = "src/component/config.rs"]
 #[allow(unreachable_pub, reason = "public in the library, which shares the file")]
 mod config;
 
+/// Names a component of the packager's own, for those who build and sign it elsewhere.
+const PREBUILT: &str = "WIF_PLUGIN_COMPONENT";
+
 fn main() {
     if let Err(error) = build() {
-        fail(&error);
+        println!("cargo::error={error}");
+        std::process::exit(1);
     }
 }
 
 fn build() -> Result<(), String> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/component/config.rs");
-    let plugin = Guest { package: "wif-plugin", prebuilt_variable: "WIF_PLUGIN_COMPONENT" }.build()?;
-
-    let wasm = fs::read(&plugin.path).map_err(|error| format!("cannot read {}: {error}", plugin.path.display()))?;
-    let target = env::var("TARGET").map_err(|error| error.to_string())?;
-    let out = env::var("OUT_DIR").map_err(|error| error.to_string())?;
-    let compiled = compile(&wasm, &target).map_err(|error| format!("the component does not compile: {error:#}"))?;
-    let write = |name: &str, bytes: &[u8]| {
-        fs::write(Path::new(&out).join(name), bytes).map_err(|error| format!("cannot write {name}: {error}"))
-    };
+    println!("cargo::rerun-if-env-changed={PREBUILT}");
+    let wasm = read(&component()?)?;
+    let out = PathBuf::from(variable("OUT_DIR")?);
+    let write =
+        |name: &str, bytes: &[u8]| fs::write(out.join(name), bytes).map_err(|error| format!("cannot write {name}: {error}"));
     write("plugin.wasm", &wasm)?;
-    write("plugin.cwasm", &compiled)
+    write("plugin.cwasm", &compiled(&wasm)?)
+}
+
+/// The component's file.
+fn component() -> Result<PathBuf, String> {
+    if let Some(path) = handed_in() {
+        println!("cargo::rerun-if-changed={}", path.display());
+        return Ok(path);
+    }
+    match packaged()? {
+        Some(folder) => Ok(folder.join("wif_plugin.wasm")),
+        None => from_source(),
+    }
+}
+
+fn handed_in() -> Option<PathBuf> {
+    env::var_os(PREBUILT).filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// The folder that only a package has.
+fn packaged() -> Result<Option<PathBuf>, String> {
+    let folder = Path::new(&variable("CARGO_MANIFEST_DIR")?).join("component");
+    Ok(folder.exists().then_some(folder))
+}
+
+#[cfg(feature = "from-source")]
+fn from_source() -> Result<PathBuf, String> {
+    let plugin = wif_guest_build::Guest { package: "wif-plugin", prebuilt_variable: PREBUILT }.build()?;
+    Ok(plugin.path)
+}
+
+#[cfg(not(feature = "from-source"))]
+fn from_source() -> Result<PathBuf, String> {
+    Err(format!("there is no component: turn on the feature `from-source` of the crate wif, or name a file in {PREBUILT}"))
+}
+
+/// The compiled form that the package has for the target, or one that is made now.
+fn compiled(wasm: &[u8]) -> Result<Vec<u8>, String> {
+    let target = variable("TARGET")?;
+    if let (None, Some(folder)) = (handed_in(), packaged()?) {
+        let form = format!("{}-{}.cwasm", variable("CARGO_CFG_TARGET_ARCH")?, variable("CARGO_CFG_TARGET_OS")?);
+        if folder.join(&form).exists() {
+            return read(&folder.join(form));
+        }
+    }
+    compile(wasm, &target)
 }
 
 /// A target that is named, even the build machine's own, means its baseline CPU.
-fn compile(wasm: &[u8], target: &str) -> wasmtime::Result<Vec<u8>> {
-    let engine = wasmtime::Engine::new(config::config().target(target)?)?;
-    engine.precompile_component(wasm)
+#[cfg(feature = "compiler")]
+fn compile(wasm: &[u8], target: &str) -> Result<Vec<u8>, String> {
+    let compile = || wasmtime::Engine::new(config::config().target(target)?)?.precompile_component(wasm);
+    compile().map_err(|error| {
+        format!("the component does not compile for {target} (for another processor than this machine's, turn on the feature `cross-compiler` of the crate wif): {error:#}")
+    })
+}
+
+#[cfg(not(feature = "compiler"))]
+fn compile(_: &[u8], target: &str) -> Result<Vec<u8>, String> {
+    Err(format!("there is no compiled form of the component for {target}: turn on the feature `compiler` of the crate wif"))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
+fn variable(name: &str) -> Result<String, String> {
+    env::var(name).map_err(|error| format!("{name}: {error}"))
 }

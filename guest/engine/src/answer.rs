@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::Secret;
 use crate::base_url::BaseUrl;
 use crate::configuration::Federation;
-use crate::contract::{FailureCode, Header, HttpRequest, Response};
+use crate::contract::{FailureCode, Header, HttpRequest, Purpose, Response};
 use crate::identity_token::IdentityToken;
 use crate::json::Writer;
 use crate::scrub::{is_id, scrub};
@@ -218,6 +218,7 @@ pub(crate) fn request(base_url: &BaseUrl, federation: &Federation, identity: &Id
         ("user-agent", concat!("wif/", env!("CARGO_PKG_VERSION"))),
     ];
     HttpRequest {
+        purpose: Purpose::Exchange,
         method: "POST".to_owned(),
         url: base_url.join("/v1/oauth/token"),
         origin: base_url.origin().to_owned(),

@@ -134,6 +134,9 @@ pub enum Outcome {
     /// Any: it failed for another reason (a directory in place of a file, an exception in a callable). The text is for
     /// people and must hold no secret; it is cut after 200 characters.
     Failed(String),
+    /// `send-request`, `swap-entry`: not begun, for the journal of the same output could not be kept. The text says why, for
+    /// people.
+    Unkept(String),
     /// Any: the owner of the task is gone and nothing is known. A request counts as perhaps sent.
     Lost,
 }
@@ -204,10 +207,25 @@ pub struct NumberedTask {
     pub task: Task,
 }
 
-/// A request to the token endpoint.
+/// What a request is for. The host's policy grants by it, and grants no more than the purpose needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// The exchange of an identity token: the request of `authority.json`, to the token endpoint.
+    Exchange,
+    /// The refresh of a person's login (RFC 6749 section 6): likewise.
+    Refresh,
+    /// A step on the way to an identity token, for the source of this name. The host refuses it unless its policy allows
+    /// the source by name.
+    Source(String),
+}
+
+/// A request to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpRequest {
-    /// Always `POST`.
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The method, in upper case. `POST` for an exchange and a refresh.
     pub method: String,
     /// The absolute URL.
     pub url: String,
@@ -215,9 +233,9 @@ pub struct HttpRequest {
     pub origin: String,
     /// The header fields to send. The host adds what the transport needs and nothing else.
     pub headers: Vec<Header>,
-    /// *Secret.* The body.
+    /// *Secret.* The body; empty where there is none.
     pub body: Secret,
-    /// The whole exchange, from connecting to the last byte, may take this long.
+    /// The whole request, from connecting to the last byte, may take this long.
     pub timeout_ms: u32,
     /// A longer answer is `maybe-sent`.
     pub max_response_bytes: u32,
@@ -309,7 +327,7 @@ pub enum Access {
 /// A token and how long it serves.
 ///
 /// Before `hold-in-ms` serve it (past `refresh-in-ms` also say `needed`, without waiting). Between `hold-in-ms` and
-/// `unusable-in-ms`, while `output.exchanging`, wait for the next output at most `output.wait-at-most-ms`, then serve
+/// `unusable-in-ms`, while `output.progress` is `underway`, wait for the next output at most `output.wait-at-most-ms`, then serve
 /// it. From `unusable-in-ms` on do not serve it. A missing time never comes. With an `unusable-in-ms` of zero it serves
 /// exactly the callers that were already waiting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -370,9 +388,14 @@ pub struct Failure {
     pub message: String,
     /// What the reader should do.
     pub action: String,
-    /// When the session will try again by itself.
+    /// When the session will look or try again by itself: a caller that comes back then finds what came of it. While the
+    /// rotation of an identity token is awaited this is the next look at its source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_in_ms: Option<u64>,
+    /// When the source of the identity token is expected to have another one, where that is what is awaited. Callers are
+    /// not told to wait that long: the source may be faster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation_in_ms: Option<u64>,
     /// The HTTP status of the token endpoint, if it answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -429,7 +452,7 @@ pub struct Output {
     /// What callers may do.
     pub access: Access,
     /// Whether work that may bring a token is under way.
-    pub exchanging: Progress,
+    pub progress: Progress,
     /// How long a caller waits for it in the mandatory window.
     pub wait_at_most_ms: u32,
     /// Work to start, in this order.

@@ -47,7 +47,7 @@ pub fn output_to_json(output: &Output) -> Value {
         output.tasks.iter().map(|task| json!({ "number": task.number, "task": task_to_json(&task.task) })).collect();
     object([
         ("access", Some(access_to_json(&output.access))),
-        ("exchanging", Some(json!(output.exchanging))),
+        ("progress", Some(json!(output.progress))),
         ("wait-at-most-ms", Some(json!(output.wait_at_most_ms))),
         ("tasks", Some(Value::Array(tasks))),
         ("abandon", Some(json!(output.abandon))),
@@ -105,6 +105,7 @@ pub fn task_to_json(task: &Task) -> Value {
 
 fn request_to_json(request: &HttpRequest) -> Value {
     json!({
+        "purpose": request.purpose,
         "method": request.method,
         "url": request.url,
         "origin": request.origin,
@@ -141,6 +142,7 @@ fn outcome_to_json(outcome: &Outcome) -> Value {
         Outcome::Conflict(found) => json!({ "conflict": found.as_ref().map(entry) }),
         Outcome::Absent => json!("absent"),
         Outcome::Denied(why) => json!({ "denied": why }),
+        Outcome::Unkept(why) => json!({ "unkept": why }),
         Outcome::Unsupported => json!("unsupported"),
         Outcome::Unsent(why) => json!({ "unsent": why }),
         Outcome::MaybeSent(why) => json!({ "maybe-sent": why }),

@@ -24,7 +24,6 @@ mod configuration;
 pub mod contract;
 mod discovery;
 pub mod document;
-pub mod headers;
 mod held;
 mod identity_token;
 pub mod journals;

@@ -101,7 +101,10 @@ enum Plan {
 #[derive(Debug)]
 struct Trouble {
     failure: Failure,
+    /// When it is tried again.
     until: Option<Moment>,
+    /// When the source is expected to rotate the identity token, where that is awaited.
+    rotation: Option<Moment>,
 }
 
 impl Session {
@@ -423,8 +426,16 @@ impl Session {
     }
 
     fn fail(&mut self, code: FailureCode, message: String, action: &str, until: Option<Moment>) {
-        let failure = Failure { code, message, action: action.to_owned(), retry_in_ms: None, status: None, request_id: None };
-        self.failure = Some(Trouble { failure, until });
+        let failure = Failure {
+            code,
+            message,
+            action: action.to_owned(),
+            retry_in_ms: None,
+            rotation_in_ms: None,
+            status: None,
+            request_id: None,
+        };
+        self.failure = Some(Trouble { failure, until, rotation: None });
     }
 }
 

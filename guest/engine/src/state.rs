@@ -281,6 +281,7 @@ fn read_failure(mut value: Value) -> Option<Failure> {
         message: string(take(&mut value, "message"))?,
         action: string(take(&mut value, "action"))?,
         retry_in_ms: None,
+        rotation_in_ms: None,
         status,
         request_id: optional(take(&mut value, "request-id"), string)?,
     })

@@ -1,33 +1,28 @@
 //! What the application gets instead of the API's answer.
 
+use wif_rules::Reply;
+
 use crate::bindings::wasi::http::types::{Fields, Response};
 use crate::bindings::wif::credential::types::{Failure, FailureCode};
 use crate::bindings::{wit_future, wit_stream};
 
-/// Seconds, where nothing better is known.
-const LATER_S: u64 = 60;
-
-/// There is no token: 503 with `Retry-After`, in the form of the API's own errors. A stable code is in `x-wif-code` and in the
-/// message, in brackets; nothing about the workload.
+/// There is no token.
 pub(crate) fn without_token(failure: &Failure) -> Response {
-    let seconds = failure.retry_in_ms.map_or(LATER_S, |wait| wait.div_ceil(1_000)).max(1);
-    let code = name_of(failure.code);
-    let message = format!("The interposer has no credential for this request ({code}).");
-    let body = format!(r#"{{"type":"error","error":{{"type":"api_error","message":"{message}"}},"request_id":null}}"#);
+    with(&Reply::failed(name_of(failure.code), failure.retry_in_ms))
+}
+
+/// A reply as it is made for all hosts.
+pub(crate) fn with(reply: &Reply) -> Response {
+    let body = reply.body("interposer");
     let fields = Fields::new();
-    for (name, value) in [
-        ("content-type", "application/json"),
-        ("retry-after", &seconds.to_string()),
-        ("x-wif-code", code),
-        ("content-length", &body.len().to_string()),
-    ] {
+    for (name, value) in reply.headers().into_iter().chain([("content-length", body.len().to_string().into())]) {
         // A host that forbids one of them gets the answer without it.
         let _ = fields.set(name, &[value.as_bytes().to_vec()]);
     }
     let (mut writer, reader) = wit_stream::new();
     let (_, trailers) = wit_future::new(|| Ok(None));
     let (response, _) = Response::new(fields, Some(reader), trailers);
-    let _ = response.set_status_code(503);
+    let _ = response.set_status_code(wif_rules::STATUS);
     wit_bindgen::spawn_local(async move {
         let _ = writer.write_all(body.into_bytes()).await;
     });

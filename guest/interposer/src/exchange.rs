@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 
+use wif_rules::Reply;
 use wit_bindgen::{FutureReader, StreamReader};
 use zeroize::Zeroize;
 
@@ -17,7 +18,7 @@ use crate::target;
 
 /// The status of a gRPC answer that is nothing but a status.
 const GRPC_STATUS: &str = "grpc-status";
-const GRPC_UNAUTHENTICATED: &[u8] = b"16";
+const GRPC_UNAUTHENTICATED: &[u8] = wif_rules::REJECTED_GRPC_STATUS.as_bytes();
 
 /// What a request is beside its body.
 struct Head {
@@ -44,7 +45,7 @@ pub(crate) async fn send(request: Request, origin: &str) -> Result<Response, Err
         match a_token().await {
             // The configuration tells the origin, and the token has the same.
             Ok(credential) if credential.origin == origin => Some(credential),
-            Ok(_) => return Err(ErrorCode::ConfigurationError),
+            Ok(_) => return Ok(answer::with(&Reply::other_origin())),
             Err(failure) => return Ok(answer::without_token(&failure)),
         }
     };
@@ -139,15 +140,12 @@ impl Head {
     /// What is no request to the API as such: tunnels, preflights, other protocols, and `TRACE`, whose answer is the request (RFC
     /// 9110 section 9.3.8). An upgrade is one only if `connection` says so (section 7.8).
     fn is_exempt(&self) -> bool {
-        let nominated =
-            |value: &Vec<u8>| value.split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
         let exempt = match &self.method {
             Method::Connect | Method::Options | Method::Trace => true,
-            // Whoever reads it on the way may not tell cases apart.
-            Method::Other(name) => ["connect", "options", "trace"].iter().any(|exempt| name.eq_ignore_ascii_case(exempt)),
+            Method::Other(name) => wif_rules::is_exempt_method(name.as_bytes()),
             _ => false,
         };
-        exempt || self.fields.has("upgrade") && self.fields.get("connection").iter().any(nominated)
+        exempt || self.fields.has("upgrade") && self.fields.get("connection").iter().any(|value| wif_rules::names_upgrade(value))
     }
 
     fn request(

@@ -1,6 +1,6 @@
 //! Fields of requests and answers.
 
-use wif_engine::headers::{is_credential, merge};
+use wif_rules::{is_credential, merge};
 use zeroize::Zeroizing;
 
 use crate::bindings::wasi::http::types::{Fields, HeaderError};
@@ -31,10 +31,9 @@ pub(crate) fn apply(fields: &Fields, credential: &Usable) -> Result<(), HeaderEr
         fields.set(&header.name, &value)?;
     }
     for header in &credential.merge {
-        let theirs: Vec<String> =
-            fields.get(&header.name).iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect();
-        let merged = merge(theirs.iter().map(String::as_str).chain([header.value.as_str()]));
-        fields.set(&header.name, &[merged.into_bytes()])?;
+        let theirs = fields.get(&header.name);
+        let merged = merge(theirs.iter().map(Vec::as_slice).chain([header.value.as_bytes()]));
+        fields.set(&header.name, &[merged])?;
     }
     Ok(())
 }

@@ -67,6 +67,7 @@ impl From<wit::Outcome> for engine::Outcome {
             wit::Outcome::Unsent(reason) => Self::Unsent(reason),
             wit::Outcome::MaybeSent(reason) => Self::MaybeSent(reason),
             wit::Outcome::Failed(reason) => Self::Failed(reason),
+            wit::Outcome::Unkept(reason) => Self::Unkept(reason),
             wit::Outcome::Lost => Self::Lost,
         }
     }
@@ -103,7 +104,7 @@ impl From<engine::Output> for wit::Output {
     fn from(output: engine::Output) -> Self {
         Self {
             access: output.access.into(),
-            exchanging: output.exchanging.into(),
+            progress: output.progress.into(),
             wait_at_most_ms: output.wait_at_most_ms,
             tasks: all(output.tasks),
             abandon: output.abandon,
@@ -136,6 +137,7 @@ impl From<engine::Task> for wit::Task {
     fn from(task: engine::Task) -> Self {
         match task {
             engine::Task::SendRequest(request) => Self::SendRequest(wit::HttpRequest {
+                purpose: request.purpose.into(),
                 method: request.method,
                 url: request.url,
                 origin: request.origin,
@@ -163,6 +165,16 @@ impl From<engine::Task> for wit::Task {
             engine::Task::SwapEntry(swap) => {
                 Self::SwapEntry(wit::Swap { key: swap.key, expected: swap.expected, value: swap.value.into_revealed() })
             }
+        }
+    }
+}
+
+impl From<engine::Purpose> for wit::Purpose {
+    fn from(purpose: engine::Purpose) -> Self {
+        match purpose {
+            engine::Purpose::Exchange => Self::Exchange,
+            engine::Purpose::Refresh => Self::Refresh,
+            engine::Purpose::Source(name) => Self::Source(name),
         }
     }
 }

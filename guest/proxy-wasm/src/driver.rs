@@ -53,7 +53,7 @@ pub struct Driver {
 struct Published {
     at_ms: u64,
     access: Access,
-    exchanging: Progress,
+    progress: Progress,
     wait_at_most_ms: u32,
 }
 
@@ -80,7 +80,7 @@ impl Driver {
     /// The document can never work here; the error names its field.
     pub fn open(configuration: &str, seed: u64, can: &[Capability], from: Start) -> Result<Self, ConfigurationError> {
         let session = Session::open(configuration, seed, can, from)?;
-        let published = Published { at_ms: 0, access: Access::Idle, exchanging: Progress::Resting, wait_at_most_ms: 0 };
+        let published = Published { at_ms: 0, access: Access::Idle, progress: Progress::Resting, wait_at_most_ms: 0 };
         Ok(Self {
             session,
             wall_ms: 0,
@@ -100,20 +100,21 @@ impl Driver {
     /// should be entered.
     pub fn verdict(&mut self, wall_ms: u64) -> Verdict {
         self.see(wall_ms);
-        let Published { at_ms, access, exchanging, wait_at_most_ms } = &self.published;
+        let Published { at_ms, access, progress, wait_at_most_ms } = &self.published;
         let age_ms = self.elapsed_ms - at_ms;
         let past = |time: Option<u64>| time.is_some_and(|time| age_ms >= time);
         let (verdict, needed) = match access {
             // Its rejection has not been heard of yet: a moment later all is clear.
             Access::Usable(usable) if self.rejected.as_ref() == Some(&usable.id) => (Verdict::Wait, true),
             Access::Usable(usable) if past(usable.unusable_in_ms) => (Verdict::Wait, true),
-            Access::Usable(usable) if past(usable.hold_in_ms) && *exchanging == Progress::Underway => {
+            Access::Usable(usable) if past(usable.hold_in_ms) && *progress == Progress::Underway => {
                 (Verdict::Hold(*wait_at_most_ms), past(usable.refresh_in_ms))
             }
             Access::Usable(usable) => (Verdict::Serve, past(usable.refresh_in_ms)),
             Access::Failed(failure) => {
-                let retry_in_ms = failure.retry_in_ms.map(|wait| wait.saturating_sub(age_ms));
-                (Verdict::Fail(Failure { retry_in_ms, ..failure.clone() }), false)
+                let left = |wait: u64| wait.saturating_sub(age_ms);
+                let (retry_in_ms, rotation_in_ms) = (failure.retry_in_ms.map(left), failure.rotation_in_ms.map(left));
+                (Verdict::Fail(Failure { retry_in_ms, rotation_in_ms, ..failure.clone() }), false)
             }
             Access::Pending(_) => (Verdict::Wait, false),
             Access::Idle => (Verdict::Wait, true),
@@ -258,13 +259,12 @@ impl Driver {
 
     fn event(&mut self, host: &mut impl Host, event: Event) {
         let clock = Clock { wall_ms: self.wall_ms, steady_ms: None };
-        let Output { access, exchanging, wait_at_most_ms, tasks, wake_in_ms, journal, notes, .. } =
-            self.session.step(clock, event);
+        let Output { access, progress, wait_at_most_ms, tasks, wake_in_ms, journal, notes, .. } = self.session.step(clock, event);
         // `abandon` is not obeyed: a late answer is still welcome.
         if journal.is_some() {
             self.journal = journal;
         }
-        self.published = Published { at_ms: self.elapsed_ms, access, exchanging, wait_at_most_ms };
+        self.published = Published { at_ms: self.elapsed_ms, access, progress, wait_at_most_ms };
         self.wake_at_ms = wake_in_ms.map(|wake| self.elapsed_ms + u64::from(wake));
         self.queue.extend(tasks);
         for note in &notes {

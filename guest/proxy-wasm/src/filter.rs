@@ -1,19 +1,19 @@
 //! One identity's filter in one VM: the driver, the requests that wait, and the pace of the ticks.
 
-use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{LogLevel, MapType};
 use wif_engine::contract::{ConfigurationError, Event, Start, Usable};
-use wif_engine::{Secret, headers, id_of};
+use wif_engine::{Secret, id_of};
+use wif_rules::{Reply, merge};
 
 use crate::driver::{Driver, Host, Verdict};
 use crate::fields::Fields;
 use crate::metrics::Metrics;
 use crate::outside::{Outside, log, wall_nanos};
-use crate::reply::Reply;
+use crate::reply;
 use crate::settings::{Position, Settings};
 use crate::shared;
 
@@ -146,7 +146,7 @@ impl Filter {
             }
             Verdict::Hold(_) => self.put(fields),
             Verdict::Wait => self.refuse(&Reply::overloaded()),
-            Verdict::Fail(failure) => self.refuse(&Reply::failure(&failure)),
+            Verdict::Fail(failure) => self.refuse(&reply::failed(&failure)),
             Verdict::Closed => self.refuse(&Reply::closed()),
         };
         if self.driver.is_needed() || self.has_moved {
@@ -245,7 +245,7 @@ impl Filter {
                 Verdict::Hold(at_most_ms) if over || !waiter.again && waited_ms >= u64::from(at_most_ms) => None,
                 Verdict::Wait if over => Some(Reply::timed_out()),
                 Verdict::Hold(_) | Verdict::Wait => return true,
-                Verdict::Fail(failure) => Some(Reply::failure(&failure)),
+                Verdict::Fail(failure) => Some(reply::failed(&failure)),
                 Verdict::Closed => Some(Reply::closed()),
             };
             self.outside.metrics.ends_to_wait();
@@ -254,8 +254,11 @@ impl Filter {
                 match reply {
                     Some(reply) => drop(self.refuse(&reply)),
                     None => {
-                        let fields = Fields::read(MapType::HttpRequestHeaders);
-                        if let Some(Fate::Carries(id)) = fields.map(|fields| self.put(&fields)) {
+                        let fate = match Fields::read(MapType::HttpRequestHeaders) {
+                            Some(fields) => self.put(&fields),
+                            None => self.refuse(&reply::denied_by_proxy()),
+                        };
+                        if let Fate::Carries(id) = fate {
                             self.given.insert(waiter.context, id);
                             let _ = hostcalls::resume_http_request();
                         }
@@ -300,7 +303,7 @@ impl Filter {
     /// Answers the request of the effective context.
     pub(crate) fn refuse(&self, reply: &Reply) -> Fate {
         self.outside.metrics.refused();
-        reply.send();
+        reply::send(reply);
         Fate::Answered
     }
 
@@ -325,29 +328,8 @@ fn put(usable: &Usable, fields: &Fields) {
         let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, &header.name, Some(header.value.reveal()));
     }
     for header in &usable.merge {
-        let theirs = theirs(&header.name, fields);
-        let ours = header.value.reveal();
-        let merged = match std::str::from_utf8(&theirs) {
-            Ok("") => Cow::Borrowed(ours),
-            Ok(theirs) => Cow::Owned(headers::merge([theirs, ours])),
-            // Not text, so not a list that could be read: it stays as it is, and ours stands beside it.
-            Err(_) => {
-                let _ = hostcalls::add_map_value(MapType::HttpRequestHeaders, &header.name, ours);
-                continue;
-            }
-        };
-        let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, &header.name, Some(&merged));
+        let theirs = fields.iter().filter(|(name, _)| *name == header.name.as_bytes()).map(|(_, value)| value);
+        let merged = merge(theirs.chain([header.value.reveal().as_bytes()]));
+        let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, &header.name, Some(&merged));
     }
-}
-
-/// What the request has in all fields of this name.
-fn theirs(name: &str, fields: &Fields) -> Vec<u8> {
-    let mut theirs = Vec::new();
-    for (_, value) in fields.iter().filter(|(field, _)| *field == name.as_bytes()) {
-        if !theirs.is_empty() {
-            theirs.push(b',');
-        }
-        theirs.extend(value);
-    }
-    theirs
 }

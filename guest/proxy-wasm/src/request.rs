@@ -6,17 +6,19 @@ use std::rc::Rc;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
-use wif_engine::headers::is_credential;
+use wif_rules::{Head, REJECTED_GRPC_STATUS, is_credential};
 
 use crate::fields::Fields;
 use crate::filter::{Fate, Filter, TokenId};
-use crate::reply::Reply;
+use crate::reply;
 
 /// The context of one request.
 pub struct Request {
     filter: Rc<RefCell<Filter>>,
     id: u32,
     state: State,
+    /// It is a call of gRPC.
+    is_grpc: bool,
 }
 
 enum State {
@@ -32,7 +34,7 @@ enum State {
 
 impl Request {
     pub(crate) fn new(filter: Rc<RefCell<Filter>>, id: u32) -> Self {
-        Self { filter, id, state: State::Elsewhere }
+        Self { filter, id, state: State::Elsewhere, is_grpc: false }
     }
 }
 
@@ -54,18 +56,19 @@ impl HttpContext for Request {
         let Some(fields) = Fields::read(MapType::HttpRequestHeaders) else {
             return refuse(&filter, &mut self.state);
         };
-        let head = Head::read(&fields);
+        let head = Head::read(fields.iter());
         head.credentials.iter().for_each(|name| remove(MapType::HttpRequestHeaders, name));
-        if head.authority.contains(&b'@') {
+        if head.names_user {
             // Whatever stands before the @ may be a credential, too.
             let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, ":authority", Some(filter.authority()));
         }
-        if head.is_exempt() {
+        self.is_grpc = head.is_grpc;
+        if head.exempt {
             self.state = State::Without;
             return Action::Continue;
         }
         // It might name one of ours, for the next hop to drop (RFC 9110 section 7.6.1).
-        if head.connection.is_some() {
+        if head.has_connection {
             let _ = hostcalls::remove_map_value(MapType::HttpRequestHeaders, "connection");
         }
         let (state, action) = match filter.arrive(self.id, &fields) {
@@ -97,16 +100,17 @@ impl HttpContext for Request {
         };
         let status = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, ":status").ok().flatten();
         let status = status.unwrap_or_default();
-        if status != b"401" && status.first() != Some(&b'3') {
+        let rejected = status == b"401" || self.is_grpc && is_grpc_rejection();
+        if !rejected && status.first() != Some(&b'3') {
             return Action::Continue;
         }
         let mut filter = self.filter.borrow_mut();
         let stands_upstream = filter.stands_upstream();
-        if status != b"401" && stands_upstream {
+        if !rejected && stands_upstream {
             // What an upstream filter sets stays on the request; a route that follows redirects would carry it elsewhere.
             let _ = hostcalls::remove_map_value(MapType::HttpResponseHeaders, "location");
         }
-        if status == b"401" && (stands_upstream || is_from_upstream()) {
+        if rejected && (stands_upstream || is_from_upstream()) {
             filter.rejected(&token);
         }
         Action::Continue
@@ -121,50 +125,16 @@ impl Drop for Request {
     }
 }
 
-/// What decides what becomes of a request.
-#[derive(Default)]
-struct Head<'a> {
-    method: &'a [u8],
-    authority: &'a [u8],
-    /// A `connection` field names `upgrade`.
-    names_upgrade: bool,
-    upgrades: bool,
-    /// The names of the fields that are a caller's own credential, in whatever form.
-    credentials: Vec<&'a [u8]>,
-}
-
-impl<'a> Head<'a> {
-    fn read(fields: &'a Fields) -> Self {
-        let mut head = Self::default();
-        for (name, value) in fields.iter() {
-            match name {
-                b":method" => head.method = value,
-                b":authority" => head.authority = value,
-                b"connection" => {
-                    let mut names = value.split(|byte| *byte == b',');
-                    head.names_upgrade |= names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
-                }
-                b"upgrade" => head.upgrades = true,
-                name if is_credential(name) => head.credentials.push(name),
-                _ => {}
-            }
-        }
-        head
-    }
-
-    /// What is no request to the API as such: tunnels, preflights, what is answered with the request itself, other protocols
-    /// (RFC 9110 sections 7.8 and 9.3.8).
-    fn is_exempt(&self) -> bool {
-        // Names of methods have a case; whoever writes one otherwise means the same, and an upstream may take it so.
-        let exempt = [&b"CONNECT"[..], b"OPTIONS", b"TRACE"];
-        exempt.iter().any(|name| self.method.eq_ignore_ascii_case(name)) || (self.upgrades && self.names_upgrade)
-    }
-}
-
 fn remove(map: MapType, name: &[u8]) {
     // Names are tokens (RFC 9110 section 5.6.2): the proxy's parsers take nothing else.
     let name = std::str::from_utf8(name).expect("the name of a field is ASCII");
     let _ = hostcalls::remove_map_value(map, name);
+}
+
+/// Whether the answer to a call of gRPC is a status alone, and says that the token is not accepted.
+fn is_grpc_rejection() -> bool {
+    let status = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, "grpc-status").ok().flatten();
+    status.is_some_and(|status| status == REJECTED_GRPC_STATUS.as_bytes())
 }
 
 /// Whether an upstream answered. A downstream filter also sees what later filters answer, which is no word of the API.
@@ -175,7 +145,7 @@ fn is_from_upstream() -> bool {
 
 /// The proxy does not tell where the request goes, or what it is: then it goes nowhere.
 fn refuse(filter: &Filter, state: &mut State) -> Action {
-    filter.refuse(&Reply::denied_by_proxy());
+    filter.refuse(&reply::denied_by_proxy());
     *state = State::Without;
     Action::Pause
 }

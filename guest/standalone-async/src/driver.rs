@@ -210,6 +210,7 @@ impl Waiting {
                 message: format!("{MAX_WAITERS} callers of this instance wait for a token already."),
                 action: "Try again, or let the host make more instances.".to_owned(),
                 retry_in_ms: Some(COME_AGAIN_MS),
+                rotation_in_ms: None,
                 status: None,
                 request_id: None,
             });

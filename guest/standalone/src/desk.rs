@@ -48,7 +48,7 @@ pub(crate) struct Desk {
     origin: Option<String>,
     // The newest output.
     access: Access,
-    exchanging: Progress,
+    progress: Progress,
     wait_at_most: u64,
     wake_at: Option<Instant>,
 }
@@ -89,7 +89,7 @@ impl Desk {
             begun: false,
             origin: None,
             access: Access::Idle,
-            exchanging: Progress::Resting,
+            progress: Progress::Resting,
             wait_at_most: 0,
             wake_at: None,
         })
@@ -112,7 +112,7 @@ impl Desk {
             Access::Usable(_) | Access::Failed(_) if self.owes() && now < settled_by => settled_by,
             Access::Usable(usable) => {
                 let until = called.saturating_add(self.wait_at_most);
-                if now >= until || self.exchanging == Progress::Resting || usable.hold_in_ms != Some(0) {
+                if now >= until || self.progress == Progress::Resting || usable.hold_in_ms != Some(0) {
                     return Verdict::Answer(Ok(usable.clone()));
                 }
                 until
@@ -242,7 +242,7 @@ impl Desk {
         let output = self.session.step(self.clock.now(), event);
         let later = |ms: u64| ms.saturating_mul(NANOS_PER_MS);
         self.access = output.access;
-        self.exchanging = output.exchanging;
+        self.progress = output.progress;
         self.wait_at_most = later(u64::from(output.wait_at_most_ms));
         self.wake_at = output.wake_in_ms.map(|ms| instant().saturating_add(later(u64::from(ms))));
         output.notes.iter().for_each(log::note);
@@ -330,7 +330,15 @@ fn unusable_configuration(error: ConfigurationError) -> Failure {
         format!("In the document in {variable}, {field} {message}.")
     };
     let action = format!("Correct the variable {variable}.");
-    Failure { code: FailureCode::Configuration, message, action, retry_in_ms: None, status: None, request_id: None }
+    Failure {
+        code: FailureCode::Configuration,
+        message,
+        action,
+        retry_in_ms: None,
+        rotation_in_ms: None,
+        status: None,
+        request_id: None,
+    }
 }
 
 fn overdue() -> Failure {
@@ -339,6 +347,7 @@ fn overdue() -> Failure {
         message: format!("The token endpoint has not answered within {} s.", LONGEST_CALL / NANOS_PER_MS / 1_000),
         action: "Nothing needs to be done: the exchange runs on, and the next call waits for it.".to_owned(),
         retry_in_ms: Some(0),
+        rotation_in_ms: None,
         status: None,
         request_id: None,
     }

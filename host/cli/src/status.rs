@@ -46,6 +46,7 @@ struct Trouble {
     message: String,
     action: String,
     retry_in: Option<Duration>,
+    rotation_in: Option<Duration>,
     exit: u8,
 }
 
@@ -81,6 +82,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
             message: format!("The policy does not allow {origin}."),
             action: format!("Allow it with --allow-origin {origin}, or mend ANTHROPIC_BASE_URL or base_url."),
             retry_in: None,
+            rotation_in: None,
             exit: exit::CONFIGURATION,
         });
     }
@@ -107,6 +109,7 @@ impl Trouble {
             message: exit::in_own_words(&failure.message),
             action: exit::action(failure),
             retry_in: failure.retry_in,
+            rotation_in: failure.rotation_in,
             exit: exit::code_of_failure(failure.code, may_change),
         }
     }
@@ -264,6 +267,7 @@ fn as_json(report: &Report) -> Value {
             "message": trouble.message,
             "action": trouble.action,
             "retry_in_ms": milliseconds(trouble.retry_in),
+            "rotation_in_ms": milliseconds(trouble.rotation_in),
         })),
         "warnings": report.warnings,
         "shadows": report.shadows,

@@ -13,17 +13,20 @@
 //! Every hook catches panics: one that left a function called from C++ would end Envoy.
 #![allow(unsafe_code, reason = "the border to a program in C++")]
 
+use std::borrow::Cow;
 use std::ffi::{c_char, c_void};
 use std::marker::PhantomData;
 use std::ptr::{NonNull, null, null_mut};
 use std::slice;
 use std::sync::Arc;
 
+use wif_rules::Reply;
+
 use crate::filter::{Filter, Next};
 use crate::guard::guarded;
 use crate::module::Module;
 use crate::process;
-use crate::reply::Reply;
+use crate::reply;
 
 /// The version of the interface, as Envoy compares it. The version of Envoy itself is compared in [`crate::version`].
 const ABI_VERSION: &[u8] = b"v0.2.0\0";
@@ -413,18 +416,18 @@ impl Stream<'_> {
 
     /// Answers the request. This may end the stream before it returns.
     pub(crate) fn answer(self, reply: &Reply) {
-        let field = |(name, value): &(&str, String)| ModuleField {
+        let field = |(name, value): &(&str, Cow<'_, str>)| ModuleField {
             name: ModuleText::of(name.as_bytes()),
             value: ModuleText::of(value.as_bytes()),
         };
         let headers = reply.headers();
         let fields: Vec<ModuleField> = headers.iter().map(field).collect();
-        let (body, details) = (reply.body(), reply.details());
+        let (body, details) = (reply.body("proxy"), reply::details(reply));
         // SAFETY: the stream is valid while its hook runs, and is not used after this; Envoy copies what it is given.
         unsafe {
             envoy_dynamic_module_callback_http_send_response(
                 self.envoy,
-                Reply::STATUS.into(),
+                wif_rules::STATUS.into(),
                 fields.as_ptr(),
                 fields.len(),
                 ModuleText::of(body.as_bytes()),
@@ -473,7 +476,7 @@ fn guarded_request<R>(stream: *mut c_void, otherwise: R, hook: impl FnOnce(Strea
     let stream = || Stream { envoy: stream, hook: PhantomData };
     let done = guarded(None, || Some(hook(stream())));
     done.unwrap_or_else(|| {
-        guarded((), || stream().answer(&Reply::stopped()));
+        guarded((), || stream().answer(&reply::stopped()));
         otherwise
     })
 }

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wif::{Error, Token};
-use wif_engine::headers::{is_credential, merge};
+use wif_rules::{Head, REJECTED_GRPC_STATUS, Reply, is_credential, merge};
 
 use crate::abi::{Fields, Stream};
 use crate::module::Module;
-use crate::reply::Reply;
+use crate::reply;
 use crate::waiting::{Place, wait};
 
 /// What becomes of a request.
@@ -50,22 +50,22 @@ impl Filter {
             // A redirect of the API's that Envoy itself follows has ours on it still.
             let ours = self.module.ours(|name| stream.field(Fields::Request, name.as_str()));
             let clean = ours.iter().all(|name| stream.remove(Fields::Request, name.as_str().as_bytes()));
-            return if clean { Next::Go } else { self.refuse(Reply::stopped()) };
+            return if clean { Next::Go } else { self.refuse(reply::stopped()) };
         }
         self.state().strips = true;
         // Read once, and changed afterwards: every word with Envoy costs as much as all that is decided here.
-        let Some(fields) = stream.fields(Fields::Request) else { return self.refuse(Reply::stopped()) };
-        let head = Head::read(&fields);
-        if !head.clean(stream, self.module.authority()) {
-            return self.refuse(Reply::stopped());
+        let Some(fields) = stream.fields(Fields::Request) else { return self.refuse(reply::stopped()) };
+        let (head, again) = (Head::read(fields.iter().copied()), was_sent(&fields));
+        if !clean(stream, &head, self.module.authority()) {
+            return self.refuse(reply::stopped());
         }
         if head.exempt {
             return Next::Go;
         }
-        match self.module.token_at_once(head.again) {
+        match self.module.token_at_once(again) {
             Ok(known) => self.carry(stream, known),
             Err(reason) => {
-                let Some(scheduler) = stream.scheduler() else { return self.refuse(Reply::stopped()) };
+                let Some(scheduler) = stream.scheduler() else { return self.refuse(reply::stopped()) };
                 let (place, promise) = wait(scheduler);
                 self.module.metrics().begins_to_wait();
                 self.state().place = Some(place.held_by(self.module.wait(reason, promise)));
@@ -86,7 +86,7 @@ impl Filter {
     /// The request's trailers. A reply if they cannot be cleaned.
     pub(crate) fn request_trailers(&self, stream: &mut Stream<'_>) -> Option<Reply> {
         let strips = self.state().strips;
-        (strips && !strip_trailers(stream)).then(Reply::stopped)
+        (strips && !strip_trailers(stream)).then(reply::stopped)
     }
 
     /// The answer's header. What the request carried is sent by now.
@@ -120,10 +120,10 @@ impl Filter {
         let token = match known {
             Ok(token) if self.module.is_for_the_clusters(&token) => token,
             Ok(_) => return self.refuse(Reply::other_origin()),
-            Err(error) => return self.refuse(Reply::failed(&error)),
+            Err(error) => return self.refuse(reply::failed(&error)),
         };
         if !put(stream, &token) {
-            return self.refuse(Reply::stopped());
+            return self.refuse(reply::stopped());
         }
         self.module.carries(&token);
         self.state().token = Some(token);
@@ -152,76 +152,34 @@ impl Filter {
     }
 }
 
-/// What the header of a request says that matters here.
-#[derive(Debug, Default)]
-struct Head {
-    /// It is no request to the API as such: a tunnel, a preflight, another protocol. An upgrade is one only if `connection` says so
-    /// (RFC 9110 section 7.8); by HTTP/2 it is a `CONNECT`.
-    exempt: bool,
-    /// The router has sent it before.
-    again: bool,
-    /// Its authority names a user.
-    names_user: bool,
-    /// It has fields for the next hop.
-    has_connection: bool,
-    /// The names of the fields that are a caller's own credential, in whatever form.
-    credentials: Vec<Vec<u8>>,
+/// Takes off every form of the caller's credential. Says whether none is left.
+fn clean(stream: &mut Stream<'_>, head: &Head, authority: &str) -> bool {
+    if head.names_user && !stream.set(Fields::Request, ":authority", authority.as_bytes()) {
+        return false;
+    }
+    if head.has_connection && !head.exempt && !stream.remove(Fields::Request, b"connection") {
+        return false;
+    }
+    head.credentials.iter().all(|name| stream.remove(Fields::Request, name))
 }
 
-impl Head {
-    fn read(fields: &[(&[u8], &[u8])]) -> Self {
-        let mut head = Self::default();
-        let (mut upgrades, mut names_upgrade) = (false, false);
-        for (name, value) in fields {
-            match *name {
-                // Names of methods have a case; whoever writes one otherwise means the same, and an upstream may take it so.
-                b":method" => {
-                    let exempt = [&b"CONNECT"[..], b"OPTIONS", b"TRACE"];
-                    head.exempt = exempt.iter().any(|name| value.eq_ignore_ascii_case(name));
-                }
-                b":authority" => head.names_user = value.contains(&b'@'),
-                b"connection" => {
-                    head.has_connection = true;
-                    let mut names = value.split(|byte| *byte == b',');
-                    names_upgrade |= names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
-                }
-                b"upgrade" => upgrades = true,
-                b"x-envoy-attempt-count" => head.again = *value != b"1",
-                name if is_credential(name) => head.credentials.push(name.to_vec()),
-                _ => {}
-            }
-        }
-        head.exempt |= upgrades && names_upgrade;
-        head
-    }
-
-    /// Takes off every form of the caller's credential. Says whether none is left.
-    fn clean(&self, stream: &mut Stream<'_>, authority: &str) -> bool {
-        // Whatever stands before the @ may be a credential, too.
-        if self.names_user && !stream.set(Fields::Request, ":authority", authority.as_bytes()) {
-            return false;
-        }
-        // It might name one of ours, for the next hop to drop (RFC 9110 section 7.6.1).
-        if self.has_connection && !self.exempt && !stream.remove(Fields::Request, b"connection") {
-            return false;
-        }
-        self.credentials.iter().all(|name| stream.remove(Fields::Request, name))
-    }
+/// Whether the router has sent this request before.
+fn was_sent(fields: &[(&[u8], &[u8])]) -> bool {
+    fields.iter().any(|(name, value)| *name == b"x-envoy-attempt-count" && *value != b"1")
 }
 
 /// Puts the token on a request that has no other credential. Says whether that was done.
 fn put(stream: &mut Stream<'_>, token: &Token) -> bool {
     let set = token.headers().iter().all(|(name, value)| stream.set(Fields::Request, name.as_str(), value.as_bytes()));
     set && token.merged_headers().iter().all(|(name, ours)| {
-        let Ok(ours) = ours.to_str() else { return false };
+        let ours = ours.as_bytes();
         if stream.field(Fields::Request, name.as_str()).is_none() {
-            return stream.set(Fields::Request, name.as_str(), ours.as_bytes());
+            return stream.set(Fields::Request, name.as_str(), ours);
         }
         let Some(all) = stream.fields(Fields::Request) else { return false };
         let theirs = all.iter().filter(|(field, _)| *field == name.as_str().as_bytes());
-        // What is not text is no list that the API could read either.
-        let merged = merge(theirs.filter_map(|(_, value)| str::from_utf8(value).ok()).chain([ours]));
-        stream.set(Fields::Request, name.as_str(), merged.as_bytes())
+        let merged = merge(theirs.map(|(_, value)| *value).chain([ours]));
+        stream.set(Fields::Request, name.as_str(), &merged)
     })
 }
 
@@ -234,5 +192,6 @@ fn strip_trailers(stream: &mut Stream<'_>) -> bool {
 
 /// Whether this is the API's word that it does not accept the token.
 fn is_rejection(stream: &Stream<'_>) -> bool {
-    stream.field(Fields::Response, ":status") == Some(b"401") || stream.field(Fields::Response, "grpc-status") == Some(b"16")
+    stream.field(Fields::Response, ":status") == Some(b"401")
+        || stream.field(Fields::Response, "grpc-status") == Some(REJECTED_GRPC_STATUS.as_bytes())
 }

@@ -119,6 +119,7 @@ function readVariable(name: string, { platform, policy }: Means): contract.Outco
     policy.variableWasRead(name, value);
     return { tag: "content", val: value };
   } catch {
+    policy.variableWasHidden(name);
     return { tag: "denied", val: "the runtime does not let this program read the variable" };
   }
 }

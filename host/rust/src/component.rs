@@ -23,7 +23,7 @@ pub use instance::{Instance, MEMORY_LIMIT_BYTES, STEP_LIMIT_MS, Trap};
 pub(crate) use session::{Refused, Session};
 
 /// The interface that every credential component exports.
-pub const SESSION_INTERFACE: &str = "wif:credential/session@0.1.0";
+pub const SESSION_INTERFACE: &str = "wif:credential/session@0.2.0";
 
 /// The component itself: WebAssembly, as it was built. This is what an auditor reads.
 #[must_use]

@@ -98,7 +98,12 @@ impl Credential {
             biased;
             token = self.token() => token,
             () = self.0.published.clock.sleep(at_most) => {
-                let waiting_for = match &self.0.published.snapshot.load().access {
+                let snapshot = self.0.published.snapshot.load();
+                if let Some(token) = snapshot.usable(self.0.published.clock.steady_ms()) {
+                    // It was held back for a better one, which this caller cannot wait for.
+                    return Ok(token.clone());
+                }
+                let waiting_for = match &snapshot.access {
                     Access::Pending(reason) => Some(*reason),
                     _ => None,
                 };

@@ -4,6 +4,7 @@
 
 mod answer;
 mod notes;
+mod pace;
 mod recovery;
 
 use std::sync::Arc;
@@ -13,11 +14,13 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use crate::bindings::types::{self, Event};
 use crate::component::{Component, Refused, Session, Trap};
 use crate::error::{BuildError, Error};
+use crate::limits;
 use crate::secret::Secret;
 use crate::snapshot::{Access, Published, Snapshot};
 use crate::status::{Change, Failure, Note, Status};
 use crate::tasks::{Ended, Host, Running};
 use answer::Answer;
+use pace::Pace;
 use recovery::{Cause, Recovery, Restart};
 
 /// What a handle asks of the driver.
@@ -56,6 +59,7 @@ pub(crate) struct Driver {
     /// A new session after another one, which has not had its say yet: the last snapshot is served on.
     recovering: bool,
     recovery: Recovery,
+    pace: Pace,
     host: Arc<Host>,
     running: Running,
     wake_at: Option<u64>,
@@ -83,6 +87,7 @@ impl Driver {
             session: None,
             recovering: false,
             recovery: Recovery::default(),
+            pace: Pace::default(),
             host,
             running: Running::default(),
             wake_at: None,
@@ -109,6 +114,8 @@ impl Driver {
     pub(crate) async fn run(mut self) {
         self.step(Event::Woken);
         loop {
+            // Whatever has happened waits, too: callers read the snapshot.
+            sleep_until(&self.host, Some(self.pace.rests_until())).await;
             tokio::select! {
                 command = self.commands.recv() => match command {
                     None => return,
@@ -176,6 +183,7 @@ impl Driver {
         let Some(session) = &mut self.session else { return };
         let now = self.host.clock.now();
         let stepped = session.step(types::Clock { wall_ms: now.wall_ms, steady_ms: Some(now.steady_ms) }, &event);
+        self.pace.stepped(now.steady_ms, self.host.clock.steady_ms());
         answer::wipe(&mut event);
         match stepped.map(|output| Answer::check(output, now.steady_ms, &self.host.policy)) {
             Ok(Ok(answer)) => {
@@ -199,8 +207,13 @@ impl Driver {
             return;
         }
         self.wake_at = wake_at;
-        if self.running.len() + tasks.len() > answer::MAX_TASKS {
+        if self.running.len() + tasks.len() > limits::TASKS {
             self.recover("it broke the contract: too many tasks", Cause::Answering, now);
+            return;
+        }
+        let mut requests = tasks.iter().filter(|task| matches!(task.task, types::Task::SendRequest(_)));
+        if !requests.all(|_| self.pace.request(now)) {
+            self.recover("it broke the contract: too many requests", Cause::Answering, now);
             return;
         }
         let mut kept = Ok(());
@@ -270,7 +283,7 @@ impl Driver {
         self.published.snapshot.store(snapshot);
         self.generation.send_replace(generation);
         if let Some(availability) = availability {
-            notes::log(&availability, &notes, news);
+            notes::log(&availability, &notes[..self.pace.notes(notes.len(), now)], news);
             // Nobody may be listening.
             let _ = self.changes.send(Change { availability, notes });
         }
@@ -380,5 +393,8 @@ impl Driver {
 async fn sleep_until(host: &Host, at: Option<u64>) {
     let Some(at) = at else { return std::future::pending().await };
     let left = at.saturating_sub(host.clock.steady_ms());
+    if left == 0 {
+        return;
+    }
     host.clock.sleep(std::time::Duration::from_millis(left)).await;
 }

@@ -55,7 +55,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::{Request, Response, StatusCode, Uri};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -72,7 +72,6 @@ pub const DEFAULT_REPLAY_UP_TO: usize = 1024 * 1024;
 
 /// The status of a gRPC answer that is nothing but a status.
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_UNAUTHENTICATED: &str = "16";
 
 /// Puts a credential on the requests of a service. See [the module](self) for what it does.
 #[derive(Clone)]
@@ -280,16 +279,15 @@ fn names_origin(uri: &Uri) -> bool {
 }
 
 /// What is no request to the API as such: tunnels, preflights, other protocols, and `TRACE`, whose answer is the request (RFC 9110
-/// section 9.3.8). Whoever reads a method on the way may not tell cases apart.
+/// section 9.3.8).
 fn is_exempt(head: &Parts) -> bool {
-    let exempt = [Method::CONNECT, Method::OPTIONS, Method::TRACE];
-    exempt.iter().any(|exempt| head.method.as_str().eq_ignore_ascii_case(exempt.as_str())) || is_upgrade(&head.headers)
+    wif_rules::is_exempt_method(head.method.as_str().as_bytes()) || is_upgrade(&head.headers)
 }
 
 /// An upgrade is one only if `connection` says so (RFC 9110 section 7.8); else the field means nothing.
 fn is_upgrade(headers: &HeaderMap) -> bool {
-    let nominated = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    headers.contains_key(UPGRADE) && nominated.map(str::trim).any(|name| name.eq_ignore_ascii_case("upgrade"))
+    headers.contains_key(UPGRADE)
+        && headers.get_all(CONNECTION).iter().any(|connection| wif_rules::names_upgrade(connection.as_bytes()))
 }
 
 /// Takes the caller's credential out of the URI, and makes a `host` header say where the request really goes.
@@ -310,7 +308,7 @@ fn clean(head: &mut Parts, target: &Target) {
 /// Whether this is the API's word that it does not accept the token.
 fn is_rejection<R>(response: &Response<R>) -> bool {
     response.status() == StatusCode::UNAUTHORIZED
-        || response.headers().get(GRPC_STATUS).is_some_and(|status| status == GRPC_UNAUTHENTICATED)
+        || response.headers().get(GRPC_STATUS).is_some_and(|status| status == wif_rules::REJECTED_GRPC_STATUS)
 }
 
 fn inner_error(error: impl Into<BoxError>) -> LayerError {

@@ -93,7 +93,8 @@ impl Snapshot {
     /// What a caller is told at this time: the time until the next try has run on since.
     pub(crate) fn told(&self, failure: &Failure, now: u64) -> Failure {
         let age = Duration::from_millis(now.saturating_sub(self.at));
-        Failure { retry_in: failure.retry_in.map(|wait| wait.saturating_sub(age)), ..failure.clone() }
+        let left = |wait: Duration| wait.saturating_sub(age);
+        Failure { retry_in: failure.retry_in.map(left), rotation_in: failure.rotation_in.map(left), ..failure.clone() }
     }
 
     /// The token, if it may still be served.

@@ -16,8 +16,11 @@ pub struct Failure {
     pub message: String,
     /// What the reader should do.
     pub action: String,
-    /// When the credential tries again by itself, counted from the moment it failed. A proxy's `Retry-After`.
+    /// When the credential looks or tries again by itself, counted from the moment it failed. A proxy's `Retry-After`.
     pub retry_in: Option<Duration>,
+    /// When the source of the identity token is expected to have another one, where that is what is awaited, counted from the
+    /// moment it failed.
+    pub rotation_in: Option<Duration>,
     /// The HTTP status of the token endpoint, if it answered.
     pub status: Option<u16>,
     /// The `request-id` of that answer.
@@ -143,6 +146,7 @@ impl Failure {
             action: "Nothing at once: it is started again. If it happens again, report it with the log of target `wif`."
                 .to_owned(),
             retry_in,
+            rotation_in: None,
             status: None,
             request_id: None,
         }
@@ -157,6 +161,7 @@ impl Failure {
             message: format!("The token's origin is refused: {rule}."),
             action: "Allow the origin, or configure another base URL.".to_owned(),
             retry_in: None,
+            rotation_in: None,
             status: None,
             request_id: None,
         }
@@ -184,6 +189,7 @@ impl From<types::Failure> for Failure {
             message: failure.message,
             action: failure.action,
             retry_in: duration(failure.retry_in_ms),
+            rotation_in: duration(failure.rotation_in_ms),
             status: failure.status,
             request_id: failure.request_id,
         }

@@ -62,12 +62,12 @@ mod rig;
 mod rows;
 mod sampler;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
 pub use machine::Machine;
-pub use readme::{render, splice};
+pub use readme::{headlines, render, splice};
 pub use report::{Baseline, Number, Numbers, Unit};
 
 /// Measures a group of numbers.
@@ -97,6 +97,12 @@ pub fn readme_file() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md"))
 }
 
+/// The file with the whole table.
+#[must_use]
+pub fn table_file() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/NUMBERS.md"))
+}
+
 /// Reads [`numbers_file`].
 ///
 /// # Errors
@@ -116,7 +122,7 @@ pub fn main() -> anyhow::Result<()> {
     let argument = std::env::args().nth(1);
     match argument.as_deref() {
         Some(child) if child.starts_with("child-") => rows::child(child),
-        Some("render") => write_table(&read_numbers()?),
+        Some("render") => write_tables(&read_numbers()?),
         Some(name) => {
             let Some((_, measure)) = GROUPS.iter().find(|(known, _)| *known == name) else {
                 let known: Vec<&str> = GROUPS.iter().map(|(name, _)| *name).collect();
@@ -144,16 +150,22 @@ fn run() -> anyhow::Result<()> {
     rows::python::compare(&mut numbers);
     let numbers = Numbers { machine, numbers };
     std::fs::write(numbers_file(), serde_json::to_string_pretty(&numbers)? + "\n").context("cannot write numbers.json")?;
-    write_table(&numbers)?;
+    write_tables(&numbers)?;
     println!("{}", render(&numbers));
     Ok(())
 }
 
-fn write_table(numbers: &Numbers) -> anyhow::Result<()> {
-    let readme = std::fs::read_to_string(readme_file()).context("cannot read README.md")?;
-    let changed = splice(&readme, &render(numbers)).context("README.md has lost the markers of its table of numbers")?;
-    if changed != readme {
-        std::fs::write(readme_file(), changed).context("cannot write README.md")?;
+fn write_tables(numbers: &Numbers) -> anyhow::Result<()> {
+    write_table(&readme_file(), &headlines(numbers))?;
+    write_table(&table_file(), &render(numbers))
+}
+
+fn write_table(file: &Path, table: &str) -> anyhow::Result<()> {
+    let document = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let changed =
+        splice(&document, table).with_context(|| format!("{} has lost the markers of its table of numbers", file.display()))?;
+    if changed != document {
+        std::fs::write(file, changed).with_context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(())
 }

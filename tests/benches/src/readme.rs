@@ -1,20 +1,46 @@
-//! The README's table.
+//! The tables of numbers: some in the README, all in NUMBERS.md.
 
 use crate::report::{Number, Numbers, Unit};
 
 const BEGIN: &str = "<!-- numbers: written by `cargo run --release -p wif-benches` -->\n";
 const END: &str = "<!-- numbers end -->\n";
 
-/// The table, in Markdown.
+/// The numbers that the README shows: of each part the one that a reader asks for first, whether it is met or missed.
+const HEADLINES: [&str; 12] = [
+    "request",
+    "request.allocations",
+    "edge.nothing",
+    "start",
+    "size",
+    "callers.exchanges",
+    "memory.guest",
+    "python",
+    "javascript.node.request",
+    "envoy.static_filter.cpu",
+    "envoy.filter.cpu",
+    "envoy.module.cpu",
+];
+
+/// The README's table, in Markdown.
+#[must_use]
+pub fn headlines(numbers: &Numbers) -> String {
+    table(numbers, |number| HEADLINES.contains(&number.id.as_str()))
+}
+
+/// The whole table, in Markdown.
 #[must_use]
 pub fn render(numbers: &Numbers) -> String {
+    table(numbers, |number| !number.detail)
+}
+
+fn table(numbers: &Numbers, shown: impl Fn(&Number) -> bool) -> String {
     let machine = &numbers.machine;
     let mut text = format!(
         "`cargo run --release -p wif-benches` measures these, here on {} cores of one {} ({}).\n\n",
         machine.cores, machine.processor, machine.system
     );
     text.push_str("| What | Measured | Beside it | Target | Met |\n| --- | --- | --- | --- | --- |\n");
-    for number in numbers.numbers.iter().filter(|number| !number.detail) {
+    for number in numbers.numbers.iter().filter(|number| shown(number)) {
         let measured = number.measured.map_or_else(|| "not measured".to_owned(), |value| quantity(value, number.unit));
         let beside = beside(number).unwrap_or_default();
         let target = number.target.as_deref().unwrap_or_default();
@@ -28,10 +54,10 @@ pub fn render(numbers: &Numbers) -> String {
     text
 }
 
-/// The README with this table between its markers; none without the markers.
+/// The document with this table between its markers; none without the markers.
 #[must_use]
-pub fn splice(readme: &str, table: &str) -> Option<String> {
-    let (before, rest) = readme.split_once(BEGIN)?;
+pub fn splice(document: &str, table: &str) -> Option<String> {
+    let (before, rest) = document.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;
     Some([before, BEGIN, table, END, after].concat())
 }

@@ -256,7 +256,7 @@ impl Snapshot {
         let id = usable["id"].as_str().unwrap_or_default().to_owned();
         if past("unusable-in-ms") {
             Verdict::Ask
-        } else if past("hold-in-ms") && self.output["exchanging"] == "underway" {
+        } else if past("hold-in-ms") && self.output["progress"] == "underway" {
             Verdict::Hold { id, at_most_ms: self.output["wait-at-most-ms"].as_u64().unwrap_or_default() }
         } else {
             Verdict::Serve { id, need: past("refresh-in-ms") }

@@ -153,7 +153,7 @@ fn component() -> &'static (Engine, Component) {
 }
 
 fn function(store: &mut Store<()>, instance: &Instance, name: &str) -> Func {
-    let interface = instance.get_export_index(&mut *store, None, "wif:credential/session@0.1.0").expect("the interface");
+    let interface = instance.get_export_index(&mut *store, None, "wif:credential/session@0.2.0").expect("the interface");
     let index = instance.get_export_index(&mut *store, Some(&interface), name).expect("the function");
     instance.get_func(&mut *store, index).expect("a function")
 }

@@ -134,7 +134,8 @@ impl Session {
         self.pace = journal.pace.revive(reading, journal.tried);
         // Callers are answered at once during a pause that an earlier session began, and told why.
         let until = self.pace.retry_at.max(self.pace.floor);
-        self.failure = journal.failure.filter(|_| until > self.now).map(|failure| Trouble { failure, until: Some(until) });
+        self.failure =
+            journal.failure.filter(|_| until > self.now).map(|failure| Trouble { failure, until: Some(until), rotation: None });
         let held = journal.token.map(|token| token.revive(reading, &mut self.ends, &mut self.random));
         self.held = held.filter(|held| held.usable_at(self.now));
         if let Some(held) = self.held.as_mut().filter(|held| self.rejections.contains(&held.id)) {

@@ -313,6 +313,10 @@ impl Session {
         // Whoever is told to come again shall find what the next look brought.
         let until = Some(self.pace.look_at).filter(|at| *at != Moment::NEVER);
         self.fail(FailureCode::IdentityTokenSpent, message, action, until);
+        let rotation = (rotates && !mints).then(|| self.now + (expected - self.wall_ms));
+        if let Some(trouble) = &mut self.failure {
+            trouble.rotation = rotation;
+        }
         self.work = Work::Resting;
     }
 
@@ -423,6 +427,13 @@ impl Session {
                 self.pace.terminal(self.now, &mut self.random);
                 let message = format!("The host does not let the request out: {}.", self.foreign_beside(&why, assertion));
                 (FailureCode::DeniedByHost, message, "Allow the origin of base_url in the host's policy, or change base_url.")
+            }
+            Outcome::Unkept(why) => {
+                self.mark(&sent, sent.prior);
+                self.pace.transient(self.now, &mut self.random);
+                let why = self.foreign_beside(&why, assertion);
+                let message = format!("Nothing was sent, for the host could not keep the journal before: {why}.");
+                (FailureCode::StoreFailed, message, "Mend the place where the host keeps journals: its permissions, its space.")
             }
             Outcome::Unsupported => {
                 self.mark(&sent, sent.prior);

@@ -312,7 +312,7 @@ impl Session {
         let theirs = entry.pace.revive(reading, entry.tried);
         if theirs.retry_at > self.pace.retry_at {
             let until = Some(theirs.retry_at.max(theirs.floor));
-            self.failure = entry.failure.map(|failure| Trouble { failure, until }).or(self.failure.take());
+            self.failure = entry.failure.map(|failure| Trouble { failure, until, rotation: None }).or(self.failure.take());
             self.pace = crate::schedule::Pace { look_at: self.pace.look_at, floor: self.pace.floor.max(theirs.floor), ..theirs };
         }
         let Some(token) = entry.token.filter(|token| !self.rejections.contains(&token.id())) else { return };
@@ -383,6 +383,7 @@ impl Session {
     fn why_the_store_fails(&self, outcome: &Outcome) -> String {
         match outcome {
             Outcome::Denied(why) | Outcome::Failed(why) => self.foreign(why),
+            Outcome::Unkept(why) => format!("the host could not keep the journal before: {}", self.foreign(why)),
             Outcome::Unsupported => "this host has none".to_owned(),
             _ => "no answer".to_owned(),
         }

@@ -23,7 +23,7 @@ impl Session {
         let discovering = matches!(self.plan, Plan::Discovering(_));
         Output {
             access,
-            exchanging: if self.resting() && !discovering { Progress::Resting } else { Progress::Underway },
+            progress: if self.resting() && !discovering { Progress::Resting } else { Progress::Underway },
             wait_at_most_ms: self.configuration.wait_at_most_ms,
             tasks: core::mem::take(&mut self.emitted),
             abandon: core::mem::take(&mut self.abandoned),
@@ -217,5 +217,6 @@ impl Session {
 }
 
 fn failure_at(trouble: &Trouble, now: Moment) -> Failure {
-    Failure { retry_in_ms: trouble.until.map(|until| until - now), ..trouble.failure.clone() }
+    let until = |moment: Moment| moment - now;
+    Failure { retry_in_ms: trouble.until.map(until), rotation_in_ms: trouble.rotation.map(until), ..trouble.failure.clone() }
 }

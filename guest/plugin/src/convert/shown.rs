@@ -61,6 +61,7 @@ impl From<engine::Failure> for wit::Failure {
             message: failure.message,
             action: failure.action,
             retry_in_ms: failure.retry_in_ms,
+            rotation_in_ms: failure.rotation_in_ms,
             status: failure.status,
             request_id: failure.request_id,
         }

@@ -2,8 +2,7 @@
 
 /// The proxy's functions that the filter calls, sorted. The module imports more of them, which its SDK links in and nothing
 /// calls: a proxy may forbid all the others.
-pub const HOST_FUNCTIONS: [&str; 20] = [
-    "proxy_add_header_map_value",
+pub const HOST_FUNCTIONS: [&str; 19] = [
     "proxy_continue_stream",
     "proxy_define_metric",
     "proxy_done",

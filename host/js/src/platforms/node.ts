@@ -18,6 +18,7 @@ const READERS = 4;
 const SWAPS = 3;
 const WRITABLE_BY_GROUP_OR_OTHERS = 0o022;
 
+const { Deno: deno } = globalThis as { Deno?: { env: { get(name: string): string | undefined } } };
 let readers = 0;
 
 export const node: Platform = {
@@ -29,7 +30,10 @@ export const node: Platform = {
     timer.unref();
     return () => clearTimeout(timer);
   },
-  readVariable: (name) => process.env[name],
+  // Deno's `process.env` shows what it does not permit as if it were not set.
+  readVariable: (name) => (deno === undefined ? process.env[name] : deno.env.get(name)),
+  // Otherwise Node 24.14 and 24.15 throw where the API answers 401 to a streamed body. Headers are sent all the same.
+  request: { credentials: "omit" },
   async readFile(request, policy) {
     if (!isAbsolute(request.path)) return { tag: "denied", val: "the policy allows absolute paths only" };
     if (readers >= READERS) return { tag: "failed", val: "the file system has not answered earlier reads yet" };

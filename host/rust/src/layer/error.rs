@@ -1,14 +1,11 @@
 //! What the layer answers instead of the API.
 
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
+use wif_rules::Reply;
 
 use crate::error::Error;
 use crate::store::BoxError;
-
-/// Retry-After, in seconds, where nothing better is known: soon for what passes by itself, later for what a person must mend.
-const SOON_S: u64 = 1;
-const LATER_S: u64 = 60;
 
 /// Why a request was not answered. Nothing was sent, except for [`Inner`](Self::Inner).
 #[derive(Debug, thiserror::Error)]
@@ -37,42 +34,49 @@ pub enum LayerError {
 }
 
 impl LayerError {
-    /// What a proxy answers, in the form of the API's own errors: 503 with `Retry-After` where there is no token, 400 to a
-    /// request without an origin, 500 to a layer that was told the wrong one. The header `x-wif-code` has a stable code, and so
-    /// has the message in brackets; they say nothing about the workload: that is in the error itself. None for [`Inner`](Self::Inner).
+    /// What a proxy answers, in the form of the API's own errors: 503 with `Retry-After` where there is no token that may be used,
+    /// 400 to a request without an origin. The header `x-wif-code` has a stable code, and so has the message in brackets; they say
+    /// nothing about the workload: that is in the error itself. None for [`Inner`](Self::Inner).
     #[must_use]
     pub fn answer(&self) -> Option<Response<String>> {
-        let (status, kind, code, retry_after) = match self {
-            Self::NoToken(error) => {
-                let (code, seconds) = reason(error);
-                (StatusCode::SERVICE_UNAVAILABLE, "api_error", code, Some(seconds))
-            }
-            Self::NoOrigin => (StatusCode::BAD_REQUEST, "invalid_request_error", "no-origin", None),
-            Self::OtherOrigin { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "api_error", "other-origin", None),
+        let reply = match self {
+            Self::NoToken(error) => reply_to(error),
+            Self::OtherOrigin { .. } => Reply::other_origin(),
+            Self::NoOrigin => return Some(no_origin()),
             Self::Inner(_) => return None,
         };
-        let message = format!("The proxy has no credential for this request ({code}).");
-        let body = format!(r#"{{"type":"error","error":{{"type":"{kind}","message":"{message}"}},"request_id":null}}"#);
-        let mut response = Response::new(body);
-        *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response.headers_mut().insert("x-wif-code", HeaderValue::from_static(code));
-        if let Some(seconds) = retry_after {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        let mut response = Response::new(reply.body("proxy"));
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        for (name, value) in reply.headers() {
+            // Codes and numbers are field values.
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                response.headers_mut().insert(name, value);
+            }
         }
         Some(response)
     }
 }
 
-/// The code, and the seconds until another try makes sense.
-fn reason(error: &Error) -> (&'static str, u64) {
+fn reply_to(error: &Error) -> Reply {
     match error {
         Error::Unavailable(failure) => {
-            let seconds = failure.retry_in.map_or(LATER_S, |wait| wait.as_secs_f64().ceil() as u64);
-            (failure.code.as_str(), seconds.max(SOON_S))
+            let retry_in_ms = failure.retry_in.map(|wait| wait.as_millis().try_into().unwrap_or(u64::MAX));
+            Reply::failed(failure.code.as_str(), retry_in_ms)
         }
-        Error::TimedOut { .. } => ("timed-out", SOON_S),
-        Error::Overloaded { .. } => ("overloaded", SOON_S),
-        Error::Closed => ("closed", LATER_S),
+        Error::TimedOut { .. } => Reply::timed_out(),
+        Error::Overloaded { .. } => Reply::overloaded(),
+        Error::Closed => Reply::closed(),
     }
+}
+
+/// The client's own fault, which another try does not mend.
+fn no_origin() -> Response<String> {
+    let message = "The proxy has no credential for this request (no-origin).";
+    let body =
+        format!(r#"{{"type":"error","error":{{"type":"invalid_request_error","message":"{message}"}},"request_id":null}}"#);
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert("x-wif-code", HeaderValue::from_static("no-origin"));
+    response
 }

@@ -50,7 +50,7 @@ impl Running {
     pub(crate) fn refuse(&mut self, task: NumberedTask, reason: &str) {
         let NumberedTask { number, task } = task;
         let (kind, reason) = (Kind::of(&task), reason.to_owned());
-        let handle = self.set.spawn(async move { Outcome::Denied(reason) });
+        let handle = self.set.spawn(async move { Outcome::Unkept(reason) });
         self.numbers.insert(handle.id(), (number, kind));
         self.handles.insert(number, (handle, kind));
     }

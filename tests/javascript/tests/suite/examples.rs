@@ -60,6 +60,48 @@ fn the_readme_shows_every_example_as_it_is() {
     }
 }
 
+/// A file of the package.
+fn of_the_package(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../host/js").join(path)).expect("text")
+}
+
+#[test]
+fn the_readme_lists_every_option() {
+    let readme = of_the_package("README.md");
+    for file in ["src/create.ts", "src/policy.ts"] {
+        let source = of_the_package(file);
+        let mut options = 0;
+        for interface in source.split("export interface ").skip(1) {
+            let members = interface.lines().take_while(|line| *line != "}");
+            let names = members.filter_map(|line| line.strip_prefix("  readonly ")?.split_once("?:")).map(|(name, _)| name);
+            for name in names {
+                assert!(readme.contains(&format!("\n| `{name}` |")), "{name} of {file}");
+                options += 1;
+            }
+        }
+        assert!(options >= 5, "only {options} options were found in {file}");
+    }
+}
+
+#[test]
+fn the_readme_states_the_limits_of_a_component() {
+    let (readme, limits) = (of_the_package("README.md"), of_the_package("src/limits.ts"));
+    for (constant, told) in [
+        ("AT_ONCE_MS = 500;", "| 500 ms |"),
+        ("SHARE = 0.2;", "| a fifth of the time |"),
+        ("STEP_AT_LEAST_MS = 0.2;", "counts as 0.2 ms at least | 2,500 | 1,000 a second |"),
+        ("WAKE_MS = [5, 24 * 3_600_000]", "no sooner than 5 ms after the step's end, and no later than a day"),
+        ("NOTES = { atOnce: 256, perMinute: 240 }", "| 256 | 240 a minute |"),
+        ("REQUESTS = { atOnce: 32, perMinute: 60 }", "| 32 | 60 a minute |"),
+        ("MAX_TASKS = 64;", "| 64 | |"),
+        ("MAX_TEXT = 2_000;", "| 2,000 characters; 16 | |"),
+        ("MAX_DETAILS = 16;", "| 2,000 characters; 16 | |"),
+    ] {
+        assert!(limits.contains(constant), "limits.ts no longer says {constant}: mend the README, and this test");
+        assert!(readme.contains(told), "the README does not say {told}");
+    }
+}
+
 #[tokio::test]
 async fn programs_in_node_deno_and_bun() {
     workshop_async().await;

@@ -1,9 +1,8 @@
-//! Header fields of requests to the API: what is a caller's own credential, and how lists are merged. For drivers that put the
-//! credential on requests; every one of them strips the same.
+//! Header fields: what is a caller's own credential, and how lists are merged.
 
 /// The fields in which the API, the clouds that serve the same models, and proxies before them look for a credential, or for the
 /// workspace that it is used in.
-const CREDENTIALS: [&str; 8] = [
+pub const CREDENTIALS: [&str; 8] = [
     "authorization",
     "proxy-authorization",
     "x-api-key",
@@ -15,7 +14,7 @@ const CREDENTIALS: [&str; 8] = [
 ];
 
 /// So does every field whose name starts with this.
-const CREDENTIALS_PREFIX: &str = "x-goog-";
+pub const CREDENTIALS_PREFIX: &str = "x-goog-";
 
 /// Whether a field of this name is a caller's credential, which does not reach the API beside ours. `_` is taken for `-`, because
 /// servers behind CGI and its kin do not tell them apart; case does not matter.
@@ -31,29 +30,37 @@ pub fn is_credential(name: &[u8]) -> bool {
         || name.get(..CREDENTIALS_PREFIX.len()).is_some_and(|start| same(start, CREDENTIALS_PREFIX))
 }
 
-/// One comma-separated list of what stands in these, in order, each element once.
+/// One comma-separated list of what stands in these, in order, each element once. An element that is not text is kept as it is.
 #[must_use]
-pub fn merge<'a>(lists: impl IntoIterator<Item = &'a str>) -> String {
-    let mut merged = String::new();
-    for element in lists.into_iter().flat_map(|list| list.split(',')).map(str::trim) {
-        if element.is_empty() || merged.split(',').any(|known| known == element) {
+pub fn merge<'a>(lists: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut merged: Vec<u8> = Vec::new();
+    for element in lists.into_iter().flat_map(|list| list.split(is_comma)).map(<[u8]>::trim_ascii) {
+        if element.is_empty() || merged.split(is_comma).any(|known| known == element) {
             continue;
         }
         if !merged.is_empty() {
-            merged.push(',');
+            merged.push(b',');
         }
-        merged.push_str(element);
+        merged.extend(element);
     }
     merged
+}
+
+fn is_comma(byte: &u8) -> bool {
+    *byte == b','
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The names in a list that all drivers' tests read.
+    /// The names in a list that all hosts' tests read.
     fn names(list: &str) -> impl Iterator<Item = &str> {
         list.lines().filter(|line| !line.starts_with('#'))
+    }
+
+    fn merged(lists: &[&str]) -> String {
+        String::from_utf8(merge(lists.iter().map(|list| list.as_bytes()))).expect("text of text")
     }
 
     /// E1: with `-` or `_`, in any case.
@@ -72,8 +79,13 @@ mod tests {
     /// E10: nothing twice, nothing lost, nothing moved.
     #[test]
     fn lists_are_merged_in_order() {
-        assert_eq!(merge(["b, a", "a,c,,", "oauth"]), "b,a,c,oauth");
-        assert_eq!(merge(["", " , "]), "");
-        assert_eq!(merge(["oauth", "oauth"]), "oauth");
+        assert_eq!(merged(&["b, a", "a,c,,", "oauth"]), "b,a,c,oauth");
+        assert_eq!(merged(&["", " , "]), "");
+        assert_eq!(merged(&["oauth", "oauth"]), "oauth");
+    }
+
+    #[test]
+    fn what_is_not_text_is_kept_beside_ours() {
+        assert_eq!(merge([&b"a, \xff"[..], b"oauth"]), b"a,\xff,oauth");
     }
 }

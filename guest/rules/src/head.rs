@@ -1,0 +1,100 @@
+//! The head of a request: what of it decides what becomes of the request.
+
+use crate::fields::is_credential;
+
+/// Requests with these methods carry no credential: a tunnel, a preflight, one that is answered with itself (RFC 9110 section
+/// 9.3.8).
+pub const EXEMPT_METHODS: [&str; 3] = ["CONNECT", "OPTIONS", "TRACE"];
+
+/// Whether a request with this method carries no credential. Names of methods have a case; whoever writes one otherwise means the
+/// same, and a server on the way may take it so.
+#[must_use]
+pub fn is_exempt_method(method: &[u8]) -> bool {
+    EXEMPT_METHODS.iter().any(|name| method.eq_ignore_ascii_case(name.as_bytes()))
+}
+
+/// Whether this value of `connection` names `upgrade`. Without that an `upgrade` field means nothing (RFC 9110 section 7.8).
+#[must_use]
+pub fn names_upgrade(connection: &[u8]) -> bool {
+    connection.split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+}
+
+/// What decides what becomes of a request, read in one pass over its fields.
+#[derive(Debug, Default)]
+pub struct Head {
+    /// It is no request to the API as such: a tunnel, a preflight, another protocol. It loses the caller's credential and gets none.
+    pub exempt: bool,
+    /// Its authority names a user: whatever stands before the `@` may be a credential, too.
+    pub names_user: bool,
+    /// It has a `connection` field, which might name a field of ours, for the next hop to drop (RFC 9110 section 7.6.1).
+    pub has_connection: bool,
+    /// It is a call of gRPC, whose answer has a status of its own.
+    pub is_grpc: bool,
+    /// The names of the fields that are a caller's own credential, in whatever form.
+    pub credentials: Vec<Vec<u8>>,
+}
+
+impl Head {
+    /// From the fields, the pseudo-header fields `:method` and `:authority` among them.
+    #[must_use]
+    pub fn read<'a>(fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Self {
+        let mut head = Self::default();
+        let (mut exempt_method, mut upgrades, mut named) = (false, false, false);
+        for (name, value) in fields {
+            match name {
+                b":method" => exempt_method = is_exempt_method(value),
+                b":authority" => head.names_user = value.contains(&b'@'),
+                b"connection" => {
+                    head.has_connection = true;
+                    named |= names_upgrade(value);
+                }
+                b"content-type" => head.is_grpc = value.starts_with(b"application/grpc"),
+                b"upgrade" => upgrades = true,
+                name if is_credential(name) => head.credentials.push(name.to_vec()),
+                _ => {}
+            }
+        }
+        head.exempt = exempt_method || upgrades && named;
+        head
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(fields: &[(&str, &str)]) -> Head {
+        Head::read(fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
+    }
+
+    #[test]
+    fn an_exempt_method_is_known_in_any_case() {
+        for method in ["TRACE", "trace", "Options", "cOnNeCt"] {
+            assert!(head(&[(":method", method)]).exempt, "{method}");
+        }
+        for method in ["POST", "TRACEROUTE", "", "get"] {
+            assert!(!head(&[(":method", method)]).exempt, "{method}");
+        }
+    }
+
+    #[test]
+    fn an_upgrade_counts_only_where_a_connection_field_names_it() {
+        assert!(!head(&[("upgrade", "websocket")]).exempt);
+        assert!(!head(&[("connection", "upgrade")]).exempt);
+        assert!(!head(&[("upgrade", "websocket"), ("connection", "keep-alive")]).exempt);
+        assert!(head(&[("connection", "keep-alive"), ("connection", "x, Upgrade"), ("upgrade", "websocket")]).exempt);
+    }
+
+    #[test]
+    fn a_callers_credentials_are_found_and_nothing_else() {
+        let head = head(&[(":authority", "user@api"), ("x-api-key", "k"), ("accept", "*/*"), ("x_goog_user", "u")]);
+        assert_eq!(head.credentials, [&b"x-api-key"[..], b"x_goog_user"]);
+        assert!(head.names_user && !head.has_connection && !head.is_grpc);
+    }
+
+    #[test]
+    fn a_call_of_grpc_is_known_by_its_content_type() {
+        assert!(head(&[("content-type", "application/grpc+proto")]).is_grpc);
+        assert!(!head(&[("content-type", "application/json")]).is_grpc);
+    }
+}

@@ -1,0 +1,47 @@
+//! What every host does alike with a request that is to carry the credential, and with one that cannot have it: the rules of
+//! `wit/rules.json`, for hosts in Rust. Hosts in other languages read that file.
+//!
+//! Fields are bytes, as they are on the wire, and their names are in lower case, as HTTP libraries and proxies have them.
+
+mod fields;
+mod head;
+mod reply;
+
+pub use fields::{CREDENTIALS, CREDENTIALS_PREFIX, is_credential, merge};
+pub use head::{EXEMPT_METHODS, Head, is_exempt_method, names_upgrade};
+pub use reply::{LATER_S, Reply, SOON_S, STATUS};
+
+/// The status by which the API rejects a token.
+pub const REJECTED_STATUS: u16 = 401;
+
+/// The same in gRPC: the value of `grpc-status` for UNAUTHENTICATED.
+pub const REJECTED_GRPC_STATUS: &str = "16";
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The file is for hosts in other languages. Here its rules stand as constants, which cost no reading.
+    #[test]
+    fn the_rules_are_those_of_the_contract() {
+        let rules: Value = serde_json::from_str(include_str!("../../../wit/rules.json")).expect("JSON");
+        assert_eq!(rules["credentials"]["names"], json!(CREDENTIALS));
+        assert_eq!(rules["credentials"]["prefixes"], json!([CREDENTIALS_PREFIX]));
+        assert_eq!(rules["exempt-methods"], json!(EXEMPT_METHODS));
+        assert_eq!(rules["rejections"], json!({"status": REJECTED_STATUS, "grpc-status": REJECTED_GRPC_STATUS}));
+        assert_eq!(rules["replies"]["status"], STATUS);
+        for (code, seconds) in rules["replies"]["retry-after-s"].as_object().expect("an object") {
+            let reply = match code.as_str() {
+                "timed-out" => Reply::timed_out(),
+                "overloaded" => Reply::overloaded(),
+                "closed" => Reply::closed(),
+                "other-origin" => Reply::other_origin(),
+                "otherwise" => Reply::failed("refused", None),
+                other => panic!("no reply has the code {other}"),
+            };
+            assert_eq!(reply.retry_after_s(), seconds.as_u64().expect("seconds"), "{code}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! How much of the host's time, log and network a component may take. One that is well takes a thousandth of it.
+
+use crate::limits::{LONG_STEP_MS, NOTE_EVERY_MS, NOTES_AT_ONCE, REQUEST_EVERY_MS, REQUESTS_AT_ONCE, REST};
+
+const NOTES: Allowance = Allowance { at_once: NOTES_AT_ONCE, pause_ms: NOTE_EVERY_MS };
+const REQUESTS: Allowance = Allowance { at_once: REQUESTS_AT_ONCE, pause_ms: REQUEST_EVERY_MS };
+
+/// What a driver keeps account of. All times are of the steady clock, in milliseconds.
+pub(super) struct Pace {
+    rests_until: u64,
+    notes: Account,
+    requests: Account,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { rests_until: 0, notes: Account::new(NOTES), requests: Account::new(REQUESTS) }
+    }
+}
+
+impl Pace {
+    /// A step began and ended.
+    pub(super) fn stepped(&mut self, began: u64, ended: u64) {
+        let took = ended.saturating_sub(began);
+        if took >= LONG_STEP_MS {
+            self.rests_until = ended.saturating_add(took.saturating_mul(REST));
+        }
+    }
+
+    /// When the next step may begin.
+    pub(super) fn rests_until(&self) -> u64 {
+        self.rests_until
+    }
+
+    /// How many of these notes are logged.
+    pub(super) fn notes(&mut self, wanted: usize, now: u64) -> usize {
+        (0..wanted).take_while(|_| self.notes.spend(now)).count()
+    }
+
+    /// Whether another request may go out.
+    pub(super) fn request(&mut self, now: u64) -> bool {
+        self.requests.spend(now)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Allowance {
+    at_once: u64,
+    pause_ms: u64,
+}
+
+/// An allowance and what of it was used. It is a moment: the later it lies ahead, the less is left.
+struct Account {
+    allowance: Allowance,
+    used_until: u64,
+}
+
+impl Account {
+    fn new(allowance: Allowance) -> Self {
+        Self { allowance, used_until: 0 }
+    }
+
+    fn spend(&mut self, now: u64) -> bool {
+        let Allowance { at_once, pause_ms } = self.allowance;
+        let next = self.used_until.max(now).saturating_add(pause_ms);
+        let fits = next <= now.saturating_add(at_once * pause_ms);
+        if fits {
+            self.used_until = next;
+        }
+        fits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_component_that_takes_long_rests_four_times_as_long() {
+        let mut pace = Pace::default();
+        pace.stepped(1_000, 1_004);
+        assert_eq!(pace.rests_until(), 0, "that was quick");
+        pace.stepped(1_000, 1_090);
+        assert_eq!(pace.rests_until(), 1_090 + 360);
+    }
+
+    #[test]
+    fn a_flood_of_requests_ends_after_a_few_and_one_more_goes_out_each_second() {
+        let mut pace = Pace::default();
+        assert_eq!((0..1_000).filter(|_| pace.request(5_000)).count(), 32);
+        assert_eq!((0..1_000).filter(|_| pace.request(5_999)).count(), 0);
+        assert_eq!((0..1_000).filter(|_| pace.request(6_000)).count(), 1);
+        assert_eq!((0..1_000).filter(|_| pace.request(600_000)).count(), 32);
+    }
+
+    #[test]
+    fn of_a_flood_of_notes_a_few_are_logged() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.notes(64, 0), 64);
+        assert_eq!(pace.notes(1_000, 0), 192);
+        assert_eq!(pace.notes(10, 500), 2);
+    }
+}

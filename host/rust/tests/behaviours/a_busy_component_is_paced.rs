@@ -1,0 +1,72 @@
+//! F12, F13: a component that stays below every limit of a single step, and takes all there is step by step.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use wif::{BoxFuture, Clock, Credential, Policy, Reading};
+
+use crate::support::{Endpoint, Reply, START_MS, TestClock, guest, settle};
+
+/// By this clock each step takes just less than a step may.
+#[derive(Clone)]
+struct EachStepTakesLong {
+    clock: TestClock,
+    steps: Arc<AtomicU32>,
+}
+
+const STEP: Duration = Duration::from_millis(90);
+
+impl Clock for EachStepTakesLong {
+    /// Both clocks are read before a step, and at no other time.
+    fn now(&self) -> Reading {
+        let now = self.clock.now();
+        self.steps.fetch_add(1, Ordering::SeqCst);
+        self.clock.jump(STEP);
+        now
+    }
+
+    fn steady_ms(&self) -> u64 {
+        self.clock.now().wall_ms - START_MS
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.clock.sleep(duration)
+    }
+}
+
+fn lying(script: &str) -> wif::Builder {
+    Credential::builder().component(guest(wif_test_guests::lying()).unwrap()).configuration(script)
+}
+
+#[tokio::test]
+async fn one_that_wants_to_be_stepped_all_the_time_has_a_fifth_of_it() {
+    let (clock, steps) = (TestClock::new(), Arc::new(AtomicU32::new(0)));
+    let slow = EachStepTakesLong { clock: clock.clone(), steps: Arc::clone(&steps) };
+    let credential = lying("answer=busy").clock(slow).build().unwrap();
+    let start = clock.now().steady_ms;
+    for _ in 0..100 {
+        credential.changed();
+        clock.advance(Duration::from_millis(50)).await;
+    }
+    let (passed, busy) = (clock.now().steady_ms - start, u64::from(steps.load(Ordering::SeqCst)) * 90);
+    assert!(busy > passed / 10, "it is stepped: {busy} of {passed} ms");
+    assert!(busy <= passed / 5 + 90, "{busy} of {passed} ms");
+}
+
+#[tokio::test]
+async fn one_that_floods_the_endpoint_is_stopped() {
+    let endpoint = Endpoint::start(|_| Reply::with(200, "{}")).await;
+    let policy = Policy::default().allow_origin(&endpoint.origin).unwrap();
+    let clock = TestClock::new();
+    let script = format!("answer=flood origin={}", endpoint.origin);
+    let credential = lying(&script).policy(policy).clock(clock.clone()).build().unwrap();
+    for _ in 0..400 {
+        clock.advance(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    settle().await;
+    let requests = endpoint.requests();
+    assert!((1..=40).contains(&requests), "{requests} requests in four seconds");
+    assert!(credential.try_current().is_some(), "the last token is served on");
+}
