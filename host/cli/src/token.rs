@@ -98,7 +98,6 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         Some(Rejected::Last) => token.standing() == wif::Standing::Suspect || credential.status().await?.exchanges_started == 0,
     };
     if is_rejected {
-        credential.rejected(token.id());
         token = waiting.replacement(&token).await?;
     }
     if options.state.is_some() {

@@ -82,7 +82,7 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    /// Another token than this one, which the API has rejected.
+    /// Reports that the API rejected this token, and gets another one.
     pub(crate) async fn replacement(&mut self, rejected: &Token) -> anyhow::Result<Token> {
         let id = rejected.id();
         loop {
