@@ -12,7 +12,7 @@ from pathlib import Path
 from component import Stopped
 from driver import MAX_STEPS, MAX_WAITERS, Driver, SystemClock, Unavailable, checked, put_on
 from tasks import Denied, Tasks, parse_origin
-from world import BEARER, PLUGIN, Play, federation, granted, id_of, identity_token
+from world import BEARER, PLUGIN, federation, granted, id_of, identity_token
 
 ORIGIN = "https://api.anthropic.com"
 
@@ -394,6 +394,16 @@ class Policy(Case):
         self.assertEqual(heard[-1]["message"], "too many tasks at once")
         with self.assertRaises(Unavailable):
             many.token(0.1)
+
+    def test_a_long_step_is_followed_by_a_rest(self):
+        def answer(event):
+            time.sleep(0.03)
+            return output(usable(unusable_in_ms=60_000), **{"wake-in-ms": 0})
+
+        self.drive(answer)
+        time.sleep(1)
+        # A fifth of the time, and no more.
+        self.assertLess(len(self.played.events), 12)
 
     def test_one_credential_leaves(self):
         lists = Path(__file__).parents[1] / "headers"

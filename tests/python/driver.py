@@ -22,15 +22,14 @@ from component import Stopped
 from tasks import AUTHORITY, Denied, Tasks, parse_origin
 
 NEVER = float("inf")
-MAX_TASKS = 64
-MAX_LIST = 64
+# What is never exceeded, whatever a session says (9).
+LIMITS = AUTHORITY["limits"]
+MAX_TASKS, MAX_LIST, MAX_HOLD_MS = LIMITS["tasks"], LIMITS["list"], LIMITS["wait-at-most-ms"]
+WAKE_MS = LIMITS["wake-at-least-ms"], LIMITS["wake-at-most-ms"]
 # In a second, so that nothing that the component says keeps this thread or the log busy (3, 9).
 MAX_STEPS = 64
 MAX_NOTES = 64
 MAX_WAITERS = 1000
-# The soonest and the latest wake that is obeyed: a component cannot keep this thread busy.
-WAKE_MS = (20, 24 * 3600 * 1000)
-MAX_HOLD_MS = 30_000
 # How often callers say `needed`, however many there are.
 NEEDED_EVERY_MS = 1000
 # The pauses before a session that stopped again is opened anew; after the last of them it is the journal that it dies of.
@@ -105,7 +104,7 @@ class Driver:
         self._waiting, self._needed_at_ms = 0, -NEVER
         self._session, self._generation = None, 0
         self._running, self._abandoned = set(), set()
-        self._second_ms, self._steps, self._notes = -NEVER, 0, 0
+        self._second_ms, self._steps, self._notes, self._rest_seconds = -NEVER, 0, 0, 0
         self._stops, self._stopped_at_ms, self._wake_at_ms, self._closing = 0, -NEVER, NEVER, False
         self._late = []  # Rejections that no session has heard of.
         self._open()  # A configuration that can never work raises `Refused` here.
@@ -236,8 +235,11 @@ class Driver:
         """One step, and what follows from it, in the order of the rules."""
         self._pace()
         try:
-            now = self._clock.steady_ms()
-            output = checked(self._session.step(self._clock.read(), event), self._tasks.origins)
+            now, began = self._clock.steady_ms(), time.monotonic()
+            output = self._session.step(self._clock.read(), event)
+            took = time.monotonic() - began
+            self._rest_seconds = LIMITS["rest"] * took if took * 1000 >= LIMITS["long-step-ms"] else 0
+            output = checked(output, self._tasks.origins)
             if len(self._running - self._abandoned) + len(output["tasks"]) > MAX_TASKS:
                 raise Stopped("too many tasks at once")
         except Stopped as stopped:
@@ -260,6 +262,8 @@ class Driver:
             self._start(numbered)
 
     def _pace(self):
+        time.sleep(self._rest_seconds)
+        self._rest_seconds = 0
         now = time.monotonic() * 1000
         if now - self._second_ms >= 1000:
             self._second_ms, self._steps, self._notes = now, 0, 0

@@ -14,12 +14,8 @@ from urllib.parse import urlsplit
 
 AUTHORITY = json.loads((Path(__file__).parents[2] / "wit/authority.json").read_text())
 
-MAX_REQUEST_BYTES = 256 << 10
-MAX_RESPONSE_BYTES = 256 << 10
-MAX_FILE_BYTES = 1 << 20
+LIMITS = AUTHORITY["limits"]
 MAX_REQUEST_SECONDS = 60
-# Far more than the pace of any session.
-MAX_REQUESTS_PER_MINUTE = 60
 PASSED_ON = {"request-id", "retry-after", "date", "content-type", "location"}
 
 
@@ -94,11 +90,12 @@ class Tasks:
                 raise Denied("an exchange is JSON")
             if not re.fullmatch(r"[ -~\t]*", header["value"]):
                 raise Denied(f"the value of the header {header['name']} is none")
-        if len(request["body"].encode()) > MAX_REQUEST_BYTES or len(request["headers"]) > 32:
+        if len(request["body"].encode()) > LIMITS["request-bytes"] or len(request["headers"]) > LIMITS["request-headers"]:
             raise Denied("the request is too long")
-        self._sent_at = [at for at in self._sent_at if at > time.monotonic() - 60]
-        if len(self._sent_at) >= MAX_REQUESTS_PER_MINUTE:
-            raise Denied("too many requests in a minute")
+        seconds = LIMITS["requests-at-once"] * LIMITS["request-every-ms"] / 1000
+        self._sent_at = [at for at in self._sent_at if at > time.monotonic() - seconds]
+        if len(self._sent_at) >= LIMITS["requests-at-once"]:
+            raise Denied("too many requests in a short time")
 
     def send(self, request):
         self.check_request(request)
@@ -123,7 +120,7 @@ class Tasks:
             headers = {header["name"]: header["value"] for header in request["headers"]}
             connection.request(request["method"], url.path, request["body"].encode(), headers)
             response = connection.getresponse()
-            limit = min(request["max-response-bytes"], MAX_RESPONSE_BYTES)
+            limit = min(request["max-response-bytes"], LIMITS["response-bytes"])
             body = response.read(limit + 1)
             if len(body) > limit:
                 return {"maybe-sent": "the answer is too long"}
@@ -151,7 +148,7 @@ class Tasks:
         named = self._files | ({self.environ.get("ANTHROPIC_IDENTITY_TOKEN_FILE")} if self._discovers else set())
         if not profile and path not in named:
             raise Denied(f"the configuration does not name the file {path}, and discovery does not read it")
-        limit = min(request["max-bytes"], MAX_FILE_BYTES)
+        limit = min(request["max-bytes"], LIMITS["content-bytes"])
         try:
             # A FIFO would hold up whoever opens it.
             with open(path, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:

@@ -43,7 +43,8 @@ session.wit
 | A late success of an abandoned exchange is still taken | a_late_success_is_taken |
 | After `closing` no result is taken | a_result_after_closing_is_lost |
 | Treat every output as hostile until checked | Policy.a_request_is_the_exchange_or_nothing, Policy.other_files_and_variables_are_refused, Policy.a_hostile_token_ends_the_session |
-| Limit sizes, numbers, rates and delays | Policy.a_flood_of_tasks_and_wakes_is_bounded |
+| Obey the limits of `authority.json`: sizes, numbers, rates and delays | Policy.a_flood_of_tasks_and_wakes_is_bounded |
+| and the rest after a long step | Policy.a_long_step_is_followed_by_a_rest |
 | Follow no redirect | a_redirect_that_was_followed_is_no_answer |
 | Send each request once | a_request_that_was_sent_twice_costs_a_refusal |
 | `unsent` only if no byte of it left | a_false_unsent_sends_the_identity_token_again |
