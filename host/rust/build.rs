@@ -32,6 +32,9 @@ fn build() -> Result<(), String> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/component/config.rs");
     println!("cargo::rerun-if-env-changed={PREBUILT}");
+    if let Some(folder) = packaged()? {
+        println!("cargo::rerun-if-changed={}", folder.display());
+    }
     let wasm = read(&component()?)?;
     let out = PathBuf::from(variable("OUT_DIR")?);
     let write =
