@@ -84,6 +84,8 @@ impl Guest<'_> {
         let out = env::var_os("OUT_DIR").ok_or("OUT_DIR is not set: this library is for build scripts")?;
         let target_dir = target_dir(Path::new(&out), form);
         target::ensure()?;
+        // Several build scripts build the same guest at once, and cargo writes its dependency file anew each time.
+        let _lock = lock(&target_dir)?;
         cargo::build(self.package, &workspace, &target_dir, form)?;
 
         let artifact = target_dir.join(TARGET).join("release").join(self.package.replace('-', "_"));
@@ -114,6 +116,18 @@ fn target_dir(out: &Path, form: Form) -> PathBuf {
         Form::Component => "guests",
         Form::Module => "modules",
     })
+}
+
+/// Held from a build until what it wrote is read.
+fn lock(target_dir: &Path) -> Result<fs::File, String> {
+    let path = target_dir.join("guest-build.lock");
+    let lock = || {
+        fs::create_dir_all(target_dir)?;
+        let file = fs::File::create(&path)?;
+        file.lock()?;
+        Ok(file)
+    };
+    lock().map_err(|error: std::io::Error| format!("cannot lock {}: {error}", path.display()))
 }
 
 /// This crate is two folders below the root.
