@@ -16,8 +16,10 @@ if (componentPath === undefined || outputPath === undefined) {
 }
 const [component, output, source] = [componentPath, outputPath, sourcePath].map((path) => resolve(path));
 const dist = join(output, "dist");
-/** 8 MiB, as in the Rust host, in pages of 64 KiB. */
-const MEMORY_LIMIT_PAGES = 128;
+/** Of the contract: what a session may ask of any host, and what every host does with requests. */
+const lists = ["authority", "rules"];
+/** Pages of 64 KiB. */
+const MEMORY_LIMIT_PAGES = list("authority").limits["memory-bytes"] / 65_536;
 /** Sections of a core module. */
 const [CUSTOM, MEMORY] = [0, 5];
 /** One file for each module: the types that are published, and what tests of the parts import. */
@@ -89,6 +91,9 @@ for (const [name, text] of texts) {
   write(join(parts, "plugin", name), text);
 }
 for (const [name, text] of Object.entries(generated)) write(join(parts, "plugin", name), text);
+for (const name of lists) {
+  write(join(stage, "src/plugin", `${name}.ts`), `export const ${name} = ${JSON.stringify(list(name))} as const;\n`);
+}
 for (const [name, bytes] of Object.entries(wasm)) write(join(dist, "plugin", name), bytes);
 
 const types = ["--typeRoots", resolve("node_modules/@types")];
@@ -121,6 +126,12 @@ await build({
   plugins: [wasmBeside],
   logLevel: "error",
 });
+
+/** A list of the contract. */
+function list(name) {
+  const text = readFileSync(join(source, "../../wit", `${name}.json`), "utf8");
+  return JSON.parse(text, (key, value) => (key === "$comment" ? undefined : value));
+}
 
 function write(path, content) {
   mkdirSync(dirname(path), { recursive: true });

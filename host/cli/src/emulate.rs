@@ -1,34 +1,54 @@
 //! `wif emulate`.
 
+use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use serde_json::{Map, Value};
-use wif_emulator::{Algorithm, ApiFault, Betas, Emulator, Entry, ErrorShape, Fault, Resources, Switches, Trial};
+use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
+use wif_emulator::{
+    Algorithm, ApiFault, Betas, Emulator, Entry, ErrorShape, Fault, Resources, StartError, Switches, TokenFile, Trial,
+};
 
-use crate::exit::Refused;
+use crate::exit::{Refused, Wrong};
 use crate::options::say;
+use crate::{files, help, shell, trial};
 
 /// What `wif emulate` takes.
 #[derive(Debug, clap::Args)]
-#[command(before_long_help = BEFORE_HELP, after_long_help = AFTER_HELP)]
+#[command(before_long_help = help::BEFORE_EMULATE, after_long_help = help::EMULATE)]
 pub(crate) struct Options {
-    /// The port on 127.0.0.1; 0 for a free one.
-    #[arg(long, default_value_t = 8787)]
-    port: u16,
+    /// The command to run, with its arguments. Its standard output is its own; what the emulator is asked goes to standard error.
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["try_out", "print_schema"])]
+    command: Vec<OsString>,
+    /// The port on 127.0.0.1; 0 for a free one. Default: 8787, and a free one with a COMMAND.
+    #[arg(long)]
+    port: Option<u16>,
     /// The port of the administration API on 127.0.0.1; 0 for a free one. It turns faults and switches while clients run.
-    #[arg(long, default_value_t = 8788)]
-    admin_port: u16,
-    /// The directory for the identity token, made and rotated as a kubelet does it. The token is in the file `token`.
-    #[arg(long, value_name = "DIR", default_value = "wif-emulator")]
-    directory: PathBuf,
+    /// Default: 8788, and a free one with a COMMAND.
+    #[arg(long)]
+    admin_port: Option<u16>,
+    /// The directory for the identity token, made and rotated as a kubelet does it. The token is in the file `token`. Each emulator
+    /// needs one of its own. Default: wif-emulator, and with a COMMAND a temporary one that is removed at the end.
+    #[arg(long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// When the file shows another identity token: `exchanged` as soon as its token was exchanged, so that the next run of a program
+    /// has one that is good; `timed` at four fifths of its life, as in production, where a second run without a store has to wait.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Rotation::Exchanged)]
+    rotation: Rotation,
+    /// With a COMMAND: do not tell what the emulator is asked and why it refuses.
+    #[arg(long, requires = "command")]
+    quiet: bool,
     /// How long access tokens live, in seconds: 60 to 86400. With --resources the rule says it.
     #[arg(long, default_value_t = 3600, conflicts_with = "resources")]
     lifetime: u64,
-    /// How long identity tokens live, in seconds: 1 to 176400. The file is rotated at four fifths of it. The issuer takes tokens
-    /// that live so long; with --resources it has its own limit, which shortens this.
+    /// How long identity tokens live, in seconds: 1 to 176400. The file is rotated at four fifths of it at the
+    /// latest. The issuer takes tokens that live so long; with --resources it has its own limit, which shortens this.
     #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=176_400))]
     identity_lifetime: u64,
     /// The algorithm of the identity provider's key: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or ES512.
@@ -70,27 +90,12 @@ pub(crate) struct Options {
     forbid_beta: Vec<String>,
 }
 
-const BEFORE_HELP: &str = "\
-It prints the variables that lead a client to it, for `eval` in a shell or an .env file, and then what it is asked and why it
-refuses, as comments, until Ctrl-C. The identity token that it publishes is exchanged as in production: once, and only if the
-federation rule matches. With --resources the rules are your own, so that you can try one before you create it; with --try it
-judges one identity token by them and ends.";
-
-const AFTER_HELP: &str = "\
-Faults of exchanges (--fault):
-  lost_answer, cut_answer, lost_request, slow, redirect, oversized, not_json, json_array, empty, html_502, rate_limited,
-  overloaded, server_error, server_error_after, extra_members, expires_in_60, expires_in_0, expires_in_negative, expires_in_text,
-  expires_in_null, expires_in_huge, expires_in_missing, token_type_lower, token_type_mac, token_type_missing
-Faults of the API (--api-fault):
-  unauthorized, rate_limited, overloaded, server_error, redirect, slow, lost_answer, cut_stream
-
-While it runs, the administration API does the same and more; its address is printed, and GET / lists what it takes:
-  curl -X POST $WIF_EMULATOR_ADMIN/faults -d '{\"endpoint\": \"exchange\", \"fault\": \"lost_answer\", \"times\": 2}'
-  curl -X DELETE $WIF_EMULATOR_ADMIN/faults
-  curl $WIF_EMULATOR_ADMIN/history
-  curl -X POST $WIF_EMULATOR_ADMIN/keys/rotate
-  curl -X POST $WIF_EMULATOR_ADMIN/identity-tokens -d '{\"claims\": {\"ref\": \"refs/heads/main\"}}'
-  curl -X POST $WIF_EMULATOR_ADMIN/revoke -d '{\"all\": true}'";
+/// When the published identity token is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Rotation {
+    Exchanged,
+    Timed,
+}
 
 fn algorithm(name: &str) -> Result<Algorithm, String> {
     Algorithm::of_name(name).ok_or_else(|| "must be RS, PS or ES with 256, 384 or 512, such as ES256".to_owned())
@@ -104,36 +109,62 @@ fn api_fault(name: &str) -> Result<ApiFault, String> {
     ApiFault::from_json(&name.into()).map_err(|error| error.to_string())
 }
 
-pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     if options.print_schema {
         say(Resources::SCHEMA.trim_end());
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
-    let emulator = Emulator::start(emulator_options(&options)?).await?;
+    let emulator = Emulator::start(emulator_options(&options)?).await.map_err(|error| not_started(error, &options))?;
     let switches = Switches {
         error_shape: if options.older_errors { ErrorShape::OAuth } else { ErrorShape::Envelope },
         clock_skew_seconds: options.clock_skew,
-        exchange_betas: Betas { require: options.require_beta, forbid: options.forbid_beta },
+        exchange_betas: Betas { require: options.require_beta.clone(), forbid: options.forbid_beta.clone() },
         ..Switches::default()
     };
     emulator.set_switches(switches).context("--clock-skew")?;
-    emulator.set_outage(options.fault);
-    emulator.set_api_outage(options.api_fault);
-    match &options.try_out {
-        Some(path) => try_out(emulator, path, options.workspace).await,
-        None => serve(emulator, &options.directory).await,
+    emulator.set_outage(options.fault.clone());
+    emulator.set_api_outage(options.api_fault.clone());
+    if let Some(path) = &options.try_out {
+        return try_out(emulator, path, options.workspace).await.map(|()| ExitCode::SUCCESS);
     }
+    let publication = Publication::begin(&emulator, &options)?;
+    let variables = variables(&emulator, publication.file.path());
+    let code = match options.command.split_first() {
+        None => serve(&emulator, &variables).await.map(|()| ExitCode::SUCCESS),
+        Some((program, arguments)) => trial::run(&emulator, program, arguments, &variables, &hiding(), options.quiet).await,
+    };
+    emulator.shutdown().await;
+    code
+}
+
+/// What the port can do about it, where that is why.
+fn not_started(error: StartError, options: &Options) -> anyhow::Error {
+    let StartError::Listen { address, source } = &error else { return error.into() };
+    if source.kind() != ErrorKind::AddrInUse {
+        return error.into();
+    }
+    // The ports are taken in this order, so an address that is both is that of the first.
+    let option = if Some(address.port()) == ports(options).first().copied() { "--port" } else { "--admin-port" };
+    anyhow!("{address} is taken, by another emulator perhaps: {option} 0 takes a free port")
+}
+
+/// The port, and that of the administration.
+fn ports(options: &Options) -> [u16; 2] {
+    let usual = if options.command.is_empty() { [8787, 8788] } else { [0, 0] };
+    [options.port.unwrap_or(usual[0]), options.admin_port.unwrap_or(usual[1])]
 }
 
 fn emulator_options(options: &Options) -> anyhow::Result<wif_emulator::Options> {
+    let [port, admin_port] = ports(options);
     let mut emulator = wif_emulator::Options {
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, options.port)),
-        admin: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, options.admin_port))),
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        admin: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, admin_port))),
         algorithm: options.algorithm,
         token_lifetime_seconds: options.lifetime,
         identity_token_lifetime_seconds: options.identity_lifetime,
         // The issuer's default unless no token would be taken with it.
         max_jwt_lifetime_seconds: options.identity_lifetime.max(3600),
+        rotate_when_exchanged: options.rotation == Rotation::Exchanged,
         ..wif_emulator::Options::default()
     };
     if options.try_out.is_some() {
@@ -141,7 +172,7 @@ fn emulator_options(options: &Options) -> anyhow::Result<wif_emulator::Options> 
         (emulator.listen, emulator.admin) = (SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), None);
     }
     if let Some(path) = &options.resources {
-        let document = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let document = files::read(path)?;
         let resources = Resources::parse(&document).with_context(|| format!("in {}", path.display()))?;
         if let Some(rule) = &options.rule {
             let mut rules = resources.organizations.iter().flat_map(|organization| &organization.federation_rules);
@@ -153,25 +184,58 @@ fn emulator_options(options: &Options) -> anyhow::Result<wif_emulator::Options> 
     Ok(emulator)
 }
 
-async fn serve(emulator: Emulator, directory: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    let directory = directory.canonicalize().context("cannot resolve the directory")?;
-    let file = emulator.identity_provider().publish(&directory)?;
-    let lifetime = emulator.options().identity_token_lifetime_seconds;
-    let _rotation = file.rotate_every(Duration::from_secs((lifetime * 4 / 5).max(1)));
-    for line in variables(&emulator, file.path()) {
-        say(&format!("export {line}"));
+/// An identity token in a directory, for as long as this is kept.
+struct Publication {
+    file: TokenFile,
+    _rotation: wif_emulator::Rotation,
+    /// Removed with everything in it.
+    _temporary: Option<TempDir>,
+}
+
+impl Publication {
+    fn begin(emulator: &Emulator, options: &Options) -> anyhow::Result<Self> {
+        let (directory, temporary) = match &options.directory {
+            Some(directory) => (directory.clone(), None),
+            None if options.command.is_empty() => ("wif-emulator".into(), None),
+            None => {
+                let made = tempfile::Builder::new().prefix("wif-emulator-").tempdir();
+                let directory = made.context("cannot make a temporary directory for the identity token")?;
+                (directory.path().to_owned(), Some(directory))
+            }
+        };
+        std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        let directory = directory.canonicalize().context("cannot resolve the directory")?;
+        let file = emulator.identity_provider().publish(&directory).map_err(|error| match error.is_in_use() {
+            true => anyhow!(
+                "another emulator publishes its identity token in {}: name another directory with --directory",
+                directory.display()
+            ),
+            false => error.into(),
+        })?;
+        let lifetime = emulator.options().identity_token_lifetime_seconds;
+        let rotation = file.rotate_every(Duration::from_secs((lifetime * 4 / 5).max(1)));
+        Ok(Self { file, _rotation: rotation, _temporary: temporary })
+    }
+}
+
+async fn serve(emulator: &Emulator, variables: &[(&'static str, String)]) -> anyhow::Result<()> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    for name in hiding() {
+        say(&format!("unset {name}"));
+    }
+    for (name, value) in variables {
+        say(&format!("export {name}={}", shell::word(value)));
     }
     if let Some(url) = emulator.admin_url() {
-        say(&format!("export WIF_EMULATOR_ADMIN={url}"));
         say(&format!("# administration: curl {url}/ lists what it takes"));
     }
-    say(&format!("# then: wif token --allow-origin {}", emulator.base_url()));
+    say("# then, where these variables are set: wif token");
     let mut changed = emulator.subscribe();
     let mut shown = 0;
     loop {
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => break,
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
             changed = changed.changed() => changed.context("the emulator has stopped")?,
         }
         for entry in emulator.history_since(shown) {
@@ -179,13 +243,11 @@ async fn serve(emulator: Emulator, directory: &Path) -> anyhow::Result<()> {
             say(&format!("# {}", line_of(&entry)));
         }
     }
-    emulator.shutdown().await;
-    Ok(())
 }
 
 /// Judges the identity token in the file, by the rule that clients would be led to.
 async fn try_out(emulator: Emulator, path: &Path, workspace: Option<String>) -> anyhow::Result<()> {
-    let token = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let token = std::fs::read_to_string(path).map_err(|error| Wrong(format!("cannot read {}: {error}", path.display())))?;
     let options = emulator.options();
     let mut exchange = Map::new();
     let mut member = |name: &str, value: &str| exchange.insert(name.to_owned(), value.into());
@@ -234,20 +296,27 @@ fn lines_of(trial: &Trial) -> Vec<String> {
     lines
 }
 
-/// The variables that lead a client to the emulator, for a shell to read.
-pub(crate) fn variables(emulator: &Emulator, token_file: &Path) -> Vec<String> {
+/// The variables that lead a client to the emulator.
+fn variables(emulator: &Emulator, token_file: &Path) -> Vec<(&'static str, String)> {
     let options = emulator.options();
     let mut variables = vec![
-        format!("ANTHROPIC_BASE_URL={}", emulator.base_url()),
-        format!("ANTHROPIC_FEDERATION_RULE_ID={}", options.federation_rule_id),
-        format!("ANTHROPIC_ORGANIZATION_ID={}", options.organization_id),
-        format!("ANTHROPIC_SERVICE_ACCOUNT_ID={}", options.service_account_id),
+        ("ANTHROPIC_BASE_URL", emulator.base_url().to_owned()),
+        ("ANTHROPIC_FEDERATION_RULE_ID", options.federation_rule_id.clone()),
+        ("ANTHROPIC_ORGANIZATION_ID", options.organization_id.clone()),
+        ("ANTHROPIC_SERVICE_ACCOUNT_ID", options.service_account_id.clone()),
     ];
     // A rule for the organization has none.
-    variables.extend(options.workspace_ids.first().map(|id| format!("ANTHROPIC_WORKSPACE_ID={id}")));
-    let token_file = token_file.display().to_string();
-    variables.push(format!("ANTHROPIC_IDENTITY_TOKEN_FILE={}", crate::shell::word(&token_file)));
+    variables.extend(options.workspace_ids.first().map(|id| ("ANTHROPIC_WORKSPACE_ID", id.clone())));
+    variables.push(("ANTHROPIC_IDENTITY_TOKEN_FILE", token_file.display().to_string()));
+    variables.push(("WIF_ALLOW_LOOPBACK", "1".to_owned()));
+    variables.extend(emulator.admin_url().map(|url| ("WIF_EMULATOR_ADMIN", url.to_owned())));
     variables
+}
+
+/// Variables that are set here and that clients would follow instead.
+fn hiding() -> Vec<&'static str> {
+    let others = ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE", "ANTHROPIC_IDENTITY_TOKEN"];
+    others.into_iter().filter(|name| std::env::var_os(name).is_some()).collect()
 }
 
 /// What the emulator's history says of a request, on a line.

@@ -8,16 +8,26 @@
 //! | 3 | the configuration is wrong, or the host's policy forbids what it says: mend it |
 //! | 4 | there is no token now, and there may be one later: try again |
 //! | 5 | the endpoint or the identity token's source says no: look at the message |
+//! | 6 | `wif status` only: there is a credential, and it hides another one |
+//!
+//! `wif emulate -- COMMAND` ends with the exit code of the command.
 
 mod demo;
 mod emulate;
 mod exit;
+mod files;
+mod help;
 mod options;
+mod output;
 mod shell;
 mod state_file;
 mod status;
 mod token;
+mod trial;
+mod waiting;
+mod warnings;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -25,7 +35,7 @@ use clap::{Parser, Subcommand};
 /// A credential for the Claude API from a workload's identity token. Without a configuration file it is found as the vendor's
 /// clients find it: in the variables ANTHROPIC_* and in profiles.
 #[derive(Debug, Parser)]
-#[command(name = "wif", version, propagate_version = true)]
+#[command(name = "wif", version, propagate_version = true, after_help = help::WIF, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -34,8 +44,9 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Show the whole life of a credential against a local emulator, in half a minute.
+    #[command(after_help = help::DEMO)]
     Demo,
-    /// Run a local identity provider, token endpoint and Messages API.
+    /// Run a local identity provider, token endpoint and Messages API, and a command against them.
     Emulate(emulate::Options),
     /// Exchange the identity token and print the access token.
     Token(token::Options),
@@ -45,7 +56,11 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = tracing_subscriber::EnvFilter::builder().with_env_var("WIF_LOG").from_env_lossy();
+    // The command says itself what it ends with. Whoever looks on sees what is waited for; WIF_LOG says more.
+    let usual = if std::io::stderr().is_terminal() { "off,wif::waiting=info" } else { "off" };
+    let asked = std::env::var_os("WIF_LOG").filter(|asked| !asked.is_empty());
+    let filter = asked.map_or_else(|| usual.to_owned(), |asked| asked.to_string_lossy().into_owned());
+    let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(filter);
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
@@ -53,14 +68,14 @@ fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match arguments.command {
-            Command::Demo => demo::run().await,
+            Command::Demo => demo::run().await.map(|()| ExitCode::SUCCESS),
             Command::Emulate(options) => emulate::run(options).await,
-            Command::Token(options) => token::run(options).await,
+            Command::Token(options) => token::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Status(options) => status::run(options).await,
         }
     });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => exit::report(&error),
     }
 }

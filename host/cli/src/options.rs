@@ -2,9 +2,13 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use wif::{Builder, Credential, Policy};
+use serde_json::Value;
+use wif::{Builder, Clock as _, Credential, Policy, SystemClock};
+
+use crate::files;
 
 /// Where the configuration is and what may be reached.
 #[derive(Debug, clap::Args)]
@@ -15,37 +19,71 @@ pub(crate) struct Common {
     /// Another origin than https://api.anthropic.com that identity tokens may be sent to. May be repeated.
     #[arg(long, value_name = "URL")]
     allow_origin: Vec<String>,
+    /// The same for a host in a private network: its name may resolve to private addresses. May be repeated.
+    #[arg(long, value_name = "URL")]
+    allow_private_origin: Vec<String>,
+    /// Also allow every port of this very machine (localhost, 127.0.0.1, [::1]), for development against `wif emulate`. Never
+    /// allows anything else.
+    #[arg(long, env = "WIF_ALLOW_LOOPBACK", value_parser = clap::builder::FalseyValueParser::new())]
+    allow_loopback: bool,
     /// A PEM file with root certificates to trust beside the platform's.
     #[arg(long, value_name = "FILE")]
     extra_roots: Option<PathBuf>,
 }
 
 impl Common {
-    /// A builder with all of it.
-    pub(crate) fn builder(&self) -> anyhow::Result<Builder> {
-        let mut builder = Credential::builder();
-        let mut policy = Policy::default();
-        for origin in &self.allow_origin {
-            policy = policy.allow_origin(origin)?;
-        }
-        if let Some(path) = &self.configuration {
-            let document = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            builder = builder.configuration(document);
-        }
-        if let Some(path) = &self.extra_roots {
-            let pem = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            builder = builder.extra_root_certificate(pem);
-        }
-        Ok(builder.policy(policy))
-    }
-
     /// The document in force, as text.
     pub(crate) fn document(&self) -> anyhow::Result<String> {
         match &self.configuration {
-            Some(path) => std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display())),
+            Some(path) => Ok(files::read(path)?),
             None => Ok("{}".to_owned()),
         }
     }
+
+    /// A builder for this document, with all of it.
+    pub(crate) fn builder(&self, document: &str) -> anyhow::Result<Builder> {
+        let mut builder = Credential::builder().configuration(document);
+        if let Some(path) = &self.extra_roots {
+            builder = builder.extra_root_certificate(files::read(path)?);
+        }
+        Ok(builder.policy(self.policy(document)?))
+    }
+
+    /// What may leave the process.
+    pub(crate) fn policy(&self, document: &str) -> anyhow::Result<Policy> {
+        let mut policy = Policy::default();
+        for origin in &self.allow_origin {
+            policy = policy.allow_origin(origin).context("--allow-origin")?;
+        }
+        for origin in &self.allow_private_origin {
+            policy = policy.allow_private_origin(origin).context("--allow-private-origin")?;
+        }
+        if self.allow_loopback {
+            policy = policy.allow_loopback();
+        }
+        // Who names a variable in the document means it to be read.
+        let document: Value = serde_json::from_str(document).unwrap_or_default();
+        match &document["federation"]["identity_token"] {
+            source if source["source"] == "variable" => Ok(policy.allow_variable(source["name"].as_str().unwrap_or_default())),
+            _ => Ok(policy),
+        }
+    }
+
+    /// Says what is allowed beyond the usual.
+    pub(crate) fn announce(&self) {
+        if self.allow_loopback {
+            say_error("wif: every port of this machine is allowed (--allow-loopback or WIF_ALLOW_LOOPBACK)");
+        }
+    }
+}
+
+/// The moment after this time, as RFC 3339 writes it, in UTC.
+pub(crate) fn moment(after: Duration) -> Option<String> {
+    let now = Duration::from_millis(SystemClock::default().now().wall_ms);
+    let at = time::OffsetDateTime::UNIX_EPOCH.checked_add(now.checked_add(after)?.try_into().ok()?)?;
+    let (year, month, day) = at.to_calendar_date();
+    let (hour, minute, second) = at.to_hms();
+    Some(format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z", u8::from(month)))
 }
 
 /// Writes a line to standard output. Nothing depends on it: a story that nobody can read goes on.
@@ -61,6 +99,12 @@ pub(crate) fn answer(line: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output"),
         _ => Ok(()),
     }
+}
+
+/// [`answer`], where the answer is the only one there will be: a reader that has gone away did not get it.
+pub(crate) fn hand_over(line: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).context("cannot write to standard output")
 }
 
 /// Writes a line to standard error.

@@ -4,19 +4,26 @@
 //! The file holds the access token: it is made readable by its owner alone, replaced as a whole, and refused when anybody
 //! else could have read it or pointed it elsewhere. While one process uses it, others wait.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use crate::exit::TooLate;
 
 /// A journal takes some kilobytes; more than this is something else.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// More configurations than people have on one machine. The one that was used least recently makes room.
 const MAX_JOURNALS: usize = 16;
+
+/// How often a lock is asked for that somebody else holds.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The variables that tell one credential from another.
 const TELLING: [&str; 10] = [
@@ -43,8 +50,8 @@ pub(crate) struct StateFile {
 }
 
 impl StateFile {
-    /// Waits for the lock. `configuration` is the document in force.
-    pub(crate) fn open(path: &Path, configuration: &str) -> anyhow::Result<Self> {
+    /// Waits for the lock until the deadline. `configuration` is the document in force.
+    pub(crate) async fn open(path: &Path, configuration: &str, deadline: Instant) -> anyhow::Result<Self> {
         let lock_path = path.with_added_extension("lock");
         let check = |metadata: fs::Metadata| {
             anyhow::ensure!(
@@ -59,7 +66,7 @@ impl StateFile {
         let lock = private(OpenOptions::new().create(true).truncate(false), &lock_path)
             .with_context(|| format!("cannot make {}", lock_path.display()))?;
         check(lock.metadata().with_context(|| format!("cannot look at {}", lock_path.display()))?)?;
-        lock.lock().with_context(|| format!("cannot lock {}", lock_path.display()))?;
+        take(&lock, &lock_path, deadline).await?;
         Ok(Self { path: path.to_path_buf(), owner: owner(configuration), _lock: lock })
     }
 
@@ -108,6 +115,28 @@ impl StateFile {
     }
 }
 
+/// Takes the lock, by asking for it again and again: a call that blocks could not be ended at the deadline.
+async fn take(lock: &File, path: &Path, deadline: Instant) -> anyhow::Result<()> {
+    let shown = path.display();
+    let mut said = false;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("cannot lock {shown}")),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
+                let message = format!("no access token in time: another run uses the state file and holds its lock {shown}");
+                return Err(TooLate(message).into());
+            }
+            Err(TryLockError::WouldBlock) => {
+                if !std::mem::replace(&mut said, true) {
+                    tracing::info!(target: "wif::waiting", "waiting for another run that uses the state file: it holds {shown}");
+                }
+                tokio::time::sleep(ASK_AGAIN.min(deadline.saturating_duration_since(Instant::now()))).await;
+            }
+        }
+    }
+}
+
 /// The journals of a state file by owner, the newest last. What has another form is one journal, as it is: an earlier version
 /// kept one alone, and what is none is for its reader to ignore, with a warning.
 fn journals(text: &str) -> Vec<(String, String)> {
@@ -120,7 +149,7 @@ fn journals(text: &str) -> Vec<(String, String)> {
 /// A hash of what tells one credential from another, each part after its length. It shows nothing of a secret in it.
 fn owner(configuration: &str) -> String {
     let mut hash = Sha256::new();
-    let variables = TELLING.map(|name| std::env::var(name).unwrap_or_default());
+    let variables = TELLING.map(|name| std::env::var_os(name).unwrap_or_default().to_string_lossy().into_owned());
     for part in std::iter::once(configuration).chain(variables.iter().map(String::as_str)) {
         hash.update(part.len().to_le_bytes());
         hash.update(part);
@@ -176,14 +205,18 @@ fn check_private(_: &fs::Metadata, _: &Path) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
+    async fn open(path: &Path, configuration: &str) -> anyhow::Result<StateFile> {
+        StateFile::open(path, configuration, Instant::now() + Duration::from_secs(10)).await
+    }
+
     /// C16: the file is private, replaced as a whole, and not trusted when others could have touched it.
     #[cfg(unix)]
-    #[test]
-    fn a_state_file_is_private_and_distrusts_what_others_could_touch() {
+    #[tokio::test]
+    async fn a_state_file_is_private_and_distrusts_what_others_could_touch() {
         use std::os::unix::fs::{PermissionsExt as _, symlink};
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("state");
-        let state = StateFile::open(&path, "{}").expect("it opens");
+        let state = open(&path, "{}").await.expect("it opens");
         assert_eq!(state.load().expect("nothing is there"), None);
         state.save("one").expect("it is saved");
         state.save("two").expect("it is replaced");
@@ -200,27 +233,27 @@ mod tests {
         assert!(state.load().is_err());
     }
 
-    #[test]
-    fn a_run_of_one_configuration_takes_nothing_from_another() {
+    #[tokio::test]
+    async fn a_run_of_one_configuration_takes_nothing_from_another() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("state");
-        let with = |configuration: &str| StateFile::open(&path, configuration).expect("it opens");
-        with("a").save("of a").expect("it is saved");
-        assert_eq!(with("b").load().expect("it is read").as_deref(), Some("of a"), "what a spent stays spent");
-        with("b").save("of b").expect("it is saved");
-        assert_eq!(with("a").load().expect("it is read").as_deref(), Some("of a"));
-        assert_eq!(with("b").load().expect("it is read").as_deref(), Some("of b"));
+        let with = async |configuration: &str| open(&path, configuration).await.expect("it opens");
+        with("a").await.save("of a").expect("it is saved");
+        assert_eq!(with("b").await.load().expect("it is read").as_deref(), Some("of a"), "what a spent stays spent");
+        with("b").await.save("of b").expect("it is saved");
+        assert_eq!(with("a").await.load().expect("it is read").as_deref(), Some("of a"));
+        assert_eq!(with("b").await.load().expect("it is read").as_deref(), Some("of b"));
         for other in 0..40 {
-            with(&other.to_string()).save("other").expect("it is saved");
+            with(&other.to_string()).await.save("other").expect("it is saved");
         }
         assert_eq!(journals(&fs::read_to_string(&path).expect("it is there")).len(), MAX_JOURNALS);
     }
 
-    #[test]
-    fn a_file_of_an_earlier_version_is_one_journal() {
+    #[tokio::test]
+    async fn a_file_of_an_earlier_version_is_one_journal() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("state");
-        let state = StateFile::open(&path, "{}").expect("it opens");
+        let state = open(&path, "{}").await.expect("it opens");
         let journal = r#"{"version":1,"token":null}"#;
         state.save("new").expect("it is saved");
         fs::write(&path, journal).expect("it is written as before");
@@ -228,8 +261,8 @@ mod tests {
     }
 
     #[cfg(unix)]
-    #[test]
-    fn a_fifo_in_the_place_of_the_file_or_its_lock_is_an_error_and_holds_nobody_up() {
+    #[tokio::test]
+    async fn a_fifo_in_the_place_of_the_file_or_its_lock_is_an_error_and_holds_nobody_up() {
         let directory = tempfile::tempdir().expect("a directory");
         let fifo = |name: &str| {
             let path = directory.path().join(name);
@@ -237,24 +270,24 @@ mod tests {
             assert!(made.success());
         };
         fifo("state");
-        let state = StateFile::open(&directory.path().join("state"), "{}").expect("the lock is a file");
+        let state = open(&directory.path().join("state"), "{}").await.expect("the lock is a file");
         let message = state.load().expect_err("a FIFO is no state").to_string();
         assert!(message.contains("no regular file"), "{message}");
 
         fifo("other.lock");
         // A reader keeps the opening from failing for the lack of one.
         let _reader = reading(&directory.path().join("other.lock")).expect("it opens without a writer");
-        let message = StateFile::open(&directory.path().join("other"), "{}").expect_err("a FIFO is no lock").to_string();
+        let message = open(&directory.path().join("other"), "{}").await.expect_err("a FIFO is no lock").to_string();
         assert!(message.contains("other.lock is no regular file"), "{message}");
     }
 
     #[cfg(unix)]
-    #[test]
-    fn a_fifo_without_a_reader_in_the_place_of_the_lock_is_an_error_at_once() {
+    #[tokio::test]
+    async fn a_fifo_without_a_reader_in_the_place_of_the_lock_is_an_error_at_once() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("state.lock");
         assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());
-        let message = StateFile::open(&directory.path().join("state"), "{}").expect_err("a FIFO is no lock").to_string();
+        let message = open(&directory.path().join("state"), "{}").await.expect_err("a FIFO is no lock").to_string();
         assert!(message.contains("state.lock is no regular file"), "{message}");
     }
 }

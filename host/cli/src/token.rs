@@ -6,33 +6,72 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
-use tokio_stream::StreamExt as _;
+use tokio::time::Instant;
 
-use crate::options::{Common, answer};
+use crate::exit::Usage;
+use crate::options::{Common, hand_over, moment};
 use crate::state_file::StateFile;
+use crate::waiting::Waiting;
+use crate::{help, output, warnings};
 
 /// What `wif token` takes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = help::TOKEN)]
 pub(crate) struct Options {
     #[command(flatten)]
     common: Common,
-    /// Print a JSON object with the token, its id, origin and lifetime.
+    /// Print a JSON object: `token`, the name of its `header`, its `id` and `origin`, and when it is to be refreshed and may no
+    /// longer be used, as moments (`refresh_at`, `unusable_at`, RFC 3339 in UTC) and from now on (`refresh_in_ms`,
+    /// `unusable_in_ms`).
     #[arg(long)]
     json: bool,
     /// Keep the token and what is known of identity tokens in this file, readable by you alone, for the next run. Without it
     /// every run exchanges, and an identity token that can be exchanged once serves one run only.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// How long to wait, in seconds.
+    /// The API answered 401 to the token with this id (`id` of --json): print another one. `last` stands for the token that the
+    /// state file holds; where several programs share the file give the id, or one rejects what another has just fetched. If the
+    /// state file has gone on to another token, that one is printed and nothing is exchanged.
+    #[arg(long, value_name = "ID", requires = "state")]
+    rejected: Option<String>,
+    /// How long to wait, in seconds, for everything together: for another run that uses the state file, for an identity token that
+    /// is missing, empty or spent, and for the retries that are due within it.
     #[arg(long, value_name = "SECONDS", default_value_t = 35, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
 }
 
+/// Which token the API rejected.
+#[derive(Debug)]
+enum Rejected {
+    Last,
+    Id(String),
+}
+
+impl Rejected {
+    /// The parser of the command line would repeat what it does not take, and that may be the token.
+    fn parse(text: &str) -> Result<Self, Usage> {
+        match text {
+            "last" => Ok(Self::Last),
+            id if id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) => Ok(Self::Id(id.to_ascii_lowercase())),
+            _ => Err(Usage(
+                "--rejected takes `last`, or the id of a token (16 hexadecimal digits, `id` of --json), and never a token",
+            )),
+        }
+    }
+}
+
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    let mut builder = options.common.builder()?;
+    let rejected = options.rejected.as_deref().map(Rejected::parse).transpose()?;
+    // Before anything is spent on an answer that nobody will get.
+    output::check()?;
+    options.common.announce();
+    let timeout = Duration::from_secs(options.timeout);
+    let deadline = Instant::now() + timeout;
+    let document = options.common.document()?;
+    let mut builder = options.common.builder(&document)?;
     let trouble = Arc::new(Mutex::new(None));
     if let Some(path) = &options.state {
-        let state = StateFile::open(path, &options.common.document()?)?;
+        let state = StateFile::open(path, &document, deadline).await?;
         if let Some(journal) = state.load()? {
             builder = builder.resume(wif::Start::Resumed(journal.into()));
         }
@@ -47,48 +86,47 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         });
     }
     let credential = builder.build()?;
-    let timeout = Duration::from_secs(options.timeout);
-    let token = credential.token_within(timeout).await;
-    let token = match token {
-        // A request that is out may have spent the identity token: what it brings must not be lost.
-        Ok(token) if options.state.is_some() => settled(&credential, token, timeout).await,
-        token => token?,
+    let mut changes = credential.changes();
+    let mut waiting = Waiting::new(&credential, timeout, deadline, options.state.is_some());
+    let token = waiting.token().await;
+    warnings::print(&mut changes).await;
+    let mut token = token?;
+    let is_rejected = match &rejected {
+        None => false,
+        Some(Rejected::Id(id)) => token.id() == id,
+        // The one that the state file held, unless this run has exchanged another.
+        Some(Rejected::Last) => token.standing() == wif::Standing::Suspect || credential.status().await?.exchanges_started == 0,
     };
+    if is_rejected {
+        token = waiting.replacement(&token).await?;
+    }
+    if options.state.is_some() {
+        token = waiting.settled(token).await;
+    }
     let status = credential.status().await;
     credential.shutdown().await;
     let (name, value) = token.headers().first().context("the credential has no header")?;
     let value = value.to_str().context("the credential is no text")?;
     let bare = value.strip_prefix("Bearer ").unwrap_or(value);
     if options.json {
-        let lifetimes = status.ok().and_then(|status| status.token);
+        let lifetimes = status.ok().and_then(|status| status.token).filter(|status| status.id == token.id());
+        let refresh_in = lifetimes.as_ref().and_then(|token| token.refresh_in);
+        let unusable_in = lifetimes.as_ref().and_then(|token| token.unusable_in);
         let milliseconds = |duration: Option<Duration>| duration.map(|duration| duration.as_millis() as u64);
         let document = json!({
             "token": bare,
             "header": name.as_str(),
             "id": token.id(),
             "origin": token.origin(),
-            "refresh_in_ms": milliseconds(lifetimes.as_ref().and_then(|token| token.refresh_in)),
-            "unusable_in_ms": milliseconds(lifetimes.as_ref().and_then(|token| token.unusable_in)),
+            "refresh_at": refresh_in.and_then(moment),
+            "unusable_at": unusable_in.and_then(moment),
+            "refresh_in_ms": milliseconds(refresh_in),
+            "unusable_in_ms": milliseconds(unusable_in),
         });
-        answer(&document.to_string())?;
+        hand_over(&document.to_string())?;
     } else {
-        answer(bare)?;
+        hand_over(bare)?;
     }
     // The token is good all the same; but the next run will not find it.
     trouble.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
-}
-
-/// The token to go on with, once no exchange is under way.
-async fn settled(credential: &wif::Credential, token: wif::Token, timeout: Duration) -> wif::Token {
-    let mut changes = credential.changes();
-    let resting = async {
-        while let Ok(status) = credential.status().await {
-            if !matches!(status.state, wif::State::Starting | wif::State::Refreshing) || changes.next().await.is_none() {
-                break;
-            }
-        }
-    };
-    // Whoever waits for too long goes with the token at hand.
-    let _ = tokio::time::timeout(timeout, resting).await;
-    credential.try_current().unwrap_or(token)
 }

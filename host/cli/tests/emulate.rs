@@ -43,7 +43,7 @@ impl Running {
             if let Some((name, value)) = line.strip_prefix("export ").and_then(|line| line.split_once('=')) {
                 running.variables.push((name.to_owned(), value.to_owned()));
             }
-            if line.starts_with("# then:") {
+            if line.starts_with("# then") {
                 return running;
             }
         }
@@ -62,7 +62,7 @@ impl Running {
     /// `wif token` with what was printed.
     async fn token(&self) -> (i32, String, String) {
         let mut command = wif(self.home.path());
-        command.args(["token", "--allow-origin", self.variable("ANTHROPIC_BASE_URL")]);
+        command.args(["token", "--timeout", "1"]);
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         outcome(command).await
     }
@@ -103,7 +103,18 @@ async fn what_it_prints_leads_a_client_to_it_and_what_it_is_asked_follows() {
     let line = emulator.line().await;
     assert!(line.starts_with("# exchange granted access token"), "{line}");
     assert!(!line.contains("sk-ant-oat01-"));
-    // The identity token is spent.
+    // As in the next run of a program that is being written.
+    let (code, stdout, stderr) = emulator.token().await;
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.starts_with("sk-ant-oat01-"));
+}
+
+/// What a second run meets in production.
+#[tokio::test]
+async fn an_identity_token_may_stay_spent_until_its_time_has_come() {
+    let mut emulator = Running::start(&["--rotation", "timed"], None).await;
+    assert_eq!(emulator.token().await.0, 0);
+    assert!(emulator.line().await.starts_with("# exchange granted"));
     assert_eq!(emulator.token().await.0, 5);
     assert!(emulator.line().await.starts_with("# exchange denied (jti_reused)"));
 }

@@ -56,6 +56,8 @@
 //!   emulator's own.
 //! - Of the Admin API there is one route; what it would create stands in the document. Fetching keys is never paused.
 //! - A message always says the same, whatever the model.
+//! - With [`Options::rotate_when_exchanged`] a published identity token rotates as fast as it is used, for those who try a program
+//!   again and again.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

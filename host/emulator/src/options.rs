@@ -45,6 +45,9 @@ pub struct Options {
     pub max_jwt_lifetime_seconds: u64,
     /// Whether an identity token with a `jti` can be exchanged only once (RFC 7523 section 3, rule 7). Default: yes.
     pub check_jti: bool,
+    /// Whether a published identity token is replaced as soon as it is exchanged, before its sender has the answer. Owners of
+    /// identity tokens do not do that, so no client waits for a rotation then. Default: no.
+    pub rotate_when_exchanged: bool,
     /// The federation rule, `fdrl_…`. Default: a random one.
     pub federation_rule_id: String,
     /// The organization that owns the rule, a UUID. Default: a random one.
@@ -161,6 +164,7 @@ impl Default for Options {
             identity_token_lifetime_seconds: 3600,
             max_jwt_lifetime_seconds: 3600,
             check_jti: true,
+            rotate_when_exchanged: false,
             federation_rule_id: random::tagged(RULE_PREFIX),
             organization_id: random::uuid(),
             service_account_id: random::tagged(SERVICE_ACCOUNT_PREFIX),

@@ -1,6 +1,7 @@
 import { createWif } from "wif-credential";
 
-// On Vercel the identity token belongs to the request, and is asked for in it: import { getVercelOidcToken } from "@vercel/oidc"
+// On Vercel the identity token belongs to the request, and is asked for in it: import { getVercelOidcToken } from "@vercel/oidc".
+// Without a `jti` of its own and `skipCache` it gives the same token again, which can be exchanged once.
 const wif = createWif({
   configuration: {
     federation: {
@@ -9,7 +10,8 @@ const wif = createWif({
       identity_token: { source: "callable", freshness: "minted" },
     },
   },
-  identityToken: () => globalThis.getVercelOidcToken(),
+  identityToken: ({ audience }) =>
+    globalThis.getVercelOidcToken({ audience, jti: crypto.randomUUID(), skipCache: true }),
 });
 
 export default async function handler() {

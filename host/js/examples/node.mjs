@@ -3,7 +3,7 @@ import { createWif } from "wif-credential";
 
 // What is configured is discovered as the vendor's clients do it; the first exchange begins here.
 const wif = createWif();
-const client = new Anthropic({ authToken: "wif", fetch: wif.fetch });
+const client = new Anthropic({ authToken: "wif", middleware: [wif.middleware] });
 
 const answer = await client.messages.create({
   model: "claude-opus-4-5",

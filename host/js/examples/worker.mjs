@@ -18,7 +18,7 @@ const wif = createWif({
   // Fewer exchanges: isolates find each other's token. The entry is sealed with 32 random bytes, another secret.
   store: kvCache(env.KV, Uint8Array.from(atob(env.SEALING_KEY), (character) => character.charCodeAt(0))),
 });
-const client = new Anthropic({ authToken: "wif", fetch: wif.fetch });
+const client = new Anthropic({ authToken: "wif", middleware: [wif.middleware] });
 
 export default {
   async fetch() {

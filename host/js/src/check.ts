@@ -3,23 +3,12 @@
 import type * as contract from "./contract.js";
 import { type Failure, originDenied } from "./errors.js";
 import { type Field, isName, isValue } from "./fields.js";
+import { MAX_LIST, MAX_NOTE, MAX_TEXT, NUDGE_AGAIN_MS, WAIT_AT_MOST_MS, WAKE_MS } from "./limits.js";
+import { authority } from "./plugin/authority.js";
 import { type Policy } from "./policy.js";
 import type { Access, Snapshot } from "./snapshot.js";
 import { originOf, Token } from "./token.js";
 
-/** So many tasks of a session may be out. */
-export const MAX_TASKS = 64;
-/** No output of the contract has as many notes or headers. */
-const MAX_LIST = 64;
-/** The soonest and the latest wake that is obeyed, in milliseconds. */
-const WAKE_MS = [5, 24 * 3_600_000] as const;
-/** No caller is held up for longer, whatever the component says. */
-const WAIT_AT_MOST_MS = 30_000;
-/** Callers who say that a token is needed are heard again after this time at the latest, and not at once. */
-const NUDGE_AGAIN_MS = 1_000;
-/** The only headers of a credential: others could change what a caller's request is. */
-const SET = ["authorization", "x-api-key"];
-const MERGED = ["anthropic-beta"];
 /** A thousand years: later is never. */
 const NEVER_MS = 31_557_600_000_000n;
 
@@ -31,6 +20,7 @@ export interface Answer {
   /** There is a token, for an origin that the policy refuses; the access says so. */
   readonly originDenied: boolean;
   readonly wakeAt: number;
+  readonly notes: readonly contract.Note[];
 }
 
 /** Checks what concerns callers. Tasks are checked when they are done, for a refusal is an answer to them. */
@@ -49,7 +39,7 @@ export function check(output: contract.Output, now: number, policy: Policy): Ans
       access = { kind: "pending", reason: output.access.val };
       break;
     case "failed":
-      access = { kind: "failed", failure: failure(output.access.val) };
+      access = { kind: "failed", failure: failure(output.access.val, policy) };
       break;
     default:
       access = { kind: output.access.tag };
@@ -57,12 +47,13 @@ export function check(output: contract.Output, now: number, policy: Policy): Ans
   const wakeIn = output.wakeInMs === undefined ? Infinity : Math.min(Math.max(output.wakeInMs, WAKE_MS[0]), WAKE_MS[1]);
   const snapshot: Snapshot = {
     generation: 0,
+    at: now,
     access,
-    underway: output.exchanging === "underway",
+    underway: output.progress === "underway",
     waitAtMostMs: Math.min(output.waitAtMostMs, WAIT_AT_MOST_MS),
     nudgeFrom: nudgeFrom(access, now, wakeIn),
   };
-  return { snapshot, originDenied: denied, wakeAt: now + wakeIn };
+  return { snapshot, originDenied: denied, wakeAt: now + wakeIn, notes: output.notes.map(note) };
 }
 
 /** The step that has just ended did all that was due; callers of what is pending wait, or say it anyway. */
@@ -76,8 +67,10 @@ export function checkUsable(usable: contract.Usable, now: number): Access {
   if (!/^[0-9a-f]{16}$/.test(id)) throw new Breach("a token's id is none");
   const parsed = originOf(origin);
   if (parsed === undefined) throw new Breach("a token's origin is none");
+  // Other headers could change what a caller's request is.
+  const listed = authority.usable;
   const at = (wait: bigint | undefined) => (wait === undefined || wait >= NEVER_MS ? Infinity : now + Number(wait));
-  const token = new Token({ id, origin: parsed, standing, set: fields(usable.set, SET), merge: fields(usable.merge, MERGED) });
+  const token = new Token({ id, origin: parsed, standing, set: fields(usable.set, listed.set), merge: fields(usable.merge, listed.merge) });
   return { kind: "usable", token, refreshAt: at(refreshInMs), holdAt: at(holdInMs), unusableAt: at(unusableInMs) };
 }
 
@@ -91,7 +84,24 @@ function fields(headers: readonly contract.Header[], known: readonly string[]): 
   });
 }
 
-function failure({ code, message, action, retryInMs, status, requestId }: contract.Failure): Failure {
-  const retry = retryInMs === undefined ? undefined : Number(retryInMs);
-  return { code, message, action, retryInMs: retry, status, requestId };
+function failure(from: contract.Failure, policy: Policy): Failure {
+  const { code, retryInMs, rotationInMs, status, requestId } = from;
+  const message = shown(from.message) + (code === "configuration" ? policy.hidden() : "");
+  return { code, message, action: shown(from.action), retryInMs: plain(retryInMs), rotationInMs: plain(rotationInMs), status, requestId };
+}
+
+function plain(milliseconds: bigint | undefined): number | undefined {
+  return milliseconds === undefined ? undefined : Number(milliseconds);
+}
+
+function note({ code, level, message, fields }: contract.Note): contract.Note {
+  const size = fields.reduce((sum, { name, value }) => sum + name.length + value.length, message.length);
+  if (fields.length > MAX_LIST || size > MAX_NOTE) throw new Breach("a note is too long");
+  const details = fields.map(({ name, value }) => ({ name: shown(name), value: shown(value) }));
+  return { code, level, message: shown(message), fields: details };
+}
+
+/** For people: cut, and without what would write lines of a log or move a terminal's cursor. */
+function shown(text: string): string {
+  return text.slice(0, MAX_TEXT).replace(/[\0-\x1f\x7f-\x9f]/g, " ");
 }

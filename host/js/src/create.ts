@@ -65,7 +65,7 @@ export interface Options extends RequestOptions {
 /** Makes a credential. */
 export function create(options: Options, platform: Platform): Credential {
   // First what can be wrong: a session may begin to exchange at once, and one that nobody holds could not be closed.
-  const [forRequests, waiters] = [fetchOptions(options, configuredOrigin(options)), maxWaiters(options)];
+  const [forRequests, waiters] = [fetchOptions(options, configuredOrigin(options), platform.request), maxWaiters(options)];
   return new Credential(localSource(options, platform, {}), forRequests, waiters);
 }
 
@@ -75,9 +75,11 @@ export function localSource(options: Options, platform: Platform, hooks: Hooks):
   if (Object.prototype.toString.call(keepJournal) === "[object AsyncFunction]") {
     throw new OptionError("keepJournal must have kept the journal when it returns: it cannot be an async function");
   }
+  const policy = new Policy(options.policy, document(options.configuration));
+  stopWhereVariablesAreHidden(platform, policy);
   const means: Means = {
     platform: waitUntil === undefined ? platform : { ...platform, waitUntil: (work) => waitUntil(work) },
-    policy: new Policy(options.policy, document(options.configuration)),
+    policy,
     fetch: ownFetch(options),
     identityTokens: named(options.identityToken),
     accessTokens: named(options.accessToken),
@@ -96,12 +98,29 @@ export function localSource(options: Options, platform: Platform, hooks: Hooks):
   return new LocalSource(opening, means, { keepJournal, onChange: options.onChange, ...hooks });
 }
 
-export function fetchOptions(options: RequestOptions, origin: string | undefined): FetchOptions {
+/** A variable that the runtime hides may say that another credential, or another place, is meant: then none is guessed. */
+function stopWhereVariablesAreHidden({ readVariable }: Platform, policy: Policy): void {
+  const hidden = policy.decisive().filter((name) => {
+    try {
+      readVariable?.(name);
+      return false;
+    } catch {
+      return true;
+    }
+  });
+  if (hidden.length === 0) return;
+  throw new OptionError(
+    `the runtime does not let this program read ${hidden.join(", ")}: permit it (in Deno: --allow-env=ANTHROPIC_*), or say in the option configuration what they would`,
+  );
+}
+
+export function fetchOptions(options: RequestOptions, origin: string | undefined, request: RequestInit = {}): FetchOptions {
   const { replayUpTo = DEFAULT_REPLAY_UP_TO } = options;
   if (!Number.isSafeInteger(replayUpTo) || replayUpTo < 0)
     throw new OptionError("replayUpTo is a number of bytes, from 0 on");
   return {
     fetch: ownFetch(options),
+    request,
     replayUpTo,
     origin: options.origin === undefined ? origin : parseOrigin(options.origin),
   };

@@ -3,7 +3,7 @@
 import { interruptible } from "./abort.js";
 import type * as contract from "./contract.js";
 import { closed, componentStopped, type Failure, NoTokenError, overloaded, timedOut } from "./errors.js";
-import { credentialedFetch, type FetchOptions } from "./fetch.js";
+import { credentialedFetch, credentialedMiddleware, type FetchOptions, type Middleware } from "./fetch.js";
 import { type Snapshot, usable, verdict } from "./snapshot.js";
 import type { Source } from "./source.js";
 import type { Token } from "./token.js";
@@ -44,7 +44,7 @@ export class Credential {
   /**
    * A `fetch` whose requests to the token's origin carry exactly one credential: ours. Every form of the caller's own is taken
    * off, as `Token.apply` says. Requests to every other origin go untouched. `OPTIONS`, `TRACE`, `CONNECT` and upgrades go
-   * without a credential. If the option `origin` is not the token's origin nothing is sent: `OptionError`.
+   * without a credential. If the option `origin` is not the token's origin nothing is sent: `NoTokenError` (`other-origin`).
    *
    * Redirects from the token's origin are returned and not followed. Without a token nothing is sent: `NoTokenError`. A 401 is
    * reported as rejected; if another token is to be had within a second, and the body can be sent again, the request is sent
@@ -52,6 +52,11 @@ export class Credential {
    * sent again.
    */
   readonly fetch: Fetch;
+  /**
+   * The same for the vendor's TypeScript SDK, as an element of its option `middleware`. An error of this credential reaches the
+   * caller as it is, and at once; one that `fetch` throws the SDK retries, and then wraps.
+   */
+  readonly middleware: Middleware;
   readonly #source: Source;
   readonly #maxWaiters: number;
   /** Who waits, by number, and when they were last heard of. */
@@ -69,7 +74,9 @@ export class Credential {
   constructor(source: Source, fetch: FetchOptions, maxWaiters: number) {
     this.#source = source;
     this.#maxWaiters = maxWaiters;
-    this.fetch = credentialedFetch({ credential: this, origin: () => originOf(source.snapshot) }, fetch);
+    const carried = { credential: this, origin: () => originOf(source.snapshot) };
+    this.fetch = credentialedFetch(carried, fetch);
+    this.middleware = credentialedMiddleware(carried, fetch);
   }
 
   /**

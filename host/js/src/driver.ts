@@ -1,9 +1,11 @@
 // Drives one session by the rules for drivers of `wit/session.wit`: steps it, publishes what it says, hands on what it asks
 // for. It holds values only, never a promise: whatever waits, waits in the request that it belongs to.
 
-import { Breach, check, MAX_TASKS } from "./check.js";
+import { Breach, check } from "./check.js";
 import type * as contract from "./contract.js";
 import { closed, ConfigurationError, componentStopped, nameOf } from "./errors.js";
+import { MAX_TASKS, WAKE_MS } from "./limits.js";
+import { Pace, type Stopwatch } from "./pace.js";
 import type { Policy } from "./policy.js";
 import { type Cause, Recovery } from "./recovery.js";
 import {
@@ -29,6 +31,8 @@ export interface Change {
   readonly availability: Availability;
   /** What happened, for logs and metrics. Never a secret. */
   readonly notes: readonly contract.Note[];
+  /** So many notes were left out since the last change: more came than are told. */
+  readonly leftOut: number;
 }
 
 /** What a session is opened with. */
@@ -51,12 +55,18 @@ export interface Surroundings {
   keep?(journal: string): void;
   /** There is a new snapshot, and perhaps another time to wake. */
   published?(change: Change | undefined): void;
+  /** The time to wake may have changed without a step. */
+  owes?(): void;
+  /** Measures what the component takes of its thread's time. Without it the component is not paced. */
+  readonly stopwatch?: Stopwatch;
   /** Sees each output as it came. For conformance tests. */
   observe?(output: contract.Output): void;
 }
 
 /** A task whose owner was not heard of for so long is not counted: the session has given it up. */
 const FORGOTTEN_MS = 10_000;
+/** So many events wait for a component that has taken too much time. Events of one kind count once. */
+const MAX_OWED = 16;
 /** So many sessions in a row may end before their first word: then it is the journal that they begin from. */
 const STILLBORN = 4;
 
@@ -83,10 +93,17 @@ export class Driver {
   #spoke = false;
   /** When the clock was last looked at, and what it showed. */
   #lastTick: Reading | undefined;
+  readonly #pace: Pace | undefined;
+  /** What the session has still to hear, once the component has rested. */
+  readonly #owed = new Map<string, Heard>();
+  /** What listeners were last told. */
+  #told: Snapshot = this.snapshot;
+  #leftOut = 0;
 
   constructor(opening: Opening, around: Surroundings) {
     this.#opening = opening;
     this.#around = around;
+    if (around.stopwatch !== undefined) this.#pace = new Pace(around.stopwatch);
     // The newest until a step brings another, which a session that finds all as it was does not.
     if (opening.start.tag === "resumed") this.#journal = opening.start.val;
   }
@@ -120,9 +137,24 @@ export class Driver {
     return this.#journal;
   }
 
-  /** Something happened that the session must hear. */
-  event(event: Exclude<contract.Event, contract.EventFinished | contract.EventStillRunning>): void {
-    this.#step(event, event.tag);
+  /** Something happened that the session must hear: now, or when the component has rested. */
+  event(event: Heard): void {
+    const rest = this.restMs();
+    if (rest === 0 || event.tag === "closing") return this.#step(event, event.tag);
+    if (this.#closed || this.#session === undefined) return;
+    if (this.#owed.size < MAX_OWED) this.#owed.set(event.tag === "rejected" ? `rejected ${event.val}` : event.tag, event);
+    this.wakeAt = Math.min(this.wakeAt, this.time() + rest);
+    this.#around.owes?.();
+  }
+
+  /** For so long no task's result may be handed over, in milliseconds: the component has taken more time than it may. */
+  restMs(): number {
+    return this.#pace?.restMs() ?? 0;
+  }
+
+  /** Whether the last step was so long that others should have their turn. */
+  get tookMs(): number {
+    return this.#pace?.tookMs ?? 0;
   }
 
   /** Does what is overdue, if anything is; where the clock went back nobody knows, and the session is asked. Gives the time. */
@@ -132,12 +164,24 @@ export class Driver {
     const last = this.#lastTick;
     this.#lastTick = reading;
     const back = last !== undefined && now < timeOf(last);
+    const rest = this.restMs();
+    if (rest > 0) {
+      if (now >= this.wakeAt || back) this.wakeAt = now + rest;
+      return now;
+    }
     // What has passed since the last step counts.
     if (back) this.#step({ tag: "woken" }, "woken", last);
     if (now < this.wakeAt && !back) return now;
     this.wakeAt = Infinity;
-    if (this.#session !== undefined) this.event({ tag: "woken" });
-    else if (!this.#closed) this.#reopen();
+    if (this.#session === undefined) {
+      if (!this.#closed) this.#reopen();
+    } else if (this.#owed.size === 0) {
+      this.event({ tag: "woken" });
+    } else {
+      const owed = [...this.#owed.values()];
+      this.#owed.clear();
+      for (const event of owed) this.event(event);
+    }
     return now;
   }
 
@@ -151,7 +195,7 @@ export class Driver {
 
   /** The owner of this task is alive. */
   stillRunning(number: number, session = this.#sessions): void {
-    if (session !== this.#sessions) return;
+    if (session !== this.#sessions || this.restMs() > 0) return;
     if (this.#running.has(number)) this.#running.set(number, this.time());
     this.#step({ tag: "still-running", val: number }, "woken");
   }
@@ -179,19 +223,24 @@ export class Driver {
   /** A glance. Undefined while the component is stopped. */
   status(): contract.Status | undefined {
     try {
-      return this.#session?.status(clockOf(this.#around.now()));
+      return this.#enter(() => this.#session?.status(clockOf(this.#around.now())));
     } catch (trap) {
       this.#recover(trapWords(trap), "answering", this.time());
       return undefined;
     }
   }
 
+  #enter<T>(work: () => T): T {
+    return this.#pace === undefined ? work() : this.#pace.enter(work);
+  }
+
   #step(event: contract.Event, cause: Cause, reading = this.#around.now()): void {
-    if (this.#session === undefined || this.#closed) return;
+    const session = this.#session;
+    if (session === undefined || this.#closed) return;
     const now = timeOf(reading);
     let output: contract.Output;
     try {
-      output = this.#session.step(clockOf(reading), event);
+      output = this.#enter(() => session.step(clockOf(reading), event));
     } catch (trap) {
       this.#recover(trapWords(trap), cause, now);
       return;
@@ -216,10 +265,13 @@ export class Driver {
       for (const [number, heardAt] of this.#running) if (now - heardAt > FORGOTTEN_MS) this.#running.delete(number);
     }
     if (this.#running.size + output.tasks.length > MAX_TASKS) throw new Breach("too many tasks");
+    const pace = this.#pace;
+    if (pace !== undefined && !output.tasks.every(({ task }) => pace.allows(task.tag))) throw new Breach("too many requests");
     this.#recovery.passed(cause, now);
     this.#spoke = true;
     this.#stillborn = 0;
-    this.wakeAt = answer.wakeAt;
+    // The next wake is no sooner than this after the step's end, however long it was.
+    this.wakeAt = Math.max(answer.wakeAt, this.time() + Math.max(WAKE_MS[0], this.restMs()));
     const notKept = output.journal === undefined ? undefined : this.#keep(output.journal);
     let { snapshot } = answer;
     const { access } = snapshot;
@@ -229,7 +281,7 @@ export class Driver {
       const failure = componentStopped("it was asked for a token and did nothing", undefined);
       snapshot = { ...snapshot, access: { kind: "failed", failure } };
     }
-    this.#publish(snapshot, output.notes, now);
+    this.#publish(snapshot, answer.notes, now);
     // What is abandoned need not be stopped: each task ends by itself, in bounded time.
     const session = this.#sessions;
     for (const { number } of output.tasks) this.#running.set(number, now);
@@ -237,7 +289,7 @@ export class Driver {
       // An answer given here may have ended the session.
       if (session !== this.#sessions) return;
       const writes = task.tag === "send-request" || task.tag === "swap-entry";
-      if (notKept !== undefined && writes) this.finished(number, task.tag, { tag: "denied", val: notKept }, session);
+      if (notKept !== undefined && writes) this.finished(number, task.tag, { tag: "unkept", val: notKept }, session);
       else this.#around.start({ number, task }, session);
     }
   }
@@ -269,15 +321,33 @@ export class Driver {
     }
     const passing =
       access.kind !== "usable" ? last.passing : access.unusableAt <= now ? { generation, token: access.token } : undefined;
-    this.snapshot = { ...next, access, stopped, passing, generation };
-    const news = !tellsTheSame(this.snapshot, last) || notes.length > 0;
-    this.#around.published?.(news ? { availability: availability(this.snapshot), notes } : undefined);
+    this.snapshot = { ...next, at: now, access, stopped, passing, generation };
+    this.#around.published?.(this.#change(notes));
+  }
+
+  /** What listeners are told of the new snapshot and these notes, if anything. */
+  #change(notes: readonly contract.Note[]): Change | undefined {
+    const [now, told] = [this.snapshot.access.kind, this.#told.access.kind];
+    // To look at a source or a store again, as every few seconds while there is no token, is no news before something comes of it.
+    const looks = now === "pending" && (told === "pending" || told === "failed");
+    const news = !looks && !tellsTheSame(this.snapshot, this.#told);
+    if (!news && notes.length === 0) return undefined;
+    const wanted = Math.max(1, notes.length);
+    const few = this.#pace?.notes(wanted) ?? wanted;
+    const kept = notes.slice(0, few);
+    this.#leftOut += notes.length - kept.length;
+    if (few === 0) return undefined;
+    if (news) this.#told = this.snapshot;
+    const leftOut = this.#leftOut;
+    this.#leftOut = 0;
+    return { availability: availability(this.snapshot), notes: kept, leftOut };
   }
 
   /** The component was stopped: its instance goes, with the tasks that it had asked for, and another is opened. */
   #recover(why: string, cause: Cause, now: number): void {
     this.#session = undefined;
     this.#running.clear();
+    this.#owed.clear();
     this.#sessions += 1;
     if (!this.#spoke) this.#stillborn += 1;
     this.#spoke = false;
@@ -322,12 +392,17 @@ export class Driver {
     this.#spoke = false;
     this.#running.clear();
     try {
-      return open(configuration, seed(), [...can], from);
+      const opened = () => open(configuration, seed(), [...can], from);
+      // The first time the runtime compiles, which is not the component's doing.
+      return this.#sessions === 1 ? opened() : this.#enter(opened);
     } catch (error) {
       throw configurationError(error) ?? error;
     }
   }
 }
+
+/** What a session hears beside the results of its tasks. */
+type Heard = Exclude<contract.Event, contract.EventFinished | contract.EventStillRunning>;
 
 /** Opens a session for the sake of its configuration alone. Throws `ConfigurationError`. */
 export function checkConfiguration({ open, configuration, can }: Opening): void {

@@ -1,6 +1,7 @@
 // What can go wrong, by what the program can do about it. No error holds a secret.
 
 import type * as contract from "./contract.js";
+import { rules } from "./plugin/rules.js";
 
 /** Every error of this package. */
 export class WifError extends Error {
@@ -27,10 +28,10 @@ export class OptionError extends WifError {
 /**
  * The situation. Those of the contract, and: `timed-out` - the caller's own time was over; `overloaded` - as many callers are
  * waiting as may; `closed` - the credential was closed; `component-stopped` - the component trapped and is started again
- * later; `origin-denied` - the policy does not allow the token's origin.
+ * later; `other-origin` - the token is for another origin than the option `origin` says.
  */
 export type NoTokenCode =
-  contract.FailureCode | "timed-out" | "overloaded" | "closed" | "component-stopped" | "origin-denied";
+  contract.FailureCode | "timed-out" | "overloaded" | "closed" | "component-stopped" | "other-origin";
 
 /** Why there is no token, for a program (`code`) and for a person (`message`, `action`). */
 export interface Failure {
@@ -42,36 +43,43 @@ export interface Failure {
   readonly action: string;
   /** When it is tried again, in milliseconds from when it was told. */
   readonly retryInMs?: number | undefined;
+  /** When the identity token's rotation is expected, in milliseconds from when it was told, where that is what is awaited. */
+  readonly rotationInMs?: number | undefined;
   /** The HTTP status of the token endpoint, if it answered. */
   readonly status?: number | undefined;
   /** The `request-id` of that answer. */
   readonly requestId?: string | undefined;
 }
 
-const SOON_S = 1;
-const LATER_S = 60;
+const { status: STATUS, "retry-after-s": RETRY_AFTER_S } = rules.replies;
 
 /** There is no token: the request was not sent, neither with the caller's own credential nor without one. */
 export class NoTokenError extends WifError {
   override name = "NoTokenError";
   /** What a proxy answers. */
-  readonly statusCode = 503;
+  readonly statusCode = STATUS;
   /** The situation. */
   readonly code: NoTokenCode;
   /** What the reader should do. */
   readonly action: string;
   /** When to try again, in whole seconds, at least 1. */
   readonly retryAfterSeconds: number;
+  /** When the identity token's rotation is expected, in milliseconds, where that is what is awaited. It may come sooner. */
+  readonly rotationInMs: number | undefined;
   /** The HTTP status of the token endpoint, if it answered. */
   readonly endpointStatus: number | undefined;
   /** The `request-id` of that answer. */
   readonly requestId: string | undefined;
 
   constructor(failure: Failure) {
-    super(`no access token: ${failure.message} ${failure.action} (${failure.code})`);
+    // The vendor's SDK takes an error for a time-out by these words, retries it, and throws one of its own without a cause.
+    const text = `no access token: ${failure.message} ${failure.action}`.replace(/(timed?) ?(out)/gi, "$1-$2");
+    super(`${text} (${failure.code})`);
     this.code = failure.code;
     this.action = failure.action;
-    this.retryAfterSeconds = Math.max(SOON_S, Math.ceil((failure.retryInMs ?? LATER_S * 1000) / 1000));
+    const { [failure.code as "otherwise"]: known = RETRY_AFTER_S.otherwise } = RETRY_AFTER_S;
+    this.retryAfterSeconds = failure.retryInMs === undefined ? known : Math.max(1, Math.ceil(failure.retryInMs / 1000));
+    this.rotationInMs = failure.rotationInMs;
     this.endpointStatus = failure.status;
     this.requestId = failure.requestId;
   }
@@ -98,27 +106,34 @@ export function componentStopped(why: string, retryInMs: number | undefined): Fa
   return { code: "component-stopped", message: `The component was stopped: ${why}.`, action, retryInMs };
 }
 
-/** The policy refuses the token's origin. */
+/** The policy refuses the token's origin. The rule says how to allow it. */
 export function originDenied(rule: string): Failure {
-  return { code: "origin-denied", message: `The policy refuses the token's origin: ${rule}.`, action: "Mend one of them." };
+  const action = "Do that, or configure another base_url.";
+  return { code: "denied-by-host", message: `The token's origin is refused: ${rule}.`, action };
 }
 
 /** The caller's own time was over. */
 export function timedOut(afterMs: number, waitingFor: string | undefined): Failure {
   const what = waitingFor === undefined ? "" : `, while ${waitingFor.replaceAll("-", " ")}`;
   const message = `None came within ${afterMs} ms${what}.`;
-  return { code: "timed-out", message, action: "Work goes on: ask again.", retryInMs: 1000 };
+  return { code: "timed-out", message, action: "Work goes on: ask again." };
 }
 
 /** As many callers are waiting as may. */
 export function overloaded(limit: number): Failure {
   const message = `${limit} callers are waiting for one already.`;
-  return { code: "overloaded", message, action: "Shed this one.", retryInMs: 1000 };
+  return { code: "overloaded", message, action: "Shed this one." };
 }
 
 /** The credential was closed. */
 export function closed(): Failure {
   return { code: "closed", message: "The credential is closed.", action: "Make another." };
+}
+
+/** The token is not for the origin that the option `origin`, or else the request, says. */
+export function otherOrigin(told: string, actual: string): Failure {
+  const message = `The token is for ${actual}, and not for ${told}.`;
+  return { code: "other-origin", message, action: "Mend the option origin, or base_url in the configuration." };
 }
 
 /** The configuration, or an option beside it, can never work, where it is told in place of thrown. */

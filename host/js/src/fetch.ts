@@ -2,8 +2,9 @@
 
 import { interruptible } from "./abort.js";
 import type { Credential } from "./credential.js";
-import { OptionError } from "./errors.js";
+import { NoTokenError, otherOrigin } from "./errors.js";
 import { strip } from "./fields.js";
+import { rules } from "./plugin/rules.js";
 import { originOf, type Token } from "./token.js";
 import type { Fetch } from "./transport.js";
 
@@ -12,6 +13,8 @@ export const DEFAULT_REPLAY_UP_TO = 1024 * 1024;
 
 export interface FetchOptions {
   readonly fetch: Fetch;
+  /** What every request that carries the credential is sent with. */
+  readonly request: RequestInit;
   /** The token's origin, if it was told beforehand. */
   readonly origin: string | undefined;
   readonly replayUpTo: number;
@@ -24,11 +27,28 @@ export interface Carried {
   origin(): string | undefined;
 }
 
+/** A request as the vendor's TypeScript SDK hands it to its middleware. */
+export type SdkRequest = RequestInit & { url: string; headers: Headers };
+
+/** What the vendor's TypeScript SDK takes as an element of `middleware`. */
+export type Middleware = <Asked extends SdkRequest>(
+  request: Asked,
+  next: (request: Asked) => Promise<Response>,
+) => Promise<Response>;
+
+/** @see Credential.middleware */
+export function credentialedMiddleware(carried: Carried, options: FetchOptions): Middleware {
+  return (request, next) => {
+    const { url, ...init } = request;
+    const fetch: Fetch = (input, changed) => next({ ...request, ...changed, url: urlOf(input) });
+    return credentialedFetch(carried, { ...options, fetch })(url, init as RequestInit);
+  };
+}
+
 /** @see Credential.fetch */
 export function credentialedFetch({ credential, origin: known }: Carried, options: FetchOptions): Fetch {
-  const { fetch, origin, replayUpTo } = options;
-  const elsewhere = (actual: string): OptionError =>
-    new OptionError(`the option origin says ${origin}, and the token is for ${actual}: mend one of them`);
+  const { fetch, request, origin, replayUpTo } = options;
+  const elsewhere = (actual: string, told = origin) => new NoTokenError(otherOrigin(told ?? actual, actual));
   return async (input, init) => {
     const target = originOf(urlOf(input));
     if (origin !== undefined) {
@@ -61,7 +81,7 @@ export function credentialedFetch({ credential, origin: known }: Carried, option
     const body = await bodyOf(more, given, replayUpTo, signal);
     // While a stream was read the token may have come to its end.
     if (body.read) token = credential.current() ?? (await credential.token(limits));
-    if (token.origin !== target) throw elsewhere(token.origin);
+    if (token.origin !== target) throw elsewhere(token.origin, target);
     if (body.bytes) headers.delete("content-length");
     const again = new Headers(headers);
     token.apply(headers);
@@ -83,7 +103,7 @@ export function credentialedFetch({ credential, origin: known }: Carried, option
     function send(body: Body, headers: Headers): Promise<Response> {
       // A redirect would take the credential along.
       const redirect = more?.redirect === "error" || given?.redirect === "error" ? "error" : "manual";
-      const changed = { ...more, headers, redirect, ...body.init } as const;
+      const changed = { ...more, ...request, headers, redirect, ...body.init } as const;
       return given === undefined ? fetch(withoutUser(urlOf(input)), changed) : fetch(new Request(given, changed));
     }
   };
@@ -91,7 +111,8 @@ export function credentialedFetch({ credential, origin: known }: Carried, option
 
 /** What is no request to the API as such: preflights, tunnels, echoes, other protocols. */
 function isExempt(method: string, headers: Headers): boolean {
-  return ["OPTIONS", "TRACE", "CONNECT"].includes(method.toUpperCase()) || isUpgrade(headers);
+  const asked = method.toUpperCase();
+  return rules["exempt-methods"].some((exempt) => exempt === asked) || isUpgrade(headers);
 }
 
 /** Without `connection: upgrade` the field asks for nothing (RFC 9110 section 7.8). */
@@ -224,7 +245,8 @@ async function readUpTo(
 
 /** Whether this is the API's word that it does not accept the token. */
 function isRejection(response: Response): boolean {
-  return response.status === 401 || response.headers.get("grpc-status") === "16";
+  const { status, "grpc-status": grpcStatus } = rules.rejections;
+  return response.status === status || response.headers.get("grpc-status") === grpcStatus;
 }
 
 /** Name and password in a URL are a caller's credential, too. */

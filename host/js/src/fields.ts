@@ -1,29 +1,21 @@
 // Header fields: what is one, what is a caller's credential, and how lists are merged.
 
+import { rules } from "./plugin/rules.js";
+
 /** A header field, its name in lower case. */
 export type Field = readonly [name: string, value: string];
 
 /**
  * The headers in which the API, the clouds that serve the same models, and proxies before them look for a credential, or for
- * the workspace that it is used in. `_` is taken for `-`, because servers behind CGI and its kin do not tell them apart.
+ * the workspace that it is used in.
  */
-const CREDENTIALS = new Set([
-  "authorization",
-  "proxy-authorization",
-  "x-api-key",
-  "api-key",
-  "cookie",
-  "anthropic-workspace-id",
-  "x-amz-security-token",
-  "x-serverless-authorization",
-]);
+const { names, prefixes } = rules.credentials;
+const CREDENTIALS: ReadonlySet<string> = new Set(names);
 
-/** So does every header whose name starts with this. */
-const CREDENTIALS_PREFIX = "x-goog-";
-
+/** `_` is taken for `-`, because servers behind CGI and its kin do not tell them apart. */
 function isCredential(name: string): boolean {
   const dashed = name.toLowerCase().replaceAll("_", "-");
-  return CREDENTIALS.has(dashed) || dashed.startsWith(CREDENTIALS_PREFIX);
+  return CREDENTIALS.has(dashed) || prefixes.some((prefix) => dashed.startsWith(prefix));
 }
 
 /** Whether it is a field name in lower case (RFC 9110 section 5.1). */

@@ -19,7 +19,9 @@ export interface Platform {
   waitUntil?(work: Promise<unknown>): void;
   /** Calls back once after this time; does not keep the process alive. Gives what cancels it. */
   timer?(callback: () => void, afterMs: number): () => void;
-  /** Undefined where there is none. Throws where the system refuses. */
+  /** Undefined where there is none. Throws where the runtime refuses. */
   readVariable?(name: string): string | undefined;
+  /** What every request to the API is sent with. */
+  readonly request?: RequestInit;
   readFile?(request: FileRequest, policy: Policy): Promise<Outcome>;
 }

@@ -1,6 +1,7 @@
 // What the component may have done for it. It asks; this decides, whatever it says.
 
 import { OptionError } from "./errors.js";
+import { authority } from "./plugin/authority.js";
 
 /** Limits on everything that leaves or enters on the component's word. */
 export interface PolicyOptions {
@@ -19,16 +20,12 @@ export interface PolicyOptions {
   readonly callableTimeoutMs?: number;
 }
 
-/** What discovery reads, beside variables of the vendor's. The list stands in `wit/authority.json`. */
-const VARIABLES = ["HOME", "XDG_CONFIG_HOME", "APPDATA"];
-const OF_THE_VENDOR = [
-  ...["API_KEY", "AUTH_TOKEN", "PROFILE", "CONFIG_DIR", "BASE_URL", "FEDERATION_RULE_ID", "ORGANIZATION_ID"],
-  ...["SERVICE_ACCOUNT_ID", "WORKSPACE_ID", "IDENTITY_TOKEN_FILE", "IDENTITY_TOKEN"],
-];
+/** What discovery reads. */
+const DISCOVERED: ReadonlySet<string> = new Set(authority.variables);
 /** Where every exchange goes, below the path of `base_url`. */
-const ENDPOINT = "/v1/oauth/token";
+const ENDPOINT = authority.exchange.path;
+/** Of variables that the configuration names, those of the vendor need no leave. */
 const VARIABLES_PREFIX = "ANTHROPIC_";
-const DISCOVERED = new Set([...VARIABLES, ...OF_THE_VENDOR.map((name) => VARIABLES_PREFIX + name)]);
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
 /** The policy in force. Each check gives the rule that refuses, with the way to allow it, or undefined. */
@@ -53,6 +50,7 @@ export class Policy {
   /** What was read of variables, by name, and the texts of the profiles that were: they name other files. */
   readonly #told = new Map<string, string>();
   readonly #toldByProfiles = new Set<unknown>();
+  readonly #hidden = new Set<string>();
 
   constructor(options: PolicyOptions = {}, configuration = "{}") {
     const document = parsed(configuration);
@@ -98,6 +96,22 @@ export class Policy {
     const told = path === this.#told.get("ANTHROPIC_IDENTITY_TOKEN_FILE") || this.#toldByProfiles.has(path);
     if (this.#discovers && (told || this.#isProfile(path))) return undefined;
     return `the configuration does not name the file ${printable(path)}, and discovery does not read it`;
+  }
+
+  /** The variables that decide which credential discovery finds, and where it is exchanged. */
+  decisive(): string[] {
+    return this.#discovers ? [...DISCOVERED].filter((name) => name.startsWith(VARIABLES_PREFIX)) : [];
+  }
+
+  /** The runtime hid a variable: it is told with what discovery then does not find. */
+  variableWasHidden(name: string): void {
+    this.#hidden.add(name);
+  }
+
+  /** A sentence about what the runtime hid, if anything. */
+  hidden(): string {
+    const names = [...this.#hidden].join(", ");
+    return names === "" ? "" : ` The runtime does not let this program read ${names}.`;
   }
 
   /** The content of a variable was handed over: it may name a file. */
@@ -183,6 +197,6 @@ function duration(name: string, value: number): number {
 }
 
 /** What a stranger wrote, for people: cut, and without control characters. */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.slice(0, 200).replace(/[^ -~]/g, "?");
 }

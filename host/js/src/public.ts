@@ -14,6 +14,7 @@ export type { FailureCode, Note, NoteCode, PendingReason, Standing, State } from
 export type { Options, RequestOptions } from "./create.js";
 export type { AccessTokenProvider, Credential, Plain, Status, TokenOptions } from "./credential.js";
 export type { Change } from "./driver.js";
+export type { Middleware, SdkRequest } from "./fetch.js";
 export { ConfigurationError, type Failure, NoTokenError, type NoTokenCode, OptionError, WifError } from "./errors.js";
 export type { PolicyOptions } from "./policy.js";
 export { signer } from "./signer.js";

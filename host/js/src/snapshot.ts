@@ -28,6 +28,8 @@ export interface Passing {
 export interface Snapshot {
   /** Rises with every snapshot. */
   readonly generation: number;
+  /** When it was said. */
+  readonly at: number;
   readonly access: Access;
   /** Whether work that may bring a token is under way. */
   readonly underway: boolean;
@@ -61,6 +63,7 @@ export type Verdict =
 export function beforeTheFirstStep(): Snapshot {
   return {
     generation: 0,
+    at: 0,
     access: { kind: "pending", reason: "discovering" },
     underway: true,
     waitAtMostMs: 0,
@@ -77,16 +80,26 @@ export function verdict(snapshot: Snapshot, now: number): Verdict {
         const kind = now >= access.holdAt && snapshot.underway ? "hold" : "serve";
         return { kind, token: access.token };
       }
-      return snapshot.stopped === undefined ? { kind: "ask" } : { kind: "refuse", failure: snapshot.stopped };
+      return snapshot.stopped === undefined ? { kind: "ask" } : refuse(snapshot.stopped, snapshot, now);
     case "pending":
       return { kind: "wait" };
     case "failed":
-      return { kind: "refuse", failure: access.failure };
+      return refuse(access.failure, snapshot, now);
     case "idle":
       return { kind: "ask" };
     case "closed":
       return { kind: "closed" };
   }
+}
+
+function refuse(failure: Failure, { at }: Snapshot, now: number): Verdict {
+  return { kind: "refuse", failure: aged(failure, now - at) };
+}
+
+/** What a caller is told so long after it was said: the times in it have run on. */
+export function aged(failure: Failure, ageMs: number): Failure {
+  const left = (wait: number | undefined) => (wait === undefined ? undefined : Math.max(0, wait - Math.max(0, ageMs)));
+  return { ...failure, retryInMs: left(failure.retryInMs), rotationInMs: left(failure.rotationInMs) };
 }
 
 /** The token, if it may still be served. */

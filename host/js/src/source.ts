@@ -4,6 +4,7 @@ import type * as contract from "./contract.js";
 import { Driver, type Opening } from "./driver.js";
 import type { Change } from "./driver.js";
 import { OptionError } from "./errors.js";
+import { LONG_STEP_MS, TASKS_IN_A_TURN } from "./limits.js";
 import type { Snapshot } from "./snapshot.js";
 import { type Means, perform } from "./tasks.js";
 
@@ -48,8 +49,7 @@ export interface Hooks {
 const POLL_MS = 25;
 /** Owners of tasks say so often that they are alive. */
 const REPORT_MS = 1_000;
-/** After so many tasks others have their turn, for this long. */
-const TASKS_IN_A_TURN = 64;
+/** Others have their turn for this long. */
 const YIELD_MS = 5;
 /** Timers stand still while the machine sleeps, so none is trusted for longer than this. */
 const LONGEST_TIMER_MS = 30_000;
@@ -78,6 +78,8 @@ export class LocalSource implements Source {
       start: (task, session) => this.#start(task, session),
       keep: (journal) => keep(hooks, journal),
       published: (change) => this.#published(change),
+      owes: () => queueMicrotask(() => this.#schedule()),
+      stopwatch: () => performance.now(),
     });
     if (!platform.ownersVanish) this.driver.begin();
   }
@@ -155,7 +157,8 @@ export class LocalSource implements Source {
 
   #hold(): void {
     if (this.#listeners.size > 0) {
-      this.#held ??= setInterval(() => undefined, LONGEST_TIMER_MS);
+      // It looks at this, so that whoever waits is waited for.
+      this.#held ??= setInterval(() => this.#listeners.size, LONGEST_TIMER_MS);
     } else {
       clearInterval(this.#held);
       this.#held = undefined;
@@ -186,10 +189,15 @@ export class LocalSource implements Source {
     const { wakeAt } = this.driver;
     if (wakeAt === Infinity) return;
     const wait = Math.min(Math.max(wakeAt - this.time(), 0), LONGEST_TIMER_MS);
-    this.#cancelTimer = timer(() => {
-      this.driver.tick();
-      this.#schedule();
-    }, Math.ceil(wait));
+    // A timer must not be all that holds a credential: what nobody else holds goes, and is not refreshed for ever.
+    const self = new WeakRef(this);
+    this.#cancelTimer = timer(() => self.deref()?.wake(), Math.ceil(wait));
+  }
+
+  /** Does what is due by now. */
+  wake(): void {
+    this.driver.tick();
+    this.#schedule();
   }
 
   /** Whoever brought the event that asked for it owns the task. */
@@ -200,7 +208,8 @@ export class LocalSource implements Source {
   async #own({ number, task }: contract.NumberedTask, session: number): Promise<void> {
     // Not inside the step that asked for it; and not in the same turn for ever, whatever the component goes on asking.
     this.#tasks += 1;
-    await (this.#tasks % TASKS_IN_A_TURN === 0 ? sleep(YIELD_MS) : undefined);
+    const yields = this.#tasks % TASKS_IN_A_TURN === 0 || this.driver.tookMs >= LONG_STEP_MS;
+    await (yields ? sleep(YIELD_MS) : undefined);
     const work = perform(task, this.#means);
     if (this.#means.platform.ownersVanish) {
       while (!(await endsWithin(work, REPORT_MS))) {
@@ -208,7 +217,9 @@ export class LocalSource implements Source {
         this.driver.tick();
       }
     }
-    this.driver.finished(number, task.tag, await work, session);
+    const outcome = await work;
+    for (let rest = this.driver.restMs(); rest > 0; rest = this.driver.restMs()) await sleep(Math.ceil(rest));
+    this.driver.finished(number, task.tag, outcome, session);
   }
 }
 

@@ -6,6 +6,7 @@ import type * as contract from "./contract.js";
 import { nameOf, WifError } from "./errors.js";
 import type { Platform } from "./platform.js";
 import type { Policy } from "./policy.js";
+import { MAX_CONTENT } from "./limits.js";
 import { type Entry, type Store, toBase64 } from "./store.js";
 import { type Fetch, send } from "./transport.js";
 
@@ -19,9 +20,6 @@ export interface Means {
   readonly signers: ReadonlyMap<string, Signer>;
   readonly store: Store | undefined;
 }
-
-/** What the program supplies is no longer, in characters. */
-const MAX_SUPPLIED = 1 << 20;
 
 /** What a session may ask for. Nothing is promised that would only be refused later. */
 export function capabilities(means: Means): contract.Capability[] {
@@ -119,6 +117,7 @@ function readVariable(name: string, { platform, policy }: Means): contract.Outco
     policy.variableWasRead(name, value);
     return { tag: "content", val: value };
   } catch {
+    policy.variableWasHidden(name);
     return { tag: "denied", val: "the runtime does not let this program read the variable" };
   }
 }
@@ -130,7 +129,7 @@ function unknown(option: string, name: string): contract.Outcome {
 function text(value: unknown): string {
   if (typeof value !== "string")
     throw new WifError(`a string is expected, and it gave ${value === null ? "null" : typeof value}`);
-  if (value.length > MAX_SUPPLIED) throw new WifError(`it is longer than the ${MAX_SUPPLIED} characters that are taken`);
+  if (value.length > MAX_CONTENT) throw new WifError(`it is longer than the ${MAX_CONTENT} characters that are taken`);
   return value;
 }
 

@@ -45,9 +45,8 @@ export class Token {
    * Puts the credential on a request to `origin`: takes off every form of the caller's own, sets ours, and merges the rest.
    * Doing it twice is the same as doing it once.
    *
-   * Taken off are, with `-` or `_`: `authorization`, `proxy-authorization`, `x-api-key`, `api-key`, `cookie`, `x-goog-…`,
-   * `x-amz-security-token`, `x-serverless-authorization`, and `anthropic-workspace-id`, for the workspace is the credential's
-   * and not the caller's. A `connection` header that names one of these, or one of ours, no longer does.
+   * Taken off are the headers that `wit/rules.json` lists, with `-` or `_`: `authorization`, `x-api-key`, `cookie` and others,
+   * and `anthropic-workspace-id`, for the workspace is the credential's and not the caller's. A `connection` header that names one of these, or one of ours, no longer does.
    */
   apply(headers: Headers): void {
     strip(headers);

@@ -4,19 +4,18 @@ import { within } from "./abort.js";
 import type * as contract from "./contract.js";
 import { words } from "./errors.js";
 import { isName, isValue } from "./fields.js";
-import type { Policy } from "./policy.js";
+import { MAX_REQUEST_BYTES, MAX_REQUEST_HEADERS, MAX_RESPONSE_BYTES } from "./limits.js";
+import { authority } from "./plugin/authority.js";
+import { type Policy, printable } from "./policy.js";
 
 /** What sends requests: the platform's `fetch`, or the program's. */
 export type Fetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>;
 
-/** Whatever the component asks for, neither a request nor an answer is larger, in bytes. */
-const MAX_BYTES = 256 << 10;
-/** More header fields than any request of the contract has. */
-const MAX_HEADERS = 32;
 /** What the component learns of an answer's header. Others are of no use to it. */
 const PASSED_ON = ["request-id", "retry-after", "date", "content-type", "location"];
-/** The only fields of an exchange. Any other could carry a secret, or a stranger's key. */
-const SENT = new Set(["content-type", "accept", "anthropic-beta", "user-agent"]);
+/** The only request that is sent: another method or field could do something else, or carry a secret or a stranger's key. */
+const { method: METHOD, "content-type": CONTENT_TYPE, headers: SENT } = authority.exchange;
+
 export async function send(request: contract.HttpRequest, policy: Policy, fetch: Fetch): Promise<contract.Outcome> {
   const refused = refuse(request, policy);
   if (refused !== undefined) return { tag: "denied", val: refused };
@@ -40,23 +39,24 @@ export async function send(request: contract.HttpRequest, policy: Policy, fetch:
     for (const { name, value } of request.headers) headers.append(name, value);
     const { body, url, maxResponseBytes } = request;
     // An answer that redirects is an answer: it is told, and not followed.
-    const response = await fetch(url, { method: "POST", headers, body, redirect: "manual", signal: stop.signal });
-    const text = await read(response, Math.min(maxResponseBytes, MAX_BYTES));
+    const response = await fetch(url, { method: METHOD, headers, body, redirect: "manual", signal: stop.signal });
+    const text = await read(response, Math.min(maxResponseBytes, MAX_RESPONSE_BYTES));
     if (text === undefined) return { tag: "maybe-sent", val: "the answer is longer than is taken" };
     return { tag: "response", val: { status: response.status, headers: passedOn(response.headers), body: text } };
   }
 }
 
+/** The rule that refuses. Exchanges and refreshes are granted the token endpoint; a source would be by its name. */
 function refuse(request: contract.HttpRequest, policy: Policy): string | undefined {
-  if (request.method !== "POST") return "the policy allows the method POST only";
-  if (request.body.length > MAX_BYTES || request.headers.length > MAX_HEADERS) return "the request is too large";
+  const { purpose } = request;
+  if (purpose.tag === "source") return `the policy does not allow the source ${printable(purpose.val)}`;
+  if (request.method !== METHOD) return `the policy allows the method ${METHOD} only`;
+  if (request.body.length > MAX_REQUEST_BYTES || request.headers.length > MAX_REQUEST_HEADERS) return "the request is too large";
   for (const { name, value } of request.headers) {
     if (!isName(name)) return "a header's name is none";
     if (!isValue(value)) return `the value of the header ${name} is no field value`;
-    if (!SENT.has(name)) return `the policy allows the headers ${[...SENT].join(", ")} only`;
-    if (name === "content-type" && value !== "application/json") {
-      return "the policy allows the content-type application/json only";
-    }
+    if (!SENT.some((known) => known === name)) return `the policy allows the headers ${SENT.join(", ")} only`;
+    if (name === "content-type" && value !== CONTENT_TYPE) return `the policy allows the content-type ${CONTENT_TYPE} only`;
   }
   return policy.checkUrl(request.url, request.origin) ?? policy.checkEndpoint(request.url);
 }

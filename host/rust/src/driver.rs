@@ -14,6 +14,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use crate::bindings::types::{self, Event};
 use crate::component::{Component, Refused, Session, Trap};
 use crate::error::{BuildError, Error};
+use crate::limits;
 use crate::secret::Secret;
 use crate::snapshot::{Access, Published, Snapshot};
 use crate::status::{Change, Failure, Note, Status};
@@ -206,12 +207,12 @@ impl Driver {
             return;
         }
         self.wake_at = wake_at;
-        if self.running.len() + tasks.len() > answer::MAX_TASKS {
+        if self.running.len() + tasks.len() > limits::TASKS {
             self.recover("it broke the contract: too many tasks", Cause::Answering, now);
             return;
         }
-        let requests = tasks.iter().filter(|task| matches!(task.task, types::Task::SendRequest(_)));
-        if !requests.map(|_| self.pace.request(now)).fold(true, |all, fits| all && fits) {
+        let mut requests = tasks.iter().filter(|task| matches!(task.task, types::Task::SendRequest(_)));
+        if !requests.all(|_| self.pace.request(now)) {
             self.recover("it broke the contract: too many requests", Cause::Answering, now);
             return;
         }

@@ -36,6 +36,7 @@ mod driver;
 mod environment;
 mod error;
 pub mod layer;
+mod limits;
 mod policy;
 mod secret;
 mod snapshot;

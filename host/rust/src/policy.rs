@@ -3,6 +3,7 @@
 mod grants;
 mod origin;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -42,6 +43,7 @@ const PREFIX: &str = "ANTHROPIC_";
 #[derive(Clone)]
 pub struct Policy {
     origins: Vec<Origin>,
+    loopback: bool,
     directories: Option<Vec<PathBuf>>,
     variables: BTreeSet<String>,
     request_timeout: Duration,
@@ -53,6 +55,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             origins: Origin::parse("https://api.anthropic.com", Reach::Public).into_iter().collect(),
+            loopback: false,
             directories: None,
             variables: VARIABLES.into_iter().map(str::to_owned).collect(),
             request_timeout: Duration::from_secs(60),
@@ -65,10 +68,11 @@ impl Default for Policy {
 /// Without the name and password that the proxy's URL may have.
 impl fmt::Debug for Policy {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { origins, directories, variables, request_timeout, callable_timeout, proxy } = self;
+        let Self { origins, loopback, directories, variables, request_timeout, callable_timeout, proxy } = self;
         formatter
             .debug_struct("Policy")
             .field("origins", origins)
+            .field("loopback", loopback)
             .field("directories", directories)
             .field("variables", variables)
             .field("request_timeout", request_timeout)
@@ -79,6 +83,14 @@ impl fmt::Debug for Policy {
 }
 
 impl Policy {
+    /// Allows no origin any longer: what a credential finds in variables and files can be looked at, and nothing is sent.
+    #[must_use]
+    pub fn without_origins(mut self) -> Self {
+        self.origins.clear();
+        self.loopback = false;
+        self
+    }
+
     /// Also allows requests, and tokens, for this origin: a scheme, a host and perhaps a port. Plain `http` is for
     /// `localhost`, `127.0.0.1` and `[::1]` only.
     ///
@@ -99,6 +111,20 @@ impl Policy {
     pub fn allow_private_origin(mut self, origin: &str) -> Result<Self, PolicyError> {
         self.origins.push(Origin::parse(origin, Reach::Private)?);
         Ok(self)
+    }
+
+    /// Also allows every origin of this very machine, whatever its port: `localhost`, `127.0.0.1` and the like, `[::1]`. For
+    /// development, where the port changes with each start.
+    #[must_use]
+    pub fn allow_loopback(mut self) -> Self {
+        self.loopback = true;
+        self
+    }
+
+    /// Whether requests, and tokens, for this origin are allowed.
+    #[must_use]
+    pub fn allows_origin(&self, origin: &str) -> bool {
+        self.check_origin(origin).is_ok()
     }
 
     /// Reads files below this directory only, and below others for which this is called. Symbolic links are followed, and
@@ -149,14 +175,17 @@ impl Policy {
 
 /// What the tasks ask. An `Err` is the rule that refuses, with the way to allow it.
 impl Policy {
-    pub(crate) fn check_origin(&self, origin: &str) -> Result<&Origin, String> {
-        self.origins.iter().find(|allowed| allowed.is(origin)).ok_or_else(|| {
-            let allowed: Vec<&str> = self.origins.iter().map(Origin::as_str).collect();
-            format!(
-                "the policy allows {} only, not {origin}; allow it with Policy::allow_origin(\"{origin}\")",
-                allowed.join(" and ")
-            )
-        })
+    pub(crate) fn check_origin(&self, origin: &str) -> Result<Cow<'_, Origin>, String> {
+        if let Some(allowed) = self.origins.iter().find(|allowed| allowed.is(origin)) {
+            return Ok(Cow::Borrowed(allowed));
+        }
+        let loopback = self.loopback.then(|| Origin::parse(origin, Reach::Public).ok()).flatten();
+        if let Some(origin) = loopback.filter(|origin| origin.reach() == Reach::Loopback) {
+            return Ok(Cow::Owned(origin));
+        }
+        let allowed: Vec<&str> = self.origins.iter().map(Origin::as_str).collect();
+        let allowed = if allowed.is_empty() { "no origin".to_owned() } else { format!("{} only", allowed.join(" and ")) };
+        Err(format!("the policy allows {allowed}, not {origin}; allow it with Policy::allow_origin(\"{origin}\")"))
     }
 
     pub(crate) fn check_variable(&self, name: &str) -> Result<(), String> {
@@ -178,6 +207,10 @@ impl Policy {
 
     pub(crate) fn clamp_request_ms(&self, asked_ms: u32) -> u64 {
         u64::from(asked_ms).clamp(1, millis(self.request_timeout).max(1))
+    }
+
+    pub(crate) fn allows_loopback(&self) -> bool {
+        self.loopback
     }
 
     pub(crate) fn callables_may_take(&self) -> Duration {

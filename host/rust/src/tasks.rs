@@ -15,6 +15,7 @@ use crate::bindings::types::{self, Capability, Outcome, Task};
 use crate::callables::{AssertionRequest, Callables, SignRequest, TokenRequest};
 use crate::clock::{BoxFuture, Clock, millis};
 use crate::environment;
+use crate::limits::CONTENT_BYTES;
 use crate::policy::{Grants, Policy};
 use crate::secret::Secret;
 use crate::store::{BoxError, Entry, Store, Swapped};
@@ -41,9 +42,6 @@ pub(crate) type Keep = Arc<dyn Fn(&Secret) -> Result<(), BoxError> + Send + Sync
 
 /// So many files may be read at once.
 pub(crate) const READERS: usize = 4;
-
-/// What the program supplies is no larger, in bytes.
-const MAX_SUPPLIED_BYTES: usize = 1 << 20;
 
 impl Host {
     /// What a session may ask for. Nothing is promised that would only be refused later.
@@ -171,8 +169,8 @@ fn unknown(what: &str, name: &str) -> Outcome {
 /// What is larger than anything that is meant here would stop the component each time that it is handed over.
 fn bounded(value: Secret) -> Result<Secret, String> {
     let length = value.reveal().len();
-    if length > MAX_SUPPLIED_BYTES {
-        return Err(format!("it is {length} bytes long, and no more than {MAX_SUPPLIED_BYTES} are taken"));
+    if length > CONTENT_BYTES {
+        return Err(format!("it is {length} bytes long, and no more than {CONTENT_BYTES} are taken"));
     }
     Ok(value)
 }

@@ -14,15 +14,10 @@ use zeroize::Zeroizing;
 
 use crate::bindings::types;
 use crate::clock::Clock;
+use crate::limits;
 use crate::policy::{Grants, Policy, check_exchange_header};
 use crate::secret::Secret;
 
-/// Whatever the component asks for, a request is no larger, in bytes.
-const MAX_REQUEST_BYTES: usize = 256 << 10;
-/// Whatever the component asks for, an answer is no larger, in bytes.
-const MAX_RESPONSE_BYTES: usize = 256 << 10;
-/// More header fields than any request of the contract has.
-const MAX_HEADERS: usize = 32;
 /// A connection that takes longer is not made; then nothing was sent, which is worth knowing.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What the component learns of an answer's header. Others are of no use to it.
@@ -86,7 +81,7 @@ impl Checked {
             return Err(format!("the URL is not one of {}", origin.as_str()));
         }
         grants.check_exchange(&request.method, &url)?;
-        if body.reveal().len() > MAX_REQUEST_BYTES || request.headers.len() > MAX_HEADERS {
+        if body.reveal().len() > limits::REQUEST_BYTES || request.headers.len() > limits::REQUEST_HEADERS {
             return Err("the request is too large".to_owned());
         }
         let mut headers = HeaderMap::new();
@@ -100,7 +95,7 @@ impl Checked {
             headers,
             body,
             timeout: Duration::from_millis(policy.clamp_request_ms(request.timeout_ms)),
-            max_response_bytes: MAX_RESPONSE_BYTES.min(request.max_response_bytes as usize),
+            max_response_bytes: limits::RESPONSE_BYTES.min(request.max_response_bytes as usize),
         })
     }
 }

@@ -30,10 +30,11 @@ const options: Options = {
   policy: { allowOrigins: ["https://proxy.example"], callableTimeoutMs: 1000 },
   start: "lost",
   keepJournal: (journal: string) => void journal,
-  onChange: ({ availability, notes }: Change) => {
+  onChange: ({ availability, notes, leftOut }: Change) => {
     if (availability.kind === "usable")
       console.log(
         availability.id,
+        leftOut,
         notes.map(({ code }) => code),
       );
   },
@@ -41,7 +42,11 @@ const options: Options = {
 const wif: Credential = createWif(options);
 const provider: AccessTokenProvider = wif.credentials;
 
-export const clients = [new Anthropic({ authToken: "wif", fetch: wif.fetch }), new Anthropic({ credentials: provider })];
+export const clients = [
+  new Anthropic({ authToken: "wif", middleware: [wif.middleware] }),
+  new Anthropic({ authToken: "wif", fetch: wif.fetch }),
+  new Anthropic({ credentials: provider }),
+];
 
 export async function use(): Promise<string | undefined> {
   try {

@@ -23,7 +23,7 @@ const usable = (more = {}) => ({
 });
 const output = (more = {}) => ({
   access: { tag: "pending", val: "exchanging" },
-  exchanging: "underway",
+  progress: "underway",
   waitAtMostMs: 1000,
   tasks: [],
   abandon: new Uint32Array(),
@@ -128,7 +128,7 @@ scenario("a component that traps at every wake is started ever more rarely, and 
 });
 
 scenario("a session that is asked for a token and does nothing is not asked for ever", () => {
-  const { driver } = drive(() => output({ access: { tag: "idle" }, exchanging: "resting" }));
+  const { driver } = drive(() => output({ access: { tag: "idle" }, progress: "resting" }));
   driver.event({ tag: "needed" });
   assert.equal(verdict(driver.snapshot, driver.time()).failure.code, "component-stopped");
 });
@@ -154,8 +154,17 @@ for (const [what, lie] of Object.entries({
 scenario("a token for an origin that the policy does not allow is not served", () => {
   const { driver } = drive(() => output({ access: usable({ origin: "https://api.anthropic.com.evil.example" }) }));
   assert.equal(driver.snapshot.access.kind, "failed");
-  assert.equal(driver.snapshot.access.failure.code, "origin-denied");
+  assert.equal(driver.snapshot.access.failure.code, "denied-by-host");
   assert.ok(!JSON.stringify(driver.snapshot).includes("canary"));
+});
+
+scenario("a caller is told the time that is left until the next try, and not the time that was", () => {
+  const failure = { code: "rate-limited", message: "m", action: "a", retryInMs: 60_000n };
+  const world = drive(() => output({ access: { tag: "failed", val: failure }, progress: "resting" }));
+  world.time += 45_000;
+  assert.equal(verdict(world.driver.snapshot, world.time).failure.retryInMs, 15_000);
+  world.time += 45_000;
+  assert.equal(verdict(world.driver.snapshot, world.time).failure.retryInMs, 0);
 });
 
 scenario("delays are kept within limits", () => {
@@ -198,7 +207,7 @@ scenario("a journal is kept before a task of the same output starts, and a reque
     failing.started.map(({ number }) => number),
     [2],
   );
-  assert.deepEqual(outcomes, [{ tag: "denied", val: "the journal could not be kept: Error" }]);
+  assert.deepEqual(outcomes, [{ tag: "unkept", val: "the journal could not be kept: Error" }]);
 });
 
 scenario("a wake that comes late does what it should have done", () => {

@@ -39,7 +39,7 @@ const scenarios = {
       scenario(`a component that answers with ${how}`, async () => {
         await assert.rejects(make(`answer=${how}`).token(), (error) => {
           assert.equal(error.name, "NoTokenError");
-          assert.ok(["component-stopped", "origin-denied"].includes(error.code), error.code);
+          assert.ok(["component-stopped", "denied-by-host"].includes(error.code), error.code);
           return true;
         });
         await survives(make(`answer=later-${how}`), (wif) => wif.changed());
@@ -47,7 +47,7 @@ const scenarios = {
     }
     for (const how of ["origin", "origin-look-alike"]) {
       scenario(`a component that answers with ${how}`, async () => {
-        await assert.rejects(make(`answer=${how}`).token(), { code: "origin-denied" });
+        await assert.rejects(make(`answer=${how}`).token(), { code: "denied-by-host" });
         await survives(make(`answer=later-${how}`), (wif) => wif.changed());
       });
     }
@@ -57,6 +57,37 @@ const scenarios = {
         await wif.token();
         await new Promise((resolve) => setTimeout(resolve, 50));
         assert.ok((await wif.token()).isFor("https://api.anthropic.com/v1/messages"));
+      });
+    }
+    scenario("a component that floods the endpoint is stopped, and its last token is served on", async () => {
+      let requests = 0;
+      const fetch = async () => {
+        requests += 1;
+        return new Response("{}");
+      };
+      const wif = createWif({ configuration: "answer=flood origin=https://api.anthropic.com", fetch });
+      const { id } = await wif.token();
+      await new Promise((resolve) => setTimeout(resolve, 2_000));
+      assert.ok(requests > 1 && requests <= 40, `${requests} requests`);
+      assert.equal((await wif.token()).id, id);
+      wif.close();
+    });
+  },
+  exfiltrating() {
+    process.env.ANTHROPIC_API_KEY = "canary-of-the-environment";
+    const goal = "file=/etc/hostname variable=ANTHROPIC_API_KEY origin=https://api.anthropic.com";
+    for (const [what, where] of [
+      ["another path of an allowed origin", "url=https://api.anthropic.com/v1/files header=x-api-key"],
+      ["the token endpoint with a key of its own", "url=https://api.anthropic.com/v1/oauth/token header=x-api-key"],
+      ["another origin", "url=https://evil.example/v1/oauth/token"],
+    ]) {
+      scenario(`a component reads nothing that is none of its business, and sends nothing to ${what}`, async () => {
+        const federation = { identity_token: { source: "file", path: `${goal} ${where}` } };
+        const wif = make({ federation });
+        await assert.rejects(wif.token(), (error) => {
+          assert.match(error.message, /denied, denied, denied/);
+          return error.code === "configuration";
+        });
       });
     }
   },

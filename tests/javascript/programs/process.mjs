@@ -74,6 +74,8 @@ const commands = {
     return { status: answer.status, pieces };
   },
   sdk: () => say(withFetch()),
+  "sdk-middleware": () =>
+    say(new Anthropic({ authToken: "wif", baseURL, middleware: [wif.middleware], maxRetries: 0 })),
   "sdk-provider": () => say(withProvider),
   async "shared-store"(times) {
     const wifs = Array.from({ length: Number(times) }, () => make({ store }));

@@ -3,7 +3,14 @@
 // `lease`: somebody waits until the lease of a credential that is gone has run out; nothing else is going on. `aborted`: who
 // waited has given up, and what they waited for never comes.
 
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { createWif } from "wif-credential";
+
+if (process.versions.bun === undefined && globalThis.Deno === undefined) {
+  setFlagsFromString("--expose-gc");
+  globalThis.gc = runInNewContext("gc");
+}
 
 const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
 const iat = Math.floor(Date.now() / 1000);
@@ -42,6 +49,9 @@ const scenarios = {
         },
       });
     });
+    // A credential is held by who waits for it, if by nobody else.
+    const collecting = setInterval(() => globalThis.gc?.(), 50);
+    collecting.unref();
     const grant = async () => Response.json({ access_token: "sk-ant-oat01-x", token_type: "Bearer", expires_in: 3600 });
     await make({ store: storeOf(left), fetch: grant }).token();
     console.log("it came");

@@ -54,6 +54,7 @@ const messages = [{ role: "user", content: "Hello" }];
 const message = JSON.stringify({ model, max_tokens: 64, messages });
 
 const withFetch = new Anthropic({ authToken: "wif", baseURL, fetch: wif.fetch, maxRetries: 0 });
+const withMiddleware = new Anthropic({ authToken: "wif", baseURL, middleware: [wif.middleware], maxRetries: 0 });
 const withProvider = new Anthropic({ credentials: wif.credentials, baseURL, maxRetries: 0 });
 
 /** The SDK by itself, as it is used at module scope. */
@@ -104,6 +105,7 @@ const routes = {
     return Response.json(await wif.status());
   },
   "/sdk": () => say(withFetch),
+  "/sdk-middleware": () => say(withMiddleware),
   "/sdk-provider": () => say(withProvider),
   "/sdk-alone": () => say(alone),
   async "/advance"(request) {

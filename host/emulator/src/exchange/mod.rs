@@ -100,6 +100,10 @@ async fn decide(
     match state.federation().admit(&request, now, &mut parties).await {
         Ok(admission) => {
             let access_token = state.access_tokens.mint(&admission, now);
+            #[cfg(unix)]
+            if state.rotate_when_exchanged {
+                state.identity_provider.rotate_file_of(&request.assertion);
+            }
             let record = Record {
                 jti: admission.jti,
                 access_token_id: Some(TokenId::of(&access_token)),

@@ -1,7 +1,7 @@
 //! A directory in which an identity token is published the way a kubelet publishes a projected volume.
 
 use std::collections::VecDeque;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ use crate::random;
 /// that whoever opens [`path`](Self::path) anew reads the old token or the new one, whole. A kubelet removes the old
 /// directory at once; here the last few stay, because a reader may be between following the link and opening the file.
 ///
-/// Clones publish in the same directory. Files stay when the last clone is dropped.
+/// Clones publish in the same directory, and nobody else does meanwhile. Files stay when the last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct TokenFile {
     provider: IdentityProvider,
@@ -44,7 +44,7 @@ pub struct Rotation {
     failures: Arc<AtomicU64>,
 }
 
-/// A token could not be published. Make the directory writable for this process.
+/// A token could not be published. Make the directory writable for this process, or name one that no other emulator uses.
 #[derive(Debug, Error)]
 #[error("{path}: {source}", path = path.display())]
 pub struct TokenFileError {
@@ -57,7 +57,7 @@ impl IdentityProvider {
     ///
     /// # Errors
     ///
-    /// When the directory cannot be made, read or written.
+    /// When the directory cannot be made, read or written, or somebody else publishes in it now.
     pub fn publish(&self, directory: impl Into<PathBuf>) -> Result<TokenFile, TokenFileError> {
         let volume = Volume::open(directory.into())?;
         let path = volume.directory.join(FILE);
@@ -82,6 +82,17 @@ impl IdentityProvider {
             published.replace(self.mint(), self.now())?;
         }
         Ok(files.len())
+    }
+
+    /// Publishes a new token where this one is published. A directory that cannot be written keeps the old one, as in
+    /// [`rotate_every`](TokenFile::rotate_every).
+    pub(crate) fn rotate_file_of(&self, token: &str) {
+        for file in self.shared.files.in_use() {
+            let mut published = file.lock().unwrap_or_else(PoisonError::into_inner);
+            if published.token.expose() == token {
+                let _ = published.replace(self.mint(), self.now());
+            }
+        }
     }
 
     fn now(&self) -> SystemTime {
@@ -181,11 +192,17 @@ impl TokenFileError {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Whether another emulator publishes in the directory.
+    pub fn is_in_use(&self) -> bool {
+        self.source.kind() == io::ErrorKind::ResourceBusy
+    }
 }
 
 const FILE: &str = "token";
 const DATA: &str = "..data";
 const NEXT_DATA: &str = "..data_tmp";
+const LOCK: &str = "..lock";
 
 /// Readers take microseconds from the link to the file; this many rotations take milliseconds.
 const KEPT_GENERATIONS: usize = 32;
@@ -201,6 +218,8 @@ struct Published {
 #[derive(Debug)]
 struct Volume {
     directory: PathBuf,
+    /// Held as long as tokens are published here: two that publish in one directory would take each other's readers.
+    _lock: File,
 }
 
 impl Published {
@@ -221,7 +240,18 @@ impl Published {
 impl Volume {
     fn open(directory: PathBuf) -> Result<Self, TokenFileError> {
         DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(at(&directory))?;
-        Ok(Self { directory })
+        let path = directory.join(LOCK);
+        let mut options = OpenOptions::new();
+        let lock = options.write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(at(&path))?;
+        lock.try_lock().map_err(|error| {
+            at(&directory)(match error {
+                TryLockError::WouldBlock => {
+                    io::Error::new(io::ErrorKind::ResourceBusy, "another emulator publishes its identity token there")
+                }
+                TryLockError::Error(error) => error,
+            })
+        })?;
+        Ok(Self { directory, _lock: lock })
     }
 
     /// The directories that an earlier process left, oldest first.

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use wif_emulator::Options;
+
 use crate::world::World;
 
 #[tokio::test]
@@ -31,6 +33,37 @@ async fn rotation_replaces_a_spent_token_by_a_fresh_one() {
     let fresh = file.rotate().unwrap();
     assert_eq!(read(), fresh.expose());
     assert_eq!(world.exchange_text(&read()).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_published_token_may_rotate_as_fast_as_it_is_exchanged() {
+    let world = World::with(Options { rotate_when_exchanged: true, ..Options::default() }).await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = world.provider().publish(directory.path()).unwrap();
+    let read = || fs::read_to_string(file.path()).unwrap();
+    for _ in 0..3 {
+        let token = read();
+        assert_eq!(world.exchange_text(&token).await.status, 200);
+        assert_ne!(read(), token, "the answer is there, and the token has not rotated");
+    }
+    // A refusal spends nothing, and what is not published rotates nothing.
+    let token = read();
+    assert_eq!(world.exchange_text("no.identity.token").await.status, 401);
+    assert_eq!(world.exchange(&world.provider().mint()).await.status, 200);
+    assert_eq!(read(), token);
+}
+
+#[tokio::test]
+async fn two_emulators_do_not_publish_in_one_directory() {
+    let (one, other) = (World::start().await, World::start().await);
+    let directory = tempfile::tempdir().unwrap();
+    let file = one.provider().publish(directory.path()).unwrap();
+    let error = other.provider().publish(directory.path()).unwrap_err();
+    assert!(error.is_in_use() && error.to_string().contains("another emulator"), "{error}");
+    assert_eq!(fs::read_to_string(file.path()).unwrap(), file.current().expose());
+    drop(file);
+    let file = other.provider().publish(directory.path()).unwrap();
+    assert_eq!(fs::read_to_string(file.path()).unwrap(), file.current().expose());
 }
 
 /// A4 of the emulator's side: the swap that clients have to survive is the real one.
@@ -102,5 +135,5 @@ async fn a_directory_does_not_grow_and_is_taken_over_by_the_next_process() {
         }
         assert_eq!(fs::read_to_string(file.path()).unwrap(), file.current().expose());
     }
-    assert!(fs::read_dir(directory.path()).unwrap().count() <= 32 + 2);
+    assert!(fs::read_dir(directory.path()).unwrap().count() <= 32 + 3);
 }

@@ -5,19 +5,19 @@ import { type FileHandle, lstat, open, realpath } from "node:fs/promises";
 import { isAbsolute, sep } from "node:path";
 import { clearTimeout, setTimeout } from "node:timers";
 import type { FileRequest, Outcome } from "../contract.js";
+import { MAX_CONTENT } from "../limits.js";
 import type { Platform } from "../platform.js";
 import { modules } from "../plugin/inline.js";
 import type { Policy } from "../policy.js";
 import { steady } from "./steady.js";
 
-/** Whatever the component asks for, no file is larger, in bytes. */
-const MAX_BYTES = 1 << 20;
 /** So many files are read at once: a file system that does not answer keeps the places. */
 const READERS = 4;
 /** So many times in a row a file may be swapped while it is being read. */
 const SWAPS = 3;
 const WRITABLE_BY_GROUP_OR_OTHERS = 0o022;
 
+const { Deno: deno } = globalThis as { Deno?: { env: { get(name: string): string | undefined } } };
 let readers = 0;
 
 export const node: Platform = {
@@ -29,7 +29,10 @@ export const node: Platform = {
     timer.unref();
     return () => clearTimeout(timer);
   },
-  readVariable: (name) => process.env[name],
+  // Deno's `process.env` shows what it does not permit as if it were not set.
+  readVariable: (name) => (deno === undefined ? process.env[name] : deno.env.get(name)),
+  // Otherwise Node 24.14 and 24.15 throw where the API answers 401 to a streamed body. Headers are sent all the same.
+  request: { credentials: "omit" },
   async readFile(request, policy) {
     if (!isAbsolute(request.path)) return { tag: "denied", val: "the policy allows absolute paths only" };
     if (readers >= READERS) return { tag: "failed", val: "the file system has not answered earlier reads yet" };
@@ -93,7 +96,7 @@ async function readOpened(file: FileHandle, request: FileRequest): Promise<Outco
     const octal = mode.toString(8).padStart(4, "0");
     return { tag: "denied", val: `its group or others may write the file (mode ${octal}); run chmod go-w on it` };
   }
-  const limit = Math.min(request.maxBytes, MAX_BYTES);
+  const limit = Math.min(request.maxBytes, MAX_CONTENT);
   const content = Buffer.alloc(Math.min(metadata.size, limit) + 1);
   let length = 0;
   while (length < content.length) {

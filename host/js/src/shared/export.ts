@@ -4,7 +4,7 @@ import { Breach, nudgeFrom } from "../check.js";
 import type { PendingReason, Standing } from "../contract.js";
 import type { Failure } from "../errors.js";
 import { type Field, isName, isValue } from "../fields.js";
-import type { Access, Snapshot } from "../snapshot.js";
+import { type Access, aged, type Snapshot } from "../snapshot.js";
 import { originOf, revealParts, Token } from "../token.js";
 
 /** Secret: a token in the open. */
@@ -72,7 +72,9 @@ export function exported(object: string, snapshot: Snapshot, now: number, since:
     generation: snapshot.generation,
     access:
       access.kind !== "usable"
-        ? access
+        ? access.kind === "failed"
+          ? { kind: "failed", failure: aged(access.failure, now - snapshot.at) }
+          : access
         : {
             kind: "usable",
             token: open(access.token),
@@ -83,7 +85,7 @@ export function exported(object: string, snapshot: Snapshot, now: number, since:
     underway: snapshot.underway,
     waitAtMostMs: snapshot.waitAtMostMs,
     passing: passing !== undefined && passing.generation > since ? open(passing.token) : null,
-    stopped: snapshot.stopped ?? null,
+    stopped: snapshot.stopped === undefined ? null : aged(snapshot.stopped, now - snapshot.at),
     heldMs: Math.max(0, now - cameAt),
   };
 }
@@ -107,6 +109,7 @@ export function imported(from: Exported, generation: number, askedAt: number, no
         };
   return {
     generation,
+    at: saidAt,
     access,
     underway: from.underway,
     waitAtMostMs: from.waitAtMostMs,

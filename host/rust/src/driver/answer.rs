@@ -7,6 +7,7 @@ use zeroize::Zeroize;
 
 use crate::bindings::types::{self, Event, Outcome};
 use crate::clock::millis;
+use crate::limits;
 use crate::policy::{Policy, is_credential, is_merged};
 use crate::secret::Secret;
 use crate::snapshot::{Access, Snapshot};
@@ -14,16 +15,6 @@ use crate::status::{Failure, Note};
 use crate::token::Token;
 use crate::transport::header_field;
 
-/// So many tasks of a session may be out.
-pub(super) const MAX_TASKS: usize = 64;
-/// No output of the contract has as many notes or headers, and no note as many fields.
-const MAX_LIST: usize = 64;
-/// No note is longer, in bytes.
-const MAX_NOTE: usize = 4 << 10;
-/// The soonest and the latest wake that is obeyed: a component cannot keep the driver busy, nor make a delay overflow.
-const WAKE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(24 * 3600));
-/// No caller is held up for longer, whatever the component says.
-const WAIT_AT_MOST: Duration = Duration::from_secs(30);
 /// Callers who say that a token is needed are heard again after this time at the latest, and not at once: what was due has
 /// been done, and the next is due with a wake.
 const NUDGE_AGAIN: Duration = Duration::from_secs(1);
@@ -45,10 +36,10 @@ impl Answer {
     /// Checks what concerns callers. Tasks are checked when they are done, for a refusal is an answer to them.
     pub(super) fn check(output: types::Output, now: u64, policy: &Policy) -> Result<Self, String> {
         let journal = output.journal.map(Secret::from);
-        if output.notes.len() > MAX_LIST {
+        if output.notes.len() > limits::LIST {
             return Err("too many notes".to_owned());
         }
-        if output.notes.iter().any(|note| note.fields.len() > MAX_LIST || size(note) > MAX_NOTE) {
+        if output.notes.iter().any(|note| note.fields.len() > limits::LIST || size(note) > limits::NOTE_BYTES) {
             return Err("a note is too long".to_owned());
         }
         let mut origin_denied = false;
@@ -66,7 +57,7 @@ impl Answer {
             types::Access::Idle => Access::Idle,
             types::Access::Closed => Access::Closed,
         };
-        let wake_in = output.wake_in_ms.map(|wake| u64::from(wake).clamp(millis(WAKE.0), millis(WAKE.1)));
+        let wake_in = output.wake_in_ms.map(|wake| u64::from(wake).clamp(limits::WAKE_AT_LEAST_MS, limits::WAKE_AT_MOST_MS));
         let wake_at = wake_in.map(|wake| now + wake);
         // The step that has just ended did all that was due.
         let soonest_nudge = now + wake_in.unwrap_or(u64::MAX).min(millis(NUDGE_AGAIN));
@@ -81,7 +72,7 @@ impl Answer {
             at: 0,
             access,
             underway: output.progress == types::Progress::Underway,
-            wait_at_most_ms: u64::from(output.wait_at_most_ms).min(millis(WAIT_AT_MOST)),
+            wait_at_most_ms: u64::from(output.wait_at_most_ms).min(limits::WAIT_AT_MOST_MS),
             nudge_from,
             passing: None,
             stopped: None,
@@ -113,7 +104,7 @@ fn fields(headers: Vec<types::Header>, known: fn(&str) -> bool) -> Result<Vec<(H
     if let Some((name, _)) = fields.iter().find(|(name, _)| !known(name.as_str())) {
         return Err(format!("the header {name} is no part of a credential"));
     }
-    if fields.len() > MAX_LIST { Err("too many headers".to_owned()) } else { Ok(fields) }
+    if fields.len() > limits::LIST { Err("too many headers".to_owned()) } else { Ok(fields) }
 }
 
 fn size(note: &types::Note) -> usize {

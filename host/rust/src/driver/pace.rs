@@ -1,16 +1,9 @@
 //! How much of the host's time, log and network a component may take. One that is well takes a thousandth of it.
 
-/// After a step that took so long or longer, in milliseconds, the component rests.
-const LONG_MS: u64 = 5;
+use crate::limits::{LONG_STEP_MS, NOTE_EVERY_MS, NOTES_AT_ONCE, REQUEST_EVERY_MS, REQUESTS_AT_ONCE, REST};
 
-/// It rests so many times as long as the step took: it has the thread, which callers may share, for a fifth of the time.
-const REST: u64 = 4;
-
-/// So many notes are logged at once, and then one for each pause.
-const NOTES: Allowance = Allowance { at_once: 256, pause_ms: 250 };
-
-/// So many requests go out at once, and then one for each pause. A session sends one in five seconds.
-const REQUESTS: Allowance = Allowance { at_once: 32, pause_ms: 1_000 };
+const NOTES: Allowance = Allowance { at_once: NOTES_AT_ONCE, pause_ms: NOTE_EVERY_MS };
+const REQUESTS: Allowance = Allowance { at_once: REQUESTS_AT_ONCE, pause_ms: REQUEST_EVERY_MS };
 
 /// What a driver keeps account of. All times are of the steady clock, in milliseconds.
 pub(super) struct Pace {
@@ -29,7 +22,7 @@ impl Pace {
     /// A step began and ended.
     pub(super) fn stepped(&mut self, began: u64, ended: u64) {
         let took = ended.saturating_sub(began);
-        if took >= LONG_MS {
+        if took >= LONG_STEP_MS {
             self.rests_until = ended.saturating_add(took.saturating_mul(REST));
         }
     }

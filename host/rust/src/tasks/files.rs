@@ -9,10 +9,9 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::bindings::types::{FileProtection, FileRequest, Outcome};
+use crate::limits::CONTENT_BYTES;
 use crate::policy::Policy;
 
-/// Whatever the component asks for, no file is larger, in bytes.
-const MAX_BYTES: u32 = 1 << 20;
 /// So many times in a row a file may be swapped while it is being read.
 const SWAPS: u32 = 3;
 
@@ -70,7 +69,7 @@ fn try_read(path: &Path, request: &FileRequest, policy: &Policy) -> io::Result<O
     if let Some(refused) = refuse_irregular(&metadata).or_else(|| refuse_unprotected(&metadata, request.protection)) {
         return Ok(refused);
     }
-    let limit = u64::from(request.max_bytes.min(MAX_BYTES));
+    let limit = u64::from(request.max_bytes).min(CONTENT_BYTES as u64);
     let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len().min(limit)).unwrap_or_default() + 1));
     file.take(limit + 1).read_to_end(&mut content)?;
     if content.len() as u64 > limit {

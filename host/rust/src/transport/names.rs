@@ -10,18 +10,22 @@ use crate::policy::{Origin, Policy, Reach};
 /// The system's resolver, with its answers checked.
 pub(super) struct Resolver {
     origins: Vec<Origin>,
+    loopback: bool,
     proxy_host: Option<String>,
 }
 
 impl Resolver {
     pub(super) fn new(policy: &Policy) -> Self {
         let proxy_host = policy.proxy_url().and_then(|url| url.host_str()).map(str::to_owned);
-        Self { origins: policy.origins().to_vec(), proxy_host }
+        Self { origins: policy.origins().to_vec(), loopback: policy.allows_loopback(), proxy_host }
     }
 
     fn reach(&self, name: &str) -> Reach {
         if self.proxy_host.as_deref().is_some_and(|host| host.eq_ignore_ascii_case(name)) {
             return Reach::Private;
+        }
+        if self.loopback && name.eq_ignore_ascii_case("localhost") {
+            return Reach::Loopback;
         }
         let reaches = || self.origins.iter().filter(|origin| origin.has_host(name)).map(Origin::reach);
         if reaches().any(|reach| reach == Reach::Private) { Reach::Private } else { reaches().next().unwrap_or(Reach::Public) }

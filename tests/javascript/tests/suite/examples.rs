@@ -60,6 +60,51 @@ fn the_readme_shows_every_example_as_it_is() {
     }
 }
 
+/// A file of the package.
+fn of_the_package(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../host/js").join(path)).expect("text")
+}
+
+#[test]
+fn the_readme_lists_every_option() {
+    let readme = of_the_package("README.md");
+    for file in ["src/create.ts", "src/policy.ts"] {
+        let source = of_the_package(file);
+        let mut options = 0;
+        for interface in source.split("export interface ").skip(1) {
+            let members = interface.lines().take_while(|line| *line != "}");
+            let names = members.filter_map(|line| line.strip_prefix("  readonly ")?.split_once("?:")).map(|(name, _)| name);
+            for name in names {
+                assert!(readme.contains(&format!("\n| `{name}` |")), "{name} of {file}");
+                options += 1;
+            }
+        }
+        assert!(options >= 5, "only {options} options were found in {file}");
+    }
+}
+
+#[test]
+fn the_readme_states_the_limits_of_a_component() {
+    let (readme, ours) = (of_the_package("README.md"), of_the_package("src/limits.ts"));
+    let limits = ours + &of_the_package("../../wit/authority.json");
+    for (constant, told) in [
+        ("AT_ONCE_MS = 500;", "| 500 ms |"),
+        (r#""rest": 4,"#, "| a fifth of the time |"),
+        ("STEP_AT_LEAST_MS = 0.2;", "counts as 0.2 ms at least | 2,500 | 1,000 a second |"),
+        (r#""wake-at-least-ms": 5,"#, "no sooner than 5 ms after the step's end, and no later than a day"),
+        (r#""notes-at-once": 256,"#, "| 256 | 240 a minute |"),
+        (r#""note-every-ms": 250,"#, "| 256 | 240 a minute |"),
+        (r#""request-every-ms": 1000,"#, "| 32 | 60 a minute |"),
+        (r#""requests-at-once": 32,"#, "| 32 | 60 a minute |"),
+        (r#""tasks": 64,"#, "| 64 | |"),
+        ("MAX_TEXT = 2_000;", "is cut after 2,000 characters | 4,096 characters | |"),
+        (r#""note-bytes": 4096,"#, "is cut after 2,000 characters | 4,096 characters | |"),
+    ] {
+        assert!(limits.contains(constant), "the limits no longer have {constant}: mend the README, and this test");
+        assert!(readme.contains(told), "the README does not say {told}");
+    }
+}
+
 #[tokio::test]
 async fn programs_in_node_deno_and_bun() {
     workshop_async().await;

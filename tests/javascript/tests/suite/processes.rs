@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wif_emulator::Fault;
 
-use crate::program::{Program, RUNTIMES, Runtime};
+use crate::program::{Program, RUNTIMES, Runtime, printed};
 use crate::world::World;
 
 /// Nothing but what a credential needs; a variable of the runtime's glue is not among it. The SDK reads others.
@@ -50,11 +50,11 @@ async fn a_cold_burst_makes_one_exchange() {
 }
 
 #[tokio::test]
-async fn the_vendors_sdk_works_with_the_fetch_and_with_the_provider() {
+async fn the_vendors_sdk_works_with_each_of_its_options() {
     for runtime in RUNTIMES {
         let world = World::start().await;
         let mut program = start(runtime, &world).await;
-        for client in ["sdk", "sdk-provider"] {
+        for client in ["sdk", "sdk-middleware", "sdk-provider"] {
             assert!(program.value(client).await.as_str().is_some_and(|text| !text.is_empty()), "{runtime:?}");
         }
         assert_eq!(world.exchanges(), 1, "{runtime:?}");
@@ -184,6 +184,27 @@ async fn a_credential_does_not_keep_its_process() {
         let status = tokio::time::timeout(Duration::from_secs(30), running).await.expect("it ends by itself").expect("it starts");
         assert!(status.success(), "{runtime:?}");
     }
+}
+
+/// Deno shows a variable that it does not permit as if it were not set: then the exchange would go to the default place, or
+/// another credential would be taken.
+#[test]
+fn deno_says_which_variables_it_hides() {
+    let empty = tempfile::tempdir().expect("a directory");
+    let run = |allowed: &str| {
+        let mut command = Runtime::Deno.run("hidden.mjs", &[allowed, "--allow-read"]);
+        command.env("HOME", empty.path()).env_remove("ANTHROPIC_API_KEY").env_remove("ANTHROPIC_AUTH_TOKEN");
+        let said = printed(&mut command).remove(0);
+        (said["name"].clone(), said["message"].as_str().unwrap_or_default().to_owned())
+    };
+    let (name, message) = run("--allow-env=HOME,ANTHROPIC_API_KEY");
+    assert_eq!(name, "OptionError", "{message}");
+    assert!(message.contains("ANTHROPIC_BASE_URL") && message.contains("--allow-env"), "{message}");
+    assert!(!message.contains("ANTHROPIC_API_KEY") && !message.contains("HOME"), "{message}");
+    // Where the profiles are is of interest only if nothing else is found.
+    let (name, message) = run("--allow-env=ANTHROPIC_*");
+    assert_eq!(name, "NoTokenError", "{message}");
+    assert!(message.contains("does not let this program read HOME"), "{message}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 use wif_javascript::Workshop;
@@ -68,20 +69,38 @@ pub(crate) fn node(program: &str) -> Command {
     command
 }
 
-/// A program that answers each line of its input with one of JSON.
+/// A program that answers each line of its input with one of JSON. It ends when its input does, with all that it started.
 pub(crate) struct Program {
-    asked: ChildStdin,
+    asked: Option<ChildStdin>,
     answers: Lines<BufReader<ChildStdout>>,
-    _process: Child,
+    process: Child,
+    /// What it takes for the system's temporary directory: whatever is left in it goes with it.
+    _temporary: TempDir,
+}
+
+/// A program ends within this time after its input, or is killed.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
+
+impl Drop for Program {
+    #[allow(clippy::disallowed_methods, reason = "a real process takes real time, and nothing can be awaited here")]
+    fn drop(&mut self) {
+        drop(self.asked.take());
+        let begin = std::time::Instant::now();
+        while matches!(self.process.try_wait(), Ok(None)) && begin.elapsed() < ENDS_WITHIN {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
 }
 
 impl Program {
     pub(crate) fn start(command: Command) -> Self {
+        let temporary = tempfile::tempdir().expect("a directory");
         let mut command = tokio::process::Command::from(command);
+        command.env("TMPDIR", temporary.path());
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().expect("it starts");
         let asked = process.stdin.take().expect("it is piped");
         let answers = BufReader::new(process.stdout.take().expect("it is piped")).lines();
-        Self { asked, answers, _process: process }
+        Self { asked: Some(asked), answers, process, _temporary: temporary }
     }
 
     /// The next line that it prints.
@@ -93,7 +112,8 @@ impl Program {
 
     /// Asks, and gives the answer as it is.
     pub(crate) async fn ask(&mut self, request: &str) -> Value {
-        self.asked.write_all(format!("{request}\n").as_bytes()).await.expect("it runs");
+        let asked = self.asked.as_mut().expect("it is open until the end");
+        asked.write_all(format!("{request}\n").as_bytes()).await.expect("it runs");
         self.next().await
     }
 

@@ -67,10 +67,29 @@ fn a_component_that_misbehaves_costs_its_instance_and_nothing_else() {
     hold_everywhere("driver.mjs", None, 22);
 }
 
+/// F12, F13. Time, notes and requests of a component have an end: see `programs/pacing.mjs`.
+#[test]
+fn a_component_that_takes_a_little_too_much_again_and_again_is_held_back() {
+    hold_everywhere("pacing.mjs", None, 7);
+}
+
+/// A credential for each request must not leave its exchanges behind: see `programs/dropped.mjs`.
+#[test]
+fn what_nobody_holds_is_let_go() {
+    all_hold("dropped.mjs", 2);
+}
+
 /// What leaves through `fetch`, what is asked of the token endpoint, files, variables, stores: see `programs/requests.mjs`.
 #[test]
 fn whatever_leaves_or_enters_is_checked() {
-    hold_everywhere("requests.mjs", Some(headers()), 57);
+    hold_everywhere("requests.mjs", Some(headers()), 75);
+}
+
+/// Where a streamed body is answered with 401, the `fetch` of this Node throws unless it is told otherwise.
+#[test]
+fn the_same_holds_in_a_newer_node() {
+    let newer = workshop().newer_node().unwrap_or_else(|missing| panic!("{missing}"));
+    hold(Command::new(newer).arg(workshop().program("requests.mjs")).arg(headers()), 75);
 }
 
 /// A8, C3, C7, D1. What is lost, late or too much between isolates and the object that has the session: see `programs/shared.mjs`.
@@ -85,14 +104,15 @@ fn an_unknown_runtime_has_isolates() {
     hold_everywhere("isolate.mjs", None, 4);
 }
 
-/// F1, F2, F5. Real components that trap, lie, take more than they are given or tell what they were told, in place of ours: see
-/// `programs/guests.mjs`.
+/// F1, F2, F5, F9-F13. Real components that trap, lie, take more than they are given, steal or tell what they were told, in place
+/// of ours: see `programs/guests.mjs`.
 #[test]
 fn a_real_component_that_misbehaves_costs_its_instance_and_nothing_else() {
-    const GUESTS: [(&str, &[u8], usize); 4] = [
+    const GUESTS: [(&str, &[u8], usize); 5] = [
         ("crashing", include_bytes!(concat!(env!("OUT_DIR"), "/crashing.wasm")), 3),
+        ("exfiltrating", include_bytes!(concat!(env!("OUT_DIR"), "/exfiltrating.wasm")), 3),
         ("exhausting", include_bytes!(concat!(env!("OUT_DIR"), "/exhausting.wasm")), 3),
-        ("lying", include_bytes!(concat!(env!("OUT_DIR"), "/lying.wasm")), 12),
+        ("lying", include_bytes!(concat!(env!("OUT_DIR"), "/lying.wasm")), 15),
         ("telling", include_bytes!(concat!(env!("OUT_DIR"), "/telling.wasm")), 1),
     ];
     for (name, component, scenarios) in GUESTS {

@@ -158,11 +158,11 @@ async fn a_cold_burst_of_a_hundred_requests_makes_one_exchange() {
 }
 
 #[tokio::test]
-async fn the_vendors_sdk_works_inside_a_worker_with_the_fetch_and_with_the_provider() {
+async fn the_vendors_sdk_works_inside_a_worker_with_each_of_its_options() {
     for version in VERSIONS {
         let world = World::start().await;
         let worker = Worker::start(&world, Setup::new(version)).await;
-        for path in ["/sdk", "/sdk-provider"] {
+        for path in ["/sdk", "/sdk-middleware", "/sdk-provider"] {
             assert_eq!(worker.burst(path, 20).await, [200], "{version:?} {path}");
         }
         assert_eq!(world.exchanges(), 1);

@@ -1,71 +1,12 @@
-//! The command as its users meet it: a process, its output, its exit code.
+//! Tokens and where they are kept.
 
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use wif_emulator::{Emulator, Fault, Options, TokenFile};
+use serde_json::json;
+use wif_emulator::Fault;
 
-/// An emulator with an identity token on disk, and the directory that all of a test's files are in.
-struct Place {
-    emulator: Emulator,
-    file: TokenFile,
-    directory: tempfile::TempDir,
-}
-
-impl Place {
-    async fn new() -> Self {
-        let emulator = Emulator::start(Options::default()).await.expect("the emulator starts");
-        let directory = tempfile::tempdir().expect("a directory");
-        let file = emulator.identity_provider().publish(directory.path().join("token")).expect("the token is published");
-        Self { emulator, file, directory }
-    }
-
-    /// The command with the federation variables, and no others of the vendor's.
-    fn wif(&self) -> Command {
-        let mut command = bare(self.directory.path());
-        let options = self.emulator.options();
-        command
-            .env("ANTHROPIC_BASE_URL", self.emulator.base_url())
-            .env("ANTHROPIC_FEDERATION_RULE_ID", &options.federation_rule_id)
-            .env("ANTHROPIC_ORGANIZATION_ID", &options.organization_id)
-            .env("ANTHROPIC_SERVICE_ACCOUNT_ID", &options.service_account_id)
-            .env("ANTHROPIC_IDENTITY_TOKEN_FILE", self.file.path());
-        command
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Run {
-        let mut command = self.wif();
-        command.args(arguments).args(["--allow-origin", self.emulator.base_url()]);
-        Run::of(command).await
-    }
-}
-
-fn bare(home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wif"));
-    command.env_clear().env("HOME", home).env("WIF_LOG", "wif=trace");
-    command
-}
-
-struct Run {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
-impl Run {
-    async fn of(mut command: Command) -> Self {
-        let output: Output =
-            tokio::task::spawn_blocking(move || command.output().expect("the command starts")).await.expect("it ends");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self { code: output.status.code().unwrap_or(-1), stdout: text(&output.stdout), stderr: text(&output.stderr) }
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("no JSON: {} {}", self.stdout, self.stderr))
-    }
-}
+use crate::place::{Place, Run, bare};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demonstration_ends_well_within_half_a_minute() {
@@ -146,6 +87,7 @@ async fn a_token_that_cannot_be_printed_is_an_error() {
     let output = status.await.expect("it is awaited");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && stderr.contains("cannot write to standard output"), "{stderr}");
+    assert_eq!(place.emulator.counts().exchanges, 0, "the identity token was spent for nothing");
 }
 
 /// Several processes that share a state file and an identity token make one exchange.
@@ -181,7 +123,7 @@ async fn a_run_that_is_killed_leaves_what_the_next_one_needs_to_know() {
     killed.kill().and_then(|()| killed.wait()).expect("it was running");
 
     for exchanges in [2, 2] {
-        let run = place.run(&["token", "--state", state]).await;
+        let run = place.run(&["token", "--timeout", "7", "--state", state]).await;
         assert_eq!(run.code, 4, "{}", run.stderr);
         assert!(run.stderr.contains("can be exchanged once and has been"), "{}", run.stderr);
         assert_eq!(place.emulator.counts().exchanges, exchanges);
@@ -207,23 +149,6 @@ async fn the_environment_names_no_proxy() {
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(proxy.accept().is_err(), "the proxy was asked");
     assert!(!run.stderr.contains("canary"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn status_tells_the_configuration_and_exchanges_nothing() {
-    let place = Place::new().await;
-    let run = place.run(&["status"]).await;
-    assert_eq!(run.code, 0, "{}", run.stderr);
-    assert!(run.stdout.contains(&place.emulator.options().federation_rule_id), "{}", run.stdout);
-    assert!(run.stdout.contains("the first caller asks"), "{}", run.stdout);
-    assert_eq!(place.emulator.counts().exchanges, 0);
-
-    let run = place.run(&["status", "--json", "--exchange"]).await;
-    let document = run.json();
-    assert_eq!(document["state"], "serving");
-    assert_eq!(document["identity_token"]["disposition"], "spent");
-    assert_eq!(place.emulator.counts().exchanges, 1);
-    assert!(!run.stdout.contains("sk-ant-oat01-"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -256,7 +181,10 @@ async fn an_origin_that_the_policy_does_not_know_is_not_spoken_to() {
     command.arg("token");
     let run = Run::of(command).await;
     assert_eq!(run.code, 3, "{}", run.stderr);
-    assert!(run.stderr.contains(place.emulator.base_url()), "{}", run.stderr);
+    assert!(run.stderr.contains(&format!("--allow-origin {}", place.emulator.base_url())), "{}", run.stderr);
+    assert!(run.stderr.contains("--allow-loopback"), "{}", run.stderr);
+    let said = run.stderr.lines().filter(|line| line.starts_with("wif: ") || line.starts_with("     "));
+    assert!(said.clone().count() > 0 && said.clone().all(|line| !line.contains("Policy::")), "{}", run.stderr);
     assert_eq!(place.emulator.counts().exchanges, 0);
 }
 
@@ -265,24 +193,15 @@ async fn a_refusal_tells_the_request_id_and_the_exit_code_tells_it_from_an_outag
     let place = Place::new().await;
     let spent = place.run(&["token"]).await;
     assert_eq!(spent.code, 0, "{}", spent.stderr);
-    let refused = place.run(&["token"]).await;
+    let refused = place.run(&["token", "--timeout", "1"]).await;
     assert_eq!(refused.code, 5, "{}", refused.stderr);
     assert!(refused.stderr.contains("req_"), "{}", refused.stderr);
     assert!(refused.stderr.contains("already exchanged"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--state FILE"), "{}", refused.stderr);
 
     place.file.rotate().expect("it rotates");
     place.emulator.set_outage(Some(Fault::status(503)));
-    let outage = place.run(&["token"]).await;
+    let outage = place.run(&["token", "--timeout", "1"]).await;
     assert_eq!(outage.code, 4, "{}", outage.stderr);
     assert!(outage.stdout.is_empty());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_missing_identity_token_is_named_by_its_path() {
-    let place = Place::new().await;
-    let mut command = place.wif();
-    command.args(["token", "--allow-origin", place.emulator.base_url()]).env("ANTHROPIC_IDENTITY_TOKEN_FILE", "/nowhere/token");
-    let run = Run::of(command).await;
-    assert_eq!(run.code, 5);
-    assert!(run.stderr.contains("/nowhere/token"), "{}", run.stderr);
 }

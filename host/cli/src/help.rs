@@ -1,0 +1,120 @@
+//! How the help of the command and of its subcommands ends: exit codes, variables, an example.
+
+/// Of the command itself.
+pub(crate) const WIF: &str = "\
+Exit codes:
+  0  done
+  1  something else went wrong: see the message
+  2  the command line is wrong
+  3  the configuration is wrong, or the policy forbids what it says
+  4  there is no token now, and there may be one later
+  5  the endpoint or the source of the identity token says no
+  6  `wif status` only: there is a credential, and it hides another one
+
+Variables:
+  ANTHROPIC_FEDERATION_RULE_ID, ANTHROPIC_ORGANIZATION_ID, ANTHROPIC_SERVICE_ACCOUNT_ID,
+  ANTHROPIC_WORKSPACE_ID, ANTHROPIC_IDENTITY_TOKEN_FILE or ANTHROPIC_IDENTITY_TOKEN
+                      the federation, as the vendor's clients read it
+  ANTHROPIC_PROFILE, ANTHROPIC_CONFIG_DIR
+                      or a profile with all of that
+  ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN
+                      a static credential; goes before all of these
+  ANTHROPIC_BASE_URL  another place than https://api.anthropic.com
+  WIF_ALLOW_LOOPBACK  1: every port of this machine may be that place
+  WIF_LOG             what is logged to standard error, such as wif=info
+
+Example:
+  wif emulate -- wif token";
+
+/// Of `wif token`.
+pub(crate) const TOKEN: &str = "\
+Exit codes:
+  0  the token is printed
+  1  something else went wrong: see the message
+  2  the command line is wrong
+  3  the configuration is wrong, or the policy forbids what it says
+  4  there is no token within the time, and there may be one later
+  5  the endpoint or the source of the identity token says no
+
+Variables:
+  `wif --help` lists those that say which credential it is.
+  WIF_LOG=wif=info logs what is waited for; on a terminal that is shown anyway.
+
+Examples:
+  wif token --state ~/.cache/wif.json                   # a helper of other programs
+  wif token --state ~/.cache/wif.json --rejected last   # after a 401 of the API
+  wif token --json | jq -r .unusable_at";
+
+/// Of `wif status`.
+pub(crate) const STATUS: &str = "\
+Exit codes:
+  0  nothing stands against a token, as far as can be told without an exchange
+  3  the configuration is wrong, or the policy forbids what it says
+  4  `wif token` would find none now, and may find one later
+  5  the endpoint or the source of the identity token says no
+  6  there is a credential, and it hides another one: see the warnings
+
+Variables:
+  `wif --help` lists those that say which credential it is.
+
+Example:
+  wif status --json | jq -r '.warnings[]'";
+
+/// Of `wif demo`.
+pub(crate) const DEMO: &str = "\
+Exit codes:
+  0  both accounts agree
+  1  they do not, or something else went wrong
+
+Variables:
+  WIF_LOG  what is logged to standard error, such as wif=info
+
+Example:
+  wif demo";
+
+/// How the help of `wif emulate` begins.
+pub(crate) const BEFORE_EMULATE: &str = "\
+With a COMMAND it runs that with the variables that lead a client to the emulator, and ends when it ends. Without one it prints \
+these variables, for a file or another terminal, and then what it is asked and why it refuses, as comments, until Ctrl-C.
+
+An identity token that it publishes can be exchanged once, as in production, and only if the federation rule matches. Unlike in \
+production the next one is published as soon as one was exchanged, so that a second run of your program finds one that is good; \
+--rotation timed shows what a second run meets there. With --resources the rules are your own, so that you can try one before \
+you create it; with --try it judges one identity token by them and ends.";
+
+/// How the help of `wif emulate` ends.
+pub(crate) const EMULATE: &str = "\
+Faults of exchanges (--fault):
+  lost_answer, cut_answer, lost_request, slow, redirect, oversized, not_json, json_array, empty,
+  html_502, rate_limited, overloaded, server_error, server_error_after, extra_members,
+  expires_in_60, expires_in_0, expires_in_negative, expires_in_text, expires_in_null,
+  expires_in_huge, expires_in_missing, token_type_lower, token_type_mac, token_type_missing
+Faults of the API (--api-fault):
+  unauthorized, rate_limited, overloaded, server_error, redirect, slow, lost_answer, cut_stream
+
+While it runs, the administration API does the same and more; GET / lists what it takes:
+  curl -X POST $WIF_EMULATOR_ADMIN/faults \\
+       -d '{\"endpoint\": \"exchange\", \"fault\": \"lost_answer\", \"times\": 2}'
+  curl -X DELETE $WIF_EMULATOR_ADMIN/faults
+  curl $WIF_EMULATOR_ADMIN/history
+  curl -X POST $WIF_EMULATOR_ADMIN/keys/rotate
+  curl -X POST $WIF_EMULATOR_ADMIN/identity-tokens -d '{\"claims\": {\"ref\": \"refs/heads/main\"}}'
+  curl -X POST $WIF_EMULATOR_ADMIN/revoke -d '{\"all\": true}'
+
+Exit codes:
+  With a COMMAND its own; 128 and the number of the signal that ended it; 126 if it cannot be
+  run, 127 if there is none. Before it runs, and without one: 0 done, 1 the emulator cannot run,
+  2 the command line, 3 the resources, 5 the identity token of --try would be refused.
+
+Variables, for COMMAND or printed:
+  ANTHROPIC_BASE_URL, ANTHROPIC_FEDERATION_RULE_ID, ANTHROPIC_ORGANIZATION_ID,
+  ANTHROPIC_SERVICE_ACCOUNT_ID, ANTHROPIC_WORKSPACE_ID, ANTHROPIC_IDENTITY_TOKEN_FILE
+                        what leads a client to the emulator
+  WIF_ALLOW_LOOPBACK    1: this command may go there
+  WIF_EMULATOR_ADMIN    the administration API
+  Those that would go before them, such as ANTHROPIC_API_KEY, are unset.
+
+Examples:
+  wif emulate -- wif token
+  wif emulate -- sh                       # a shell in which everything leads to the emulator
+  wif emulate > trial.env &               # and in another terminal: . ./trial.env";

@@ -1,0 +1,51 @@
+//! Whether standard output can take an answer, before anything is spent on it.
+
+use anyhow::bail;
+
+/// More than any answer has, in bytes.
+#[cfg(target_os = "linux")]
+const ROOM: u64 = 16 << 10;
+
+/// Finds out whether what is written to standard output will arrive, as far as that can be known without writing.
+#[cfg(unix)]
+pub(crate) fn check() -> anyhow::Result<()> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::io::Errno;
+
+    let out = std::io::stdout();
+    let mut polled = [PollFd::new(&out, PollFlags::OUT)];
+    let lost = PollFlags::ERR | PollFlags::NVAL;
+    if poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok() && polled[0].revents().intersects(lost) {
+        bail!("cannot write to standard output: nobody reads it");
+    }
+    if let Some(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) = no_room(&out) {
+        bail!("cannot write to standard output: there is no space left");
+    }
+    Ok(())
+}
+
+/// Reserves room in a file, and knows the one device that never has any.
+#[cfg(target_os = "linux")]
+fn no_room(out: &std::io::Stdout) -> Option<rustix::io::Errno> {
+    use rustix::fs::{FallocateFlags, FileType, SeekFrom, fallocate, fstat, major, minor, seek};
+
+    /// `/dev/full`.
+    const FULL: (u32, u32) = (1, 7);
+    let stat = fstat(out).ok()?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::CharacterDevice => ((major(stat.st_rdev), minor(stat.st_rdev)) == FULL).then_some(rustix::io::Errno::NOSPC),
+        // Some file systems cannot reserve, which says nothing about their room.
+        FileType::RegularFile => fallocate(out, FallocateFlags::KEEP_SIZE, seek(out, SeekFrom::Current(0)).ok()?, ROOM).err(),
+        _ => None,
+    }
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn no_room(_: &std::io::Stdout) -> Option<rustix::io::Errno> {
+    None
+}
+
+#[cfg(not(unix))]
+pub(crate) fn check() -> anyhow::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! What is set and not used: the user learns of it wherever a credential is asked for.
+
+use std::time::Duration;
+
+use tokio_stream::{Stream, StreamExt as _};
+use wif::{Change, NoteCode};
+
+use crate::options::say_error;
+
+/// The credential that a variable of this name holds goes before federation.
+const STATIC: [&str; 2] = ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"];
+
+/// What the credential has noted so far of what it ignores.
+pub(crate) async fn ignored(changes: &mut (impl Stream<Item = Change> + Unpin)) -> Vec<String> {
+    let mut ignored = Vec::new();
+    while let Ok(Some(change)) = tokio::time::timeout(Duration::ZERO, changes.next()).await {
+        let notes = change.notes.into_iter().filter(|note| note.code == NoteCode::SourceIgnored);
+        ignored.extend(notes.map(|note| note.message));
+    }
+    ignored
+}
+
+/// Prints [`ignored`] to standard error.
+pub(crate) async fn print(changes: &mut (impl Stream<Item = Change> + Unpin)) {
+    for message in ignored(changes).await {
+        say_error(&format!("wif: warning: {message}"));
+    }
+    if let Some(message) = shadowing() {
+        say_error(&format!("wif: warning: {message}"));
+    }
+}
+
+/// Says that a key or token in a variable hides a complete set of federation variables, if one does.
+pub(crate) fn shadowing() -> Option<String> {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.to_string_lossy().trim().is_empty());
+    let complete = is_set("ANTHROPIC_FEDERATION_RULE_ID")
+        && is_set("ANTHROPIC_ORGANIZATION_ID")
+        && (is_set("ANTHROPIC_IDENTITY_TOKEN_FILE") || is_set("ANTHROPIC_IDENTITY_TOKEN"));
+    let name = STATIC.into_iter().find(|name| is_set(name)).filter(|_| complete)?;
+    Some(format!("{name} hides a complete set of federation variables: unset it, and they are used."))
+}

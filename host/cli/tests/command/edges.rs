@@ -1,0 +1,92 @@
+//! What the command line names may be anything.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::place::{Place, Run, bare};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_is_no_regular_file_is_an_error_at_once() {
+    let place = Place::new().await;
+    let fifo = place.path("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs").success());
+    for (path, says) in [
+        (place.path("nope.json"), "No such file"),
+        (fifo, "a pipe or a device"),
+        ("/dev/zero".to_owned(), "a pipe or a device"),
+        (place.path("."), "a directory"),
+    ] {
+        for command in ["token", "status"] {
+            let arguments = [command, "--configuration", &path];
+            let run = tokio::time::timeout(Duration::from_secs(20), place.run(&arguments)).await.expect("it ends");
+            assert_eq!(run.code, 3, "{command} {path}: {}", run.stderr);
+            assert!(run.stderr.contains(&path) && run.stderr.contains(says), "{command} {path}: {}", run.stderr);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_nobody_reads_is_not_asked_for() {
+    let place = Place::new().await;
+    let mut command = place.wif();
+    command.args(["token", "--allow-origin", place.emulator.base_url()]);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = tokio::task::spawn_blocking(move || {
+        command.stdout(writer).stderr(Stdio::piped()).spawn().expect("it starts").wait_with_output().expect("it ends")
+    });
+    let output = output.await.expect("it is awaited");
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(place.emulator.counts().exchanges, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn this_machine_can_be_allowed_as_a_whole_and_it_is_said() {
+    let place = Place::new().await;
+    let mut by_variable = place.wif();
+    by_variable.arg("token").env("WIF_ALLOW_LOOPBACK", "1");
+    let mut by_flag = place.wif();
+    by_flag.args(["token", "--allow-loopback"]);
+    // The name of this machine is another origin than its address.
+    by_flag.env("ANTHROPIC_BASE_URL", place.emulator.base_url().replace("127.0.0.1", "localhost"));
+    for command in [by_variable, by_flag] {
+        let run = Run::of(command).await;
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert!(run.stderr.contains("every port of this machine is allowed"), "{}", run.stderr);
+        place.file.rotate().expect("it rotates");
+    }
+    let mut elsewhere = place.wif();
+    elsewhere.args(["token", "--allow-loopback"]).env("ANTHROPIC_BASE_URL", "https://gateway.example");
+    assert_eq!(Run::of(elsewhere).await.code, 3, "it allows loopback and nothing else");
+    let mut off = place.wif();
+    off.arg("token").env("WIF_ALLOW_LOOPBACK", "0");
+    assert_eq!(Run::of(off).await.code, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_help_fits_the_terminal_and_ends_with_codes_variables_and_an_example() {
+    let home = tempfile::tempdir().expect("a directory");
+    for arguments in [&["--help"][..], &["token", "--help"], &["status", "--help"], &["emulate", "--help"], &["demo", "--help"]] {
+        let mut command = bare(home.path());
+        command.args(arguments);
+        let run = Run::of(command).await;
+        assert_eq!(run.code, 0);
+        let places = ["Exit codes:", "Variables", "Example"].map(|heading| run.stdout.rfind(&format!("\n{heading}")));
+        let places = places.map(|place| place.unwrap_or_else(|| panic!("{arguments:?}: {}", run.stdout)));
+        assert!(places.is_sorted(), "{arguments:?}: {}", run.stdout);
+        for line in run.stdout.lines() {
+            assert!(line.chars().count() <= 100, "{arguments:?}: {line}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_is_said_once() {
+    let home = tempfile::tempdir().expect("a directory");
+    let mut command = bare(home.path());
+    command.arg("token").env_remove("WIF_LOG");
+    let run = Run::of(command).await;
+    assert_eq!(run.code, 3);
+    assert_eq!(run.stderr.matches("No credential is configured").count(), 1, "{}", run.stderr);
+    assert_eq!(run.stderr.matches("Set ANTHROPIC_FEDERATION_RULE_ID").count(), 1, "{}", run.stderr);
+}

@@ -1,0 +1,8 @@
+//! The command as its users meet it: a process, its output, its exit code.
+
+mod edges;
+mod place;
+mod rejections;
+mod status;
+mod tokens;
+mod waiting;

@@ -1,0 +1,390 @@
+"""A driver by the rules of `wit/session.wit`: the example for authors of drivers. The numbers in comments are those of the rules.
+
+    plugin = Plugin(Path("wif_plugin.wasm").read_bytes())
+    with Driver(plugin, '{"federation": {…}}') as credential:
+        token = credential.token(timeout=30)
+        send(url, put_on(headers, token, "https://api.anthropic.com"))
+
+One thread steps the session. It takes events from a queue, so steps are serial. Every task runs in a thread of its own and puts
+what came of it into the queue. Callers read a snapshot, and never step.
+"""
+
+import contextlib
+import queue
+import re
+import secrets
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from component import Stopped
+from tasks import AUTHORITY, Denied, Tasks, parse_origin
+
+NEVER = float("inf")
+# What is never exceeded, whatever a session says (9).
+LIMITS = AUTHORITY["limits"]
+MAX_TASKS, MAX_LIST, MAX_HOLD_MS = LIMITS["tasks"], LIMITS["list"], LIMITS["wait-at-most-ms"]
+WAKE_MS = LIMITS["wake-at-least-ms"], LIMITS["wake-at-most-ms"]
+# In a second, so that nothing that the component says keeps this thread or the log busy (3, 9).
+MAX_STEPS = 64
+MAX_NOTES = 64
+MAX_WAITERS = 1000
+# How often callers say `needed`, however many there are.
+NEEDED_EVERY_MS = 1000
+# The pauses before a session that stopped again is opened anew; after the last of them it is the journal that it dies of.
+PAUSES_MS = (0, 1000, 4000, 16000)
+FORGIVEN_AFTER_MS = 60_000
+CLOSE_AFTER_SECONDS = 40
+
+
+class Unavailable(Exception):
+    """There is no token. `failure` is the contract's record, where the session said why."""
+
+    def __init__(self, message, failure=None):
+        super().__init__(message)
+        self.failure = failure
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What callers may do, and since when. Immutable: callers read it without a lock."""
+
+    number: int
+    at_ms: float
+    access: Any
+    underway: bool
+    wait_at_most_ms: int
+
+    @property
+    def token(self):
+        return self.access.get("usable") if isinstance(self.access, dict) else None
+
+    def until(self, name):
+        """The moment of a time of `usable`: absent means never."""
+        return self.at_ms + self.token.get(name, NEVER)
+
+    def serves(self, now_ms):
+        return self.token is not None and now_ms < self.until("unusable-in-ms")
+
+
+class SystemClock:
+    """CLOCK_BOOTTIME counts while the machine sleeps. Where it is missing, rule for `steady-ms`: leave it out of every step."""
+
+    STEADY = getattr(time, "CLOCK_BOOTTIME", None)
+
+    def __init__(self):
+        # So that tests can move time. Both clocks move together.
+        self.ahead_ms = 0
+
+    def steady_ms(self):
+        now_ns = time.monotonic_ns() if self.STEADY is None else time.clock_gettime_ns(self.STEADY)
+        return now_ns // 1_000_000 + self.ahead_ms
+
+    def read(self):
+        now = {"wall-ms": time.time_ns() // 1_000_000 + self.ahead_ms}
+        return now if self.STEADY is None else now | {"steady-ms": self.steady_ms()}
+
+
+class Driver:
+    """One credential. `journal` is the newest one of an earlier session, `ran_before` says that there was one without a journal;
+    `keep` stores a journal, where it has to outlive the process, and raises if it cannot."""
+
+    def __init__(self, plugin, configuration, tasks=None, *, journal=None, ran_before=False, keep=None, note=None, clock=None):
+        self._plugin, self._configuration = plugin, configuration
+        self._tasks = tasks or Tasks(configuration, ["https://api.anthropic.com"])
+        self._keep, self._note = keep or (lambda journal: None), note or (lambda note: None)
+        self._clock = clock or SystemClock()
+        self._journal, self._kept, self._ran_before = journal, True, ran_before or journal is not None
+        self._events = queue.Queue()
+        self._changed = threading.Condition()
+        self._snapshot = Snapshot(0, self._clock.steady_ms(), {"pending": "discovering"}, True, 1000)
+        # The last good snapshot of a session that stopped (6), and the last token that serves only those who waited for it.
+        self._before = self._passing = None
+        self._waiting, self._needed_at_ms = 0, -NEVER
+        self._session, self._generation = None, 0
+        self._running, self._abandoned = set(), set()
+        self._second_ms, self._steps, self._notes, self._rest_seconds = -NEVER, 0, 0, 0
+        self._stops, self._stopped_at_ms, self._wake_at_ms, self._closing = 0, -NEVER, NEVER, False
+        self._late = []  # Rejections that no session has heard of.
+        self._open()  # A configuration that can never work raises `Refused` here.
+        self._thread = threading.Thread(target=self._run, name="credential", daemon=True)
+        self._thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    # ---- for callers --------------------------------------------------------------------------------------------------------
+
+    def token(self, timeout):
+        """A token as the contract's `usable`, by the rules for callers' requests. Raises `Unavailable`."""
+        give_up_ms = self._clock.steady_ms() + timeout * 1000
+        hold_until_ms, held = None, None
+        with self._changed:
+            if self._waiting >= MAX_WAITERS:
+                raise Unavailable("too many callers are waiting")
+            self._waiting += 1
+            try:
+                joined = self._snapshot.number
+                while True:
+                    now = self._clock.steady_ms()
+                    snapshot = self._snapshot
+                    if self._before and self._before.serves(now):
+                        snapshot = self._before
+                    wait_ms = give_up_ms - now
+                    if self._passing and self._passing.number > joined:
+                        return self._passing.token
+                    if snapshot.serves(now):
+                        if now >= snapshot.until("refresh-in-ms"):
+                            self._need(now)
+                        if now < snapshot.until("hold-in-ms") or not self._snapshot.underway:
+                            return snapshot.token
+                        if hold_until_ms is None:
+                            hold_until_ms, held = now + snapshot.wait_at_most_ms, snapshot.token["id"]
+                        if now >= min(hold_until_ms, give_up_ms) or snapshot.token["id"] != held:
+                            return snapshot.token
+                        wait_ms = min(wait_ms, hold_until_ms - now)
+                    elif snapshot.access == "closed" or self._closing:
+                        raise Unavailable("the credential is closed")
+                    elif isinstance(snapshot.access, dict) and "failed" in snapshot.access:
+                        failure = snapshot.access["failed"]
+                        raise Unavailable(f"{failure['message']} {failure['action']}", failure)
+                    elif snapshot.access == "idle" or snapshot.token:
+                        self._need(now)
+                    if wait_ms <= 0:
+                        raise Unavailable(f"no token within {timeout} s")
+                    self._changed.wait(min(wait_ms, NEEDED_EVERY_MS) / 1000)
+            finally:
+                self._waiting -= 1
+
+    def rejected(self, token_id):
+        """The API answered 401 to this token. Returns when the session knows it, so that a caller who asks again does not get it
+        back. Send the request once more at most, with another token."""
+        before, now = self._before, self._snapshot
+        if before and before.token["id"] == token_id:
+            self._before = None
+        elif now.token and (now.token["id"] != token_id or now.token["standing"] == "suspect"):
+            return  # Another token is served already, or a step of before told it.
+        stepped = threading.Event()
+        self._events.put(({"rejected": token_id}, None, stepped))
+        stepped.wait(timeout=5)
+
+    def changed(self):
+        """A hint: a file or the network may have changed. Also after a clock was moved."""
+        self._events.put(("changed", None, None))
+
+    def journal(self):
+        """Secret. The newest journal, to open another session from."""
+        return self._journal
+
+    def close(self, timeout=CLOSE_AFTER_SECONDS):
+        """Lets an exchange that is out end (8), and starts nothing new. The token stays usable until it expires."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._snapshot.underway, timeout)
+        self._events.put(("closing", None, None))
+        self._thread.join()
+
+    def _need(self, now_ms):
+        if now_ms - self._needed_at_ms >= NEEDED_EVERY_MS:
+            self._needed_at_ms = now_ms
+            self._events.put(("needed", None, None))
+
+    # ---- the thread that steps ----------------------------------------------------------------------------------------------
+
+    def _run(self):
+        event, stepped = "woken", None
+        while not self._closing:
+            self._closing = event == "closing"
+            if self._session is None and self._reopen():
+                self._step("woken")
+            if self._session is not None:
+                self._step(event)
+            elif isinstance(event, dict) and "rejected" in event:
+                self._late.append(event)
+            if stepped is not None:
+                stepped.set()
+            if not self._closing:
+                event, stepped = self._next()
+        if self._session is None:
+            self._show("closed", self._clock.steady_ms(), False, 0)
+
+    def _next(self):
+        """The next event: what is in the queue, or `woken` when it is time."""
+        while True:
+            if self._late and self._session is not None:
+                return self._late.pop(), None
+            wait_ms = self._wake_at_ms - self._clock.steady_ms()
+            try:
+                # An hour at most, because no lock takes an endless time-out.
+                event, task, stepped = self._events.get(timeout=min(max(wait_ms, 0), 3_600_000) / 1000)
+            except queue.Empty:
+                if self._clock.steady_ms() >= self._wake_at_ms:
+                    return "woken", None
+                continue
+            if task is not None:
+                if task not in self._running:
+                    continue  # Of a session that is gone, or abandoned and unknown: its result says nothing to this one (6).
+                self._running.discard(task)
+                self._abandoned.discard(task)
+            return event, stepped
+
+    def _step(self, event):
+        """One step, and what follows from it, in the order of the rules."""
+        self._pace()
+        try:
+            now, began = self._clock.steady_ms(), time.monotonic()
+            output = self._session.step(self._clock.read(), event)
+            took = time.monotonic() - began
+            self._rest_seconds = LIMITS["rest"] * took if took * 1000 >= LIMITS["long-step-ms"] else 0
+            output = checked(output, self._tasks.origins)
+            if len(self._running - self._abandoned) + len(output["tasks"]) > MAX_TASKS:
+                raise Stopped("too many tasks at once")
+        except Stopped as stopped:
+            return self._stop(stopped)
+        if now - self._stopped_at_ms > FORGIVEN_AFTER_MS:
+            self._stops = 0
+        if "journal" in output:
+            self._journal, self._kept = output["journal"], False
+        if not self._kept:
+            self._kept = self._keep_journal()  # (5): before any task starts.
+        self._publish(output, now)  # (2)
+        wake = output.get("wake-in-ms")
+        self._wake_at_ms = NEVER if wake is None else now + min(max(wake, WAKE_MS[0]), WAKE_MS[1])
+        for note in output["notes"][: MAX_NOTES - self._notes]:
+            self._notes += 1
+            self._tell(note)
+        # `abandon` allows to stop a task (8). Threads cannot be stopped; what comes late is still taken.
+        self._abandoned |= {(self._generation, number) for number in output["abandon"]} & self._running
+        for numbered in output["tasks"]:
+            self._start(numbered)
+
+    def _pace(self):
+        time.sleep(self._rest_seconds)
+        self._rest_seconds = 0
+        now = time.monotonic() * 1000
+        if now - self._second_ms >= 1000:
+            self._second_ms, self._steps, self._notes = now, 0, 0
+        elif self._steps >= MAX_STEPS:
+            time.sleep((self._second_ms + 1000 - now) / 1000)
+            return self._pace()
+        self._steps += 1
+
+    def _tell(self, note):
+        # A log that fails is no reason to step no more.
+        with contextlib.suppress(Exception):
+            self._note(note)
+
+    def _keep_journal(self):
+        try:
+            self._keep(self._journal)
+            return True
+        except Exception:
+            return False
+
+    def _publish(self, output, now_ms):
+        is_underway = output["progress"] == "underway"
+        self._show(output["access"], now_ms, is_underway, min(output["wait-at-most-ms"], MAX_HOLD_MS))
+
+    def _show(self, access, now_ms, is_underway, wait_at_most_ms):
+        snapshot = Snapshot(self._snapshot.number + 1, now_ms, access, is_underway, wait_at_most_ms)
+        with self._changed:
+            if snapshot.token:
+                self._before = None
+                if snapshot.until("unusable-in-ms") <= now_ms:
+                    self._passing = snapshot
+            self._snapshot = snapshot
+            self._changed.notify_all()
+
+    def _start(self, numbered):
+        kind, number = next(iter(numbered["task"])), (self._generation, numbered["number"])
+        self._running.add(number)
+
+        def run():
+            if kind in ("send-request", "swap-entry") and not self._kept:
+                outcome = {"unkept": "the journal cannot be stored"}  # (5)
+            else:
+                outcome = self._tasks.outcome(numbered["task"])
+            self._events.put(({"finished": {"number": numbered["number"], "outcome": outcome}}, number, None))
+
+        # In a thread of its own, so that no task holds up a step (1).
+        threading.Thread(target=run, daemon=True).start()
+
+    # ---- sessions that stop -------------------------------------------------------------------------------------------------
+
+    def _open(self):
+        start = "lost" if self._ran_before else "fresh"
+        if self._journal is not None and self._stops < len(PAUSES_MS):
+            start = {"resumed": self._journal}
+        opening = {"configuration": self._configuration, "seed": secrets.randbits(64), "from": start}
+        self._session = self._plugin.open(opening | {"can": self._tasks.capabilities()})
+        self._ran_before = True
+
+    def _stop(self, stopped):
+        """The instance is dead. What it had out is dropped; the last snapshot is served on within its times."""
+        self._tell({"code": "session-stopped", "level": "error", "message": str(stopped), "fields": []})
+        now = self._clock.steady_ms()
+        self._session, self._generation, self._stopped_at_ms = None, self._generation + 1, now
+        self._running, self._abandoned = set(), set()
+        if self._snapshot.serves(now):
+            self._before = self._snapshot
+        self._wake_at_ms = now + PAUSES_MS[min(self._stops, len(PAUSES_MS) - 1)]
+        self._stops += 1
+
+    def _reopen(self):
+        """Opens another session when its pause is over, and says whether there is one."""
+        if self._clock.steady_ms() < self._wake_at_ms or self._closing:
+            return False
+        try:
+            self._open()
+        except Stopped as stopped:
+            self._stop(stopped)
+        return self._session is not None
+
+
+# ---- what is checked of an output -----------------------------------------------------------------------------------------------
+
+
+def checked(output, origins):
+    """The output, if callers can live with it (9). One that breaks the contract counts as a trap. Tasks are checked when they are
+    done, for a refusal is an answer to them."""
+    token = output["access"].get("usable") if isinstance(output["access"], dict) else None
+    if token is None:
+        return output
+    for kind in ("set", "merge"):
+        for header in token[kind][: MAX_LIST + 1]:
+            if header["name"] not in AUTHORITY["usable"][kind] or not re.fullmatch(r"[!-~][ -~\t]{0,65535}", header["value"]):
+                raise Stopped(f"the header {header['name']} is no part of a credential")
+    if not re.fullmatch(r"[0-9a-f]{16}", token["id"]) or len(token["set"]) + len(token["merge"]) > MAX_LIST:
+        raise Stopped("the token is none")
+    try:
+        allowed = parse_origin(token["origin"]) in origins
+    except Denied:
+        allowed = False
+    if not allowed:
+        message, action = f"The policy does not allow {token['origin']}.", "Allow it, or mend `base_url`."
+        return output | {"access": {"failed": {"code": "denied-by-host", "message": message, "action": action}}}
+    return output
+
+
+CREDENTIALS = {"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "anthropic-workspace-id"}
+CREDENTIALS |= {"x-serverless-authorization", "x-amz-security-token"}
+
+
+def put_on(headers, token, origin):
+    """A caller's header fields, as pairs, with ours in place of every form of its own credential. `origin` is where the request
+    finally goes."""
+    if parse_origin(origin) != parse_origin(token["origin"]):
+        raise Unavailable(f"the token is for {token['origin']}, and the request goes to {origin}")
+    plain = [(name, name.lower().replace("_", "-"), value) for name, value in headers]
+    out = [(name, value) for name, like, value in plain if like not in CREDENTIALS and not like.startswith("x-goog-")]
+    out += [(header["name"], header["value"]) for header in token["set"]]
+    for header in token["merge"]:
+        theirs = [value for name, value in out if name.lower() == header["name"]]
+        have = [item.strip() for value in theirs for item in value.split(",")]
+        missing = [item.strip() for item in header["value"].split(",") if item.strip() not in have]
+        out = [(name, value) for name, value in out if name.lower() != header["name"]]
+        out.append((header["name"], ", ".join(theirs + missing)))
+    return out

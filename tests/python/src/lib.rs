@@ -1,0 +1,13 @@
+//! A driver in Python, in `tests/python`: the example for authors of drivers. Its tests are in `tests/python.rs`.
+//!
+//! | File | What it holds |
+//! | --- | --- |
+//! | `component.py` | the component in wasmtime, and the contract's JSON form, made from the component's own types |
+//! | `driver.py` | the driver: one thread that steps, a snapshot that callers read, what to do after a trap |
+//! | `tasks.py` | requests, files and variables, each granted by `wit/authority.json` and the configuration |
+//! | `vectors.py` | runs the conformance vectors |
+//! | `world.py` | a session in virtual time, for the tests |
+//! | `wrong.py` | drives a session wrong, sentence by sentence of the contract |
+//! | `callers.py` | the duties of the driver itself, with sessions that are played |
+//! | `live.py` | the driver against the emulator |
+//! | `measured.py` | what a step costs from Python |
