@@ -35,6 +35,9 @@ impl BaseUrl {
             return Err("must begin with https://; http:// is for localhost, 127.0.0.1 and [::1] alone");
         }
         let path = path.trim_end_matches('/');
+        if path.ends_with("/v1") || path.ends_with("/v1/messages") || path.ends_with("/v1/oauth/token") {
+            return Err("must end before /v1: leave that out, as in https://api.anthropic.com");
+        }
         if path.split('/').any(|segment| segment == "." || segment == "..") || path.contains("//") {
             return Err("must have a plain path");
         }

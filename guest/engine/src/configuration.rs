@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::base_url::BaseUrl;
 use crate::contract::{ConfigurationError, Field};
 use crate::document::Fields;
+use crate::shapes::is_placeholder_id;
 use crate::{Secret, id_of};
 
 /// The audience that an identity token carries unless the federation rule says otherwise.
@@ -215,7 +216,16 @@ impl Federation {
         if self.workspace.as_deref().is_some_and(|id| id != "default" && !tagged(id, "wrkspc_")) {
             return Err(("workspace_id", "must be a tagged id such as wrkspc_01AbCd, or the word default"));
         }
-        Ok(())
+        let ids = [
+            ("federation_rule_id", Some(&self.rule)),
+            ("organization_id", Some(&self.organization)),
+            ("service_account_id", self.service_account.as_ref()),
+            ("workspace_id", self.workspace.as_ref()),
+        ];
+        match ids.into_iter().find(|(_, id)| id.is_some_and(|id| is_placeholder_id(id))) {
+            Some((field, _)) => Err((field, "is a placeholder, as in a guide: copy the id from the console")),
+            None => Ok(()),
+        }
     }
 
     /// The key of this identity: a hash over every input that changes the token, each with its length before it, so

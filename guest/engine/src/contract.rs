@@ -84,7 +84,7 @@ pub enum Event {
     /// The owner of the task with this number is alive and at work. Only where owners can vanish.
     StillRunning(u32),
     /// The API answered 401 to a request that carried the token with this id, from the token's own origin. Any
-    /// other id than the current token's does nothing.
+    /// other id than the current token's, or of the last one of unknown life that was passed on, does nothing.
     Rejected(String),
     /// A hint: a file, the store or the network may have changed. Sources are read again at once; a send that waits
     /// out a backoff is brought forward only when its input really is another one.
@@ -457,7 +457,8 @@ pub struct Output {
     pub wait_at_most_ms: u32,
     /// Work to start, in this order.
     pub tasks: Vec<NumberedTask>,
-    /// Tasks whose result is no longer awaited: they may be stopped, need not be, and a late result is still welcome.
+    /// Tasks whose result is no longer awaited: they may be stopped, and need not be. Of late results a successful exchange is
+    /// still taken, and nothing else.
     pub abandon: Vec<u32>,
     /// Step again with `woken` after this time, unless another event comes first. Without it there is nothing to wait
     /// for.

@@ -10,6 +10,7 @@ use crate::base_url::BaseUrl;
 use crate::configuration::{Bearer, Discover, Federation, IdentityTokenSource, Reuse, check_profile_name};
 use crate::contract::{FileProtection, FileRequest};
 use crate::identity_token::looks_like_jwt;
+use crate::shapes::in_place_of_a_token;
 
 const API_KEY: &str = "ANTHROPIC_API_KEY";
 const AUTH_TOKEN: &str = "ANTHROPIC_AUTH_TOKEN";
@@ -55,6 +56,8 @@ pub(crate) struct Discovery {
     stage: Stage,
     looked_at: Vec<String>,
     ignored: Vec<String>,
+    /// What the host does not show.
+    hidden: Vec<&'static str>,
 }
 
 #[derive(Debug)]
@@ -118,12 +121,18 @@ impl Discovery {
             stage: Stage::Variables,
             looked_at: Vec::new(),
             ignored: Vec::new(),
+            hidden: Vec::new(),
         }
     }
 
     /// Takes a variable's value.
     pub(crate) fn variable(&mut self, name: &'static str, value: Secret) {
         self.variables.push((name, value));
+    }
+
+    /// The host does not say whether this variable is set.
+    pub(crate) fn hidden(&mut self, name: &'static str) {
+        self.hidden.push(name);
     }
 
     /// Goes on when all variables are there.
@@ -146,26 +155,29 @@ impl Discovery {
     }
 
     fn by_variables(&mut self) -> Result<Next, Problem> {
-        for name in FEDERATION {
-            if self.value(name).is_some_and(str::is_empty) {
-                return Err(problem(
-                    &format!("The variable {name} is set and empty."),
-                    "Unset it, or give it its value. An empty variable usually comes from a template that was not filled in.",
-                ));
-            }
+        if !self.hidden.is_empty() {
+            let hidden = self.hidden.join(", ");
+            self.ignored.push(format!("The host does not show {hidden}: treated as unset."));
         }
-        if self.value(TOKEN_FILE).is_some_and(looks_like_jwt) {
-            return Err(problem(
-                &format!("The variable {TOKEN_FILE} holds an identity token, where only its path belongs."),
-                &format!("Put the token into {TOKEN}, or the path of its file into {TOKEN_FILE}."),
-            ));
-        }
-        for name in [API_KEY, AUTH_TOKEN] {
+        for name in [API_KEY, AUTH_TOKEN, PROFILE] {
             if self.value(name).is_some_and(str::is_empty) {
                 self.ignored.push(format!("The variable {name} is set and empty: treated as unset."));
             }
         }
         self.find_directories();
+        let federation = self.check_federation_variables();
+        // What is wrong with variables that do not win is worth a warning, and no more.
+        let wins = self.limits.profile.is_none() && [API_KEY, AUTH_TOKEN, PROFILE].iter().all(|name| self.text(name).is_none());
+        match federation {
+            Err((warning, problem)) => {
+                let begun = [RULE, ORGANIZATION].iter().any(|name| self.text(name).is_some()) || self.identity_source().is_some();
+                if wins && begun {
+                    return Err(problem);
+                }
+                self.ignored.push(warning);
+            }
+            Ok(warnings) => self.ignored.extend(warnings),
+        }
         if let Some(name) = self.limits.profile.clone() {
             return Ok(self.read_profile(name, "the configuration"));
         }
@@ -173,6 +185,12 @@ impl Discovery {
             return Ok(Next::Found(found));
         }
         if let Some(name) = self.text(PROFILE) {
+            if self.raw(PROFILE).is_some_and(|raw| raw != name) {
+                return Err(problem(
+                    &format!("The variable {PROFILE} has white space around the profile's name."),
+                    "Set it to the name alone.",
+                ));
+            }
             check_profile_name(name).map_err(|message| {
                 problem(&format!("The variable {PROFILE} {message}."), "Name a profile as it is listed in the config directory.")
             })?;
@@ -183,7 +201,43 @@ impl Discovery {
             let federation = self.federation(&Value::Null)?;
             return self.found(FoundCredential::Federation(federation), None, "the federation variables".to_owned());
         }
+        if let Some(incomplete) = self.incomplete() {
+            self.ignored.push(format!("{incomplete} The profile is used."));
+        }
         Ok(self.read_active_profile())
+    }
+
+    /// The warnings about variables of the federation set, or what is wrong with one of them: as a warning, and as a problem.
+    fn check_federation_variables(&self) -> Result<Vec<String>, (String, Problem)> {
+        let mut warnings = Vec::new();
+        for name in FEDERATION {
+            if !self.value(name).is_some_and(str::is_empty) {
+                continue;
+            }
+            let warning = format!("The variable {name} is set and empty: treated as unset.");
+            // Of the two that name a source, one is enough.
+            let other = [(TOKEN, TOKEN_FILE), (TOKEN_FILE, TOKEN)].iter().find(|(one, _)| *one == name);
+            if other.is_some_and(|(_, other)| self.text(other).is_some()) {
+                warnings.push(warning);
+                continue;
+            }
+            let problem = problem(
+                &format!("The variable {name} is set and empty."),
+                "Unset it, or give it its value. An empty variable usually comes from a template that was not filled in.",
+            );
+            return Err((warning, problem));
+        }
+        let path = self.value(TOKEN_FILE).unwrap_or_default();
+        if looks_like_jwt(path) {
+            let message = format!("The variable {TOKEN_FILE} holds an identity token, where only its path belongs.");
+            let action = format!("Put the token into {TOKEN}, or the path of its file into {TOKEN_FILE}.");
+            return Err((message.clone(), problem(&message, &action)));
+        }
+        if path.starts_with("file:") {
+            let message = format!("The variable {TOKEN_FILE} is a URL, where only the path belongs.");
+            return Err((message.clone(), problem(&message, "Write /run/token in place of file:///run/token.")));
+        }
+        Ok(warnings)
     }
 
     /// A key or bearer in a variable goes before all but an explicit choice of profile by the configuration.
@@ -200,9 +254,18 @@ impl Discovery {
             (None, None) => return Ok(None),
         };
         let (Bearer::ApiKey(value) | Bearer::Literal(value)) = &bearer else { return Ok(None) };
+        if let Some(what) = in_place_of_a_token(value.reveal()) {
+            return Err(problem(&format!("The variable {name} {what}."), "Set it to the bare key or token."));
+        }
         crate::answer::check_token(value.reveal()).map_err(|what| {
             problem(&format!("The variable {name} cannot be used: {what}."), "Set it to the bare key or token.")
         })?;
+        if name == AUTH_TOKEN && value.reveal().starts_with("sk-ant-api") {
+            self.ignored.push(format!("{AUTH_TOKEN} holds an API key, which is sent as it is: an API key belongs in {API_KEY}."));
+        }
+        if name == API_KEY && value.reveal().starts_with("sk-ant-oat") {
+            self.ignored.push(format!("{API_KEY} holds an access token, which is sent as a key: it belongs in {AUTH_TOKEN}."));
+        }
         if [PROFILE, CONFIG_DIR, RULE, TOKEN_FILE, TOKEN].iter().any(|name| self.text(name).is_some()) {
             self.ignored.push(format!("{name} is set and goes before the profile and federation variables that are set, too."));
         }
@@ -237,6 +300,9 @@ impl Discovery {
         match file {
             File::Content(name) => {
                 let name = name.reveal().trim();
+                if name.is_empty() {
+                    return Ok(self.read_profile("default".to_owned(), ""));
+                }
                 check_profile_name(name).map_err(|message| {
                     problem(
                         &format!("The profile's name in {} {message}.", self.last_path()),
@@ -381,28 +447,37 @@ impl Discovery {
     }
 
     fn nothing_found(&self) -> Problem {
+        let files = self.looked_at.join(", ");
+        let files = if files.is_empty() { String::new() } else { format!(" There is no profile ({files}).") };
+        if let Some(incomplete) = self.incomplete() {
+            return problem(&format!("{incomplete}{files}"), "Set what is missing.");
+        }
+        let hidden = self.hidden.join(", ");
+        let hidden = if hidden.is_empty() { String::new() } else { format!(" The host does not show {hidden}.") };
+        problem(
+            &format!("No credential is configured: no ANTHROPIC_* variable for one is set.{files}{hidden}"),
+            "Set ANTHROPIC_FEDERATION_RULE_ID, ANTHROPIC_ORGANIZATION_ID and ANTHROPIC_IDENTITY_TOKEN_FILE.",
+        )
+    }
+
+    /// A sentence about the federation variables where some are set and others are not.
+    fn incomplete(&self) -> Option<String> {
         let given: Vec<&str> =
             [RULE, ORGANIZATION, TOKEN_FILE, TOKEN].into_iter().filter(|name| self.text(name).is_some()).collect();
-        let files = self.looked_at.join(", ");
-        let files = if files.is_empty() { String::new() } else { format!(" and there is no profile ({files})") };
-        if given.is_empty() {
-            return problem(
-                &format!("No credential is configured: neither ANTHROPIC_* variables are set{files}."),
-                "Set ANTHROPIC_FEDERATION_RULE_ID, ANTHROPIC_ORGANIZATION_ID and ANTHROPIC_IDENTITY_TOKEN_FILE.",
-            );
-        }
         let mut missing: Vec<&str> = [RULE, ORGANIZATION].into_iter().filter(|name| self.text(name).is_none()).collect();
         if self.identity_source().is_none() {
             missing.push("ANTHROPIC_IDENTITY_TOKEN_FILE (or ANTHROPIC_IDENTITY_TOKEN)");
         }
-        problem(
-            &format!(
-                "The federation variables are incomplete: {} is set, {} is not{files}.",
+        let are = |names: &[&str]| if names.len() == 1 { "is" } else { "are" };
+        (!given.is_empty() && !missing.is_empty()).then(|| {
+            format!(
+                "The federation variables are incomplete: {} {} set, {} {} not.",
                 given.join(", "),
-                missing.join(", ")
-            ),
-            "Set what is missing.",
-        )
+                are(&given),
+                missing.join(", "),
+                are(&missing)
+            )
+        })
     }
 
     fn read(&mut self, path: String) -> Next {
@@ -423,7 +498,12 @@ impl Discovery {
     }
 
     fn value(&self, name: &str) -> Option<&str> {
-        self.variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.reveal().trim())
+        self.raw(name).map(str::trim)
+    }
+
+    /// With white space around it.
+    fn raw(&self, name: &str) -> Option<&str> {
+        self.variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.reveal())
     }
 }
 

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
+use crate::shapes::in_place_of_a_jwt;
 use crate::{Secret, id_of};
 
 /// The server's limit, in bytes.
@@ -12,6 +13,9 @@ pub(crate) const MAX_BYTES: usize = 16 * 1024;
 
 /// How far ahead of the wall clock `nbf` and `iat` may be, in milliseconds: the server's own leeway.
 pub(crate) const LEEWAY_MS: u64 = 30_000;
+
+/// 100,000,000,000 seconds after 1970: a number of seconds that is larger is one of milliseconds.
+const YEAR_5138_MS: u64 = 100_000_000_000_000;
 
 /// An identity token that has the shape of a JWT with the claims that the server requires.
 #[derive(Debug, Clone)]
@@ -78,13 +82,22 @@ impl IdentityToken {
                 .filter(|subject| !subject.is_empty())
                 .ok_or("has no claim `sub`, which the server requires")?,
             audience: audience_of(&claims),
-            issued_at_ms: time_of(&claims, "iat").ok_or("has no claim `iat`, which the server requires")?,
-            expires_at_ms: time_of(&claims, "exp").ok_or("has no claim `exp`, which the server requires")?,
+            issued_at_ms: time_of(&claims, "iat").ok_or_else(|| match claims.contains_key("iat") {
+                true => "has a claim `iat` that is no number of seconds",
+                false => "has no claim `iat`, which the server requires",
+            })?,
+            expires_at_ms: time_of(&claims, "exp").ok_or_else(|| match claims.contains_key("exp") {
+                true => "has a claim `exp` that is no number of seconds",
+                false => "has no claim `exp`, which the server requires",
+            })?,
             not_before_ms: time_of(&claims, "nbf").unwrap_or(0),
             has_jti: claims.contains_key("jti"),
         };
         if about.expires_at_ms <= about.issued_at_ms {
             return Err("expires before it was issued");
+        }
+        if about.issued_at_ms >= YEAR_5138_MS {
+            return Err("has its times in milliseconds, where seconds belong");
         }
         // Moved where it can be: a copy is one more to wipe.
         let value = if text.len() == content.reveal().len() { content } else { Secret::from(text) };
@@ -137,6 +150,9 @@ pub(crate) fn looks_like_jwt(text: &str) -> bool {
 fn check_shape(text: &str) -> Result<(), &'static str> {
     if text.is_empty() {
         return Err("is empty");
+    }
+    if let Some(what) = in_place_of_a_jwt(text) {
+        return Err(what);
     }
     if text.starts_with('\u{feff}') {
         return Err("begins with a byte order mark: write it as plain ASCII");

@@ -35,6 +35,7 @@ mod schedule;
 mod scrub;
 mod secret;
 mod session;
+mod shapes;
 mod state;
 mod timeline;
 

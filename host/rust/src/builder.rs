@@ -34,7 +34,7 @@ const CHANGES_KEPT: usize = 64;
 /// let credential = wif::Credential::builder()
 ///     .configuration(r#"{ "federation": {
 ///         "federation_rule_id": "fdrl_01ABC",
-///         "organization_id": "00000000-0000-0000-0000-000000000000",
+///         "organization_id": "3f2b8c1e-0000-4000-8000-1234567890ab",
 ///         "service_account_id": "svac_01ABC",
 ///         "identity_token": { "source": "callable", "name": "metadata-server", "freshness": "minted" }
 ///     } }"#)

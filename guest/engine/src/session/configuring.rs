@@ -40,8 +40,9 @@ impl Session {
         match secret_content(outcome) {
             Ok(value) => discovery.variable(name, value),
             Err(Outcome::Lost) => return self.discovery_lost(),
+            Err(Outcome::Absent) => {}
             // What a host does not show is not set, as far as anybody can tell.
-            Err(_) => {}
+            Err(_) => discovery.hidden(name),
         }
         if !self.tasks.any(|role| matches!(role, Role::Variable(_))) {
             self.discover(Discovery::variables_read);

@@ -80,7 +80,7 @@ fn envoy_refuses_what_the_module_refuses_and_logs_the_field() {
     let federation = |rule: &str| {
         json!({ "federation": {
             "federation_rule_id": rule,
-            "organization_id": "00000000-0000-0000-0000-000000000000",
+            "organization_id": "3f2b8c1e-0000-4000-8000-1234567890ab",
             "identity_token": { "source": "file", "path": "/nowhere" },
         }})
     };
