@@ -8,7 +8,8 @@ pub const STATUS: u16 = 503;
 /// `Retry-After`, in seconds, of what passes by itself.
 pub const SOON_S: u64 = 1;
 
-/// `Retry-After`, in seconds, of what a person must mend, and of failures that name no time.
+/// `Retry-After`, in seconds, of what a person must mend, and of failures that name no time. It is never longer: what a person mends
+/// is mended sooner than the session would try again by itself.
 pub const LATER_S: u64 = 60;
 
 /// Why there is no credential, and when another try makes sense: the same in all hosts, in the form of the API's own errors.
@@ -22,7 +23,7 @@ impl Reply {
     /// There is no token. With the name of the failure's code, and the time in which the session tries again.
     #[must_use]
     pub fn failed(code: impl Into<Cow<'static, str>>, retry_in_ms: Option<u64>) -> Self {
-        let retry_after_s = retry_in_ms.map_or(LATER_S, |wait| wait.div_ceil(1_000)).max(SOON_S);
+        let retry_after_s = retry_in_ms.map_or(LATER_S, |wait| wait.div_ceil(1_000)).clamp(SOON_S, LATER_S);
         Self { code: code.into(), retry_after_s }
     }
 
@@ -93,9 +94,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retry_after_is_whole_seconds_rounded_up_and_never_none() {
+    fn retry_after_is_whole_seconds_rounded_up_and_neither_none_nor_more_than_a_minute() {
         let seconds = |wait| Reply::failed("refused", wait).retry_after_s();
-        assert_eq!([Some(0), Some(1), Some(1_000), Some(1_001), None].map(seconds), [1, 1, 1, 2, 60]);
+        assert_eq!([Some(0), Some(1), Some(1_000), Some(1_001), Some(600_000), None].map(seconds), [1, 1, 1, 2, 60, 60]);
     }
 
     #[test]

@@ -62,7 +62,7 @@ export class NoTokenError extends WifError {
   readonly code: NoTokenCode;
   /** What the reader should do. */
   readonly action: string;
-  /** When to try again, in whole seconds, at least 1. */
+  /** When to try again, in whole seconds, from 1 to 60. */
   readonly retryAfterSeconds: number;
   /** When the identity token's rotation is expected, in milliseconds, where that is what is awaited. It may come sooner. */
   readonly rotationInMs: number | undefined;
@@ -78,7 +78,8 @@ export class NoTokenError extends WifError {
     this.code = failure.code;
     this.action = failure.action;
     const { [failure.code as "otherwise"]: known = RETRY_AFTER_S.otherwise } = RETRY_AFTER_S;
-    this.retryAfterSeconds = failure.retryInMs === undefined ? known : Math.max(1, Math.ceil(failure.retryInMs / 1000));
+    const seconds = failure.retryInMs === undefined ? known : Math.ceil(failure.retryInMs / 1000);
+    this.retryAfterSeconds = Math.min(Math.max(1, seconds), RETRY_AFTER_S.otherwise);
     this.rotationInMs = failure.rotationInMs;
     this.endpointStatus = failure.status;
     this.requestId = failure.requestId;

@@ -40,6 +40,8 @@ async fn another_identity_gets_its_own_token_and_sends_nothing_that_is_spent() {
     };
     world.publish(&[workspace]);
     world.replaced().await;
+    // A connection that the old listener has taken is answered by it.
+    world.until("the new listener answers", async |world| world.ask(0).await.0 != 200).await;
     let (status, body, code) = world.ask(0).await;
     assert_eq!((status, code.as_deref()), (503, Some("identity-token-spent")), "{body}\n{}", world.log());
     assert_eq!(world.exchanges(), 1);
