@@ -20,6 +20,8 @@ Variables:
   ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN
                       a static credential; goes before all of these
   ANTHROPIC_BASE_URL  another place than https://api.anthropic.com
+  HTTPS_PROXY, ALL_PROXY, NO_PROXY
+                      the proxy, and the hosts without it, as curl reads them
   WIF_ALLOW_LOOPBACK  1: every port of this machine may be that place
   WIF_LOG             what is logged to standard error, such as wif=info
 

@@ -61,6 +61,7 @@ impl Common {
         if self.allow_loopback {
             policy = policy.allow_loopback();
         }
+        policy = policy.proxy_from_environment()?;
         // Who names a variable in the document means it to be read.
         let document: Value = serde_json::from_str(document).unwrap_or_default();
         match &document["federation"]["identity_token"] {

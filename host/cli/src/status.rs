@@ -88,6 +88,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     }
     let mut report =
         Report { identity_token, trouble, warnings: status.warnings.clone(), origin_allowed, shadows: false, status };
+    report.status.configuration.extend(policy.proxy_origin().map(|proxy| ("proxy".to_owned(), proxy)));
     report.warn(warnings::ignored(&mut changes).await, is_static);
     credential.shutdown().await;
     if options.json {

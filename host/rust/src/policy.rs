@@ -12,6 +12,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::clock::millis;
+use crate::environment::variable;
 use crate::error::PolicyError;
 pub(crate) use grants::{Grants, check_exchange_header, is_credential, is_merged};
 pub(crate) use origin::{Origin, Reach};
@@ -49,6 +50,8 @@ pub struct Policy {
     request_timeout: Duration,
     callable_timeout: Duration,
     proxy: Option<Url>,
+    /// The hosts that are reached without the proxy, as the environment names them.
+    past_the_proxy: Option<String>,
 }
 
 impl Default for Policy {
@@ -61,6 +64,7 @@ impl Default for Policy {
             request_timeout: Duration::from_secs(60),
             callable_timeout: Duration::from_secs(30),
             proxy: None,
+            past_the_proxy: None,
         }
     }
 }
@@ -68,7 +72,7 @@ impl Default for Policy {
 /// Without the name and password that the proxy's URL may have.
 impl fmt::Debug for Policy {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { origins, loopback, directories, variables, request_timeout, callable_timeout, proxy } = self;
+        let Self { origins, loopback, directories, variables, request_timeout, callable_timeout, proxy, past_the_proxy } = self;
         formatter
             .debug_struct("Policy")
             .field("origins", origins)
@@ -78,6 +82,7 @@ impl fmt::Debug for Policy {
             .field("request_timeout", request_timeout)
             .field("callable_timeout", callable_timeout)
             .field("proxy", &proxy.as_ref().map(|proxy| proxy.origin().ascii_serialization()))
+            .field("past_the_proxy", past_the_proxy)
             .finish()
     }
 }
@@ -169,8 +174,43 @@ impl Policy {
             return Err(PolicyError::Proxy("it must start with http:// or https://".to_owned()));
         }
         self.proxy = Some(url);
+        self.past_the_proxy = None;
         Ok(self)
     }
+
+    /// Sends requests through the proxy that the environment names, as curl does: the first of `https_proxy`, `HTTPS_PROXY`,
+    /// `all_proxy` and `ALL_PROXY` that is set, but not to the hosts that `no_proxy` or `NO_PROXY` names. Without such a variable
+    /// nothing changes. What [`proxy`](Self::proxy) says holds here, too.
+    ///
+    /// # Errors
+    ///
+    /// A variable holds no URL of an HTTP proxy; SOCKS is not spoken.
+    pub fn proxy_from_environment(self) -> Result<Self, PolicyError> {
+        let Some((name, value)) = proxy_in_environment() else { return Ok(self) };
+        let url = if value.contains("://") { value } else { format!("http://{value}") };
+        let mut policy = self.proxy(&url).map_err(|error| match error {
+            PolicyError::Proxy(what) => PolicyError::Proxy(format!("{name}: {what}")),
+            other => other,
+        })?;
+        policy.past_the_proxy = set_variable("no_proxy").or_else(|| set_variable("NO_PROXY"));
+        Ok(policy)
+    }
+
+    /// The proxy that requests are sent through, without its name and password.
+    #[must_use]
+    pub fn proxy_origin(&self) -> Option<String> {
+        self.proxy.as_ref().map(|proxy| proxy.origin().ascii_serialization())
+    }
+}
+
+/// The variable that names a proxy, and its value.
+pub(crate) fn proxy_in_environment() -> Option<(&'static str, String)> {
+    let names = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+    names.into_iter().find_map(|name| Some((name, set_variable(name)?)))
+}
+
+fn set_variable(name: &str) -> Option<String> {
+    variable(name).filter(|value| !value.trim().is_empty())
 }
 
 /// What the tasks ask. An `Err` is the rule that refuses, with the way to allow it.
@@ -223,5 +263,10 @@ impl Policy {
 
     pub(crate) fn proxy_url(&self) -> Option<&Url> {
         self.proxy.as_ref()
+    }
+
+    /// The hosts that are reached without the proxy, in the form of `NO_PROXY`.
+    pub(crate) fn past_the_proxy(&self) -> Option<&str> {
+        self.past_the_proxy.as_deref()
     }
 }

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::bindings::types;
 use crate::clock::Clock;
 use crate::limits;
-use crate::policy::{Grants, Policy, check_exchange_header};
+use crate::policy::{Grants, Policy, check_exchange_header, proxy_in_environment};
 use crate::secret::Secret;
 
 /// A connection that takes longer is not made; then nothing was sent, which is worth knowing.
@@ -46,10 +46,20 @@ impl Transport {
         };
         let timeout = request.timeout;
         tokio::select! {
-            outcome = exchange(client, request) => outcome,
+            outcome = exchange(client, request) => self.with_a_hint(outcome),
             () = clock.sleep(timeout) => {
                 types::Outcome::MaybeSent(format!("no complete answer within {} ms", timeout.as_millis()))
             }
+        }
+    }
+
+    /// Behind a proxy nothing comes out without it, and nothing says so.
+    fn with_a_hint(&self, outcome: types::Outcome) -> types::Outcome {
+        match (outcome, proxy_in_environment()) {
+            (types::Outcome::Unsent(why), Some((name, _))) if self.policy.proxy_url().is_none() => {
+                types::Outcome::Unsent(format!("{why} ({name} is set and not used: see Policy::proxy_from_environment)"))
+            }
+            (outcome, _) => outcome,
         }
     }
 
@@ -136,7 +146,9 @@ fn client(policy: &Policy, extra_roots: Vec<CertificateDer<'static>>) -> Result<
         .dns_resolver(names::Resolver::new(policy));
     if let Some(proxy) = policy.proxy_url() {
         // Plain HTTP is for this very machine, and goes there without a detour.
-        builder = builder.proxy(reqwest::Proxy::https(proxy.clone()).map_err(|error| error.to_string())?);
+        let past = policy.past_the_proxy().and_then(reqwest::NoProxy::from_string);
+        let proxy = reqwest::Proxy::https(proxy.clone()).map_err(|error| error.to_string())?;
+        builder = builder.proxy(proxy.no_proxy(past));
     }
     builder.build().map_err(|error| words(&error))
 }

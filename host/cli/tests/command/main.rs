@@ -2,6 +2,7 @@
 
 mod edges;
 mod place;
+mod proxy;
 mod rejections;
 mod status;
 mod tokens;
