@@ -14,6 +14,14 @@ impl BaseUrl {
     /// all that parsers are known to disagree about: user information, query, fragment, escapes, a trailing dot, other
     /// spellings of IP addresses, characters outside ASCII.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        let url = Self::parse_any(text)?;
+        if ["/v1", "/v1/messages", "/v1/oauth/token"].iter().any(|end| url.path.ends_with(end)) {
+            return Err("must end before /v1: leave that out, as in https://api.anthropic.com");
+        }
+        Ok(url)
+    }
+
+    fn parse_any(text: &str) -> Result<Self, &'static str> {
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err("must be visible ASCII without spaces; write an international name in its xn-- form");
         }
@@ -35,9 +43,6 @@ impl BaseUrl {
             return Err("must begin with https://; http:// is for localhost, 127.0.0.1 and [::1] alone");
         }
         let path = path.trim_end_matches('/');
-        if path.ends_with("/v1") || path.ends_with("/v1/messages") || path.ends_with("/v1/oauth/token") {
-            return Err("must end before /v1: leave that out, as in https://api.anthropic.com");
-        }
         if path.split('/').any(|segment| segment == "." || segment == "..") || path.contains("//") {
             return Err("must have a plain path");
         }
@@ -71,7 +76,7 @@ impl BaseUrl {
 ///
 /// It is none, with what is wrong with it.
 pub fn origin_of(url: &str) -> Result<String, &'static str> {
-    BaseUrl::parse(url).map(|url| url.origin)
+    BaseUrl::parse_any(url).map(|url| url.origin)
 }
 
 impl Default for BaseUrl {
