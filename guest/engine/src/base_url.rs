@@ -21,7 +21,8 @@ impl BaseUrl {
         Ok(url)
     }
 
-    fn parse_any(text: &str) -> Result<Self, &'static str> {
+    /// The same for a URL of which only the origin matters.
+    pub(crate) fn parse_any(text: &str) -> Result<Self, &'static str> {
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err("must be visible ASCII without spaces; write an international name in its xn-- form");
         }

@@ -167,7 +167,7 @@ impl Fields {
     ///
     /// It is there and none, or has a path.
     pub fn origin(&mut self, name: &'static str) -> Result<Option<String>, ConfigurationError> {
-        let Some(url) = self.base_url(name)? else { return Ok(None) };
+        let Some(url) = self.url(name, BaseUrl::parse_any)? else { return Ok(None) };
         match url.path() {
             "" => Ok(Some(url.origin().to_owned())),
             _ => Err(self.error(name, "must be scheme, host and port, without a path")),
@@ -189,8 +189,16 @@ impl Fields {
     }
 
     pub(crate) fn base_url(&mut self, name: &'static str) -> Result<Option<BaseUrl>, ConfigurationError> {
+        self.url(name, BaseUrl::parse)
+    }
+
+    fn url(
+        &mut self,
+        name: &'static str,
+        parse: fn(&str) -> Result<BaseUrl, &'static str>,
+    ) -> Result<Option<BaseUrl>, ConfigurationError> {
         let text = self.optional_text(name)?;
-        text.map(|text| BaseUrl::parse(&text).map_err(|message| self.error(name, message))).transpose()
+        text.map(|text| parse(&text).map_err(|message| self.error(name, message))).transpose()
     }
 
     /// An object whose keys are the user's own; empty if it is not there.
