@@ -388,8 +388,9 @@ pub struct Failure {
     pub message: String,
     /// What the reader should do.
     pub action: String,
-    /// When the session will look or try again by itself: a caller that comes back then finds what came of it. While the
-    /// rotation of an identity token is awaited this is the next look at its source.
+    /// When the session will try again by itself: a caller that comes back then finds what came of it. While the rotation of
+    /// an identity token is awaited, the next look at its source is all that can be tried. `wake-in-ms` may be sooner: a
+    /// shared source is looked at during a pause, too, and another identity token ends the pause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_in_ms: Option<u64>,
     /// When the source of the identity token is expected to have another one, where that is what is awaited. Callers are

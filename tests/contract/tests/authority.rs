@@ -17,6 +17,20 @@ fn names(list: &Value) -> BTreeSet<String> {
 
 const NOW: Clock = Clock { wall_ms: 1_790_000_000_000, steady_ms: Some(0) };
 
+/// The table is for readers, and the data for hosts.
+#[test]
+fn the_table_of_limits_has_each_limit_and_its_number() {
+    let limits = authority()["limits"].as_object().expect("an object").clone();
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit/README.md")).expect("it is there");
+    let (_, table) = readme.split_once("## Limits").expect("its heading");
+    let (table, _) = table.split_once("## The JSON form").expect("the next heading");
+    for (name, number) in limits.iter().filter(|(name, _)| *name != "$comment") {
+        let row = table.lines().find(|line| line.contains(&format!("`{name}`"))).unwrap_or_else(|| panic!("{name} is not there"));
+        let mut numbers = row.split(|letter: char| !letter.is_ascii_digit());
+        assert!(numbers.any(|found| found == number.to_string()), "{name} is {number}: {row}");
+    }
+}
+
 #[test]
 fn discovery_reads_the_variables_that_are_listed() {
     let mut session = Session::open("{}", 1, &[Capability::ReadVariable], Start::Fresh).expect("valid");
