@@ -86,10 +86,12 @@ pub enum Event {
     /// The API answered 401 to a request that carried the token with this id, from the token's own origin. Any
     /// other id than the current token's, or of the last one of unknown life that was passed on, does nothing.
     Rejected(String),
-    /// A hint: a file, the store or the network may have changed. Sources are read again at once; a send that waits
-    /// out a backoff is brought forward only when its input really is another one.
+    /// A hint: a file, the store or the network may have changed. A store is looked at again at once. So is a shared
+    /// source while a token is wanted, but not within five seconds of the last request to the endpoint. A send that
+    /// waits out a backoff is brought forward only when its input really is another one.
     Changed,
-    /// Start nothing new. Running tasks are abandoned, later results ignored. The token stays usable until it expires.
+    /// Start nothing new. Running tasks are abandoned, and no later result is taken. The token stays usable until it
+    /// expires.
     Closing,
 }
 

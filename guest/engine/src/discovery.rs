@@ -165,18 +165,14 @@ impl Discovery {
             }
         }
         self.find_directories();
-        let federation = self.check_federation_variables();
-        // What is wrong with variables that do not win is worth a warning, and no more.
-        let wins = self.limits.profile.is_none() && [API_KEY, AUTH_TOKEN, PROFILE].iter().all(|name| self.text(name).is_none());
-        match federation {
-            Err((warning, problem)) => {
-                let begun = [RULE, ORGANIZATION].iter().any(|name| self.text(name).is_some()) || self.identity_source().is_some();
-                if wins && begun {
-                    return Err(problem);
-                }
-                self.ignored.push(warning);
+        if let Err(problem) = self.check_federation_variables() {
+            // What is wrong with variables that do not win is worth a warning, and no more.
+            let mut stronger = [API_KEY, AUTH_TOKEN, PROFILE].iter();
+            let wins = self.limits.profile.is_none() && stronger.all(|name| self.text(name).is_none());
+            if wins && self.begins_the_federation() {
+                return Err(problem);
             }
-            Ok(warnings) => self.ignored.extend(warnings),
+            self.ignored.push(problem.message);
         }
         if let Some(name) = self.limits.profile.clone() {
             return Ok(self.read_profile(name, "the configuration"));
@@ -207,37 +203,41 @@ impl Discovery {
         Ok(self.read_active_profile())
     }
 
-    /// The warnings about variables of the federation set, or what is wrong with one of them: as a warning, and as a problem.
-    fn check_federation_variables(&self) -> Result<Vec<String>, (String, Problem)> {
-        let mut warnings = Vec::new();
+    /// Whether one of the variables without which there is no federation is set.
+    fn begins_the_federation(&self) -> bool {
+        [RULE, ORGANIZATION, TOKEN_FILE, TOKEN].iter().any(|name| self.text(name).is_some())
+    }
+
+    /// What is wrong with a variable of the federation set, by itself.
+    fn check_federation_variables(&mut self) -> Result<(), Problem> {
         for name in FEDERATION {
             if !self.value(name).is_some_and(str::is_empty) {
-                continue;
-            }
-            let warning = format!("The variable {name} is set and empty: treated as unset.");
-            // Of the two that name a source, one is enough.
-            let other = [(TOKEN, TOKEN_FILE), (TOKEN_FILE, TOKEN)].iter().find(|(one, _)| *one == name);
-            if other.is_some_and(|(_, other)| self.text(other).is_some()) {
-                warnings.push(warning);
                 continue;
             }
             let problem = problem(
                 &format!("The variable {name} is set and empty."),
                 "Unset it, or give it its value. An empty variable usually comes from a template that was not filled in.",
             );
-            return Err((warning, problem));
+            // Of the two that name a source, one is enough.
+            let other = match name {
+                TOKEN => TOKEN_FILE,
+                TOKEN_FILE => TOKEN,
+                _ => return Err(problem),
+            };
+            if self.text(other).is_none() {
+                return Err(problem);
+            }
+            self.ignored.push(problem.message);
         }
         let path = self.value(TOKEN_FILE).unwrap_or_default();
-        if looks_like_jwt(path) {
-            let message = format!("The variable {TOKEN_FILE} holds an identity token, where only its path belongs.");
-            let action = format!("Put the token into {TOKEN}, or the path of its file into {TOKEN_FILE}.");
-            return Err((message.clone(), problem(&message, &action)));
-        }
-        if path.starts_with("file:") {
-            let message = format!("The variable {TOKEN_FILE} is a URL, where only the path belongs.");
-            return Err((message.clone(), problem(&message, "Write /run/token in place of file:///run/token.")));
-        }
-        Ok(warnings)
+        let (what, action) = if looks_like_jwt(path) {
+            ("holds an identity token, where only its path belongs", "Put the token into ANTHROPIC_IDENTITY_TOKEN.")
+        } else if path.starts_with("file:") {
+            ("is a URL, where only the path belongs", "Write /run/token in place of file:///run/token.")
+        } else {
+            return Ok(());
+        };
+        Err(problem(&format!("The variable {TOKEN_FILE} {what}."), action))
     }
 
     /// A key or bearer in a variable goes before all but an explicit choice of profile by the configuration.
@@ -468,16 +468,9 @@ impl Discovery {
         if self.identity_source().is_none() {
             missing.push("ANTHROPIC_IDENTITY_TOKEN_FILE (or ANTHROPIC_IDENTITY_TOKEN)");
         }
-        let are = |names: &[&str]| if names.len() == 1 { "is" } else { "are" };
-        (!given.is_empty() && !missing.is_empty()).then(|| {
-            format!(
-                "The federation variables are incomplete: {} {} set, {} {} not.",
-                given.join(", "),
-                are(&given),
-                missing.join(", "),
-                are(&missing)
-            )
-        })
+        let (given, missing) = (given.join(", "), missing.join(", "));
+        (!given.is_empty() && !missing.is_empty())
+            .then(|| format!("The federation variables are incomplete. Set: {given}. Missing: {missing}."))
     }
 
     fn read(&mut self, path: String) -> Next {

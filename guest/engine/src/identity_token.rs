@@ -82,14 +82,10 @@ impl IdentityToken {
                 .filter(|subject| !subject.is_empty())
                 .ok_or("has no claim `sub`, which the server requires")?,
             audience: audience_of(&claims),
-            issued_at_ms: time_of(&claims, "iat").ok_or_else(|| match claims.contains_key("iat") {
-                true => "has a claim `iat` that is no number of seconds",
-                false => "has no claim `iat`, which the server requires",
-            })?,
-            expires_at_ms: time_of(&claims, "exp").ok_or_else(|| match claims.contains_key("exp") {
-                true => "has a claim `exp` that is no number of seconds",
-                false => "has no claim `exp`, which the server requires",
-            })?,
+            issued_at_ms: time_of(&claims, "iat")
+                .ok_or("has no claim `iat` that is a number of seconds, which the server requires")?,
+            expires_at_ms: time_of(&claims, "exp")
+                .ok_or("has no claim `exp` that is a number of seconds, which the server requires")?,
             not_before_ms: time_of(&claims, "nbf").unwrap_or(0),
             has_jti: claims.contains_key("jti"),
         };

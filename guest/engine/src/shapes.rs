@@ -1,49 +1,49 @@
 //! What people paste in place of something else, known by its shape: so that an error says what it is, and never shows it.
 
+/// How things begin that are no JWT, and what they are.
+const BEGINNINGS: [(&str, &str); 15] = [
+    ("\"eyJ", IN_QUOTES),
+    ("'eyJ", IN_QUOTES),
+    ("{", A_DOCUMENT),
+    ("[", A_DOCUMENT),
+    ("sk-ant-", "is a key or an access token of the Claude API, where an identity token belongs"),
+    ("AKIA", OF_AWS),
+    ("ASIA", OF_AWS),
+    ("ya29.", "is an access token of Google, where an identity token (an ID token) belongs"),
+    ("ghs_", OF_A_CODE_HOST),
+    ("ghp_", OF_A_CODE_HOST),
+    ("github_pat_", OF_A_CODE_HOST),
+    ("glpat-", OF_A_CODE_HOST),
+    // Three bytes are four characters of base64: these are `eyJ`.
+    ("ZXlK", "is a JWT in base64 once more, as in a Kubernetes Secret: decode it once"),
+    ("Bearer ", WITH_BEARER),
+    ("bearer ", WITH_BEARER),
+];
+
+const IN_QUOTES: &str = "is in quotes: leave them out";
+const WITH_BEARER: &str = "begins with `Bearer`: leave that out";
+const A_DOCUMENT: &str = "is a JSON document: take the token out of it";
+const OF_AWS: &str = "is an access key of AWS";
+const OF_A_CODE_HOST: &str = "is an access token of a code host";
+
 /// What stands where an identity token belongs, if it is one of the usual mistakes: the end of a sentence that begins with the
 /// place.
 pub(crate) fn in_place_of_a_jwt(text: &str) -> Option<&'static str> {
-    let begins = |starts: &[&str]| starts.iter().any(|start| text.starts_with(start));
-    let nul = text.chars().filter(|character| *character == '\0').count();
-    if nul > 0 && nul * 3 > text.chars().count() {
+    let nul = text.bytes().filter(|byte| *byte == 0).count();
+    if nul * 3 > text.len() {
         return Some("is UTF-16: write it as plain ASCII");
     }
-    if begins(&["\"eyJ", "'eyJ"]) {
-        return Some("is in quotes: leave them out");
+    if let Some((_, what)) = BEGINNINGS.iter().find(|(beginning, _)| text.starts_with(beginning)) {
+        return Some(what);
     }
-    if text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
-        return Some("begins with `Bearer`: leave that out");
-    }
-    if begins(&["{", "["]) {
-        return Some("is a JSON document: take the token out of it, perhaps from its field `token`");
-    }
-    if begins(&["sk-ant-"]) {
-        return Some("is a key or an access token of the Claude API, where an identity token belongs");
-    }
-    if begins(&["AKIA", "ASIA"]) {
-        return Some("is an access key of AWS, where an identity token belongs");
-    }
-    if begins(&["ya29."]) {
-        return Some("is an access token of Google, where an identity token (an ID token) belongs");
-    }
-    if begins(&["ghs_", "ghp_", "github_pat_", "glpat-"]) {
-        return Some("is an access token of a code host, where an identity token belongs");
-    }
-    if begins(&["ssh-", "ecdsa-sha2-"]) {
-        return Some("is an SSH key, where an identity token belongs");
-    }
-    if text.starts_with("eyJ") && text.contains(char::is_whitespace) {
+    if text.starts_with("eyJ") && text.bytes().any(|byte| byte.is_ascii_whitespace()) {
         return Some("is broken into lines or words: join them");
     }
-    if text.contains("token: ") || text.contains("token:\n") {
+    if holds(text, "token: ") || holds(text, "token:\n") {
         return Some("is a YAML document: take the token out of it");
     }
-    if text.starts_with("eyJ") && text.matches('.').count() == 4 {
-        return Some("is encrypted (a JWE, five parts): let the issuer sign it only");
-    }
-    // Three bytes are four characters of base64: these are `eyJ`.
-    if begins(&["ZXlK"]) {
-        return Some("is a JWT encoded in base64 once more, as in a Secret of Kubernetes: decode it once");
+    if text.starts_with("eyJ") && text.bytes().filter(|byte| *byte == b'.').count() == 4 {
+        return Some("is encrypted (a JWE): let the issuer only sign it");
     }
     unfilled(text)
 }
@@ -51,15 +51,15 @@ pub(crate) fn in_place_of_a_jwt(text: &str) -> Option<&'static str> {
 /// What cannot be a key or a token, and usually is something else.
 pub(crate) fn in_place_of_a_token(text: &str) -> Option<&'static str> {
     if text.starts_with(['"', '\'']) {
-        return Some("is in quotes: leave them out");
+        return Some(IN_QUOTES);
     }
-    if text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
-        return Some("begins with `Bearer`: leave that out");
+    if text.starts_with("Bearer ") || text.starts_with("bearer ") {
+        return Some(WITH_BEARER);
     }
     if text.starts_with("sk-ant-ort01-") {
         return Some("is a refresh token, where an access token belongs");
     }
-    if text.starts_with("sk-ant-") && text.contains('#') {
+    if text.starts_with("sk-ant-") && holds(text, "#") {
         return Some("has a `#` in it, which no token has: it is the code of a login perhaps");
     }
     unfilled(text)
@@ -67,10 +67,15 @@ pub(crate) fn in_place_of_a_token(text: &str) -> Option<&'static str> {
 
 /// Leftovers of a template, and the words for nothing of programming languages.
 fn unfilled(text: &str) -> Option<&'static str> {
-    let nothing = ["none", "null", "nil", "undefined", "true", "false", "changeme", "todo"];
-    let template = ["${", "$(", "{{", "<(", "%("].iter().any(|mark| text.contains(mark)) || text.starts_with('<');
+    let nothing = ["none", "null", "nil", "undefined", "true", "false"];
+    let template = ["${", "$(", "{{", "<(", "%("].iter().any(|mark| holds(text, mark)) || text.starts_with('<');
     (template || nothing.iter().any(|word| text.eq_ignore_ascii_case(word)))
         .then_some("is a placeholder that nobody has filled in")
+}
+
+/// The library's own search is made for long texts, and weighs kilobytes.
+fn holds(text: &str, part: &str) -> bool {
+    text.as_bytes().windows(part.len()).any(|window| window == part.as_bytes())
 }
 
 /// Whether an id is as it stands in guides: nothing but one character after its prefix, or the nil UUID.
