@@ -2,7 +2,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt as _, Full};
 
-use crate::harness::client::{Http2, message_request, raw};
+use crate::harness::client::{Http2, message_body, message_request, raw};
 use crate::harness::{Form, Plan, Protocol, World, in_every_form};
 
 /// Part of every value that a caller should not have sent.
@@ -154,7 +154,6 @@ in_every_form! {
     /// E4, E5: what is no request to the API as such carries no credential, neither the caller's nor ours.
     async fn preflights_traces_and_upgrades_carry_no_credential(form: Form) {
         let Some(world) = Plan::new(form).capture(Protocol::Http1).start().await else { return };
-        // Envoy itself refuses a method of HTTP/1 that it does not know, such as `trace`.
         for method in ["OPTIONS", "TRACE"] {
             let request = "/v1/messages HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer caller-secret\r\nConnection: close\r\n\r\n";
             let answer = raw(world.gateway, format!("{method} {request}").as_bytes()).await;
@@ -168,6 +167,22 @@ in_every_form! {
         let seen = world.api.as_ref().expect("the plan says so").text();
         assert!(seen.starts_with("OPTIONS ") && seen.contains("TRACE "), "{seen}");
         assert!(!seen.to_ascii_lowercase().contains("authorization"), "{seen}");
+        assert_eq!(world.emulator.counts().exchanges, 0);
+    }
+}
+
+in_every_form! {
+    /// E5: names of methods have a case, and a server may take `trace` for TRACE. Envoy itself refuses it over HTTP/1.
+    async fn a_method_written_otherwise_carries_no_credential(form: Form) {
+        let Some(world) = Plan::new(form).capture(Protocol::Http2).start().await else { return };
+        let connection = Http2::connect(world.gateway).await;
+        for method in ["trace", "Options"] {
+            let request = message_request(world.gateway).method(method).body(message_body()).expect("it is well-formed");
+            assert_eq!(connection.send(request).await.expect("an answer").status, 200, "{method}");
+        }
+        let seen = world.api.as_ref().expect("the plan says so").requests();
+        assert_eq!(seen.len(), 2, "{seen:?}");
+        assert!(seen.iter().all(|seen| seen.values("authorization").is_empty()), "{seen:?}");
         assert_eq!(world.emulator.counts().exchanges, 0);
     }
 }
