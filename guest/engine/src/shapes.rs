@@ -26,9 +26,13 @@ const A_DOCUMENT: &str = "is a JSON document: take the token out of it";
 const OF_AWS: &str = "is an access key of AWS";
 const OF_A_CODE_HOST: &str = "is an access token of a code host";
 
+/// How much of a text is looked at, in bytes: as much as the longest identity token has. Sources hand over megabytes.
+const LOOKED_AT_BYTES: usize = 16 * 1024;
+
 /// What stands where an identity token belongs, if it is one of the usual mistakes: the end of a sentence that begins with the
 /// place.
 pub(crate) fn in_place_of_a_jwt(text: &str) -> Option<&'static str> {
+    let text = beginning(text);
     let nul = text.bytes().filter(|byte| *byte == 0).count();
     if nul * 3 > text.len() {
         return Some("is UTF-16: write it as plain ASCII");
@@ -50,6 +54,7 @@ pub(crate) fn in_place_of_a_jwt(text: &str) -> Option<&'static str> {
 
 /// What cannot be a key or a token, and usually is something else.
 pub(crate) fn in_place_of_a_token(text: &str) -> Option<&'static str> {
+    let text = beginning(text);
     if text.starts_with(['"', '\'']) {
         return Some(IN_QUOTES);
     }
@@ -63,6 +68,10 @@ pub(crate) fn in_place_of_a_token(text: &str) -> Option<&'static str> {
         return Some("has a `#` in it, which no token has: it is the code of a login perhaps");
     }
     unfilled(text)
+}
+
+fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LOOKED_AT_BYTES)]
 }
 
 /// Leftovers of a template, and the words for nothing of programming languages.
