@@ -2,6 +2,7 @@
 
 mod grants;
 mod origin;
+mod sources;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use crate::environment::variable;
 use crate::error::PolicyError;
 pub(crate) use grants::{Grants, check_exchange_header, is_credential, is_merged};
 pub(crate) use origin::{Origin, Reach};
+pub(crate) use sources::{Way, is_metadata};
 
 /// The variables that discovery reads beside those whose names start with [`PREFIX`].
 const VARIABLES: [&str; 3] = ["HOME", "XDG_CONFIG_HOME", "APPDATA"];
@@ -31,6 +33,9 @@ const PREFIX: &str = "ANTHROPIC_";
 /// - files are read that the configuration names or, where it leaves the credential to discovery, that discovery reads, if they
 ///   are regular files of bounded size at an absolute path;
 /// - environment variables are read that discovery reads, where the configuration leaves the credential to it;
+/// - a platform is asked for identity tokens that the configuration names as their source: the variables, files and requests of
+///   its recipe, and no others. Plain `http` goes to this machine and its metadata service only, and never through a proxy;
+/// - a recipe in the configuration itself (source `http`) sends requests to allowed origins only;
 /// - a request takes at most a minute, and a callable or a store half a minute.
 ///
 /// ```
@@ -47,6 +52,7 @@ pub struct Policy {
     loopback: bool,
     directories: Option<Vec<PathBuf>>,
     variables: BTreeSet<String>,
+    sources: Option<BTreeSet<String>>,
     request_timeout: Duration,
     callable_timeout: Duration,
     proxy: Option<Url>,
@@ -61,6 +67,7 @@ impl Default for Policy {
             loopback: false,
             directories: None,
             variables: VARIABLES.into_iter().map(str::to_owned).collect(),
+            sources: None,
             request_timeout: Duration::from_secs(60),
             callable_timeout: Duration::from_secs(30),
             proxy: None,
@@ -72,13 +79,14 @@ impl Default for Policy {
 /// Without the name and password that the proxy's URL may have.
 impl fmt::Debug for Policy {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { origins, loopback, directories, variables, request_timeout, callable_timeout, proxy, past_the_proxy } = self;
+        let Self { origins, loopback, directories, variables, sources, request_timeout, callable_timeout, proxy, past_the_proxy } = self;
         formatter
             .debug_struct("Policy")
             .field("origins", origins)
             .field("loopback", loopback)
             .field("directories", directories)
             .field("variables", variables)
+            .field("sources", sources)
             .field("request_timeout", request_timeout)
             .field("callable_timeout", callable_timeout)
             .field("proxy", &proxy.as_ref().map(|proxy| proxy.origin().ascii_serialization()))
@@ -144,6 +152,14 @@ impl Policy {
     #[must_use]
     pub fn allow_variable(mut self, name: impl Into<String>) -> Self {
         self.variables.insert(name.into());
+        self
+    }
+
+    /// Asks this source for identity tokens only, such as `aws`, and others for which this is called. By default any source may be
+    /// asked that the configuration names. `guest/recipes` lists them.
+    #[must_use]
+    pub fn allow_source(mut self, name: impl Into<String>) -> Self {
+        self.sources.get_or_insert_default().insert(name.into());
         self
     }
 
@@ -233,6 +249,14 @@ impl Policy {
             return Ok(());
         }
         Err(format!("the policy does not allow the variable {name}; allow it with Policy::allow_variable(\"{name}\")"))
+    }
+
+    /// Whether a source of identity tokens may be asked, by its name.
+    pub(crate) fn check_source(&self, name: &str) -> Result<(), String> {
+        if self.sources.as_ref().is_none_or(|sources| sources.contains(name)) {
+            return Ok(());
+        }
+        Err(format!("the policy does not allow the source {name}; allow it with Policy::allow_source(\"{name}\")"))
     }
 
     /// `resolved` is the path without symbolic links.

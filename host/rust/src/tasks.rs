@@ -96,7 +96,7 @@ impl Host {
     }
 
     fn read_variable(&self, name: &str) -> Outcome {
-        if let Err(rule) = self.policy.check_variable(name).and_then(|()| self.grants.check_variable(name)) {
+        if let Err(rule) = self.may_read(name) {
             return Outcome::Denied(rule);
         }
         environment::variable(name).map_or(Outcome::Absent, Outcome::Content)
@@ -121,6 +121,14 @@ impl Host {
                 expires_at_ms: expires_at.map(|at| millis(at.duration_since(UNIX_EPOCH).unwrap_or_default())),
             }),
             Err(reason) => Outcome::Failed(reason),
+        }
+    }
+
+    /// A source's own variables need no leave beside that of the source.
+    fn may_read(&self, variable: &str) -> Result<(), String> {
+        match self.grants.source_of(variable) {
+            Some(source) => self.policy.check_source(source),
+            None => self.policy.check_variable(variable).and_then(|()| self.grants.check_variable(variable)),
         }
     }
 

@@ -2,12 +2,14 @@
 
 mod names;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect;
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::OnceCell;
 use url::Url;
 use zeroize::Zeroizing;
@@ -15,7 +17,7 @@ use zeroize::Zeroizing;
 use crate::bindings::types;
 use crate::clock::Clock;
 use crate::limits;
-use crate::policy::{Grants, Policy, check_exchange_header, proxy_in_environment};
+use crate::policy::{Grants, Policy, Way, check_exchange_header, proxy_in_environment};
 use crate::secret::Secret;
 
 /// A connection that takes longer is not made; then nothing was sent, which is worth knowing.
@@ -40,13 +42,17 @@ impl Transport {
             Ok(request) => request,
             Err(rule) => return types::Outcome::Denied(rule),
         };
-        let client = match self.client.get_or_try_init(|| self.connect()).await {
+        let client = match &request.way {
+            None => self.client.get_or_try_init(|| self.connect()).await.cloned(),
+            Some(way) => self.connect_to_source(way.clone()).await,
+        };
+        let client = match client {
             Ok(client) => client,
             Err(reason) => return types::Outcome::Unsent(reason),
         };
         let timeout = request.timeout;
         tokio::select! {
-            outcome = exchange(client, request) => self.with_a_hint(outcome),
+            outcome = exchange(&client, request) => self.with_a_hint(outcome),
             () = clock.sleep(timeout) => {
                 types::Outcome::MaybeSent(format!("no complete answer within {} ms", timeout.as_millis()))
             }
@@ -68,11 +74,20 @@ impl Transport {
         // It reads files.
         tokio::task::spawn_blocking(move || client(&policy, roots)).await.map_err(|error| error.to_string())?
     }
+
+    /// A client for one request: sources are asked once for each exchange, and each has rules of its own.
+    async fn connect_to_source(&self, way: Way) -> Result<reqwest::Client, String> {
+        let (policy, roots) = (self.policy.clone(), self.extra_roots.clone());
+        tokio::task::spawn_blocking(move || source_client(&policy, roots, &way)).await.map_err(|error| error.to_string())?
+    }
 }
 
 /// A request that the policy allows, and whose parts are what they claim to be.
 struct Checked {
+    method: http::Method,
     url: Url,
+    /// The way of a source's request.
+    way: Option<Way>,
     headers: HeaderMap,
     body: Secret,
     timeout: Duration,
@@ -82,32 +97,59 @@ struct Checked {
 impl Checked {
     fn new(request: types::HttpRequest, policy: &Policy, grants: &Grants) -> Result<Self, String> {
         let body = Secret::from(request.body);
-        if let types::Purpose::Source(name) = request.purpose {
-            return Err(format!("the policy does not allow the source {name}"));
-        }
-        let origin = policy.check_origin(&request.origin)?;
         let url = Url::parse(&request.url).map_err(|error| format!("the URL cannot be read: {error}"))?;
-        if !origin.contains(&url) {
-            return Err(format!("the URL is not one of {}", origin.as_str()));
-        }
-        grants.check_exchange(&request.method, &url)?;
         if body.reveal().len() > limits::REQUEST_BYTES || request.headers.len() > limits::REQUEST_HEADERS {
             return Err("the request is too large".to_owned());
         }
+        let method = http::Method::from_bytes(request.method.as_bytes()).map_err(|_| "the method is none".to_owned())?;
+        let way = if let types::Purpose::Source(name) = &request.purpose {
+            Some(check_source(name, &request, &url, policy, grants)?)
+        } else {
+            let origin = policy.check_origin(&request.origin)?;
+            if !origin.contains(&url) {
+                return Err(format!("the URL is not one of {}", origin.as_str()));
+            }
+            grants.check_exchange(&request.method, &url)?;
+            None
+        };
         let mut headers = HeaderMap::new();
         for header in request.headers {
             let (name, value) = header_field(header)?;
-            check_exchange_header(name.as_str(), value.to_str().unwrap_or_default())?;
+            if way.is_none() {
+                check_exchange_header(name.as_str(), value.to_str().unwrap_or_default())?;
+            }
             headers.append(name, value);
         }
         Ok(Self {
+            method,
             url,
+            way,
             headers,
             body,
             timeout: Duration::from_millis(policy.clamp_request_ms(request.timeout_ms)),
             max_response_bytes: limits::RESPONSE_BYTES.min(request.max_response_bytes as usize),
         })
     }
+}
+
+/// A request of a source is one that its recipe sends. What the configuration itself holds as a recipe goes to allowed origins
+/// only: whoever writes a configuration shall not choose what this machine's network is asked.
+fn check_source(
+    name: &str,
+    request: &types::HttpRequest,
+    url: &Url,
+    policy: &Policy,
+    grants: &Grants,
+) -> Result<Way, String> {
+    policy.check_source(name)?;
+    if Url::parse(&request.origin).ok().is_none_or(|origin| origin.origin() != url.origin()) {
+        return Err("the URL is not one of its origin".to_owned());
+    }
+    if wif_recipes::platform(name).is_none() {
+        policy.check_origin(&url.origin().ascii_serialization())?;
+    }
+    let headers: Vec<&str> = request.headers.iter().map(|header| header.name.as_str()).collect();
+    grants.check_source(name, &request.method, url, &headers)
 }
 
 /// A header field that is one by RFC 9110 section 5. The value is marked sensitive.
@@ -125,16 +167,51 @@ pub(crate) fn header_field(header: types::Header) -> Result<(HeaderName, HeaderV
 }
 
 fn client(policy: &Policy, extra_roots: Vec<CertificateDer<'static>>) -> Result<reqwest::Client, String> {
+    let builder = common(tls(extra_roots)?).dns_resolver(names::Resolver::new(policy));
+    through_the_proxy(builder, policy)?.build().map_err(|error| words(&error))
+}
+
+fn source_client(policy: &Policy, extra_roots: Vec<CertificateDer<'static>>, way: &Way) -> Result<reqwest::Client, String> {
+    let resolver = names::Resolver::of_source(policy, way.reach);
+    let (tls, own) = match &way.ca_file {
+        Some(path) => (tls_to(path)?, true),
+        None => (tls(extra_roots)?, false),
+    };
+    let builder = common(tls).dns_resolver(resolver);
+    // Who has certificates of its own is near, and a proxy would not lead there.
+    let builder = if own { builder } else { through_the_proxy(builder, policy)? };
+    builder.build().map_err(|error| words(&error))
+}
+
+fn tls(extra_roots: Vec<CertificateDer<'static>>) -> Result<rustls::ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra_roots, Arc::clone(&provider))
         .map_err(|error| format!("no root certificates: {error}"))?;
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .dangerous() // by name: a verifier of one's own could accept anything; this one is the platform's
         .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
-    let mut builder = reqwest::Client::builder()
+        .with_no_client_auth())
+}
+
+/// Trusts the certificates in this file, and no others.
+fn tls_to(ca_file: &Path) -> Result<rustls::ClientConfig, String> {
+    let cannot = |error: &dyn std::fmt::Display| format!("the certificates in {} cannot be used: {error}", ca_file.display());
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(ca_file).map_err(|error| cannot(&error))? {
+        let certificate = certificate.map_err(|error| cannot(&error))?;
+        roots.add(certificate).map_err(|error| cannot(&error))?;
+    }
+    Ok(rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
+fn common(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .http1_only()
         .redirect(redirect::Policy::none())
@@ -143,19 +220,19 @@ fn client(policy: &Policy, extra_roots: Vec<CertificateDer<'static>>) -> Result<
         .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_max_idle_per_host(0)
-        .dns_resolver(names::Resolver::new(policy));
-    if let Some(proxy) = policy.proxy_url() {
-        // Plain HTTP is for this very machine, and goes there without a detour.
-        let past = policy.past_the_proxy().and_then(reqwest::NoProxy::from_string);
-        let proxy = reqwest::Proxy::https(proxy.clone()).map_err(|error| error.to_string())?;
-        builder = builder.proxy(proxy.no_proxy(past));
-    }
-    builder.build().map_err(|error| words(&error))
+}
+
+/// Plain HTTP is for this very machine and its metadata service, and goes there without a detour.
+fn through_the_proxy(builder: reqwest::ClientBuilder, policy: &Policy) -> Result<reqwest::ClientBuilder, String> {
+    let Some(proxy) = policy.proxy_url() else { return Ok(builder) };
+    let past = policy.past_the_proxy().and_then(reqwest::NoProxy::from_string);
+    let proxy = reqwest::Proxy::https(proxy.clone()).map_err(|error| error.to_string())?;
+    Ok(builder.proxy(proxy.no_proxy(past)))
 }
 
 async fn exchange(client: &reqwest::Client, request: Checked) -> types::Outcome {
-    let Checked { url, headers, body, max_response_bytes, .. } = request;
-    let sent = client.post(url).headers(headers).body(body.into_revealed()).send().await;
+    let Checked { method, url, headers, body, max_response_bytes, .. } = request;
+    let sent = client.request(method, url).headers(headers).body(body.into_revealed()).send().await;
     let mut response = match sent {
         Ok(response) => response,
         Err(error) if error.is_connect() || error.is_builder() => return types::Outcome::Unsent(words(&error.without_url())),

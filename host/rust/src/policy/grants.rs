@@ -7,6 +7,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use serde_json::Value;
 use url::Url;
 
+use super::sources::{Source, Way};
 use crate::environment::variable;
 use crate::secret::Secret;
 
@@ -27,6 +28,8 @@ pub(crate) struct Grants {
     file: Option<String>,
     /// The identity token's variable, where the configuration names it.
     variable: Option<String>,
+    /// The sources that the configuration names by their recipes.
+    sources: Vec<Source>,
     /// The path before the token endpoint's own, where the configuration names it.
     base_path: Option<String>,
     /// What profiles that were read say: one of it may be the path of a file with the identity token.
@@ -46,8 +49,9 @@ impl Grants {
         Self {
             discovers: document.is_object() && !fixed,
             config_dir: text(&document["discover"]["config_dir"]),
-            file: text(&source["path"]),
+            file: text(&source["path"]).filter(|_| source["source"] == "file"),
             variable: text(&source["name"]).filter(|_| source["source"] == "variable"),
+            sources: Source::named_by(source),
             base_path: base_path.or((fixed || !document.is_object()).then(String::new)),
             told: Mutex::default(),
         }
@@ -63,10 +67,27 @@ impl Grants {
 
     /// An `Err` is the rule that refuses.
     pub(crate) fn check_file(&self, path: &str) -> Result<(), String> {
-        if self.file.as_deref() == Some(path) || self.is_profile(path) || self.discovers && self.is_named_elsewhere(path) {
+        let of_a_source = || self.sources.iter().any(|source| source.reads_file(path));
+        if self.file.as_deref() == Some(path)
+            || self.is_profile(path)
+            || self.discovers && self.is_named_elsewhere(path)
+            || of_a_source()
+        {
             return Ok(());
         }
         Err(format!("the configuration does not name the file {path}, and discovery does not read it"))
+    }
+
+    /// The source that reads this variable, whatever the policy says of variables.
+    pub(crate) fn source_of(&self, variable: &str) -> Option<&str> {
+        self.sources.iter().find(|source| source.reads_variable(variable)).map(Source::name)
+    }
+
+    /// Whether a request is one of the source that the configuration names, and its way. An `Err` is the rule that refuses.
+    pub(crate) fn check_source(&self, name: &str, method: &str, url: &Url, headers: &[&str]) -> Result<Way, String> {
+        let source = self.sources.iter().find(|source| source.name() == name);
+        let source = source.ok_or_else(|| format!("the configuration does not name the source {name}"))?;
+        source.check_request(method, url, headers)
     }
 
     /// A file that discovery reads for itself: `active_config`, or a profile.

@@ -22,6 +22,8 @@ pub(crate) enum Reach {
     Private,
     /// To this machine, and nowhere else.
     Loopback,
+    /// To the metadata service of this machine, and nowhere else.
+    Metadata,
 }
 
 impl Origin {

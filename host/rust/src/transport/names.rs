@@ -5,10 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use crate::policy::{Origin, Policy, Reach};
+use crate::policy::{Origin, Policy, Reach, is_metadata};
 
 /// The system's resolver, with its answers checked.
 pub(super) struct Resolver {
+    /// Where all names may lead, for a client of one source's request.
+    all: Option<Reach>,
     origins: Vec<Origin>,
     loopback: bool,
     proxy_host: Option<String>,
@@ -17,12 +19,20 @@ pub(super) struct Resolver {
 impl Resolver {
     pub(super) fn new(policy: &Policy) -> Self {
         let proxy_host = policy.proxy_url().and_then(|url| url.host_str()).map(str::to_owned);
-        Self { origins: policy.origins().to_vec(), loopback: policy.allows_loopback(), proxy_host }
+        Self { all: None, origins: policy.origins().to_vec(), loopback: policy.allows_loopback(), proxy_host }
+    }
+
+    /// For a client that sends one request of a source.
+    pub(super) fn of_source(policy: &Policy, reach: Reach) -> Self {
+        Self { all: Some(reach), ..Self::new(policy) }
     }
 
     fn reach(&self, name: &str) -> Reach {
         if self.proxy_host.as_deref().is_some_and(|host| host.eq_ignore_ascii_case(name)) {
             return Reach::Private;
+        }
+        if let Some(reach) = self.all {
+            return reach;
         }
         if self.loopback && name.eq_ignore_ascii_case("localhost") {
             return Reach::Loopback;
@@ -52,6 +62,7 @@ fn may_reach(reach: Reach, address: IpAddr) -> bool {
     let address = address.to_canonical();
     match reach {
         Reach::Loopback => address.is_loopback(),
+        Reach::Metadata => is_metadata(address),
         Reach::Public => scope(address) == Scope::Public,
         // A proxy or a gateway may stand on this machine too.
         Reach::Private => scope(address) != Scope::Never,

@@ -1,0 +1,136 @@
+//! AWS Signature Version 4: signs one request.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use crate::template::percent_encoded;
+
+/// Who signs, and for what.
+pub(crate) struct Signer<'a> {
+    pub(crate) key_id: &'a str,
+    pub(crate) secret: &'a str,
+    /// The session's token, for keys that live for a while.
+    pub(crate) session: Option<&'a str>,
+    pub(crate) region: &'a str,
+    pub(crate) service: &'a str,
+}
+
+/// What is signed. Names of header fields are in lower case; the query's names and values are not encoded.
+pub(crate) struct Signed<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) host: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) query: &'a [(String, String)],
+    pub(crate) headers: &'a [(String, String)],
+    pub(crate) body: &'a str,
+}
+
+impl Signer<'_> {
+    /// The header fields that the signature adds to the request.
+    pub(crate) fn sign(&self, request: &Signed<'_>, wall_ms: u64) -> Vec<(String, Zeroizing<String>)> {
+        let time = Time::of(wall_ms / 1000);
+        let (date, now) = (time.date(), time.date_time());
+        let mut added = vec![("x-amz-date".to_owned(), Zeroizing::new(now.clone()))];
+        added.extend(self.session.map(|session| ("x-amz-security-token".to_owned(), Zeroizing::new(session.to_owned()))));
+        let mut fields: Vec<(&str, &str)> = vec![("host", request.host)];
+        fields.extend(request.headers.iter().chain([]).map(|(name, value)| (name.as_str(), value.as_str())));
+        fields.extend(added.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        fields.sort_unstable();
+        let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+        let names = names.join(";");
+        let mut canonical = format!("{}\n{}\n{}\n", request.method, canonical_path(request.path), canonical_query(request.query));
+        for (name, value) in &fields {
+            let words: Vec<&str> = value.split(' ').filter(|word| !word.is_empty()).collect();
+            canonical += &format!("{name}:{}\n", words.join(" "));
+        }
+        canonical += &format!("\n{names}\n{}", hex(&Sha256::digest(request.body)));
+        let canonical = Zeroizing::new(canonical);
+        let scope = format!("{date}/{}/{}/aws4_request", self.region, self.service);
+        let text = format!("AWS4-HMAC-SHA256\n{now}\n{scope}\n{}", hex(&Sha256::digest(canonical.as_bytes())));
+        let key = Zeroizing::new(format!("AWS4{}", self.secret));
+        let mut key = Zeroizing::new(mac(key.as_bytes(), &date));
+        for part in [self.region, self.service, "aws4_request"] {
+            key = Zeroizing::new(mac(&*key, part));
+        }
+        let signature = hex(&mac(&*key, &text));
+        let value =
+            format!("AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}", self.key_id);
+        added.push(("authorization".to_owned(), Zeroizing::new(value)));
+        added
+    }
+}
+
+fn canonical_path(path: &str) -> String {
+    if path.is_empty() { "/".to_owned() } else { path.split('/').map(percent_encoded).collect::<Vec<_>>().join("/") }
+}
+
+fn canonical_query(query: &[(String, String)]) -> String {
+    let mut pairs: Vec<_> = query.iter().map(|(name, value)| (percent_encoded(name), percent_encoded(value))).collect();
+    pairs.sort_unstable();
+    let pairs: Vec<String> = pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    pairs.join("&")
+}
+
+fn mac(key: &[u8], text: &str) -> [u8; 32] {
+    // Any length of key will do.
+    let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(key) else { return [0; 32] };
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().into()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|half| char::from(b"0123456789abcdef"[usize::from(half)])).collect()
+}
+
+/// A moment in UTC.
+struct Time {
+    year: u64,
+    month: u64,
+    day: u64,
+    second: u64,
+}
+
+impl Time {
+    /// From Unix time, by the proleptic Gregorian calendar.
+    fn of(seconds: u64) -> Self {
+        let (days, second) = (seconds / 86_400, seconds % 86_400);
+        // Years begin in March here, so that the day that some of them lack is the last one.
+        let days = days + 719_468;
+        let (era, day) = (days / 146_097, days % 146_097);
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let day = day - (153 * month + 2) / 5 + 1;
+        let month = if month < 10 { month + 3 } else { month - 9 };
+        Self { year: era * 400 + year + u64::from(month <= 2), month, day, second }
+    }
+
+    fn date(&self) -> String {
+        format!("{:04}{:02}{:02}", self.year, self.month, self.day)
+    }
+
+    fn date_time(&self) -> String {
+        format!("{}T{:02}{:02}{:02}Z", self.date(), self.second / 3_600, self.second / 60 % 60, self.second % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_in_utc() {
+        for (seconds, written) in [
+            (0, "19700101T000000Z"),
+            (951_782_399, "20000228T235959Z"),
+            (951_782_400, "20000229T000000Z"),
+            (951_868_800, "20000301T000000Z"),
+            (1_440_938_160, "20150830T123600Z"),
+            (4_107_542_399, "21000228T235959Z"),
+            (4_107_542_400, "21000301T000000Z"),
+        ] {
+            assert_eq!(Time::of(seconds).date_time(), written);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What the configured source of identity tokens may ask for: what its recipe names, and nothing else.
+//!
+//! The recipe is read here, and not by the component: it says which variables, files and requests there are. What only an answer
+//! can tell (a role's name, a token) is taken as it comes, but never for the server that a request goes to.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use url::{Host, Url};
+use wif_recipes::{Action, Part, Recipe, Request, Step, Template};
+
+use super::Reach;
+use crate::environment::variable;
+
+/// Stands in a text for what nobody knows before an answer.
+const ANY: &str = "any0thing0";
+
+/// More readings of one value than a recipe can mean.
+const MAX_READINGS: usize = 32;
+
+/// The one name behind which a metadata service answers by plain HTTP.
+const METADATA_HOST: &str = "metadata.google.internal";
+
+/// A source that the configuration names.
+pub(crate) struct Source {
+    recipe: Recipe,
+    given: BTreeMap<String, String>,
+}
+
+/// The way that a request takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Way {
+    /// Where the host's name may lead.
+    pub(crate) reach: Reach,
+    /// The certificates that the server's must lead to, in place of the platform's.
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+type Readings = BTreeMap<String, Vec<String>>;
+
+impl Source {
+    /// Those that `identity_token` of a configuration names: none, one, or with `auto` those whose variables are set.
+    pub(crate) fn named_by(identity_token: &Value) -> Vec<Self> {
+        let given = |skip: &[&str]| -> BTreeMap<String, String> {
+            let members = identity_token.as_object().into_iter().flatten();
+            let texts = members.filter(|(name, _)| !skip.contains(&name.as_str()));
+            texts.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+        };
+        match identity_token["source"].as_str() {
+            Some("http") => {
+                let recipe = Recipe::parse(&identity_token["recipe"]).ok();
+                recipe.map(|recipe| Self { recipe, given: given(&["source", "recipe"]) }).into_iter().collect()
+            }
+            Some("auto") => {
+                let set = |name: &String| variable(name).is_some_and(|value| !value.trim().is_empty());
+                let found = |recipe: &Recipe| recipe.detected_by.iter().any(|names| names.iter().all(set));
+                let platforms = wif_recipes::names().filter_map(wif_recipes::platform).filter(found);
+                platforms.map(|recipe| Self { recipe, given: given(&["source"]) }).collect()
+            }
+            Some(name) => {
+                let recipe = wif_recipes::platform(name);
+                recipe.map(|recipe| Self { recipe, given: given(&["source"]) }).into_iter().collect()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.recipe.name
+    }
+
+    pub(crate) fn reads_variable(&self, name: &str) -> bool {
+        let readings = self.readings();
+        self.recipe.steps.iter().any(|step| match &step.action {
+            Action::Variable(template) => fill(template, &readings, false).iter().any(|reading| reading == name),
+            _ => false,
+        })
+    }
+
+    pub(crate) fn reads_file(&self, path: &str) -> bool {
+        let readings = self.readings();
+        self.recipe.steps.iter().any(|step| match &step.action {
+            Action::File(template) => fill(template, &readings, false).iter().any(|reading| reading == path),
+            _ => false,
+        })
+    }
+
+    /// Whether the recipe sends such a request, and the way that it takes. An `Err` is the rule that refuses.
+    pub(crate) fn check_request(&self, method: &str, url: &Url, headers: &[&str]) -> Result<Way, String> {
+        let readings = self.readings();
+        let sends = |request: &&Request| {
+            request.method == method
+                && fill(&request.url, &readings, true).iter().any(|reading| leads_to(reading, request, url))
+                && headers.iter().all(|header| request.header_names().any(|name| name == *header))
+        };
+        let request = self.recipe.requests().find(sends).ok_or_else(|| {
+            let place = url.origin().ascii_serialization();
+            format!("the source {} sends no such request: {method} {place}{}", self.recipe.name, url.path())
+        })?;
+        let reach = reach(url).ok_or_else(|| {
+            format!("plain http is for this machine and its metadata service only, not for {}", url.host_str().unwrap_or_default())
+        })?;
+        Ok(Way { reach, ca_file: request.ca_file.as_ref().map(PathBuf::from) })
+    }
+
+    /// Every value that a run can know under a name, with the variables as they are now.
+    fn readings(&self) -> Readings {
+        let mut readings = Readings::new();
+        for parameter in &self.recipe.parameters {
+            if let Some(value) = self.given.get(&parameter.name).or(parameter.default.as_ref()) {
+                readings.insert(parameter.name.clone(), vec![value.clone()]);
+            }
+        }
+        for step in &self.recipe.steps {
+            let (names, values) = gives(step, &readings);
+            for name in names {
+                let known = readings.entry(name).or_default();
+                known.extend(values.iter().cloned());
+                known.sort();
+                known.dedup();
+                known.truncate(MAX_READINGS);
+            }
+        }
+        readings
+    }
+}
+
+/// The names that a step gives, and their values.
+fn gives(step: &Step, readings: &Readings) -> (Vec<String>, Vec<String>) {
+    let name = step.name.iter().cloned().collect();
+    match &step.action {
+        Action::Variable(template) => {
+            let set = |name: &String| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+            (name, fill(template, readings, false).iter().filter_map(set).collect())
+        }
+        Action::Set(template) => (name, fill(template, readings, false)),
+        Action::File(_) | Action::Sign(_) => (name, vec![ANY.to_owned()]),
+        Action::Request(request) => (request.taken().map(str::to_owned).collect(), vec![ANY.to_owned()]),
+        Action::Fail(_) => (Vec::new(), Vec::new()),
+    }
+}
+
+/// All texts that a template can become.
+fn fill(template: &Template, readings: &Readings, url: bool) -> Vec<String> {
+    let mut texts = vec![String::new()];
+    for (position, part) in template.parts().iter().enumerate() {
+        let pieces: Vec<String> = match part {
+            Part::Text(text) => vec![text.clone()],
+            Part::Hole(name) => {
+                let known = readings.get(name).cloned().unwrap_or_default();
+                let form = |value: String| if url && position > 0 { wif_recipes::percent_encoded(&value) } else { value };
+                known.into_iter().map(form).collect()
+            }
+        };
+        texts = texts.iter().flat_map(|text| pieces.iter().map(move |piece| format!("{text}{piece}"))).take(MAX_READINGS).collect();
+    }
+    texts
+}
+
+/// Whether a URL is what the recipe means by `reading`: the same server, path and names in the query.
+fn leads_to(reading: &str, request: &Request, url: &Url) -> bool {
+    let Ok(meant) = Url::parse(reading) else { return false };
+    // What an answer tells must not choose the server.
+    if meant.host_str().is_none_or(|host| host.contains(ANY)) || meant.origin() != url.origin() {
+        return false;
+    }
+    let bare = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    let (meant_path, path): (Vec<&str>, Vec<&str>) = (meant.path().split('/').collect(), url.path().split('/').collect());
+    let same = |(meant, segment): (&&str, &&str)| match meant.split_once(ANY) {
+        Some((before, after)) => {
+            segment.len() > before.len() + after.len() && segment.starts_with(before) && segment.ends_with(after)
+        }
+        None => meant == segment,
+    };
+    let in_query = |name: &str| {
+        meant.query_pairs().any(|(known, _)| known == name) || request.query.iter().any(|(known, _)| known == name)
+    };
+    bare && meant_path.len() == path.len()
+        && meant_path.iter().zip(&path).all(same)
+        && url.query_pairs().all(|(name, _)| in_query(&name))
+}
+
+/// Where the URL's host may lead; none where it may not be asked at all.
+fn reach(url: &Url) -> Option<Reach> {
+    if url.scheme() == "https" {
+        // A Vault, an identity provider, the cluster's own API: the certificate says who answers.
+        return Some(Reach::Private);
+    }
+    match url.host()? {
+        Host::Domain("localhost") => Some(Reach::Loopback),
+        Host::Domain(METADATA_HOST) => Some(Reach::Metadata),
+        Host::Domain(_) => None,
+        Host::Ipv4(address) => of_address(address.into()),
+        Host::Ipv6(address) => of_address(address.into()),
+    }
+}
+
+fn of_address(address: IpAddr) -> Option<Reach> {
+    if address.is_loopback() {
+        return Some(Reach::Loopback);
+    }
+    is_metadata(address).then_some(Reach::Metadata)
+}
+
+/// Whether a metadata service answers there: link-local addresses, and those that AWS has for the same in IPv6.
+pub(crate) fn is_metadata(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.segments()[..2] == [0xfd00, 0x0ec2],
+    }
+}
