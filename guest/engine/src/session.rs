@@ -1,15 +1,17 @@
-//! The session: takes an event, decides, answers. What a step does is told in four parts: `exchange` gets a token, `sharing`
-//! agrees with other sessions, `tasks` keeps the work that is out, `view` says what it all means for callers.
+//! The session: takes an event, decides, answers. What a step does is told in five parts: `source` gets an identity token,
+//! `exchange` an access token for it, `sharing` agrees with other sessions, `tasks` keeps the work that is out, `view` says what
+//! it all means for callers.
 
 mod configuring;
 mod exchange;
 mod sharing;
+mod source;
 mod tasks;
 mod view;
 
 use crate::Secret;
 use crate::base_url::BaseUrl;
-use crate::configuration::{Bearer, Configuration, Credential, Federation, IdentityTokenSource};
+use crate::configuration::{Bearer, Configuration, Credential, Federation};
 use crate::contract::{
     Capability, Clock, ConfigurationError, Event, Failure, FailureCode, Field, Note, NoteCode, NoteLevel, NumberedTask, Output,
     Standing, Start, Status,
@@ -440,29 +442,22 @@ impl Session {
 }
 
 fn check_capabilities(configuration: &Configuration, can: &[Capability]) -> Result<(), ConfigurationError> {
-    let (needed, name, field) = match &configuration.credential {
-        Credential::Discover(_) => return Ok(()),
-        Credential::Bearer(Bearer::Callable(_)) => (Capability::SupplyToken, "call for an access token", "bearer.source"),
-        Credential::Bearer(_) => return Ok(()),
-        Credential::Federation(federation) => match needed_by(&federation.identity_token) {
-            Some((needed, name)) => (needed, name, "federation.identity_token.source"),
-            None => return Ok(()),
-        },
+    let (missing, field) = match &configuration.credential {
+        Credential::Discover(_) => (None, ""),
+        Credential::Bearer(Bearer::Callable(_)) => {
+            let missing = Some("call for an access token").filter(|_| !can.contains(&Capability::SupplyToken));
+            (missing, "bearer.source")
+        }
+        Credential::Bearer(_) => (None, ""),
+        Credential::Federation(federation) => {
+            (source::missing(&federation.identity_token, can), "federation.identity_token.source")
+        }
     };
-    if can.contains(&needed) {
-        return Ok(());
-    }
-    Err(ConfigurationError { field: field.to_owned(), message: format!("cannot work in this host: it does not {name}") })
-}
-
-/// What a host must be able to do for a source, and what that is called.
-fn needed_by(source: &IdentityTokenSource) -> Option<(Capability, &'static str)> {
-    match source {
-        IdentityTokenSource::File(_) => Some((Capability::ReadFile, "read files")),
-        IdentityTokenSource::Variable(_) => Some((Capability::ReadVariable, "read variables")),
-        IdentityTokenSource::Literal(_) => None,
-        IdentityTokenSource::Callable { .. } => Some((Capability::SupplyAssertion, "call for an identity token")),
-        IdentityTokenSource::Signer(_) => Some((Capability::Sign, "sign")),
+    match missing {
+        None => Ok(()),
+        Some(what) => {
+            Err(ConfigurationError { field: field.to_owned(), message: format!("cannot work in this host: it does not {what}") })
+        }
     }
 }
 

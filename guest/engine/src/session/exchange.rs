@@ -1,20 +1,13 @@
-//! Getting a token: from the source, over the ledger, to the endpoint, and what its answer changes.
+//! Getting a token: from the identity token, over the ledger, to the endpoint, and what its answer changes.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::Value;
-
+use super::source::Asked;
 use super::tasks::Role;
-use super::{POLL_MS, Plan, Session, field, needed_by, secret_content};
+use super::{POLL_MS, Plan, Session, field};
 use crate::answer::{self, Consumption, Denial, Grant, Pause, Verdict};
-use crate::configuration::{Bearer, IdentityTokenSource, Reuse, Signer};
-use crate::contract::{
-    AssertionRequest, Disposition, FailureCode, FileProtection, FileRequest, NoteCode, NoteLevel, Outcome, SignRequest, Standing,
-    SuppliedToken, Task, TokenRequest,
-};
+use crate::configuration::{Bearer, IdentityTokenSource, Reuse};
+use crate::contract::{Disposition, FailureCode, NoteCode, NoteLevel, Outcome, Standing, SuppliedToken, Task, TokenRequest};
 use crate::held::{Held, Scheme};
-use crate::identity_token::{About, IdentityToken, MAX_BYTES, Untimely};
-use crate::json::object;
+use crate::identity_token::{About, IdentityToken, Untimely};
 use crate::lint;
 use crate::schedule::{MIN_INTERVAL_MS, Windows};
 use crate::timeline::Moment;
@@ -30,9 +23,7 @@ pub(super) enum Work {
     /// The store is asked.
     Loading,
     /// The source of the identity token is asked.
-    Reading,
-    /// The host signs this.
-    Signing(String),
+    Reading(Asked),
     /// The lease on this identity token is being taken.
     Leasing(Box<IdentityToken>),
     /// Another session has the lease.
@@ -72,123 +63,8 @@ impl Session {
         }
     }
 
-    /// Asks the source for the identity token.
-    pub(super) fn read_source(&mut self) {
-        let Some(source) = self.federation().map(|federation| federation.identity_token.clone()) else { return };
-        self.work = Work::Reading;
-        if needed_by(&source).is_some_and(|(needed, _)| !self.can.contains(&needed)) {
-            // Discovery found it; a configuration with it would have been refused.
-            return self.source_answered(Outcome::Unsupported);
-        }
-        let task = match source {
-            IdentityTokenSource::File(path) => Task::ReadFile(FileRequest {
-                path,
-                // More than may be exchanged, so that the error can say what is wrong.
-                max_bytes: 4 * MAX_BYTES as u32,
-                protection: FileProtection::Any,
-            }),
-            IdentityTokenSource::Variable(name) => Task::ReadVariable(name),
-            IdentityTokenSource::Literal(value) => return self.source_answered(Outcome::Content(value)),
-            IdentityTokenSource::Callable { name, audience, .. } => Task::SupplyAssertion(AssertionRequest { name, audience }),
-            IdentityTokenSource::Signer(signer) => {
-                let (input, request) = self.signing_request(&signer);
-                self.work = Work::Signing(input);
-                Task::Sign(request)
-            }
-        };
-        self.emit(Role::Read, task);
-    }
-
-    /// The header and claims of a self-issued identity token, each with a `jti` of its own.
-    fn signing_request(&mut self, signer: &Signer) -> (String, SignRequest) {
-        let issued_at = self.wall_ms / 1000;
-        let jti = format!("{:016x}{:016x}", self.random.next(), self.random.next() ^ self.wall_ms);
-        let text = |value: &str| Some(Value::from(value));
-        let header = object([("alg", text(&signer.algorithm)), ("kid", text(&signer.key_id)), ("typ", text("JWT"))]);
-        let claims = object([
-            ("iss", text(&signer.issuer)),
-            ("sub", text(&signer.subject)),
-            ("aud", text(&signer.audience)),
-            ("iat", Some(issued_at.into())),
-            ("exp", Some((issued_at + u64::from(signer.lifetime_s)).into())),
-            ("jti", text(&jti)),
-        ]);
-        let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let input = format!("{}.{}", encode(header), encode(claims));
-        let request = SignRequest { key: signer.key.clone(), algorithm: signer.algorithm.clone(), input: input.clone() };
-        (input, request)
-    }
-
-    pub(super) fn source_answered(&mut self, outcome: Outcome) {
-        let work = core::mem::replace(&mut self.work, Work::Resting);
-        let Some(federation) = self.federation() else { return };
-        let source = federation.identity_token.describe();
-        let (code, what, action) = match (secret_content(outcome), work) {
-            (Ok(signature), Work::Signing(input)) => {
-                let token = Secret::from(format!("{input}.{}", signature.reveal().trim()));
-                return self.take_identity_token(token);
-            }
-            (Ok(content), _) => return self.take_identity_token(content),
-            (Err(Outcome::Absent), _) => (
-                FailureCode::IdentityTokenMissing,
-                "does not exist".to_owned(),
-                "Check that it is mounted, set or issued for this workload.",
-            ),
-            // Nothing but the host's own policy refuses these.
-            (Err(Outcome::Denied(why)), _) if self.asks_the_program() => (
-                FailureCode::DeniedByHost,
-                format!("is refused by the host: {}", self.foreign(&why)),
-                "Allow it in the host's policy, or choose another source.",
-            ),
-            (Err(Outcome::Denied(why)), _) => (
-                FailureCode::IdentityTokenUnreadable,
-                format!("may not be read: {}", self.foreign(&why)),
-                "Mend its permissions, or the host's policy.",
-            ),
-            (Err(Outcome::Failed(why)), _) => (
-                FailureCode::IdentityTokenUnreadable,
-                format!("cannot be read: {}", self.foreign(&why)),
-                "Check what it is: a regular file, a callable that works.",
-            ),
-            (Err(Outcome::Unsupported), _) => (
-                FailureCode::UnsupportedByHost,
-                "cannot be asked by this host".to_owned(),
-                "Choose a source that this host offers.",
-            ),
-            (Err(_), _) => (
-                FailureCode::IdentityTokenUnreadable,
-                "did not answer".to_owned(),
-                "Nothing needs to be done: it is asked again.",
-            ),
-        };
-        self.source_failed(code, format!("The source of the identity token, {source}, {what}."), action);
-    }
-
-    /// Whether the source is a callable or a key of the embedding program.
-    fn asks_the_program(&self) -> bool {
-        self.federation().is_some_and(|federation| {
-            matches!(federation.identity_token, IdentityTokenSource::Callable { .. } | IdentityTokenSource::Signer(_))
-        })
-    }
-
-    fn source_failed(&mut self, code: FailureCode, message: String, action: &str) {
-        let shared = self.federation().is_some_and(|federation| federation.identity_token.shared());
-        if shared {
-            self.pace.look_at = self.now + self.poll_ms();
-        } else {
-            let floor = self.pace.retry_at;
-            self.pace.transient(self.now, &mut self.random);
-            self.pace.look_at = self.pace.retry_at.max(floor);
-        }
-        if self.failure.as_ref().is_none_or(|trouble| trouble.failure.code != code) {
-            self.note(NoteCode::IdentityTokenUnusable, NoteLevel::Warning, &message, Vec::new());
-        }
-        let until = self.pace.look_at;
-        self.fail(code, message, action, Some(until));
-    }
-
     /// Decides about an identity token.
-    fn take_identity_token(&mut self, content: Secret) {
+    pub(super) fn take_identity_token(&mut self, content: Secret) {
         let Some(federation) = self.federation() else { return };
         let source = federation.identity_token.describe();
         let shared = federation.identity_token.shared();

@@ -124,7 +124,7 @@ impl Session {
         match self.work {
             Work::Resting => None,
             Work::Loading | Work::Leasing(_) => Some(PendingReason::ReadingStore),
-            Work::Reading | Work::Signing(_) => Some(PendingReason::ReadingIdentityToken),
+            Work::Reading(_) => Some(PendingReason::ReadingIdentityToken),
             Work::Following { .. } => Some(PendingReason::WaitingForLease),
             Work::Sending(_) => Some(PendingReason::Exchanging),
             Work::Asking => Some(PendingReason::AskingForToken),
