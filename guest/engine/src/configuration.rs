@@ -3,7 +3,10 @@
 //! Its reference for people and editors is `wit/configuration.schema.json`. Unknown keys are refused, with the nearest known
 //! key in the message.
 
+use std::collections::BTreeMap;
+
 use sha2::{Digest, Sha256};
+use wif_recipes::Recipe;
 
 use crate::base_url::BaseUrl;
 use crate::contract::{ConfigurationError, Field};
@@ -86,6 +89,26 @@ pub(crate) enum IdentityTokenSource {
     },
     /// A key that stays with the host signs them.
     Signer(Box<Signer>),
+    /// A platform, by its recipe.
+    Recipe(Box<RecipeSource>),
+}
+
+/// A source that is a recipe.
+#[derive(Debug, Clone)]
+pub(crate) struct RecipeSource {
+    /// Which.
+    pub(crate) platform: Platform,
+    /// What the configuration says for its parameters.
+    pub(crate) given: BTreeMap<String, String>,
+}
+
+/// Which recipe it is.
+#[derive(Debug, Clone)]
+pub(crate) enum Platform {
+    /// This one.
+    Is(Box<Recipe>),
+    /// The variables tell.
+    Auto,
 }
 
 /// Whether each read gives another identity token.
@@ -268,7 +291,22 @@ impl IdentityTokenSource {
     /// Whether reads show the same identity token until it is rotated.
     #[must_use]
     pub(crate) fn shared(&self) -> bool {
-        !matches!(self, Self::Signer(_) | Self::Callable { freshness: Freshness::Minted, .. })
+        match self {
+            Self::Signer(_) | Self::Callable { freshness: Freshness::Minted, .. } => false,
+            Self::Recipe(_) => self.recipe().is_none_or(|recipe| recipe.freshness == wif_recipes::Freshness::Shared),
+            _ => true,
+        }
+    }
+
+    /// Its recipe, if it is one that is known.
+    pub(crate) fn recipe(&self) -> Option<&Recipe> {
+        match self {
+            Self::Recipe(source) => match &source.platform {
+                Platform::Is(recipe) => Some(recipe),
+                Platform::Auto => None,
+            },
+            _ => None,
+        }
     }
 
     /// Where it comes from, for people; no secret.
@@ -281,6 +319,11 @@ impl IdentityTokenSource {
             Self::Callable { name, freshness: Freshness::Minted, .. } => format!("callable {name} (mints)"),
             Self::Callable { name, .. } => format!("callable {name} (shared)"),
             Self::Signer(signer) => format!("key {} of issuer {}", signer.key, signer.issuer),
+            Self::Recipe(source) => match &source.platform {
+                Platform::Is(recipe) if self.shared() => format!("{} (shared)", recipe.name),
+                Platform::Is(recipe) => format!("{} (mints)", recipe.name),
+                Platform::Auto => "auto".to_owned(),
+            },
         }
     }
 
@@ -296,16 +339,23 @@ impl IdentityTokenSource {
                 Some(&signer.subject),
                 Some(&signer.audience),
             ]),
+            Self::Recipe(source) => {
+                let given = source.given.iter().flat_map(|(name, value)| [Some(name.as_str()), Some(value.as_str())]);
+                let name = self.recipe().map_or("auto", |recipe| recipe.name.as_str());
+                let parts: Vec<Option<&str>> = [Some("recipe"), Some(name)].into_iter().chain(given).collect();
+                entry_key(&parts)
+            }
             Self::File(_) | Self::Variable(_) => self.describe(),
         }
     }
 
     fn parse(mut fields: Fields) -> Result<Self, ConfigurationError> {
-        const SOURCES: [&str; 5] = ["file", "variable", "literal", "callable", "signer"];
+        let own = ["file", "variable", "literal", "callable", "signer", "auto", "http"];
+        let sources: Vec<&str> = own.into_iter().chain(wif_recipes::names()).collect();
         let audience = |fields: &mut Fields| {
             fields.optional_text("audience").map(|audience| audience.unwrap_or_else(|| DEFAULT_AUDIENCE.to_owned()))
         };
-        let source = match fields.choice("source", &SOURCES)? {
+        let source = match fields.choice("source", &sources)? {
             Some(0) => Self::File(fields.pointer("path")?),
             Some(1) => Self::Variable(fields.pointer("name")?),
             Some(2) => Self::Literal(Secret::from(fields.text("value")?)),
@@ -323,7 +373,7 @@ impl IdentityTokenSource {
                     }
                 },
             },
-            Some(_) => Self::Signer(Box::new(Signer {
+            Some(4) => Self::Signer(Box::new(Signer {
                 key: fields.optional_text("key")?.unwrap_or_else(|| "default".to_owned()),
                 algorithm: {
                     const ALGORITHMS: [&str; 8] = ["ES256", "ES384", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
@@ -336,10 +386,38 @@ impl IdentityTokenSource {
                 audience: audience(&mut fields)?,
                 lifetime_s: fields.number("lifetime_s", 600, 60..=86_400)?,
             })),
-            None => return Err(fields.error("source", &format!("is missing: one of {}", SOURCES.join(", ")))),
+            Some(5) => Self::Recipe(Box::new(RecipeSource { platform: Platform::Auto, given: fields.rest_of_texts()? })),
+            Some(position) => Self::Recipe(Box::new(RecipeSource::parse(&mut fields, sources[position])?)),
+            None => return Err(fields.error("source", &format!("is missing: one of {}", sources.join(", ")))),
         };
         fields.finish()?;
         Ok(source)
+    }
+}
+
+impl RecipeSource {
+    fn parse(fields: &mut Fields, name: &str) -> Result<Self, ConfigurationError> {
+        let recipe = if name == "http" {
+            let document = fields.take("recipe").ok_or_else(|| fields.error("recipe", "is missing"))?;
+            let mut recipe = Recipe::parse(&document).map_err(|error| {
+                let path = if error.field.is_empty() { String::new() } else { format!(".{}", error.field) };
+                ConfigurationError { field: format!("{}{path}", fields.name("recipe")), message: error.message }
+            })?;
+            // Whatever it calls itself: a host grants a platform by its name.
+            name.clone_into(&mut recipe.name);
+            recipe
+        } else {
+            wif_recipes::platform(name).ok_or_else(|| fields.error("source", "is not known"))?
+        };
+        let mut given = BTreeMap::new();
+        for parameter in &recipe.parameters {
+            match fields.optional_text_named(&parameter.name)? {
+                Some(value) => drop(given.insert(parameter.name.clone(), value)),
+                None if parameter.required => return Err(fields.error(&parameter.name, "is missing")),
+                None => {}
+            }
+        }
+        Ok(Self { platform: Platform::Is(Box::new(recipe)), given })
     }
 }
 

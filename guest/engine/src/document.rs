@@ -1,6 +1,9 @@
 //! Reads configuration documents: typed values by name, and an error that names the field for whatever is missing, malformed or
 //! unknown. For the engine's own document, and for those of drivers that contain it.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use crate::base_url::BaseUrl;
@@ -11,7 +14,7 @@ use crate::identity_token::looks_like_jwt;
 pub struct Fields {
     path: String,
     values: Map<String, Value>,
-    known: Vec<&'static str>,
+    known: Vec<Cow<'static, str>>,
 }
 
 impl Fields {
@@ -54,7 +57,7 @@ impl Fields {
 
     /// The value as it is, if the field is there.
     pub fn take(&mut self, name: &'static str) -> Option<Value> {
-        self.known.push(name);
+        self.known.push(Cow::Borrowed(name));
         self.values.remove(name)
     }
 
@@ -64,7 +67,31 @@ impl Fields {
     ///
     /// It is there and something else.
     pub fn optional_text(&mut self, name: &'static str) -> Result<Option<String>, ConfigurationError> {
-        match self.take(name) {
+        let value = self.take(name);
+        self.checked_text(name, value)
+    }
+
+    /// The same for a field whose name is known only at run time.
+    pub(crate) fn optional_text_named(&mut self, name: &str) -> Result<Option<String>, ConfigurationError> {
+        self.known.push(Cow::Owned(name.to_owned()));
+        let value = self.values.remove(name);
+        self.checked_text(name, value)
+    }
+
+    /// All fields that nobody has asked for, each a text.
+    pub(crate) fn rest_of_texts(&mut self) -> Result<BTreeMap<String, String>, ConfigurationError> {
+        let names: Vec<String> = self.values.keys().cloned().collect();
+        let mut texts = BTreeMap::new();
+        for name in names {
+            if let Some(text) = self.optional_text_named(&name)? {
+                texts.insert(name, text);
+            }
+        }
+        Ok(texts)
+    }
+
+    fn checked_text(&self, name: &str, value: Option<Value>) -> Result<Option<String>, ConfigurationError> {
+        match value {
             None => Ok(None),
             Some(Value::String(text)) if text.is_empty() => Err(self.error(name, "is empty: leave it out or fill it in")),
             Some(Value::String(text)) if text.trim() != text => Err(self.error(name, "has white space at its beginning or end")),

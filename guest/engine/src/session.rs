@@ -4,6 +4,7 @@
 
 mod configuring;
 mod exchange;
+mod recipe;
 mod sharing;
 mod source;
 mod tasks;

@@ -241,9 +241,16 @@ impl Run {
         }
     }
 
-    /// *Secret.* All that is known: none of it may be repeated.
-    pub fn secrets(&self) -> impl Iterator<Item = &str> {
-        self.values.values().map(|value| value.as_str())
+    /// *Secret.* All that is known and not from the configuration: none of it may be repeated.
+    pub fn secrets<'a>(&'a self, recipe: &'a Recipe) -> impl Iterator<Item = &'a str> {
+        let given = |name: &String| recipe.parameters.iter().any(|parameter| parameter.name == *name);
+        self.values.iter().filter(move |(name, _)| !given(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether the current step goes on where there is nothing.
+    #[must_use]
+    pub fn can_do_without(&self, recipe: &Recipe) -> bool {
+        recipe.steps.get(self.at).is_some_and(|step| step.optional)
     }
 
     fn applies(&self, step: &Step) -> bool {

@@ -44,6 +44,16 @@ fn good() -> Vec<Value> {
         ]
         .map(federation),
     );
+    documents.push(federation(json!({ "source": "auto" })));
+    documents.push(federation(json!({ "source": "auto", "audience": "a" })));
+    for name in wif_recipes::names() {
+        let recipe = wif_recipes::platform(name).expect("it can be read");
+        let mut source = json!({ "source": name });
+        for parameter in recipe.parameters.iter().filter(|parameter| parameter.required) {
+            source[parameter.name.as_str()] = json!("x");
+        }
+        documents.push(federation(source));
+    }
     for (key, value) in
         [("service_account_id", "svac_1"), ("workspace_id", "default"), ("workspace_id", "wrkspc_1"), ("assertion_reuse", "deny")]
     {

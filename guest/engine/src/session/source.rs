@@ -8,11 +8,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
+use wif_recipes::{Recipe, Run};
+
 use super::exchange::Work;
+use super::recipe::{self, Detection, Means, Told};
 use super::tasks::Role;
-use super::{Plan, Session};
+use super::{Plan, Session, field};
 use crate::Secret;
-use crate::configuration::{IdentityTokenSource, Signer};
+use crate::configuration::{IdentityTokenSource, Platform, Signer};
 use crate::contract::{
     AssertionRequest, Capability, FailureCode, FileProtection, FileRequest, NoteCode, NoteLevel, Outcome, SignRequest, Task,
 };
@@ -27,16 +30,24 @@ pub(super) enum Asked {
     Whole,
     /// The signature of this, the header and claims of an identity token.
     Signature(String),
+    /// What the current step of a recipe needs.
+    Step(Box<Run>),
+    /// A variable that tells the platform.
+    Platform(Detection),
 }
 
 /// What comes next.
-enum Next {
+pub(super) enum Next {
     /// The host is asked.
     Ask(Asked, Task),
     /// The identity token is there.
     Token(Secret),
-    /// The source has none; what the host said instead.
-    Failed(Outcome),
+    /// The source has none; what the host said instead, and of what.
+    Failed { outcome: Outcome, at: Option<String> },
+    /// The source has none, and says why itself.
+    Told(Told),
+    /// The platform is this one.
+    Chosen { recipe: Box<Recipe>, why: String, run: Box<Run> },
 }
 
 /// What a host that can do this and no more does not do for a source; nothing, if it does all that is needed.
@@ -47,12 +58,14 @@ pub(super) fn missing(source: &IdentityTokenSource, can: &[Capability]) -> Optio
         IdentityTokenSource::Literal(_) => return None,
         IdentityTokenSource::Callable { .. } => (Capability::SupplyAssertion, "call for an identity token"),
         IdentityTokenSource::Signer(_) => (Capability::Sign, "sign"),
+        // Which of them a recipe needs shows on the way.
+        IdentityTokenSource::Recipe(_) => return None,
     };
     Some(what).filter(|_| !can.contains(&needed))
 }
 
 /// The first task.
-fn begin(source: &IdentityTokenSource, wall_ms: u64, random: &mut Random) -> Next {
+fn begin(source: &IdentityTokenSource, means: Means<'_>) -> Next {
     let task = match source {
         IdentityTokenSource::File(path) => Task::ReadFile(FileRequest {
             path: path.clone(),
@@ -66,22 +79,31 @@ fn begin(source: &IdentityTokenSource, wall_ms: u64, random: &mut Random) -> Nex
             Task::SupplyAssertion(AssertionRequest { name: name.clone(), audience: audience.clone() })
         }
         IdentityTokenSource::Signer(signer) => {
-            let input = signing_input(signer, wall_ms, random);
+            let input = signing_input(signer, means.wall_ms, means.random);
             let request = SignRequest { key: signer.key.clone(), algorithm: signer.algorithm.clone(), input: input.clone() };
             return Next::Ask(Asked::Signature(input), Task::Sign(request));
         }
+        IdentityTokenSource::Recipe(source) => return recipe::begin(source, means),
     };
     Next::Ask(Asked::Whole, task)
 }
 
 /// What follows from the answer to the task that was out.
-fn go_on(asked: Asked, outcome: Outcome) -> Next {
+fn go_on(asked: Asked, outcome: Outcome, source: &IdentityTokenSource, means: Means<'_>) -> Next {
     match (asked, outcome) {
+        (Asked::Step(run), outcome) => match source.recipe() {
+            Some(recipe) => recipe::answered(run, recipe, outcome, means),
+            None => Next::Failed { outcome: Outcome::Lost, at: None },
+        },
+        (Asked::Platform(detection), outcome) => match source {
+            IdentityTokenSource::Recipe(source) => recipe::told_of_platform(detection, &outcome, source, means),
+            _ => Next::Failed { outcome: Outcome::Lost, at: None },
+        },
         (Asked::Whole, Outcome::Content(token)) => Next::Token(token),
         (Asked::Signature(input), Outcome::Content(signature)) => {
             Next::Token(Secret::from(format!("{input}.{}", signature.reveal().trim())))
         }
-        (_, outcome) => Next::Failed(outcome),
+        (_, outcome) => Next::Failed { outcome, at: None },
     }
 }
 
@@ -110,18 +132,20 @@ impl Session {
         let source = &federation.identity_token;
         let next = if missing(source, &self.can).is_some() {
             // Discovery found it; a configuration with it would have been refused.
-            Next::Failed(Outcome::Unsupported)
+            Next::Failed { outcome: Outcome::Unsupported, at: None }
         } else {
-            begin(source, self.wall_ms, &mut self.random)
+            begin(source, Means { can: &self.can, wall_ms: self.wall_ms, random: &mut self.random })
         };
         self.go_on_with_source(next);
     }
 
     /// The task of the source that was out is over.
     pub(super) fn source_answered(&mut self, outcome: Outcome) {
-        if let Work::Reading(asked) = core::mem::replace(&mut self.work, Work::Resting) {
-            self.go_on_with_source(go_on(asked, outcome));
-        }
+        let Work::Reading(asked) = core::mem::replace(&mut self.work, Work::Resting) else { return };
+        let Plan::Federation(federation) = &self.plan else { return };
+        let means = Means { can: &self.can, wall_ms: self.wall_ms, random: &mut self.random };
+        let next = go_on(asked, outcome, &federation.identity_token, means);
+        self.go_on_with_source(next);
     }
 
     fn go_on_with_source(&mut self, next: Next) {
@@ -132,14 +156,54 @@ impl Session {
                 self.emit(Role::Read, task);
             }
             Next::Token(token) => self.take_identity_token(token),
-            Next::Failed(outcome) => self.source_has_none(outcome),
+            Next::Failed { outcome, at } => self.source_has_none(outcome, at),
+            Next::Told(told) => {
+                self.source_failed(told.code, told.message, &told.action);
+                if let Some(trouble) = &mut self.failure {
+                    trouble.failure.status = told.status;
+                }
+            }
+            Next::Chosen { recipe, why, run } => self.run_on(*recipe, &why, run),
         }
     }
 
-    fn source_has_none(&mut self, outcome: Outcome) {
+    /// The platform was recognised, and stays what it is.
+    fn run_on(&mut self, recipe: Recipe, why: &str, run: Box<Run>) {
+        let message = format!("Identity tokens come from {}, for {why} is set.", recipe.title);
+        self.note(NoteCode::Configured, NoteLevel::Info, &message, vec![field("identity_token", &recipe.name)]);
+        let means = Means { can: &self.can, wall_ms: self.wall_ms, random: &mut self.random };
+        let next = recipe::run(run, &recipe, means);
+        if let Plan::Federation(federation) = &mut self.plan
+            && let IdentityTokenSource::Recipe(source) = &mut federation.identity_token
+        {
+            source.platform = Platform::Is(Box::new(recipe));
+        }
+        self.go_on_with_source(next);
+    }
+
+    fn source_has_none(&mut self, outcome: Outcome, at: Option<String>) {
         let Some(federation) = self.federation() else { return };
-        let source = federation.identity_token.describe();
+        let named = matches!(federation.identity_token, IdentityTokenSource::Recipe(_));
+        let mut source = federation.identity_token.describe();
+        if let Some(at) = &at {
+            source = format!("{source}, at {at}");
+        }
         let (code, what, action) = match outcome {
+            Outcome::Denied(why) if named => (
+                FailureCode::DeniedByHost,
+                format!("is refused by the host: {}", self.foreign(&why)),
+                "Allow it in the host's policy, or choose another source.",
+            ),
+            Outcome::Unsent(why) => (
+                FailureCode::IdentityTokenUnreadable,
+                format!("cannot be reached: {}", self.foreign(&why)),
+                "Check that this workload runs where the configuration says, and its network.",
+            ),
+            Outcome::MaybeSent(why) => (
+                FailureCode::IdentityTokenUnreadable,
+                format!("did not answer in full: {}", self.foreign(&why)),
+                "Nothing needs to be done: it is asked again.",
+            ),
             Outcome::Absent => (
                 FailureCode::IdentityTokenMissing,
                 "does not exist".to_owned(),

@@ -50,8 +50,10 @@ impl Source {
         };
         match identity_token["source"].as_str() {
             Some("http") => {
-                let recipe = Recipe::parse(&identity_token["recipe"]).ok();
-                recipe.map(|recipe| Self { recipe, given: given(&["source", "recipe"]) }).into_iter().collect()
+                let Ok(mut recipe) = Recipe::parse(&identity_token["recipe"]) else { return Vec::new() };
+                // Whatever it calls itself: it must not pass for a platform.
+                "http".clone_into(&mut recipe.name);
+                vec![Self { recipe, given: given(&["source", "recipe"]) }]
             }
             Some("auto") => {
                 let set = |name: &String| variable(name).is_some_and(|value| !value.trim().is_empty());
