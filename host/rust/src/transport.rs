@@ -95,8 +95,8 @@ struct Checked {
 }
 
 impl Checked {
-    fn new(request: types::HttpRequest, policy: &Policy, grants: &Grants) -> Result<Self, String> {
-        let body = Secret::from(request.body);
+    fn new(mut request: types::HttpRequest, policy: &Policy, grants: &Grants) -> Result<Self, String> {
+        let body = Secret::from(std::mem::take(&mut request.body));
         let url = Url::parse(&request.url).map_err(|error| format!("the URL cannot be read: {error}"))?;
         if body.reveal().len() > limits::REQUEST_BYTES || request.headers.len() > limits::REQUEST_HEADERS {
             return Err("the request is too large".to_owned());
