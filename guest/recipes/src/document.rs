@@ -90,7 +90,7 @@ pub struct Request {
     /// The header fields, by name in lower case.
     pub headers: Vec<(String, Template)>,
     /// A file of the certificates that the server's must lead to, in place of the platform's.
-    pub ca_file: Option<String>,
+    pub ca_file: Option<Template>,
     pub(crate) body: Body,
     pub(crate) take: Vec<(String, Place)>,
     pub(crate) refusals: Vec<(String, String)>,
@@ -276,7 +276,7 @@ impl Request {
         if let Some((name, _)) = headers.iter().find(|(name, _)| !is_field_name(name)) {
             return Err(members.error("headers", &format!("has the name {name}, which a recipe cannot set")));
         }
-        let ca_file = members.optional_text("ca_file")?;
+        let ca_file = members.template("ca_file", known)?;
         let form = members.take("form").is_some();
         let form = if form { Some(members.templates("form", known)?) } else { None };
         let json = members.take("json").cloned();

@@ -4,6 +4,7 @@ mod edges;
 mod place;
 mod proxy;
 mod rejections;
+mod sources;
 mod status;
 mod tokens;
 mod waiting;

@@ -104,7 +104,8 @@ impl Source {
         let reach = reach(url).ok_or_else(|| {
             format!("plain http is for this machine and its metadata service only, not for {}", url.host_str().unwrap_or_default())
         })?;
-        Ok(Way { reach, ca_file: request.ca_file.as_ref().map(PathBuf::from) })
+        let ca_file = request.ca_file.as_ref().and_then(|template| fill(template, &readings, false).into_iter().next());
+        Ok(Way { reach, ca_file: ca_file.map(PathBuf::from) })
     }
 
     /// Every value that a run can know under a name, with the variables as they are now.

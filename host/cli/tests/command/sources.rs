@@ -1,0 +1,281 @@
+//! Identity tokens from platforms: the command beside a stand-in of each.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use wif_emulator::{Emulator, Options};
+use wif_servers::{Keys, Mint, Server};
+
+use crate::place::{Run, bare};
+
+/// An emulator, and what mints its identity tokens for the stand-ins.
+struct Platform {
+    emulator: Arc<Emulator>,
+    directory: tempfile::TempDir,
+    audiences: Arc<Mutex<Vec<String>>>,
+}
+
+impl Platform {
+    async fn new() -> Self {
+        let emulator = Arc::new(Emulator::start(Options::default()).await.expect("the emulator starts"));
+        Self { emulator, directory: tempfile::tempdir().expect("a directory"), audiences: Arc::default() }
+    }
+
+    fn mint(&self) -> Mint {
+        let (emulator, audiences) = (Arc::clone(&self.emulator), Arc::clone(&self.audiences));
+        Arc::new(move |audience| {
+            audiences.lock().expect("nobody panics").push(audience.to_owned());
+            emulator.identity_provider().mint().expose().to_owned()
+        })
+    }
+
+    fn asked_for(&self) -> Vec<String> {
+        self.audiences.lock().expect("nobody panics").clone()
+    }
+
+    fn write(&self, name: &str, content: &str) -> String {
+        let path = self.directory.path().join(name);
+        std::fs::write(&path, content).expect("it is writable");
+        path.to_str().expect("a path").to_owned()
+    }
+
+    /// `wif token` with this source, and these variables.
+    async fn token(&self, identity_token: Value, variables: &[(&str, &str)]) -> Run {
+        let options = self.emulator.options();
+        let document = json!({
+            "base_url": self.emulator.base_url(),
+            "federation": {
+                "federation_rule_id": options.federation_rule_id,
+                "organization_id": options.organization_id,
+                "service_account_id": options.service_account_id,
+                "identity_token": identity_token,
+            },
+        });
+        let path = self.write("configuration.json", &document.to_string());
+        let mut command = bare(self.directory.path());
+        command.envs(variables.iter().copied());
+        command.args(["token", "--timeout", "20", "--configuration", &path, "--allow-origin", self.emulator.base_url()]);
+        Run::of(command).await
+    }
+
+    /// The run gave an access token, with one exchange in all, and its log holds none of these.
+    fn gave_a_token(&self, run: &Run, secrets: &[&str]) {
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert!(run.stdout.starts_with("sk-ant-oat01-"), "{}", run.stdout);
+        for secret in secrets {
+            assert!(!run.stderr.contains(secret), "the log holds {secret}: {}", run.stderr);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_github_actions_has_a_token() {
+    let platform = Platform::new().await;
+    let server = Server::start(wif_servers::github_actions("canary-request-token", platform.mint())).await;
+    let url = format!("{}/token?api-version=2.0", server.url());
+    let variables = [("ACTIONS_ID_TOKEN_REQUEST_URL", url.as_str()), ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "canary-request-token")];
+    let run = platform.token(json!({ "source": "github-actions" }), &variables).await;
+    platform.gave_a_token(&run, &["canary-request-token"]);
+    assert_eq!(platform.asked_for(), ["https://api.anthropic.com"]);
+    // The same, found by its variables.
+    let run = platform.token(json!({ "source": "auto" }), &variables).await;
+    platform.gave_a_token(&run, &["canary-request-token"]);
+    assert!(run.stderr.contains("Identity tokens come from GitHub Actions"), "{}", run.stderr);
+
+    let run = platform.token(json!({ "source": "github-actions" }), &[]).await;
+    assert_ne!(run.code, 0);
+    assert!(run.stderr.contains("permissions: id-token: write"), "{}", run.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_buildkite_has_a_token() {
+    let platform = Platform::new().await;
+    let server = Server::start(wif_servers::buildkite("job-1", "canary-agent", platform.mint())).await;
+    let endpoint = format!("{}/v3", server.url());
+    let variables = [
+        ("BUILDKITE_JOB_ID", "job-1"),
+        ("BUILDKITE_AGENT_ACCESS_TOKEN", "canary-agent"),
+        ("BUILDKITE_AGENT_ENDPOINT", endpoint.as_str()),
+    ];
+    let run = platform.token(json!({ "source": "buildkite" }), &variables).await;
+    platform.gave_a_token(&run, &["canary-agent"]);
+}
+
+fn keys() -> Keys {
+    Keys {
+        id: "AKIDEXAMPLE".to_owned(),
+        secret: "canary/secret+access-key".to_owned(),
+        session: Some("canary-session-token==".to_owned()),
+    }
+}
+
+const AWS_SECRETS: [&str; 3] = ["canary/secret+access-key", "canary-session-token", "canary-pod"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aws_has_a_token_by_every_way_to_keys() {
+    let platform = Platform::new().await;
+    let sts =
+        Server::start(wif_servers::security_token_service("eu-central-1", keys(), "canary-web-identity", platform.mint())).await;
+    let sts_url = sts.url();
+    let common = [("AWS_REGION", "eu-central-1"), ("AWS_ENDPOINT_URL_STS", sts_url.as_str())];
+    let with = |more: &[(&'static str, String)]| {
+        let more = more.to_vec();
+        let platform = &platform;
+        async move {
+            let variables: Vec<(&str, &str)> =
+                common.iter().copied().chain(more.iter().map(|(name, value)| (*name, value.as_str()))).collect();
+            let run = platform.token(json!({ "source": "aws" }), &variables).await;
+            platform.gave_a_token(&run, &AWS_SECRETS);
+        }
+    };
+    with(&[
+        ("AWS_ACCESS_KEY_ID", keys().id),
+        ("AWS_SECRET_ACCESS_KEY", keys().secret),
+        ("AWS_SESSION_TOKEN", keys().session.unwrap_or_default()),
+    ])
+    .await;
+    let metadata = Server::start(wif_servers::instance_metadata("role-1", keys())).await;
+    with(&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.url())]).await;
+    assert_eq!(metadata.seen()[0], "PUT /latest/api/token 200");
+    let agent = Server::start(wif_servers::container_credentials("canary-pod", keys())).await;
+    with(&[
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/v1/credentials", agent.url())),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", platform.write("agent", "canary-pod")),
+    ])
+    .await;
+    with(&[
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", platform.write("irsa", "canary-web-identity")),
+        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/app".to_owned()),
+    ])
+    .await;
+    assert_eq!(platform.asked_for(), ["https://api.anthropic.com"; 4]);
+    assert_eq!(platform.emulator.counts().exchanges, 4);
+
+    let run = platform
+        .token(
+            json!({ "source": "aws" }),
+            &[common[0], common[1], ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "canary-another")],
+        )
+        .await;
+    assert_ne!(run.code, 0);
+    assert!(run.stderr.contains("AWS answered 403") && run.stderr.contains("sts:GetWebIdentityToken"), "{}", run.stderr);
+    assert!(!run.stderr.contains("canary"), "{}", run.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn google_azure_and_vault_have_tokens() {
+    let platform = Platform::new().await;
+    let metadata = Server::start(wif_servers::google_metadata("app@project.example", platform.mint())).await;
+    let host = metadata.authority();
+    let run = platform.token(json!({ "source": "google" }), &[("GCE_METADATA_HOST", &host)]).await;
+    platform.gave_a_token(&run, &[]);
+
+    let resource = json!({ "source": "azure", "resource": "api://app" });
+    let machine = Server::start(wif_servers::azure_instance_metadata(platform.mint())).await;
+    let machine_url = machine.url();
+    let run = platform.token(resource.clone(), &[("AZURE_POD_IDENTITY_AUTHORITY_HOST", &machine_url)]).await;
+    platform.gave_a_token(&run, &[]);
+    let app = Server::start(wif_servers::app_service("canary-header", platform.mint())).await;
+    let endpoint = format!("{}/msi/token", app.url());
+    let run = platform.token(resource, &[("IDENTITY_ENDPOINT", &endpoint), ("IDENTITY_HEADER", "canary-header")]).await;
+    platform.gave_a_token(&run, &["canary-header"]);
+    let entra = Server::start(wif_servers::entra("tenant-1", "client-1", "canary-projected", platform.mint())).await;
+    let (authority, file) = (entra.url(), platform.write("projected", "canary-projected"));
+    let variables = [
+        ("AZURE_TENANT_ID", "tenant-1"),
+        ("AZURE_CLIENT_ID", "client-1"),
+        ("AZURE_AUTHORITY_HOST", authority.as_str()),
+        ("AZURE_FEDERATED_TOKEN_FILE", file.as_str()),
+    ];
+    let run = platform.token(json!({ "source": "azure-workload", "resource": "api://app" }), &variables).await;
+    platform.gave_a_token(&run, &["canary-projected"]);
+
+    let vault = Server::start(wif_servers::vault("app", "canary-pod", "claude", "https://api.anthropic.com", platform.mint())).await;
+    let (address, file) = (vault.url(), platform.write("pod", "canary-pod"));
+    let source = json!({ "source": "vault", "role": "claude", "login_role": "app", "login_file": file });
+    let run = platform.token(source, &[("VAULT_ADDR", &address)]).await;
+    platform.gave_a_token(&run, &["canary-pod", "hvs."]);
+    assert_eq!(
+        platform.asked_for(),
+        ["https://api.anthropic.com", "api://app", "api://app", "api://app", "https://api.anthropic.com"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authorization_server_has_a_token_for_a_client() {
+    let platform = Platform::new().await;
+    for in_body in [false, true] {
+        let router = wif_servers::authorization_server("me", "canary-client-secret", in_body, platform.mint());
+        let server = Server::start(router).await;
+        let mut source = json!({
+            "source": "client-credentials", "client_id": "me", "token_url": format!("{}/token", server.url()),
+            "client_secret_variable": "SECRET", "scope": "claude",
+        });
+        if in_body {
+            source["secret_in_body"] = json!("yes");
+        }
+        let run = platform.token(source, &[("SECRET", "canary-client-secret")]).await;
+        platform.gave_a_token(&run, &["canary-client-secret"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_asks_its_cluster_for_a_token_and_trusts_its_certificate_only() {
+    let platform = Platform::new().await;
+    let cluster = wif_servers::api_server("apps", "web", "canary-pod", platform.mint()).await;
+    for (name, content) in [("namespace", "apps"), ("token", "canary-pod"), ("ca.crt", &cluster.ca)] {
+        platform.write(name, content);
+    }
+    let directory = platform.directory.path().to_str().expect("a path").to_owned();
+    let port = cluster.address.port().to_string();
+    let variables = [("KUBERNETES_SERVICE_HOST", "127.0.0.1"), ("KUBERNETES_SERVICE_PORT", port.as_str())];
+    let source = |account: &str| json!({ "source": "kubernetes", "service_account": account, "directory": directory });
+    let run = platform.token(source("web"), &variables).await;
+    platform.gave_a_token(&run, &["canary-pod"]);
+    let run = platform.token(source("other"), &variables).await;
+    assert!(run.stderr.contains("403") && run.stderr.contains("resourceNames"), "{}", run.stderr);
+    // Another authority of the same name is not the cluster.
+    let another = wif_servers::api_server("apps", "web", "canary-pod", platform.mint()).await;
+    platform.write("ca.crt", &another.ca);
+    let run = platform.token(source("web"), &variables).await;
+    assert_ne!(run.code, 0);
+    assert!(run.stderr.contains("cannot be reached"), "{}", run.stderr);
+}
+
+/// A recipe in the configuration reaches what the policy allows, and no metadata service.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recipe_of_ones_own_goes_to_allowed_origins_only() {
+    let platform = Platform::new().await;
+    let server = Server::start(wif_servers::github_actions("canary", platform.mint())).await;
+    let recipe = json!({
+        "source": "http",
+        "recipe": {
+            "name": "aws", "freshness": "minted", "token": "{token}",
+            "steps": [{ "request": {
+                "method": "GET", "url": format!("{}/token?api-version=2.0", server.url()),
+                "headers": { "authorization": "Bearer canary" }, "take": { "token": "/value" }
+            } }],
+        },
+    });
+    let refused = platform.token(recipe.clone(), &[]).await;
+    assert_ne!(refused.code, 0);
+    assert!(refused.stderr.contains("--allow-origin"), "{}", refused.stderr);
+    assert!(server.seen().is_empty(), "{:?}", server.seen());
+    let loopback = platform.token(recipe, &[("WIF_ALLOW_LOOPBACK", "1")]).await;
+    platform.gave_a_token(&loopback, &["canary"]);
+}
+
+/// Whatever a variable says, a source's secrets go to no server by plain HTTP but this machine's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_http_to_another_machine_is_refused() {
+    let platform = Platform::new().await;
+    for (source, variable, value) in [
+        (json!({ "source": "google" }), "GCE_METADATA_HOST", "metadata.example"),
+        (json!({ "source": "google" }), "GCE_METADATA_HOST", "10.0.0.1"),
+        (json!({ "source": "vault", "role": "r" }), "VAULT_ADDR", "http://vault.example:8200"),
+    ] {
+        let run = platform.token(source, &[(variable, value), ("VAULT_TOKEN", "canary")]).await;
+        assert_ne!(run.code, 0);
+        assert!(run.stderr.contains("plain http is for this machine"), "{value}: {}", run.stderr);
+    }
+}
