@@ -4,7 +4,7 @@
 // published.
 
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { transpileBytes } from "@bytecodealliance/jco-transpile";
 import { build, transformSync } from "esbuild";
@@ -94,6 +94,7 @@ for (const [name, text] of Object.entries(generated)) write(join(parts, "plugin"
 for (const name of lists) {
   write(join(stage, "src/plugin", `${name}.ts`), `export const ${name} = ${JSON.stringify(list(name))} as const;\n`);
 }
+write(join(stage, "src/plugin/sources.ts"), `import type { Recipe } from "../sources.js";\nexport const platforms: readonly Recipe[] = ${JSON.stringify(platforms())};\n`);
 for (const [name, bytes] of Object.entries(wasm)) write(join(dist, "plugin", name), bytes);
 
 const types = ["--typeRoots", resolve("node_modules/@types")];
@@ -131,6 +132,19 @@ await build({
 function list(name) {
   const text = readFileSync(join(source, "../../wit", `${name}.json`), "utf8");
   return JSON.parse(text, (key, value) => (key === "$comment" ? undefined : value));
+}
+
+/** The recipes of the platforms, without what only the component needs. */
+function platforms() {
+  const folder = join(source, "../../guest/recipes/documents");
+  const inner = new Set(["description", "required", "optional", "when", "unless", "absent", "refusals", "fail", "ca_file"]);
+  const values = new Set(["form", "json", "aws", "sign"]);
+  const short = (key, value) => (inner.has(key) ? undefined : values.has(key) ? 1 : value);
+  const documents = readdirSync(folder).filter((name) => name.endsWith(".json")).sort();
+  return documents.map((document) => {
+    const { name, parameters, detect, steps } = JSON.parse(readFileSync(join(folder, document), "utf8"));
+    return JSON.parse(JSON.stringify({ name, parameters, detect, steps }, short));
+  });
 }
 
 function write(path, content) {

@@ -2,6 +2,7 @@
 
 import { OptionError } from "./errors.js";
 import { authority } from "./plugin/authority.js";
+import { type Asked, Sources } from "./sources.js";
 
 /** Limits on everything that leaves or enters on the component's word. */
 export interface PolicyOptions {
@@ -14,6 +15,11 @@ export interface PolicyOptions {
   readonly allowDirectories?: readonly string[];
   /** Environment variables to read, beside those that discovery reads, where it does. */
   readonly allowVariables?: readonly string[];
+  /**
+   * Ask these sources for identity tokens only, such as `aws`. Without it any source may be asked that the configuration names. A
+   * recipe of the configuration's own (`http`) sends requests to `allowOrigins` only.
+   */
+  readonly allowSources?: readonly string[];
   /** Ends requests to the token endpoint after this time, in milliseconds; 60,000 by default. */
   readonly requestTimeoutMs?: number;
   /** Ends calls of callables, signers and stores after this time, in milliseconds; 30,000 by default. */
@@ -41,6 +47,9 @@ export class Policy {
   readonly #discovers: boolean;
   /** The variable that it names. */
   readonly #named: unknown;
+  /** The sources that it names by their recipes, and those that may be asked. */
+  readonly #sources: Sources;
+  readonly #allowedSources: readonly string[] | undefined;
   /** The file that it names. */
   readonly #file: unknown;
   /** The directory of profiles that it names. */
@@ -56,8 +65,11 @@ export class Policy {
     const document = parsed(configuration);
     const { federation, bearer, discover, base_url: baseUrl } = document ?? {};
     this.#discovers = document !== undefined && federation === undefined && bearer === undefined;
-    this.#named = federation?.identity_token?.name;
-    this.#file = federation?.identity_token?.path;
+    const identityToken = federation?.identity_token;
+    this.#named = identityToken?.["name"];
+    this.#file = identityToken?.["source"] === "file" ? identityToken["path"] : undefined;
+    this.#sources = new Sources(federation?.identity_token ?? {}, (name) => this.#told.get(name));
+    this.#allowedSources = options.allowSources;
     this.#configDir = discover?.config_dir;
     if (baseUrl !== undefined) this.#basePath = URL.canParse(baseUrl) ? new URL(baseUrl).pathname.replace(/\/+$/, "") : "";
     else if (!this.#discovers) this.#basePath = "";
@@ -92,7 +104,7 @@ export class Policy {
   }
 
   checkFile(path: string): string | undefined {
-    if (path === this.#file) return undefined;
+    if (path === this.#file || this.#sources.readsFile(path)) return undefined;
     const told = path === this.#told.get("ANTHROPIC_IDENTITY_TOKEN_FILE") || this.#toldByProfiles.has(path);
     if (this.#discovers && (told || this.#isProfile(path))) return undefined;
     return `the configuration does not name the file ${printable(path)}, and discovery does not read it`;
@@ -143,7 +155,22 @@ export class Policy {
     });
   }
 
+  /** Whether a source may send this request. */
+  checkSource(name: string, origin: string, asked: Asked): string | undefined {
+    const refused = this.#checkSourceName(name);
+    if (refused !== undefined) return refused;
+    if (!URL.canParse(asked.url) || new URL(asked.url).origin !== bareOrigin(origin)) return `the URL is not one of ${printable(origin)}`;
+    return (this.#sources.isOwn(name) ? this.checkOrigin(origin) : undefined) ?? this.#sources.refuse(name, asked);
+  }
+
+  #checkSourceName(name: string): string | undefined {
+    if (this.#allowedSources === undefined || name === "auto" || this.#allowedSources.includes(name)) return undefined;
+    return `the policy does not allow the source ${printable(name)}; allow it with policy.allowSources`;
+  }
+
   checkVariable(name: string): string | undefined {
+    const source = this.#sources.ofVariable(name);
+    if (source !== undefined) return this.#checkSourceName(source);
     const named = name === this.#named && name.startsWith(VARIABLES_PREFIX);
     if (named || (this.#discovers && DISCOVERED.has(name)) || this.#variables.has(name)) return undefined;
     return `the policy does not allow the variable ${printable(name)}; allow it with policy.allowVariables`;
@@ -152,7 +179,7 @@ export class Policy {
 
 /** As much of a configuration as matters here. */
 interface Document {
-  readonly federation?: { readonly identity_token?: { readonly name?: unknown; readonly path?: unknown } };
+  readonly federation?: { readonly identity_token?: Readonly<Record<string, unknown>> };
   readonly bearer?: unknown;
   readonly discover?: { readonly config_dir?: unknown };
   readonly base_url?: string;

@@ -1,4 +1,4 @@
-// One request to the token endpoint: checked, sent once, and told apart by whether a byte of it may have left.
+// One request to the token endpoint or of a source: checked, sent once, and told apart by whether a byte of it may have left.
 
 import { within } from "./abort.js";
 import type * as contract from "./contract.js";
@@ -6,14 +6,14 @@ import { words } from "./errors.js";
 import { isName, isValue } from "./fields.js";
 import { MAX_REQUEST_BYTES, MAX_REQUEST_HEADERS, MAX_RESPONSE_BYTES } from "./limits.js";
 import { authority } from "./plugin/authority.js";
-import { type Policy, printable } from "./policy.js";
+import type { Policy } from "./policy.js";
 
 /** What sends requests: the platform's `fetch`, or the program's. */
 export type Fetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>;
 
 /** What the component learns of an answer's header. Others are of no use to it. */
 const PASSED_ON = ["request-id", "retry-after", "date", "content-type", "location"];
-/** The only request that is sent: another method or field could do something else, or carry a secret or a stranger's key. */
+/** The only exchange that is sent: another method or field could do something else, or carry a secret or a stranger's key. */
 const { method: METHOD, "content-type": CONTENT_TYPE, headers: SENT } = authority.exchange;
 
 export async function send(request: contract.HttpRequest, policy: Policy, fetch: Fetch): Promise<contract.Outcome> {
@@ -37,28 +37,32 @@ export async function send(request: contract.HttpRequest, policy: Policy, fetch:
   async function attempt(): Promise<contract.Outcome> {
     const headers = new Headers();
     for (const { name, value } of request.headers) headers.append(name, value);
-    const { body, url, maxResponseBytes } = request;
+    const { method, url, maxResponseBytes } = request;
+    // `fetch` takes none for a GET.
+    const body = request.body === "" ? null : request.body;
     // An answer that redirects is an answer: it is told, and not followed.
-    const response = await fetch(url, { method: METHOD, headers, body, redirect: "manual", signal: stop.signal });
+    const response = await fetch(url, { method, headers, body, redirect: "manual", signal: stop.signal });
     const text = await read(response, Math.min(maxResponseBytes, MAX_RESPONSE_BYTES));
     if (text === undefined) return { tag: "maybe-sent", val: "the answer is longer than is taken" };
     return { tag: "response", val: { status: response.status, headers: passedOn(response.headers), body: text } };
   }
 }
 
-/** The rule that refuses. Exchanges and refreshes are granted the token endpoint; a source would be by its name. */
+/** The rule that refuses. Exchanges and refreshes are granted the token endpoint; a source what its recipe sends. */
 function refuse(request: contract.HttpRequest, policy: Policy): string | undefined {
-  const { purpose } = request;
-  if (purpose.tag === "source") return `the policy does not allow the source ${printable(purpose.val)}`;
-  if (request.method !== METHOD) return `the policy allows the method ${METHOD} only`;
-  if (request.body.length > MAX_REQUEST_BYTES || request.headers.length > MAX_REQUEST_HEADERS) return "the request is too large";
-  for (const { name, value } of request.headers) {
+  const { purpose, method, url, origin, headers } = request;
+  if (request.body.length > MAX_REQUEST_BYTES || headers.length > MAX_REQUEST_HEADERS) return "the request is too large";
+  for (const { name, value } of headers) {
     if (!isName(name)) return "a header's name is none";
     if (!isValue(value)) return `the value of the header ${name} is no field value`;
+  }
+  if (purpose.tag === "source") return policy.checkSource(purpose.val, origin, { method, url, headers: headers.map(({ name }) => name) });
+  if (method !== METHOD) return `the policy allows the method ${METHOD} only`;
+  for (const { name, value } of headers) {
     if (!SENT.some((known) => known === name)) return `the policy allows the headers ${SENT.join(", ")} only`;
     if (name === "content-type" && value !== CONTENT_TYPE) return `the policy allows the content-type ${CONTENT_TYPE} only`;
   }
-  return policy.checkUrl(request.url, request.origin) ?? policy.checkEndpoint(request.url);
+  return policy.checkUrl(url, origin) ?? policy.checkEndpoint(url);
 }
 
 /** The body as text, or undefined if it is longer than that. */

@@ -720,7 +720,7 @@ scenario("a request is granted by what it is for: the token endpoint, and no sou
   const elsewhere = { purpose: { tag: "refresh" }, url: `${api}/v1/messages` };
   assert.equal((await send(ask(elsewhere), new Policy(), never)).tag, "denied");
   const refused = await send(ask({ purpose: { tag: "source", val: "aws" } }), new Policy(), never);
-  assert.deepEqual(refused, { tag: "denied", val: "the policy does not allow the source aws" });
+  assert.deepEqual(refused, { tag: "denied", val: "the configuration does not name this source" });
 });
 
 scenario("a redirect of the token endpoint is an answer, and nobody follows it", async () => {

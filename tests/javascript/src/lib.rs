@@ -48,6 +48,7 @@ impl Workshop {
         let (host, here) = (root().join("host/js"), root().join("tests/javascript"));
         let (builders, runtimes) = (node(&host)?, node(&here)?);
         let mut sources = files(&host)?;
+        sources.extend(files(&root().join("guest/recipes/documents"))?);
         sources.extend(["authority", "rules"].map(|list| root().join("wit").join(list).with_extension("json")));
         sources.extend(files(&here.join("programs"))?);
         let mut hash = Sha256::new();

@@ -1,10 +1,12 @@
 //! Node, Deno and Bun against the emulator: one suite for all three.
 
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use wif_emulator::Fault;
+use wif_servers::{Keys, Mint, Server};
 
 use crate::program::{Program, RUNTIMES, Runtime, printed};
 use crate::world::World;
@@ -224,5 +226,63 @@ async fn a_credential_is_discovered_as_the_vendors_clients_do_it() {
         assert_eq!(program.value("message").await, 200, "{runtime:?}");
         let status: Value = program.value("status").await;
         assert_eq!(status["state"], "serving", "{status}");
+    }
+}
+
+/// The way to keys on an instance of AWS, and a job of GitHub Actions, in each runtime; what the policy leaves out is refused.
+#[tokio::test]
+async fn a_platform_is_asked_for_identity_tokens() {
+    for runtime in RUNTIMES {
+        let world = World::start().await;
+        let provider = world.emulator.identity_provider().clone();
+        let mint: Mint = Arc::new(move |_| provider.mint().expose().to_owned());
+        let keys = Keys { id: "AKID".to_owned(), secret: "secret/+".to_owned(), session: Some("session=".to_owned()) };
+        let runner = Server::start(wif_servers::github_actions("runner", mint.clone())).await;
+        let metadata = Server::start(wif_servers::instance_metadata("role-1", keys.clone())).await;
+        let sts = Server::start(wif_servers::security_token_service("eu-central-1", keys, "", mint)).await;
+        let github = [
+            ("ACTIONS_ID_TOKEN_REQUEST_URL", format!("{}/token?api-version=2.0", runner.url())),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "runner".to_owned()),
+        ];
+        let aws = [
+            ("AWS_REGION", "eu-central-1".to_owned()),
+            ("AWS_ENDPOINT_URL_STS", sts.url()),
+            ("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.url()),
+        ];
+        for (source, variables, allowed, expected) in [
+            (json!({ "source": "github-actions" }), &github[..], None, 200),
+            (json!({ "source": "auto" }), &github[..], Some("github-actions"), 200),
+            (json!({ "source": "aws" }), &aws[..], None, 200),
+            (json!({ "source": "aws" }), &aws[..], Some("google"), 0),
+        ] {
+            let emulated = world.emulator.options();
+            let base_url = world.emulator.base_url();
+            let mut policy = json!({ "allowOrigins": [base_url] });
+            if let Some(allowed) = allowed {
+                policy["allowSources"] = json!([allowed]);
+            }
+            let configuration = json!({ "base_url": base_url, "federation": {
+                "federation_rule_id": emulated.federation_rule_id,
+                "organization_id": emulated.organization_id,
+                "identity_token": source,
+            } });
+            let permissions = ["--allow-net=127.0.0.1", "--allow-read", "--allow-env"];
+            let run = move || runtime.run("process.mjs", &permissions);
+            let mut command = tokio::task::spawn_blocking(run).await.expect("no panic");
+            let options = json!({ "configuration": configuration, "policy": policy });
+            command.arg(json!({ "options": options, "baseURL": base_url }).to_string());
+            for name in ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "AWS_ACCESS_KEY_ID"] {
+                command.env_remove(name);
+            }
+            command.envs(variables.iter().map(|(name, value)| (*name, value)));
+            let mut program = Program::start(command);
+            if expected == 200 {
+                assert_eq!(program.value("message").await, 200, "{runtime:?}: {source}");
+            } else {
+                let status: Value = program.value("status").await;
+                assert_eq!(status["failure"]["code"], "denied-by-host", "{status}");
+            }
+        }
+        assert_eq!(metadata.seen().len(), 3, "{:?}", metadata.seen());
     }
 }
