@@ -20,6 +20,7 @@
 //! | what a request does | [`Credential::token`], [`Token::apply`], [`Credential::rejected`] |
 //! | clients and proxies of `hyper`, `axum`, `tonic` and `reqwest` | [`layer`] |
 //! | what may leave the process | [`Policy`] |
+//! | identity tokens from a platform, such as AWS or GitHub Actions | `guest/recipes/README.md`, [`Policy::allow_source`] |
 //! | why there is no token | [`Error`], [`Failure`], [`Credential::status`] |
 //! | logs | events of `tracing` with the target `wif`; no event holds a secret |
 //! | programs without tokio | [`blocking`] |
