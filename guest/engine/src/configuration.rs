@@ -3,8 +3,6 @@
 //! Its reference for people and editors is `wit/configuration.schema.json`. Unknown keys are refused, with the nearest known
 //! key in the message.
 
-use std::collections::BTreeMap;
-
 use sha2::{Digest, Sha256};
 use wif_recipes::Recipe;
 
@@ -99,7 +97,7 @@ pub(crate) struct RecipeSource {
     /// Which.
     pub(crate) platform: Platform,
     /// What the configuration says for its parameters.
-    pub(crate) given: BTreeMap<String, String>,
+    pub(crate) given: Vec<(String, String)>,
 }
 
 /// Which recipe it is.
@@ -409,10 +407,10 @@ impl RecipeSource {
         } else {
             wif_recipes::platform(name).ok_or_else(|| fields.error("source", "is not known"))?
         };
-        let mut given = BTreeMap::new();
+        let mut given = Vec::new();
         for parameter in &recipe.parameters {
             match fields.optional_text_named(&parameter.name)? {
-                Some(value) => drop(given.insert(parameter.name.clone(), value)),
+                Some(value) => given.push((parameter.name.clone(), value)),
                 None if parameter.required => return Err(fields.error(&parameter.name, "is missing")),
                 None => {}
             }

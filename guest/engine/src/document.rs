@@ -2,7 +2,6 @@
 //! unknown. For the engine's own document, and for those of drivers that contain it.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
@@ -79,12 +78,12 @@ impl Fields {
     }
 
     /// All fields that nobody has asked for, each a text.
-    pub(crate) fn rest_of_texts(&mut self) -> Result<BTreeMap<String, String>, ConfigurationError> {
+    pub(crate) fn rest_of_texts(&mut self) -> Result<Vec<(String, String)>, ConfigurationError> {
         let names: Vec<String> = self.values.keys().cloned().collect();
-        let mut texts = BTreeMap::new();
+        let mut texts = Vec::new();
         for name in names {
             if let Some(text) = self.optional_text_named(&name)? {
-                texts.insert(name, text);
+                texts.push((name, text));
             }
         }
         Ok(texts)

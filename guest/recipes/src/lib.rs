@@ -14,7 +14,7 @@ mod template;
 
 pub use document::{Action, Freshness, Parameter, Recipe, RecipeError, Request, Step};
 pub use run::{Answer, Ask, Fault, FaultCode, Header, HttpRequest, Moment, Next, Run, Signing};
-pub use template::{Part, Template, percent_encoded};
+pub use template::{Part, Template, append, in_url};
 
 /// The documents of the platforms, by name.
 static DOCUMENTS: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/documents.rs"));

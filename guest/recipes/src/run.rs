@@ -1,6 +1,5 @@
 //! Takes the steps of a recipe, one by one.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine as _;
@@ -130,18 +129,19 @@ pub enum FaultCode {
 
 impl fmt::Debug for Run {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Run").field("at", &self.at).field("known", &self.values.keys()).finish_non_exhaustive()
+        formatter.debug_struct("Run").field("at", &self.at).finish_non_exhaustive()
     }
 }
 
 impl Run {
     /// Begins, with what the configuration says for the recipe's parameters.
     #[must_use]
-    pub fn new(recipe: &Recipe, given: &BTreeMap<String, String>) -> Self {
-        let mut values = Values::new();
+    pub fn new(recipe: &Recipe, given: &[(String, String)]) -> Self {
+        let mut values = Values::default();
         for parameter in &recipe.parameters {
-            if let Some(value) = given.get(&parameter.name).or(parameter.default.as_ref()) {
-                values.insert(parameter.name.clone(), Zeroizing::new(value.clone()));
+            let said = given.iter().find(|(name, _)| *name == parameter.name).map(|(_, value)| value);
+            if let Some(value) = said.or(parameter.default.as_ref()) {
+                values.set(&parameter.name, value);
             }
         }
         Self { at: 0, values, signing: None }
@@ -157,7 +157,7 @@ impl Run {
             let asked = match &step.action {
                 Action::Set(value) => {
                     if let (Some(name), Some(value)) = (&step.name, value.fill(&self.values)) {
-                        self.values.insert(name.clone(), value);
+                        self.values.set(name, &value);
                     }
                     self.at += 1;
                     continue;
@@ -198,12 +198,12 @@ impl Run {
                 let content = content.trim();
                 match (&step.name, self.signing.take()) {
                     (Some(name), Some(input)) => {
-                        self.values.insert(name.clone(), Zeroizing::new(format!("{}.{content}", *input)));
+                        self.values.set(name, &Zeroizing::new(format!("{}.{content}", *input)));
                         Ok(())
                     }
                     _ if content.is_empty() => Err(self.absent(step, "is empty")),
                     (Some(name), None) => {
-                        self.values.insert(name.clone(), Zeroizing::new(content.to_owned()));
+                        self.values.set(name, content);
                         Ok(())
                     }
                     (None, _) => Ok(()),
@@ -243,8 +243,8 @@ impl Run {
 
     /// *Secret.* All that is known and not from the configuration: none of it may be repeated.
     pub fn secrets<'a>(&'a self, recipe: &'a Recipe) -> impl Iterator<Item = &'a str> {
-        let given = |name: &String| recipe.parameters.iter().any(|parameter| parameter.name == *name);
-        self.values.iter().filter(move |(name, _)| !given(name)).map(|(_, value)| value.as_str())
+        let given = |name: &str| recipe.parameters.iter().any(|parameter| parameter.name == name);
+        self.values.iter().filter(move |(name, _)| !given(name)).map(|(_, value)| value)
     }
 
     /// Whether the current step goes on where there is nothing.
@@ -254,7 +254,7 @@ impl Run {
     }
 
     fn applies(&self, step: &Step) -> bool {
-        let known = |name: &String| self.values.contains_key(name);
+        let known = |name: &String| self.values.get(name).is_some();
         step.when.iter().all(known) && !step.unless.iter().any(known)
     }
 
@@ -295,7 +295,7 @@ impl Run {
                 fault.status = Some(status);
                 return Err(fault);
             };
-            self.values.insert(name.clone(), Zeroizing::new(value));
+            self.values.set(name, &Zeroizing::new(value));
         }
         Ok(())
     }
@@ -348,15 +348,12 @@ impl Run {
             region: &region,
             service: &service,
         };
-        let plain = |pairs: &[(String, Zeroizing<String>)]| -> Vec<(String, String)> {
-            pairs.iter().map(|(name, value)| (name.clone(), value.to_string())).collect()
-        };
         let signed = Signed {
             method: &asked.request.method,
             host: asked.authority,
             path: asked.path,
-            query: &plain(asked.query),
-            headers: &plain(asked.headers),
+            query: asked.query,
+            headers: asked.headers,
             body: asked.body,
         };
         Some(signer.sign(&signed, wall_ms))
@@ -431,7 +428,7 @@ fn filled(document: &Value, values: &Values) -> Option<Value> {
 
 /// The first hole of a step that cannot be filled.
 fn unknown(step: &Step, values: &Values) -> String {
-    let hole = |template: &Template| template.holes().find(|name| !values.contains_key(*name)).map(str::to_owned);
+    let hole = |template: &Template| template.holes().find(|name| values.get(name).is_none()).map(str::to_owned);
     let found = match &step.action {
         Action::Variable(template) | Action::File(template) | Action::Set(template) => hole(template),
         Action::Request(request) => {

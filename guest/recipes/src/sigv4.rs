@@ -21,8 +21,8 @@ pub(crate) struct Signed<'a> {
     pub(crate) method: &'a str,
     pub(crate) host: &'a str,
     pub(crate) path: &'a str,
-    pub(crate) query: &'a [(String, String)],
-    pub(crate) headers: &'a [(String, String)],
+    pub(crate) query: &'a [(String, Zeroizing<String>)],
+    pub(crate) headers: &'a [(String, Zeroizing<String>)],
     pub(crate) body: &'a str,
 }
 
@@ -33,16 +33,14 @@ impl Signer<'_> {
         let (date, now) = (time.date(), time.date_time());
         let mut added = vec![("x-amz-date".to_owned(), Zeroizing::new(now.clone()))];
         added.extend(self.session.map(|session| ("x-amz-security-token".to_owned(), Zeroizing::new(session.to_owned()))));
-        let mut fields: Vec<(&str, &str)> = vec![("host", request.host)];
-        fields.extend(request.headers.iter().chain([]).map(|(name, value)| (name.as_str(), value.as_str())));
-        fields.extend(added.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        fields.sort_unstable();
-        let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
-        let names = names.join(";");
+        let mut fields = vec![("host".to_owned(), Zeroizing::new(request.host.to_owned()))];
+        fields.extend(request.headers.iter().chain(&added).cloned());
+        sort(&mut fields);
+        let names = joined(fields.iter().map(|(name, _)| name.as_str()), ";");
         let mut canonical = format!("{}\n{}\n{}\n", request.method, canonical_path(request.path), canonical_query(request.query));
         for (name, value) in &fields {
-            let words: Vec<&str> = value.split(' ').filter(|word| !word.is_empty()).collect();
-            canonical += &format!("{name}:{}\n", words.join(" "));
+            let words = joined(value.split(' ').filter(|word| !word.is_empty()), " ");
+            canonical += &format!("{name}:{words}\n");
         }
         canonical += &format!("\n{names}\n{}", hex(&Sha256::digest(request.body)));
         let canonical = Zeroizing::new(canonical);
@@ -65,11 +63,34 @@ fn canonical_path(path: &str) -> String {
     if path.is_empty() { "/".to_owned() } else { path.split('/').map(percent_encoded).collect::<Vec<_>>().join("/") }
 }
 
-fn canonical_query(query: &[(String, String)]) -> String {
-    let mut pairs: Vec<_> = query.iter().map(|(name, value)| (percent_encoded(name), percent_encoded(value))).collect();
-    pairs.sort_unstable();
-    let pairs: Vec<String> = pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+fn canonical_query(query: &[(String, Zeroizing<String>)]) -> String {
+    let encoded = |(name, value): &(String, Zeroizing<String>)| (percent_encoded(name), Zeroizing::new(percent_encoded(value)));
+    let mut pairs: Vec<_> = query.iter().map(encoded).collect();
+    sort(&mut pairs);
+    let pairs: Vec<String> = pairs.into_iter().map(|(name, value)| format!("{name}={}", *value)).collect();
     pairs.join("&")
+}
+
+/// There are a handful; the library's own sorting is made for many, and weighs kilobytes.
+fn sort(pairs: &mut [(String, Zeroizing<String>)]) {
+    for end in 1..pairs.len() {
+        let mut at = end;
+        while at > 0 && (&pairs[at].0, &*pairs[at].1) < (&pairs[at - 1].0, &*pairs[at - 1].1) {
+            pairs.swap(at, at - 1);
+            at -= 1;
+        }
+    }
+}
+
+fn joined<'a>(words: impl Iterator<Item = &'a str>, by: &str) -> String {
+    let mut text = String::new();
+    for word in words {
+        if !text.is_empty() {
+            text.push_str(by);
+        }
+        text.push_str(word);
+    }
+    text
 }
 
 fn mac(key: &[u8], text: &str) -> [u8; 32] {

@@ -1,23 +1,37 @@
 //! Texts with holes: `Bearer {token}`.
 
-use std::collections::BTreeMap;
-
 use zeroize::Zeroizing;
 
-/// What is known in a run, by name. Any of it may be a secret.
-pub(crate) type Values = BTreeMap<String, Zeroizing<String>>;
+/// What is known in a run, by name. Any of it may be a secret. There are few, and a list of them is small code.
+#[derive(Clone, Default)]
+pub(crate) struct Values(Vec<(String, Zeroizing<String>)>);
+
+impl Values {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.0.retain(|(known, _)| known != name);
+        self.0.push((name.to_owned(), Zeroizing::new(value.to_owned())));
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
 
 /// A text with holes, each the name of a value in braces.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template(Vec<Part>);
+pub struct Template(String);
 
 /// A part of a template.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part<'a> {
     /// Stands as it is.
-    Text(String),
+    Text(&'a str),
     /// Is filled with the value of this name.
-    Hole(String),
+    Hole(&'a str),
 }
 
 impl Template {
@@ -27,62 +41,92 @@ impl Template {
     ///
     /// A brace stands alone, or a hole has no name.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
             let (name, after) = after.split_once('}').ok_or("has a `{` without its `}`")?;
+            if before.contains('}') {
+                return Err("has a `}` without its `{`");
+            }
             if !is_name(name) {
                 return Err("has a hole that is no name: lower-case letters, digits and `_`");
             }
-            if !before.is_empty() {
-                parts.push(Part::Text(before.to_owned()));
-            }
-            parts.push(Part::Hole(name.to_owned()));
             rest = after;
         }
-        if rest.contains('}') || parts.iter().any(|part| matches!(part, Part::Text(text) if text.contains('}'))) {
+        if rest.contains('}') {
             return Err("has a `}` without its `{`");
         }
-        if !rest.is_empty() {
-            parts.push(Part::Text(rest.to_owned()));
-        }
-        Ok(Self(parts))
+        Ok(Self(text.to_owned()))
     }
 
     /// Its parts, in order.
-    #[must_use]
-    pub fn parts(&self) -> &[Part] {
-        &self.0
+    pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        let mut rest = self.0.as_str();
+        core::iter::from_fn(move || {
+            if let Some(hole) = rest.strip_prefix('{') {
+                let (name, after) = hole.split_once('}')?;
+                rest = after;
+                return Some(Part::Hole(name));
+            }
+            if rest.is_empty() {
+                return None;
+            }
+            let (text, after) = rest.split_at(rest.find('{').unwrap_or(rest.len()));
+            rest = after;
+            Some(Part::Text(text))
+        })
     }
 
     /// The names of its holes.
     pub fn holes(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter_map(|part| match part {
-            Part::Hole(name) => Some(name.as_str()),
+        self.parts().filter_map(|part| match part {
+            Part::Hole(name) => Some(name),
             Part::Text(_) => None,
         })
     }
 
     /// The text with each hole filled; none where a value is not there.
     pub(crate) fn fill(&self, values: &Values) -> Option<Zeroizing<String>> {
-        self.fill_by(values, |value, _| Zeroizing::new(value.to_owned()))
+        self.fill_in(values, false)
     }
 
     /// The same for a URL: what fills a hole can add nothing to its structure, unless the hole is its beginning.
     pub(crate) fn fill_url(&self, values: &Values) -> Option<Zeroizing<String>> {
-        self.fill_by(values, |value, first| Zeroizing::new(if first { value.to_owned() } else { percent_encoded(value) }))
+        self.fill_in(values, true)
     }
 
-    fn fill_by(&self, values: &Values, form: impl Fn(&str, bool) -> Zeroizing<String>) -> Option<Zeroizing<String>> {
-        let mut text = Zeroizing::new(String::new());
-        for (position, part) in self.0.iter().enumerate() {
+    fn fill_in(&self, values: &Values, url: bool) -> Option<Zeroizing<String>> {
+        let mut filled = Zeroizing::new(String::new());
+        for part in self.parts() {
             match part {
-                Part::Text(part) => text.push_str(part),
-                Part::Hole(name) => text.push_str(&form(values.get(name)?, position == 0)),
+                Part::Text(text) => append(&mut filled, text, url),
+                Part::Hole(name) => {
+                    let value = values.get(name)?;
+                    let value = if url { in_url(&filled, value) } else { value.to_owned() };
+                    filled.push_str(&Zeroizing::new(value));
+                }
             }
         }
-        Some(text)
+        Some(filled)
     }
+}
+
+/// What a value becomes in a URL of which so much is there.
+#[must_use]
+pub fn in_url(before: &str, value: &str) -> String {
+    if before.is_empty() {
+        return value.to_owned();
+    }
+    let address = value.contains(':') && value.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':');
+    // An IPv6 address as a host (RFC 3986 section 3.2.2).
+    if before.ends_with("://") && address { format!("[{value}]") } else { percent_encoded(value) }
+}
+
+/// Adds what stands between holes. A base URL may end with a slash, and a path begins with one.
+pub fn append(filled: &mut String, text: &str, url: bool) {
+    if url && text.starts_with('/') && filled.ends_with('/') && !filled.ends_with("://") {
+        filled.pop();
+    }
+    filled.push_str(text);
 }
 
 /// Whether a value can have this name.
@@ -92,8 +136,7 @@ pub(crate) fn is_name(name: &str) -> bool {
 }
 
 /// All but the unreserved characters of RFC 3986 section 2.3 as `%XX`.
-#[must_use]
-pub fn percent_encoded(text: &str) -> String {
+pub(crate) fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
@@ -113,10 +156,17 @@ mod tests {
     use super::*;
 
     fn values() -> Values {
-        [("url", "https://ci.example/t?id=1"), ("audience", "https://api.anthropic.com"), ("empty", "")]
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), Zeroizing::new(value.to_owned())))
-            .collect()
+        let mut values = Values::default();
+        for (name, value) in [
+            ("url", "https://ci.example/t?id=1"),
+            ("audience", "https://api.anthropic.com"),
+            ("empty", ""),
+            ("base", "https://login.example/"),
+            ("address", "fd00::1"),
+        ] {
+            values.set(name, value);
+        }
+        values
     }
 
     #[test]
@@ -135,6 +185,8 @@ mod tests {
             fill("{url}&audience={audience}").as_deref(),
             Some("https://ci.example/t?id=1&audience=https%3A%2F%2Fapi.anthropic.com")
         );
+        assert_eq!(fill("{base}/tenant").as_deref(), Some("https://login.example/tenant"));
+        assert_eq!(fill("https://{address}:443/{address}").as_deref(), Some("https://[fd00::1]:443/fd00%3A%3A1"));
         assert_eq!(fill("https://{url}/").as_deref(), Some("https://https%3A%2F%2Fci.example%2Ft%3Fid%3D1/"));
     }
 

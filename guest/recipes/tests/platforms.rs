@@ -1,7 +1,5 @@
 //! The documents of the platforms, run against scripted answers: what is asked, in which order, and what comes out.
 
-use std::collections::BTreeMap;
-
 use wif_recipes::{Answer, Ask, FaultCode, HttpRequest, Moment, Next, Recipe, Run, names, platform};
 
 const NOW: Moment = Moment { wall_ms: 1_790_000_000_000, nonce: 7 };
@@ -28,7 +26,7 @@ impl Machine<'_> {
     }
 
     fn run_recipe(&self, recipe: &Recipe) -> End {
-        let given: BTreeMap<String, String> =
+        let given: Vec<(String, String)> =
             self.given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let find = |list: &[(&str, &str)], name: &str| {
             list.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())

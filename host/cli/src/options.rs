@@ -66,6 +66,10 @@ impl Common {
         let document: Value = serde_json::from_str(document).unwrap_or_default();
         match &document["federation"]["identity_token"] {
             source if source["source"] == "variable" => Ok(policy.allow_variable(source["name"].as_str().unwrap_or_default())),
+            source if source["source"] == "http" => {
+                let steps = source["recipe"]["steps"].as_array().into_iter().flatten();
+                Ok(steps.filter_map(|step| step["variable"].as_str()).fold(policy, Policy::allow_variable))
+            }
             _ => Ok(policy),
         }
     }

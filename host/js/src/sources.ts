@@ -66,8 +66,9 @@ export class Sources {
     this.#told = told;
   }
 
-  /** The source that reads this variable. */
+  /** The platform whose recipe reads this variable. It needs no other leave than that of the source. */
   ofVariable(name: string): string | undefined {
+    if (this.#own) return undefined;
     const tells = this.#auto && this.#recipes.some(({ detect = [] }) => detect.flat().includes(name));
     if (tells) return "auto";
     return this.#live().find((recipe) => this.#filled(recipe, "variable").includes(name))?.name;
@@ -145,15 +146,20 @@ function names({ headers = {}, form, json, aws }: Hop): string[] {
 }
 
 /** All texts that a template can become. */
-function fill(template: string, readings: ReadonlyMap<string, readonly string[]>, inUrl: boolean): string[] {
+function fill(template: string, readings: ReadonlyMap<string, readonly string[]>, url: boolean): string[] {
   let texts = [""];
+  // Holes stand at odd places.
   for (const [index, part] of template.split(/\{([a-z0-9_]+)\}/).entries()) {
-    // Holes stand at odd places. What fills one in a URL adds nothing to its structure, unless it is the beginning.
-    const raw = !inUrl || (index === 1 && texts[0] === "");
-    const pieces = index % 2 === 0 ? [part] : (readings.get(part) ?? []).map((value) => (raw ? value : encoded(value)));
-    texts = texts.flatMap((text) => pieces.map((piece) => text + piece)).slice(0, MAX_READINGS);
+    if (index % 2 === 0) texts = texts.map((text) => (url && part.startsWith("/") ? text.replace(/([^:/])\/$/, "$1") : text) + part);
+    else texts = texts.flatMap((text) => (readings.get(part) ?? []).map((value) => text + (url ? inUrl(text, value) : value))).slice(0, MAX_READINGS);
   }
   return texts;
+}
+
+/** What a value becomes in a URL of which so much is there: it adds nothing to its structure, unless it is the beginning. */
+function inUrl(before: string, value: string): string {
+  if (before === "") return value;
+  return before.endsWith("://") && /^[0-9a-f]*:[0-9a-f:]*$/i.test(value) ? `[${value}]` : encoded(value);
 }
 
 /** All but the unreserved characters of RFC 3986 section 2.3 as `%XX`. */

@@ -35,7 +35,7 @@ const PREFIX: &str = "ANTHROPIC_";
 /// - environment variables are read that discovery reads, where the configuration leaves the credential to it;
 /// - a platform is asked for identity tokens that the configuration names as their source: the variables, files and requests of
 ///   its recipe, and no others. Plain `http` goes to this machine and its metadata service only, and never through a proxy;
-/// - a recipe in the configuration itself (source `http`) sends requests to allowed origins only;
+/// - a recipe in the configuration itself (source `http`) reads allowed variables and sends requests to allowed origins only;
 /// - a request takes at most a minute, and a callable or a store half a minute.
 ///
 /// ```

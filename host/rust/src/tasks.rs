@@ -124,9 +124,9 @@ impl Host {
         }
     }
 
-    /// A source's own variables need no leave beside that of the source.
+    /// What a platform's recipe reads needs no leave beside that of the source.
     fn may_read(&self, variable: &str) -> Result<(), String> {
-        match self.grants.source_of(variable) {
+        match self.grants.platform_of(variable) {
             Some(source) => self.policy.check_source(source),
             None => self.policy.check_variable(variable).and_then(|()| self.grants.check_variable(variable)),
         }

@@ -42,9 +42,13 @@ pub(super) struct Detection {
 
 impl Detection {
     fn new() -> Self {
-        let mut left: Vec<String> = platforms().flat_map(|recipe| recipe.detected_by.into_iter().flatten()).collect();
-        left.sort();
-        left.dedup();
+        let mut left: Vec<String> = Vec::new();
+        for name in platforms().flat_map(|recipe| recipe.detected_by.into_iter().flatten()) {
+            if !left.contains(&name) {
+                left.push(name);
+            }
+        }
+        left.reverse();
         Self { left, set: Vec::new() }
     }
 
@@ -126,6 +130,11 @@ pub(super) fn detect(detection: Detection, source: &RecipeSource, means: Means<'
     }
     let mut found = detection.found();
     let (message, action) = match (found.pop(), found.is_empty()) {
+        (Some((recipe, _)), true) if lacking(&recipe, source).is_some() => {
+            let lacking = lacking(&recipe, source).unwrap_or_default();
+            let message = format!("Identity tokens come from {}, for which `{lacking}` is not configured.", recipe.title);
+            (message, "Say it beside `source`.")
+        }
         (Some((recipe, why)), true) => {
             let run = Box::new(Run::new(&recipe, &source.given));
             return Next::Chosen { recipe: Box::new(recipe), why, run };
@@ -143,6 +152,12 @@ pub(super) fn detect(detection: Detection, source: &RecipeSource, means: Means<'
         ),
     };
     Next::Told(Told { code: FailureCode::IdentityTokenMissing, message, action: action.to_owned(), status: None })
+}
+
+/// The first parameter that the configuration has to say and does not.
+fn lacking(recipe: &Recipe, source: &RecipeSource) -> Option<String> {
+    let said = |name: &String| source.given.iter().any(|(given, _)| given == name);
+    recipe.parameters.iter().find(|parameter| parameter.required && !said(&parameter.name)).map(|parameter| parameter.name.clone())
 }
 
 /// Takes what came of reading a variable that tells a platform.

@@ -59,7 +59,8 @@ impl Grants {
 
     /// An `Err` is the rule that refuses.
     pub(crate) fn check_variable(&self, name: &str) -> Result<(), String> {
-        if self.variable.as_deref() == Some(name) || self.discovers && listed(&AUTHORITY["variables"], name) {
+        let of_a_recipe = || self.sources.iter().any(|source| source.reads_variable(name));
+        if self.variable.as_deref() == Some(name) || self.discovers && listed(&AUTHORITY["variables"], name) || of_a_recipe() {
             return Ok(());
         }
         Err(format!("the configuration does not name the variable {name}, and discovery does not read it"))
@@ -67,20 +68,21 @@ impl Grants {
 
     /// An `Err` is the rule that refuses.
     pub(crate) fn check_file(&self, path: &str) -> Result<(), String> {
-        let of_a_source = || self.sources.iter().any(|source| source.reads_file(path));
+        let of_a_recipe = || self.sources.iter().any(|source| source.reads_file(path));
         if self.file.as_deref() == Some(path)
             || self.is_profile(path)
             || self.discovers && self.is_named_elsewhere(path)
-            || of_a_source()
+            || of_a_recipe()
         {
             return Ok(());
         }
         Err(format!("the configuration does not name the file {path}, and discovery does not read it"))
     }
 
-    /// The source that reads this variable, whatever the policy says of variables.
-    pub(crate) fn source_of(&self, variable: &str) -> Option<&str> {
-        self.sources.iter().find(|source| source.reads_variable(variable)).map(Source::name)
+    /// The platform whose recipe reads this variable. It needs no other leave than that of the source.
+    pub(crate) fn platform_of(&self, variable: &str) -> Option<&str> {
+        let platforms = self.sources.iter().filter(|source| !source.is_own());
+        platforms.into_iter().find(|source| source.reads_variable(variable)).map(Source::name)
     }
 
     /// Whether a request is one of the source that the configuration names, and its way. An `Err` is the rule that refuses.

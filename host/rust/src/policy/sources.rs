@@ -27,6 +27,8 @@ const METADATA_HOST: &str = "metadata.google.internal";
 pub(crate) struct Source {
     recipe: Recipe,
     given: BTreeMap<String, String>,
+    /// It was found by its variables.
+    auto: bool,
 }
 
 /// The way that a request takes.
@@ -53,17 +55,17 @@ impl Source {
                 let Ok(mut recipe) = Recipe::parse(&identity_token["recipe"]) else { return Vec::new() };
                 // Whatever it calls itself: it must not pass for a platform.
                 "http".clone_into(&mut recipe.name);
-                vec![Self { recipe, given: given(&["source", "recipe"]) }]
+                vec![Self { recipe, given: given(&["source", "recipe"]), auto: false }]
             }
             Some("auto") => {
                 let set = |name: &String| variable(name).is_some_and(|value| !value.trim().is_empty());
                 let found = |recipe: &Recipe| recipe.detected_by.iter().any(|names| names.iter().all(set));
                 let platforms = wif_recipes::names().filter_map(wif_recipes::platform).filter(found);
-                platforms.map(|recipe| Self { recipe, given: given(&["source"]) }).collect()
+                platforms.map(|recipe| Self { recipe, given: given(&["source"]), auto: true }).collect()
             }
             Some(name) => {
                 let recipe = wif_recipes::platform(name);
-                recipe.map(|recipe| Self { recipe, given: given(&["source"]) }).into_iter().collect()
+                recipe.map(|recipe| Self { recipe, given: given(&["source"]), auto: false }).into_iter().collect()
             }
             None => Vec::new(),
         }
@@ -73,9 +75,16 @@ impl Source {
         &self.recipe.name
     }
 
+    /// Whether it is a recipe of the configuration's own, and no platform's.
+    pub(crate) fn is_own(&self) -> bool {
+        self.recipe.name == "http"
+    }
+
     pub(crate) fn reads_variable(&self, name: &str) -> bool {
         let readings = self.readings();
-        self.recipe.steps.iter().any(|step| match &step.action {
+        let tells = self.recipe.detected_by.iter().flatten().any(|tells| tells == name);
+        tells && self.auto
+            || self.recipe.steps.iter().any(|step| match &step.action {
             Action::Variable(template) => fill(template, &readings, false).iter().any(|reading| reading == name),
             _ => false,
         })
@@ -148,16 +157,18 @@ fn gives(step: &Step, readings: &Readings) -> (Vec<String>, Vec<String>) {
 /// All texts that a template can become.
 fn fill(template: &Template, readings: &Readings, url: bool) -> Vec<String> {
     let mut texts = vec![String::new()];
-    for (position, part) in template.parts().iter().enumerate() {
-        let pieces: Vec<String> = match part {
-            Part::Text(text) => vec![text.clone()],
+    for part in template.parts() {
+        match part {
+            Part::Text(part) => texts.iter_mut().for_each(|text| wif_recipes::append(text, part, url)),
             Part::Hole(name) => {
-                let known = readings.get(name).cloned().unwrap_or_default();
-                let form = |value: String| if url && position > 0 { wif_recipes::percent_encoded(&value) } else { value };
-                known.into_iter().map(form).collect()
+                let known = readings.get(name).map(Vec::as_slice).unwrap_or_default();
+                let more = |text: &String| -> Vec<String> {
+                    let form = |value: &String| if url { wif_recipes::in_url(text, value) } else { value.clone() };
+                    known.iter().map(|value| format!("{text}{}", form(value))).collect()
+                };
+                texts = texts.iter().flat_map(more).take(MAX_READINGS).collect();
             }
-        };
-        texts = texts.iter().flat_map(|text| pieces.iter().map(move |piece| format!("{text}{piece}"))).take(MAX_READINGS).collect();
+        }
     }
     texts
 }
