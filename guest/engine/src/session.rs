@@ -1,9 +1,10 @@
-//! The session: takes an event, decides, answers. What a step does is told in five parts: `source` gets an identity token,
-//! `exchange` an access token for it, `sharing` agrees with other sessions, `tasks` keeps the work that is out, `view` says what
-//! it all means for callers.
+//! The session: takes an event, decides, answers. What a step does is told in six parts: `source` gets an identity token,
+//! `identity` says whose it is, `exchange` gets an access token for it, `sharing` agrees with other sessions, `tasks` keeps the
+//! work that is out, `view` says what it all means for callers.
 
 mod configuring;
 mod exchange;
+mod identity;
 mod sharing;
 mod source;
 mod tasks;
@@ -28,6 +29,7 @@ use crate::state::{Epoch, Known, Lease, State};
 use crate::timeline::{Moment, Timeline};
 
 use exchange::{Sent, Work};
+use identity::Identity;
 use sharing::Share;
 use tasks::{Role, Tasks};
 
@@ -52,7 +54,7 @@ pub struct Session {
     // What is to be done.
     plan: Plan,
     base_url: BaseUrl,
-    entry_key: Option<String>,
+    identity: Identity,
     wanted: bool,
     closing: bool,
     // What is known. What few sessions have, or have for a moment, is boxed: a host may hold many sessions.
@@ -145,7 +147,7 @@ impl Session {
             steady_ms: None,
             random,
             plan: Plan::Unopened,
-            entry_key: None,
+            identity: Identity::default(),
             closing: false,
             resumed,
             held: None,
@@ -173,10 +175,11 @@ impl Session {
         })
     }
 
-    /// The key of this identity's entry in a store; none until discovery is done.
+    /// The key of this identity's entry in a store; none until discovery is done and the source has shown whose identity tokens
+    /// it gives.
     #[must_use]
     pub fn entry_key(&self) -> Option<String> {
-        self.entry_key.clone()
+        self.identity.key().map(str::to_owned)
     }
 
     /// Takes an event and answers.
@@ -218,7 +221,7 @@ impl Session {
         }
         self.ask_store();
         match self.work {
-            Work::Following { poll_at } if self.now >= poll_at => self.load(),
+            Work::Following { poll_at } if self.now >= poll_at => self.load(None),
             Work::Resting if self.now >= self.next_look() => self.begin(),
             _ => {}
         }
@@ -227,7 +230,7 @@ impl Session {
 
     /// When the source, the store or the endpoint is to be asked next, with nothing under way.
     fn next_look(&self) -> Moment {
-        if self.share.as_deref().is_some_and(Share::wants_look) && self.entry_key.is_some() {
+        if self.share.as_deref().is_some_and(Share::wants_look) && self.identity.key().is_some() {
             return self.now;
         }
         self.due_at().max(self.pace.look_at)
@@ -236,7 +239,13 @@ impl Session {
     /// When another token is wanted than the one that is held.
     fn due_at(&self) -> Moment {
         let exchangeable = matches!(self.plan, Plan::Federation(_) | Plan::Bearer(Bearer::Callable(_)));
-        if !self.wanted || !exchangeable {
+        if !exchangeable {
+            return Moment::NEVER;
+        }
+        if self.identity.key().is_none() && self.wants_identity() {
+            return self.now;
+        }
+        if !self.wanted {
             return Moment::NEVER;
         }
         let Some(held) = &self.held else { return self.now };
@@ -245,6 +254,12 @@ impl Session {
             Standing::Good => refresh,
             Standing::Suspect => refresh.min(self.rejections.stopped_until()),
         }
+    }
+
+    /// Whether it is to be known whose identity tokens the source gives, though nobody asks for a token: to serve what an earlier
+    /// session left, to serve it on, or to look into the store.
+    fn wants_identity(&self) -> bool {
+        self.identity.waits() || self.held.is_some() || self.share.as_deref().is_some_and(Share::wants_look)
     }
 
     fn due(&self) -> bool {
@@ -350,7 +365,7 @@ impl Session {
             } else if vanished && role == Role::Load && compares && !self.closing {
                 // Nothing is wrong with the store either.
                 self.tasks.take(number);
-                self.load();
+                self.ask_store();
             } else {
                 self.finished(number, crate::contract::Outcome::Lost);
             }
@@ -372,7 +387,8 @@ impl Session {
     /// *Secret.* All that is known, as a journal or, with the lease that is to stand in it, as an entry.
     fn state_document(&self, ledger: &Ledger, lease: Option<&Lease>) -> Secret {
         let known = Known {
-            identity: self.entry_key.as_deref(),
+            configuration: self.identity.configuration(),
+            identity: self.identity.owner(),
             held: self.held.as_ref(),
             ends: self.share.is_some().then_some(&self.ends),
             pace: &self.pace,

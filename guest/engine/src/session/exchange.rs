@@ -20,8 +20,8 @@ const MAX_LATE: usize = 8;
 #[derive(Debug)]
 pub(super) enum Work {
     Resting,
-    /// The store is asked.
-    Loading,
+    /// The store is asked, with an identity token in hand or before the source is read.
+    Loading(Option<Box<IdentityToken>>),
     /// The source of the identity token is asked.
     Reading(Asked),
     /// The lease on this identity token is being taken.
@@ -57,13 +57,13 @@ impl Session {
                 self.work = Work::Asking;
                 self.emit(Role::Ask, Task::SupplyToken(request));
             }
-            Plan::Federation(_) if self.share.is_some() => self.load(),
+            Plan::Federation(_) if self.share.is_some() && self.identity.key().is_some() => self.load(None),
             Plan::Federation(_) => self.read_source(),
             _ => {}
         }
     }
 
-    /// Decides about an identity token.
+    /// Takes an identity token from the source.
     pub(super) fn take_identity_token(&mut self, content: Secret) {
         let Some(federation) = self.federation() else { return };
         let source = federation.identity_token.describe();
@@ -76,8 +76,25 @@ impl Session {
                 return self.source_failed(FailureCode::IdentityTokenMalformed, message, action);
             }
         };
-        let single_use = self.single_use(&identity.about);
         self.see(&identity.about, shared);
+        if self.learn(&identity.about) {
+            if !self.due() {
+                // An earlier session left a token.
+                return self.work = Work::Resting;
+            }
+            if self.share.is_some() {
+                return self.load(Some(Box::new(identity)));
+            }
+        }
+        self.consider(identity);
+    }
+
+    /// Decides about an identity token of the identity that the session has.
+    pub(super) fn consider(&mut self, identity: IdentityToken) {
+        let Some(federation) = self.federation() else { return };
+        let source = federation.identity_token.describe();
+        let shared = federation.identity_token.shared();
+        let single_use = self.single_use(&identity.about);
         if let Err(untimely) = identity.about.check_times(self.wall_ms) {
             return self.untimely(&source, untimely);
         }
@@ -96,13 +113,7 @@ impl Session {
         }
         let same = self.pace.tried.as_deref() == Some(&id);
         if shared && !same && self.pace.tried.is_some() {
-            // Another input: what was wrong with the last one says nothing about this one.
-            self.pace.refusals = 0;
-            self.pace.retry_at = self.now;
-            if self.pace.floor - self.now <= MIN_INTERVAL_MS {
-                self.failure = None;
-                self.waiting = None;
-            }
+            self.forgive();
         }
         let not_before = if shared { self.pace.retry_at.max(self.pace.floor) } else { self.pace.floor };
         if self.now < not_before {
@@ -114,6 +125,16 @@ impl Session {
             self.take_lease(identity);
         } else {
             self.send(identity);
+        }
+    }
+
+    /// Another input: what was wrong with the last one says nothing about this one.
+    pub(super) fn forgive(&mut self) {
+        self.pace.refusals = 0;
+        self.pace.retry_at = self.now;
+        if self.pace.floor - self.now <= MIN_INTERVAL_MS {
+            self.failure = None;
+            self.waiting = None;
         }
     }
 
@@ -336,6 +357,10 @@ impl Session {
 
     fn granted(&mut self, sent: &Sent, grant: Grant, request_id: Option<String>) {
         self.mark(sent, Disposition::Spent);
+        if self.key_of(&sent.identity.about).as_deref() != self.identity.key() {
+            let message = "An exchange that took too long brought an access token of an earlier subject, which is dropped.";
+            return self.note(NoteCode::TokenUnusable, NoteLevel::Warning, message, Vec::new());
+        }
         let new = Held::until(grant.token, grant.lifetime_ms, sent.at + grant.lifetime_ms, &mut self.random);
         let id = new.id.clone();
         self.ends.set(&id, sent.at + grant.lifetime_ms);
