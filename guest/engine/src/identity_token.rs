@@ -79,7 +79,7 @@ impl IdentityToken {
         let claims = decode_object(payload).ok_or("is not a JWT: its claims are not a JSON object in base64url")?;
         let about = About {
             id: id_of(text),
-            whose: hash_of(&["iss", "sub"].map(|name| claims.get(name).and_then(Value::as_str))),
+            whose: hash_of(&[claims.get("iss").and_then(Value::as_str), claims.get("sub").and_then(Value::as_str)]),
             issuer: text_of(&claims, "iss"),
             subject: Some(text_of(&claims, "sub"))
                 .filter(|subject| !subject.is_empty())

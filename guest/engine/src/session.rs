@@ -269,7 +269,7 @@ impl Session {
     fn drop_unusable(&mut self) {
         if let Some(held) = self.held.take_if(|held| !held.usable_at(self.now)) {
             self.changed = true;
-            let fields = vec![field("token", &held.id)];
+            let fields = only("token", &held.id);
             self.note(NoteCode::TokenUnusable, NoteLevel::Error, "The access token has run out and is no longer served.", fields);
         }
     }
@@ -279,7 +279,7 @@ impl Session {
             // Every request asks for such a token anyway; the program must learn that this one is of no use.
             self.rejections.add(id, self.now);
             self.changed = true;
-            let fields = vec![field("token", id)];
+            let fields = only("token", id);
             let message = "The API answered 401 to the access token that the program supplied.";
             return self.note(NoteCode::TokenRejected, NoteLevel::Warning, message, fields);
         }
@@ -287,7 +287,7 @@ impl Session {
         held.standing = Standing::Suspect;
         // Whoever saw the rejection wants another token, though the first caller may have come before this session had one.
         self.wanted = true;
-        let fields = vec![field("token", id)];
+        let fields = only("token", id);
         let stopped = self.rejections.add(id, self.now);
         self.changed = true;
         if let (Some(share), Plan::Federation(_)) = (&mut self.share, &self.plan) {
@@ -357,7 +357,7 @@ impl Session {
         let vanish = self.can.contains(&Capability::OwnersVanish);
         for (number, role, vanished) in self.tasks.overdue(self.now, vanish) {
             self.abandoned.push(number);
-            let fields = vec![field("task", &number.to_string())];
+            let fields = only("task", &number.to_string());
             self.note(NoteCode::TaskLost, NoteLevel::Warning, "A task did not end in its time: treated as lost.", fields);
             let compares = self.share.as_ref().is_some_and(|share| !share.cache_only);
             if role == Role::Send {
@@ -436,11 +436,15 @@ impl Session {
         scrub(text, &self.secrets()).chars().take(MAX_HOST_TEXT).collect()
     }
 
-    /// The same, where one more secret is at hand.
-    fn foreign_beside(&self, text: &str, secret: &Secret) -> String {
-        let mut secrets = self.secrets();
-        secrets.push(secret.reveal());
-        scrub(text, &secrets).chars().take(MAX_HOST_TEXT).collect()
+    /// Ends a sentence, with the host's own words where it gave a reason; `more`: secrets that are at hand.
+    fn explain(&self, message: &mut String, why: Option<&String>, more: &[&str]) {
+        if let Some(why) = why {
+            let mut secrets = self.secrets();
+            secrets.extend(more);
+            message.push_str(": ");
+            message.extend(scrub(why, &secrets).chars().take(MAX_HOST_TEXT));
+        }
+        message.push('.');
     }
 
     fn fail(&mut self, code: FailureCode, message: String, action: &str, until: Option<Moment>) {
@@ -479,6 +483,12 @@ fn check_capabilities(configuration: &Configuration, can: &[Capability]) -> Resu
 
 fn field(name: &str, value: &str) -> Field {
     crate::configuration::field(name, value)
+}
+
+/// The one detail of a note.
+#[inline(never)]
+fn only(name: &str, value: &str) -> Vec<Field> {
+    vec![field(name, value)]
 }
 
 fn secret_content(outcome: crate::contract::Outcome) -> Result<Secret, crate::contract::Outcome> {

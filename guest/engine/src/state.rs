@@ -127,6 +127,7 @@ impl Kept {
 
     /// The token as it is now. It lives no longer than it was issued for, than was left when it was written down, and than this
     /// session once knew it to live.
+    #[inline(never)]
     pub(crate) fn revive(self, reading: Reading, ends: &mut Ends, random: &mut Random) -> Held {
         let expires = reading.moment(self.expires_wall_ms).min(reading.now() + self.lifetime_ms);
         let expires = ends.bound(&self.id(), expires);
@@ -171,6 +172,7 @@ impl KeptPace {
     }
 
     /// The pace as it is now.
+    #[inline(never)]
     pub(crate) fn revive(self, reading: Reading, tried: Option<String>) -> Pace {
         let until = |wall_ms: i64| reading.end_of_pause(wall_ms, MAX_PAUSE_MS).unwrap_or(reading.now());
         Pace {

@@ -3,11 +3,10 @@
 //! subject. What an earlier session left waits until the source was read once.
 
 use super::tasks::Role;
-use super::{Plan, Session, Trouble, field};
+use super::{Plan, Session, Trouble, field, only};
 use crate::contract::{NoteCode, NoteLevel, Standing};
 use crate::hash_of;
 use crate::identity_token::About;
-use crate::schedule::MIN_INTERVAL_MS;
 use crate::state::{Reading, State, Writer};
 
 /// Whose tokens a session keeps, as far as it is known.
@@ -91,16 +90,13 @@ impl Session {
         match self.identity.left.take() {
             // An earlier version did not say whose its token was.
             Some(left) if left.state.configuration.is_none() || left.state.identity.as_ref() == Some(&key) => {
-                self.take_over(*left);
+                self.take_over(left);
             }
             Some(left) => {
                 self.drop_what_was_left();
                 // What the endpoint asked for, it asked of everybody.
-                let Left { state, reading } = *left;
-                self.pace.floor = state.pace.revive(reading, None).floor;
-                if self.pace.floor - self.now > MIN_INTERVAL_MS {
-                    self.failure = state.failure.map(|failure| Trouble { failure, until: Some(self.pace.floor), rotation: None });
-                }
+                self.resume_pace(&left);
+                self.forgive();
             }
             None => match self.identity.key.take().or(self.identity.assumed.take()) {
                 Some(before) if before != key => self.leave_identity(),
@@ -119,19 +115,26 @@ impl Session {
             if left.state.configuration.is_some() {
                 self.identity.assumed.clone_from(&left.state.identity);
             }
-            self.take_over(*left);
+            self.take_over(left);
         }
     }
 
-    fn take_over(&mut self, left: Left) {
+    #[inline(never)]
+    fn resume_pace(&mut self, left: &Left) {
         let Left { state, reading } = left;
-        self.ends = state.ends.revive(reading);
-        self.rejections = state.rejections.revive(reading);
-        self.pace = state.pace.revive(reading, state.tried);
+        self.pace = state.pace.revive(*reading, state.tried.clone());
         // Callers are answered at once during a pause that an earlier session began, and told why.
         let until = self.pace.retry_at.max(self.pace.floor);
-        self.failure =
-            state.failure.filter(|_| until > self.now).map(|failure| Trouble { failure, until: Some(until), rotation: None });
+        let failure = state.failure.clone().filter(|_| until > self.now);
+        self.failure = failure.map(|failure| Trouble { failure, until: Some(until), rotation: None });
+    }
+
+    #[inline(never)]
+    fn take_over(&mut self, left: Box<Left>) {
+        self.resume_pace(&left);
+        let Left { state, reading } = *left;
+        self.ends = state.ends.revive(reading);
+        self.rejections = state.rejections.revive(reading);
         let held = state.token.map(|token| token.revive(reading, &mut self.ends, &mut self.random));
         self.held = held.filter(|held| held.usable_at(self.now));
         if let Some(held) = self.held.as_mut().filter(|held| self.rejections.contains(&held.id)) {
@@ -153,7 +156,7 @@ impl Session {
     fn leave_identity(&mut self) {
         if let Some(held) = self.held.take() {
             let message = "The source shows identity tokens of another subject: the access token of the one before is dropped.";
-            self.note(NoteCode::TokenUnusable, NoteLevel::Warning, message, vec![field("token", &held.id)]);
+            self.note(NoteCode::TokenUnusable, NoteLevel::Warning, message, only("token", &held.id));
         }
         self.rejections.lift_the_stop();
         self.forgive();

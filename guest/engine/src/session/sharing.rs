@@ -2,7 +2,7 @@
 
 use super::exchange::Work;
 use super::tasks::Role;
-use super::{Session, Trouble, field};
+use super::{Session, Trouble, only};
 use crate::contract::{Disposition, Entry, FailureCode, NoteCode, NoteLevel, Outcome, Standing, Swap, Task};
 use crate::identity_token::IdentityToken;
 use crate::ledger::Ledger;
@@ -166,7 +166,7 @@ impl Session {
             // Its owner is gone; whether its request left nobody knows.
             self.ledger.mark(&lease.identity_token, Disposition::Uncertain, lease.expires_at_ms);
             self.changed = true;
-            let fields = vec![field("identity-token", &lease.identity_token)];
+            let fields = only("identity-token", &lease.identity_token);
             self.note(
                 NoteCode::LeaseTakenOver,
                 NoteLevel::Warning,
@@ -216,7 +216,7 @@ impl Session {
                     share.conflicts = 0;
                     share.beat_at = Some(now + BEAT_MS);
                 }
-                let fields = vec![field("identity-token", &identity.about.id)];
+                let fields = only("identity-token", &identity.about.id);
                 self.note(NoteCode::LeaseTaken, NoteLevel::Info, "The lease on the exchange was taken.", fields);
                 self.send(*identity);
             }
@@ -336,7 +336,7 @@ impl Session {
             Some(held) => held.standing == Standing::Suspect || token.outlives(held),
         };
         if better && token.usable_at(self.now) {
-            let fields = vec![field("token", &token.id)];
+            let fields = only("token", &token.id);
             self.note(NoteCode::TokenAdopted, NoteLevel::Info, "An access token was taken over from the store.", fields);
             self.held = Some(token);
             self.failure = None;

@@ -139,40 +139,40 @@ impl Session {
     fn source_has_none(&mut self, outcome: Outcome) {
         let Some(federation) = self.federation() else { return };
         let source = federation.identity_token.describe();
-        let (code, what, action) = match outcome {
+        let (code, what, why, action) = match &outcome {
             Outcome::Absent => (
                 FailureCode::IdentityTokenMissing,
-                "does not exist".to_owned(),
+                "does not exist",
+                None,
                 "Check that it is mounted, set or issued for this workload.",
             ),
             // Nothing but the host's own policy refuses these.
             Outcome::Denied(why) if self.asks_the_program() => (
                 FailureCode::DeniedByHost,
-                format!("is refused by the host: {}", self.foreign(&why)),
+                "is refused by the host",
+                Some(why),
                 "Allow it in the host's policy, or choose another source.",
             ),
             Outcome::Denied(why) => (
                 FailureCode::IdentityTokenUnreadable,
-                format!("may not be read: {}", self.foreign(&why)),
+                "may not be read",
+                Some(why),
                 "Mend its permissions, or the host's policy.",
             ),
             Outcome::Failed(why) => (
                 FailureCode::IdentityTokenUnreadable,
-                format!("cannot be read: {}", self.foreign(&why)),
+                "cannot be read",
+                Some(why),
                 "Check what it is: a regular file, a callable that works.",
             ),
-            Outcome::Unsupported => (
-                FailureCode::UnsupportedByHost,
-                "cannot be asked by this host".to_owned(),
-                "Choose a source that this host offers.",
-            ),
-            _ => (
-                FailureCode::IdentityTokenUnreadable,
-                "did not answer".to_owned(),
-                "Nothing needs to be done: it is asked again.",
-            ),
+            Outcome::Unsupported => {
+                (FailureCode::UnsupportedByHost, "cannot be asked by this host", None, "Choose a source that this host offers.")
+            }
+            _ => (FailureCode::IdentityTokenUnreadable, "did not answer", None, "Nothing needs to be done: it is asked again."),
         };
-        self.source_failed(code, format!("The source of the identity token, {source}, {what}."), action);
+        let mut message = format!("The source of the identity token, {source}, {what}");
+        self.explain(&mut message, why, &[]);
+        self.source_failed(code, message, action);
     }
 
     /// Whether the source is a callable or a key of the embedding program.
