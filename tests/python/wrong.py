@@ -59,7 +59,7 @@ session.wit
 | it would get the same token otherwise | whoever_asks_before_the_rejection_is_stepped_gets_the_same_token, Callers.a_rejection_is_stepped_before_it_returns |
 | An exchange is sent only by the step that saw its own lease | a_store_that_always_agrees_makes_two_exchanges |
 | A session has one operation of the store out at a time | one_operation_of_the_store_is_out_at_a_time |
-| None until discovery is done | the_entry_key_comes_with_the_configuration |
+| None until the configuration is complete and the source was read | the_entry_key_comes_when_the_source_was_read |
 | Fails on a document that can never work | a_document_that_can_never_work_is_refused |
 | Takes an event and answers. Never fails | any_outcome_for_any_task_leaves_it_alive |
 | A glance that changes nothing | status_at_any_time_changes_nothing |
@@ -129,10 +129,11 @@ def at(kind):
         play = Play()
         play.sending()
     elif kind == "swap-entry":
-        play = Play(can=store)
-        play.step("woken")
+        play = at("load-entry")
         play.answer("load-entry", "absent")
-        play.answer("read-file", {"content": identity_token()})
+    elif kind == "load-entry":
+        play = Play(can=store)
+        play.sending()
     else:
         configuration, can = {
             "read-file": (None, ["read-file"]),
@@ -140,7 +141,6 @@ def at(kind):
             "supply-assertion": (federation("shared"), ["supply-assertion"]),
             "supply-token": (BEARER, ["supply-token"]),
             "sign": (federation("signer"), ["sign"]),
-            "load-entry": (None, store),
         }[kind]
         play = Play(configuration, can)
         play.step("woken")
@@ -275,12 +275,14 @@ class Steps(SessionCase):
         watched.session.status({"wall-ms": 2**64 - 1, "steady-ms": 2**64 - 1})
         self.assertEqual(watched.step("needed", 1000), alone.step("needed", 1000))
 
-    def test_the_entry_key_comes_with_the_configuration(self):
+    def test_the_entry_key_comes_when_the_source_was_read(self):
         play = Play({}, ["read-variable", "read-file"])
         self.assertIsNone(play.session.entry_key())
         play.step("woken")
         self.assertIsNone(play.session.entry_key())
-        self.assertRegex(at("read-file").session.entry_key(), "^[0-9a-f]{32}$")
+        # Whose identity tokens the file holds, nobody knows before it was read.
+        self.assertIsNone(at("read-file").session.entry_key())
+        self.assertRegex(at("send-request").session.entry_key(), "^[0-9a-f]{32}$")
 
     def test_a_document_that_can_never_work_is_refused(self):
         for configuration in ('{"federation": {}}', "[]", "", "null", "{" * 10_000, "\0", '{"prefetch": 1}'):
@@ -697,7 +699,7 @@ class Journals(SessionCase):
         for seed in (1, 2):
             again = self.reopened(play, {"resumed": play.journal})
             again.open({"resumed": play.journal}, seed)
-            self.serves(again.step("woken"))
+            self.serves(again.sending())
             again.step("needed", 3_550_000)
             again.answer("read-file", {"content": identity_token()})
         self.sent_once(play)
@@ -796,15 +798,12 @@ class Journals(SessionCase):
         broken += [text.replace("spent", "unspent"), text.replace("1790003600000", "18446744073709551615")]
         for journal in broken:
             again = self.reopened(play, {"resumed": journal})
-            output = again.step("woken")
+            output = again.sending()
             if "usable" in output["access"]:
                 # What was changed was no harm: it serves within the times that are known.
                 self.assertLessEqual(self.token(output).get("unusable-in-ms", 2**64), 3_600_000)
-                continue
-            if "read-file" in json.dumps(output["tasks"]):
-                again.answer("read-file", {"content": identity_token()})
-                if "send-request" in json.dumps(again.outputs[-1]["tasks"]):
-                    self.failed(again.answer("send-request", REFUSED), "identity-token-spent")
+            elif "send-request" in json.dumps(output["tasks"]):
+                self.failed(again.answer("send-request", REFUSED), "identity-token-spent")
 
     def test_a_journal_of_another_configuration_keeps_what_was_spent(self):
         play = Play()
@@ -823,7 +822,7 @@ class Journals(SessionCase):
         # The steady clock begins anew.
         again = self.reopened(play, {"resumed": play.journal})
         again.steady_ahead_ms = -again.now_ms
-        output = again.step("woken")
+        output = again.sending()
         self.serves(output)
         self.assertLessEqual(self.token(output)["unusable-in-ms"], 3_595_000 - 6000)
 
@@ -834,7 +833,7 @@ class Journals(SessionCase):
                 play.serving()
                 again = self.reopened(play, {"resumed": play.journal}, steady=steady)
                 again.wall_ahead_ms, again.steady_ahead_ms = wall, 10**9
-                output = again.step("woken")
+                output = again.sending()
                 if "usable" in output["access"]:
                     self.assertLessEqual(self.token(output)["unusable-in-ms"], 3_595_000)
                 again.quiet({"read-file": {"content": identity_token()}}, again.now_ms + 10_000, "needed")
@@ -859,9 +858,8 @@ class Stores(SessionCase):
             return {"swapped": str(len(entries))}
 
         for play in plays:
-            play.step("woken")
+            play.sending()
             play.answer("load-entry", "absent")
-            play.answer("read-file", {"content": identity_token()})
         for play in plays:
             play.answer("swap-entry", swap(play.tasks[play.number("swap-entry")]["swap-entry"]))
         # Each saw its own lease swapped in. A store that had compared would have let one of them go on.
@@ -898,15 +896,14 @@ class Stores(SessionCase):
         self.sent_once(play)
 
     def test_one_operation_of_the_store_is_out_at_a_time(self):
-        play = Play(can=["read-file", "store"])
+        play = at("load-entry")
         for event in ("woken", "needed", "changed") * 20:
             play.step(event)
-        self.assertEqual(len(play.tasks), 1)
+        self.assertEqual(len(play.tasks), 2)
         # Out of order: the second operation is not there yet, so there is nothing to answer early.
-        play.finish(2, {"swapped": "1"})
+        play.finish(3, {"swapped": "1"})
         self.assertEqual(play.sent, [])
         play.answer("load-entry", "absent")
-        play.answer("read-file", {"content": identity_token()})
         for event in ("woken", "needed", "changed") * 20:
             play.step(event)
         out = [task for task in play.tasks.values() if task.keys() & {"load-entry", "swap-entry"}]

@@ -3,14 +3,13 @@
 //! Its reference for people and editors is `wit/configuration.schema.json`. Unknown keys are refused, with the nearest known
 //! key in the message.
 
-use sha2::{Digest, Sha256};
 use wif_recipes::Recipe;
 
 use crate::base_url::BaseUrl;
 use crate::contract::{ConfigurationError, Field};
 use crate::document::Fields;
 use crate::shapes::is_placeholder_id;
-use crate::{Secret, id_of};
+use crate::{Secret, hash_of, id_of};
 
 /// The audience that an identity token carries unless the federation rule says otherwise.
 pub(crate) const DEFAULT_AUDIENCE: &str = "https://api.anthropic.com";
@@ -249,11 +248,10 @@ impl Federation {
         }
     }
 
-    /// The key of this identity: a hash over every input that changes the token, each with its length before it, so
-    /// that no two identities can be spelled alike.
-    pub(crate) fn entry_key(&self, base_url: &BaseUrl) -> String {
+    /// A hash over every input here that changes the token.
+    pub(crate) fn hash(&self, base_url: &BaseUrl) -> String {
         let workspace = self.workspace.as_deref();
-        entry_key(&[
+        hash_of(&[
             Some("federation"),
             Some(&base_url.join("")),
             Some(&self.rule),
@@ -307,6 +305,12 @@ impl IdentityTokenSource {
         }
     }
 
+    /// Whether the configuration alone says whose identity tokens these are. Otherwise the source shows it.
+    #[must_use]
+    pub(crate) fn names_its_subject(&self) -> bool {
+        matches!(self, Self::Literal(_) | Self::Signer(_))
+    }
+
     /// Where it comes from, for people; no secret.
     #[must_use]
     pub(crate) fn describe(&self) -> String {
@@ -327,9 +331,9 @@ impl IdentityTokenSource {
 
     fn identity(&self) -> String {
         match self {
-            Self::Literal(value) => entry_key(&[Some("literal"), Some(value.reveal())]),
-            Self::Callable { name, audience, .. } => entry_key(&[Some("callable"), Some(name), Some(audience)]),
-            Self::Signer(signer) => entry_key(&[
+            Self::Literal(value) => hash_of(&[Some("literal"), Some(value.reveal())]),
+            Self::Callable { name, audience, .. } => hash_of(&[Some("callable"), Some(name), Some(audience)]),
+            Self::Signer(signer) => hash_of(&[
                 Some("signer"),
                 Some(&signer.key),
                 Some(&signer.key_id),
@@ -341,7 +345,7 @@ impl IdentityTokenSource {
                 let given = source.given.iter().flat_map(|(name, value)| [Some(name.as_str()), Some(value.as_str())]);
                 let name = self.recipe().map_or("auto", |recipe| recipe.name.as_str());
                 let parts: Vec<Option<&str>> = [Some("recipe"), Some(name)].into_iter().chain(given).collect();
-                entry_key(&parts)
+                hash_of(&parts)
             }
             Self::File(_) | Self::Variable(_) => self.describe(),
         }
@@ -430,13 +434,13 @@ impl Bearer {
         Ok(bearer)
     }
 
-    pub(crate) fn entry_key(&self, base_url: &BaseUrl) -> String {
+    pub(crate) fn hash(&self, base_url: &BaseUrl) -> String {
         let (kind, value) = match self {
             Self::Literal(value) => ("bearer-literal", id_of(value.reveal())),
             Self::ApiKey(value) => ("api-key", id_of(value.reveal())),
             Self::Callable(name) => ("bearer-callable", name.clone()),
         };
-        entry_key(&[Some(kind), Some(&base_url.join("")), Some(&value)])
+        hash_of(&[Some(kind), Some(&base_url.join("")), Some(&value)])
     }
 
     pub(crate) fn describe(&self) -> Vec<Field> {
@@ -459,17 +463,6 @@ pub(crate) fn check_profile_name(name: &str) -> Result<(), &'static str> {
 
 pub(crate) fn field(name: &str, value: &str) -> Field {
     Field { name: name.to_owned(), value: value.to_owned() }
-}
-
-fn entry_key(parts: &[Option<&str>]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        // A missing part differs from an empty one.
-        let length = part.map_or(u64::MAX, |part| part.len() as u64);
-        hash.update(length.to_be_bytes());
-        hash.update(part.unwrap_or_default());
-    }
-    crate::hexadecimal(&hash.finalize()[..16])
 }
 
 fn tagged(id: &str, prefix: &str) -> bool {
@@ -533,11 +526,11 @@ mod tests {
         assert!(!message.contains("canary"), "{message}");
     }
 
-    /// C12: identities that differ in any input have different keys, however their parts are split.
+    /// C12: configurations that differ in any input have different hashes, however their parts are split.
     #[test]
-    fn entry_keys_tell_every_input_apart() {
+    fn hashes_tell_every_input_apart() {
         let key = |document: &str| match Configuration::parse(document).unwrap().credential {
-            Credential::Federation(federation) => federation.entry_key(&BaseUrl::default()),
+            Credential::Federation(federation) => federation.hash(&BaseUrl::default()),
             _ => unreachable!("the documents of this test are federations"),
         };
         let mut keys: Vec<String> = [

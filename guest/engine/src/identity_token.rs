@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use crate::shapes::in_place_of_a_jwt;
-use crate::{Secret, id_of};
+use crate::{Secret, hash_of, id_of};
 
 /// The server's limit, in bytes.
 pub(crate) const MAX_BYTES: usize = 16 * 1024;
@@ -31,6 +31,8 @@ pub(crate) struct IdentityToken {
 pub(crate) struct About {
     /// The first 16 hexadecimal digits of SHA-256 of it.
     pub(crate) id: String,
+    /// A hash over the claims `iss` and `sub`, whole, where those below are cut to be shown.
+    pub(crate) whose: String,
     /// Claim `iss`.
     pub(crate) issuer: String,
     /// Claim `sub`.
@@ -77,6 +79,7 @@ impl IdentityToken {
         let claims = decode_object(payload).ok_or("is not a JWT: its claims are not a JSON object in base64url")?;
         let about = About {
             id: id_of(text),
+            whose: hash_of(&[claims.get("iss").and_then(Value::as_str), claims.get("sub").and_then(Value::as_str)]),
             issuer: text_of(&claims, "iss"),
             subject: Some(text_of(&claims, "sub"))
                 .filter(|subject| !subject.is_empty())

@@ -160,6 +160,8 @@ fn revealed(secret: &Secret) -> Value {
 }
 
 /// *Secret.* JSON that is written once, where it stays: no part of it is copied on the way, for a copy would not be wiped.
+///
+/// Its functions stay functions: each is called in some fifty places, and in each of them would weigh more than the call.
 pub(crate) struct Writer(String);
 
 impl Writer {
@@ -169,11 +171,13 @@ impl Writer {
     }
 
     /// JSON as it is, or a part of a text that needs no escape.
+    #[inline(never)]
     pub(crate) fn raw(&mut self, json: &str) -> &mut Self {
         self.0.push_str(json);
         self
     }
 
+    #[inline(never)]
     pub(crate) fn text(&mut self, text: &str) -> &mut Self {
         if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
             self.raw("\"").raw(text).raw("\"")
@@ -189,6 +193,7 @@ impl Writer {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn signed(&mut self, number: i64) -> &mut Self {
         if number < 0 {
             self.0.push('-');

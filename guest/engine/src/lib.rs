@@ -51,6 +51,18 @@ pub fn id_of(token: &str) -> String {
     hexadecimal(&Sha256::digest(token)[..8])
 }
 
+/// A hash over all of these parts, each with its length before it, so that no two lists can be spelled alike.
+fn hash_of(parts: &[Option<&str>]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        // A missing part differs from an empty one.
+        let length = part.map_or(u64::MAX, |part| part.len() as u64);
+        hash.update(length.to_be_bytes());
+        hash.update(part.unwrap_or_default());
+    }
+    hexadecimal(&hash.finalize()[..16])
+}
+
 fn hexadecimal(bytes: &[u8]) -> String {
     const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).collect()

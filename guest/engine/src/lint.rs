@@ -67,6 +67,7 @@ mod tests {
 
     fn about(lifetime_s: u64) -> About {
         About {
+            whose: String::new(),
             id: String::new(),
             issuer: String::new(),
             subject: String::new(),

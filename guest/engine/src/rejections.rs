@@ -93,6 +93,11 @@ impl Rejections {
         self.stopped_until.unwrap_or_default()
     }
 
+    /// What is known of the tokens of one identity stops no exchange for another.
+    pub(crate) fn lift_the_stop(&mut self) {
+        self.stopped_until = None;
+    }
+
     /// Takes over what another session knows. Whether that was news.
     pub(crate) fn merge(&mut self, other: Self) -> bool {
         let mut news = false;

@@ -1,9 +1,10 @@
-//! The session: takes an event, decides, answers. What a step does is told in five parts: `source` gets an identity token,
-//! `exchange` an access token for it, `sharing` agrees with other sessions, `tasks` keeps the work that is out, `view` says what
-//! it all means for callers.
+//! The session: takes an event, decides, answers. What a step does is told in six parts: `source` gets an identity token,
+//! `identity` says whose it is, `exchange` gets an access token for it, `sharing` agrees with other sessions, `tasks` keeps the
+//! work that is out, `view` says what it all means for callers.
 
 mod configuring;
 mod exchange;
+mod identity;
 mod recipe;
 mod sharing;
 mod source;
@@ -29,6 +30,7 @@ use crate::state::{Epoch, Known, Lease, State};
 use crate::timeline::{Moment, Timeline};
 
 use exchange::{Sent, Work};
+use identity::Identity;
 use sharing::Share;
 use tasks::{Role, Tasks};
 
@@ -53,7 +55,7 @@ pub struct Session {
     // What is to be done.
     plan: Plan,
     base_url: BaseUrl,
-    entry_key: Option<String>,
+    identity: Identity,
     wanted: bool,
     closing: bool,
     // What is known. What few sessions have, or have for a moment, is boxed: a host may hold many sessions.
@@ -146,7 +148,7 @@ impl Session {
             steady_ms: None,
             random,
             plan: Plan::Unopened,
-            entry_key: None,
+            identity: Identity::default(),
             closing: false,
             resumed,
             held: None,
@@ -174,10 +176,11 @@ impl Session {
         })
     }
 
-    /// The key of this identity's entry in a store; none until discovery is done.
+    /// The key of this identity's entry in a store; none until discovery is done and the source has shown whose identity tokens
+    /// it gives.
     #[must_use]
     pub fn entry_key(&self) -> Option<String> {
-        self.entry_key.clone()
+        self.identity.key().map(str::to_owned)
     }
 
     /// Takes an event and answers.
@@ -219,7 +222,7 @@ impl Session {
         }
         self.ask_store();
         match self.work {
-            Work::Following { poll_at } if self.now >= poll_at => self.load(),
+            Work::Following { poll_at } if self.now >= poll_at => self.load(None),
             Work::Resting if self.now >= self.next_look() => self.begin(),
             _ => {}
         }
@@ -228,7 +231,7 @@ impl Session {
 
     /// When the source, the store or the endpoint is to be asked next, with nothing under way.
     fn next_look(&self) -> Moment {
-        if self.share.as_deref().is_some_and(Share::wants_look) && self.entry_key.is_some() {
+        if self.share.as_deref().is_some_and(Share::wants_look) && self.identity.key().is_some() {
             return self.now;
         }
         self.due_at().max(self.pace.look_at)
@@ -237,7 +240,13 @@ impl Session {
     /// When another token is wanted than the one that is held.
     fn due_at(&self) -> Moment {
         let exchangeable = matches!(self.plan, Plan::Federation(_) | Plan::Bearer(Bearer::Callable(_)));
-        if !self.wanted || !exchangeable {
+        if !exchangeable {
+            return Moment::NEVER;
+        }
+        if self.identity.key().is_none() && self.wants_identity() {
+            return self.now;
+        }
+        if !self.wanted {
             return Moment::NEVER;
         }
         let Some(held) = &self.held else { return self.now };
@@ -248,6 +257,12 @@ impl Session {
         }
     }
 
+    /// Whether it is to be known whose identity tokens the source gives, though nobody asks for a token: to serve what an earlier
+    /// session left, to serve it on, or to look into the store.
+    fn wants_identity(&self) -> bool {
+        self.identity.waits() || self.held.is_some() || self.share.as_deref().is_some_and(Share::wants_look)
+    }
+
     fn due(&self) -> bool {
         self.due_at() <= self.now
     }
@@ -255,7 +270,7 @@ impl Session {
     fn drop_unusable(&mut self) {
         if let Some(held) = self.held.take_if(|held| !held.usable_at(self.now)) {
             self.changed = true;
-            let fields = vec![field("token", &held.id)];
+            let fields = only("token", &held.id);
             self.note(NoteCode::TokenUnusable, NoteLevel::Error, "The access token has run out and is no longer served.", fields);
         }
     }
@@ -265,7 +280,7 @@ impl Session {
             // Every request asks for such a token anyway; the program must learn that this one is of no use.
             self.rejections.add(id, self.now);
             self.changed = true;
-            let fields = vec![field("token", id)];
+            let fields = only("token", id);
             let message = "The API answered 401 to the access token that the program supplied.";
             return self.note(NoteCode::TokenRejected, NoteLevel::Warning, message, fields);
         }
@@ -273,7 +288,7 @@ impl Session {
         held.standing = Standing::Suspect;
         // Whoever saw the rejection wants another token, though the first caller may have come before this session had one.
         self.wanted = true;
-        let fields = vec![field("token", id)];
+        let fields = only("token", id);
         let stopped = self.rejections.add(id, self.now);
         self.changed = true;
         if let (Some(share), Plan::Federation(_)) = (&mut self.share, &self.plan) {
@@ -343,7 +358,7 @@ impl Session {
         let vanish = self.can.contains(&Capability::OwnersVanish);
         for (number, role, vanished) in self.tasks.overdue(self.now, vanish) {
             self.abandoned.push(number);
-            let fields = vec![field("task", &number.to_string())];
+            let fields = only("task", &number.to_string());
             self.note(NoteCode::TaskLost, NoteLevel::Warning, "A task did not end in its time: treated as lost.", fields);
             let compares = self.share.as_ref().is_some_and(|share| !share.cache_only);
             if role == Role::Send {
@@ -351,7 +366,7 @@ impl Session {
             } else if vanished && role == Role::Load && compares && !self.closing {
                 // Nothing is wrong with the store either.
                 self.tasks.take(number);
-                self.load();
+                self.ask_store();
             } else {
                 self.finished(number, crate::contract::Outcome::Lost);
             }
@@ -373,7 +388,8 @@ impl Session {
     /// *Secret.* All that is known, as a journal or, with the lease that is to stand in it, as an entry.
     fn state_document(&self, ledger: &Ledger, lease: Option<&Lease>) -> Secret {
         let known = Known {
-            identity: self.entry_key.as_deref(),
+            configuration: self.identity.configuration(),
+            identity: self.identity.owner(),
             held: self.held.as_ref(),
             ends: self.share.is_some().then_some(&self.ends),
             pace: &self.pace,
@@ -421,11 +437,15 @@ impl Session {
         scrub(text, &self.secrets()).chars().take(MAX_HOST_TEXT).collect()
     }
 
-    /// The same, where one more secret is at hand.
-    fn foreign_beside(&self, text: &str, secret: &Secret) -> String {
-        let mut secrets = self.secrets();
-        secrets.push(secret.reveal());
-        scrub(text, &secrets).chars().take(MAX_HOST_TEXT).collect()
+    /// Ends a sentence, with the host's own words where it gave a reason; `more`: secrets that are at hand.
+    fn explain(&self, message: &mut String, why: Option<&String>, more: &[&str]) {
+        if let Some(why) = why {
+            let mut secrets = self.secrets();
+            secrets.extend(more);
+            message.push_str(": ");
+            message.extend(scrub(why, &secrets).chars().take(MAX_HOST_TEXT));
+        }
+        message.push('.');
     }
 
     fn fail(&mut self, code: FailureCode, message: String, action: &str, until: Option<Moment>) {
@@ -464,6 +484,12 @@ fn check_capabilities(configuration: &Configuration, can: &[Capability]) -> Resu
 
 fn field(name: &str, value: &str) -> Field {
     crate::configuration::field(name, value)
+}
+
+/// The one detail of a note.
+#[inline(never)]
+fn only(name: &str, value: &str) -> Vec<Field> {
+    vec![field(name, value)]
 }
 
 fn secret_content(outcome: crate::contract::Outcome) -> Result<Secret, crate::contract::Outcome> {

@@ -127,6 +127,7 @@ impl Kept {
 
     /// The token as it is now. It lives no longer than it was issued for, than was left when it was written down, and than this
     /// session once knew it to live.
+    #[inline(never)]
     pub(crate) fn revive(self, reading: Reading, ends: &mut Ends, random: &mut Random) -> Held {
         let expires = reading.moment(self.expires_wall_ms).min(reading.now() + self.lifetime_ms);
         let expires = ends.bound(&self.id(), expires);
@@ -171,6 +172,7 @@ impl KeptPace {
     }
 
     /// The pace as it is now.
+    #[inline(never)]
     pub(crate) fn revive(self, reading: Reading, tried: Option<String>) -> Pace {
         let until = |wall_ms: i64| reading.end_of_pause(wall_ms, MAX_PAUSE_MS).unwrap_or(reading.now());
         Pace {
@@ -188,7 +190,9 @@ impl KeptPace {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) written: Written,
-    /// The identity that everything but the ledger belongs to: a hash, as the key of the entry. The ledger belongs to no one.
+    /// A hash over the configuration of its writer. Documents of earlier versions do not say.
+    pub(crate) configuration: Option<String>,
+    /// The identity that everything but the ledger belongs to: the key of the entry. The ledger belongs to no one.
     pub(crate) identity: Option<String>,
     pub(crate) token: Option<Kept>,
     /// When the tokens end that its writer knew, where they could be offered to it again: by a store.
@@ -240,6 +244,7 @@ impl State {
                 wall_ms: optional(take(&mut document, "written_wall_ms"), |value| value.as_i64())?,
                 steady_ms: optional(take(&mut document, "written_steady_ms"), |value| value.as_u64())?,
             },
+            configuration: optional(take(&mut document, "configuration"), string)?,
             identity: optional(take(&mut document, "identity"), string)?,
             token: optional(take(&mut document, "token"), Kept::read)?,
             ends: optional(take(&mut document, "ends"), KeptEnds::read)?.unwrap_or_default(),
@@ -289,6 +294,7 @@ fn read_failure(mut value: Value) -> Option<Failure> {
 
 /// What a session knows, to be written down.
 pub(crate) struct Known<'a> {
+    pub(crate) configuration: Option<&'a str>,
     pub(crate) identity: Option<&'a str>,
     pub(crate) held: Option<&'a Held>,
     pub(crate) ends: Option<&'a Ends>,
@@ -316,6 +322,7 @@ impl Known<'_> {
         if let Some(steady_ms) = epoch.steady_ms {
             json.raw(r#","written_steady_ms":"#).unsigned(steady_ms);
         }
+        json.raw(r#","configuration":"#).optional(self.configuration);
         json.raw(r#","identity":"#).optional(self.identity);
         json.raw(r#","token":"#);
         match self.held.and_then(|held| Some((held, held.life?))) {
@@ -375,6 +382,7 @@ mod tests {
             "version": VERSION,
             "written_wall_ms": 1,
             "written_steady_ms": 1,
+            "configuration": "c",
             "identity": "a",
             "token": {"value": "t", "lifetime_ms": 1, "expires_wall_ms": 2, "suspect": false},
             "ends": [{"id": "t", "wall_ms": 2}],
@@ -438,7 +446,7 @@ mod tests {
     #[test]
     fn a_document_that_does_not_say_when_it_was_written_is_read() {
         let mut document = document();
-        for name in ["written_wall_ms", "written_steady_ms", "ends"] {
+        for name in ["written_wall_ms", "written_steady_ms", "configuration", "ends"] {
             document.as_object_mut().unwrap().remove(name);
         }
         let state = State::parse(&document.to_string()).expect("an earlier version's");

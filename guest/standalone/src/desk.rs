@@ -71,9 +71,9 @@ impl Desk {
         let open = |start| Session::open(configuration, random::get_random_u64(), can, start).map_err(unusable_configuration);
         let mut session = open(Start::Fresh)?;
         if let Some(store) = &store {
-            // Which entry it is shows when discovery is done. A session that begins with its document, which is a journal as well,
+            // Which entry it is shows when the source was read. A session that begins with its document, which is a journal as well,
             // serves a token on that the API has rejected; others adopt none of these.
-            session = open(left_in(store, &Glance::take(can, Start::Fresh)?))?;
+            session = open(left_in(store, can)?)?;
         }
         if store.is_none() {
             log::warn(&alone());
@@ -134,7 +134,7 @@ impl Desk {
         }
         let glance = Glance::take(self.can(), Start::Fresh)?;
         match &glance.access {
-            Access::Failed(failure) if glance.session.entry_key().is_none() => Err(failure.clone()),
+            Access::Failed(failure) if failure.code == FailureCode::Configuration => Err(failure.clone()),
             _ => {
                 let origin = origin_of(glance.status())?;
                 self.origin = Some(origin.clone());
@@ -155,11 +155,8 @@ impl Desk {
 
     /// What this session would begin with.
     fn glance(&self) -> Result<Glance, Failure> {
-        let glance = Glance::take(self.can(), Start::Fresh)?;
-        match self.store.as_ref().map(|store| left_in(store, &glance)) {
-            Some(left @ Start::Resumed(_)) => Glance::take(self.can(), left),
-            _ => Ok(glance),
-        }
+        let left = self.store.as_ref().map_or(Ok(Start::Fresh), |store| left_in(store, self.can()))?;
+        Glance::take(self.can(), left)
     }
 
     fn can(&self) -> &'static [Capability] {
@@ -251,7 +248,7 @@ impl Desk {
     }
 }
 
-/// A session to look at and throw away. It discovers, and starts nothing else.
+/// A session to look at and throw away. It discovers and reads its source, and starts nothing else.
 struct Glance {
     session: Session,
     clock: Clock,
@@ -261,9 +258,14 @@ struct Glance {
 impl Glance {
     fn take(can: &[Capability], start: Start) -> Result<Self, Failure> {
         let configuration = environment::variable(environment::CONFIGURATION).unwrap_or_else(|| "{}".to_owned());
-        let mut session = Session::open(&unhurried(&configuration), 0, can, start).map_err(unusable_configuration)?;
-        let mut clock = Clock::default();
-        let mut output = session.step(clock.now(), Event::Woken);
+        let session = Session::open(&unhurried(&configuration), 0, can, start).map_err(unusable_configuration)?;
+        let mut glance = Self { session, clock: Clock::default(), access: Access::Idle };
+        glance.step(Event::Woken);
+        Ok(glance)
+    }
+
+    fn step(&mut self, event: Event) {
+        let mut output = self.session.step(self.clock.now(), event);
         let mut tasks = VecDeque::from(output.tasks);
         while let Some(NumberedTask { number, task }) = tasks.pop_front() {
             let outcome = match task {
@@ -271,10 +273,10 @@ impl Glance {
                 Task::ReadVariable(name) => environment::read(&name),
                 _ => break,
             };
-            output = session.step(clock.now(), Event::Finished(TaskResult { number, outcome }));
+            output = self.session.step(self.clock.now(), Event::Finished(TaskResult { number, outcome }));
             tasks.extend(output.tasks);
         }
-        Ok(Self { session, clock, access: output.access })
+        self.access = output.access;
     }
 
     fn status(mut self) -> Status {
@@ -283,10 +285,13 @@ impl Glance {
 }
 
 /// What a session begins with, by the key that a glance has found.
-fn left_in(store: &Directory, glance: &Glance) -> Start {
+fn left_in(store: &Directory, can: &[Capability]) -> Result<Start, Failure> {
+    let mut glance = Glance::take(can, Start::Fresh)?;
+    // The source is read for somebody who needs a token.
+    glance.step(Event::Needed);
     match glance.session.entry_key().map(|key| store.load(&key)) {
-        Some(Outcome::Entry(entry)) => Start::Resumed(entry.value),
-        _ => Start::Fresh,
+        Some(Outcome::Entry(entry)) => Ok(Start::Resumed(entry.value)),
+        _ => Ok(Start::Fresh),
     }
 }
 

@@ -22,6 +22,8 @@ enum Act {
     /// which is told by its place among them, from 0 for the oldest to `u16::MAX` for the newest.
     Answer(u16, How),
     Rotate,
+    /// The source shows another workload's identity tokens from here on.
+    Resettle,
     Reopen,
     Jump(i64),
 }
@@ -58,6 +60,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::RejectOther),
         1 => Just(Act::StillRunning),
         2 => Just(Act::Rotate),
+        1 => Just(Act::Resettle),
         1 => Just(Act::Reopen),
         1 => prop::sample::select(vec![-3_600_000, 3_600_000, -40_000]).prop_map(Act::Jump),
     ]
@@ -82,11 +85,16 @@ struct Model {
     may_jump: bool,
     serial: u64,
     minted: u64,
+    /// Whose identity tokens the source shows, and whose it was seen to show last.
+    subject: u64,
+    seen: Option<u64>,
+    /// By id: whose access token it is.
+    subjects: HashMap<String, u64>,
     output: Value,
     journal: Option<Value>,
     open: Vec<Open>,
     abandoned: HashSet<u64>,
-    entry: Option<Value>,
+    entries: HashMap<String, Value>,
     spent: HashSet<String>,
     in_doubt: HashSet<String>,
     rejected: HashSet<String>,
@@ -124,11 +132,14 @@ impl Model {
             may_jump,
             serial: 0,
             minted: 0,
+            subject: 0,
+            seen: None,
+            subjects: HashMap::new(),
             output: Value::Null,
             journal: None,
             open: Vec::new(),
             abandoned: HashSet::new(),
-            entry: None,
+            entries: HashMap::new(),
             spent: HashSet::new(),
             in_doubt: HashSet::new(),
             rejected: HashSet::new(),
@@ -179,6 +190,10 @@ impl Model {
                 }
             }
             Act::Rotate => self.serial += 1,
+            Act::Resettle => {
+                self.subject = 1 - self.subject;
+                self.serial += 1;
+            }
             Act::Reopen => self.reopen(),
             Act::Jump(ms) => self.jumped_ms += if self.may_jump { *ms } else { 0 },
         }
@@ -187,6 +202,10 @@ impl Model {
     fn answer(&mut self, open: Open, how: &How) {
         let outcome =
             if open.task.get("send-request").is_some() { self.endpoint(&open, how) } else { self.other(&open.task, how) };
+        let shown = outcome["content"].as_str().and_then(jwt::claims);
+        if let Some(shown) = shown.filter(|_| Self::asks_the_source(&open) && !self.abandoned.contains(&open.number)) {
+            self.seen = shown["sub"].as_str().and_then(|subject| subject.parse().ok());
+        }
         self.step(&json!({"finished": {"number": open.number, "outcome": outcome}}));
     }
 
@@ -201,6 +220,11 @@ impl Model {
                 let token = format!("sk-ant-oat01-canary-{}", self.tokens);
                 let (sent_ms, life_ms) = (open.at_ms, life_s * 1_000);
                 let end = sent_ms + life_ms - (life_ms / 12).min(5_000);
+                let claims = jwt::claims(&assertion).expect("a JWT");
+                // An issuer gives nobody the token of somebody else.
+                let token = format!("{token}-{}", claims["sub"].as_str().expect("a subject"));
+                let subject = claims["sub"].as_str().and_then(|subject| subject.parse().ok()).expect("a subject");
+                self.subjects.insert(jwt::id_of(&token), subject);
                 self.ends_ms.entry(jwt::id_of(&token)).and_modify(|known| *known = end.max(*known)).or_insert(end);
                 self.spent.insert(assertion);
                 let body = json!({"access_token": token, "token_type": "Bearer", "expires_in": life_s});
@@ -243,19 +267,29 @@ impl Model {
         }
     }
 
+    /// Whether it asks the source of identity tokens.
+    fn asks_the_source(open: &Open) -> bool {
+        open.task.get("read-file").or(open.task.get("supply-assertion")).is_some()
+    }
+
     /// What a working host answers.
     fn well(&mut self, task: &Value) -> Value {
-        if task.get("load-entry").is_some() {
-            return self.entry.as_ref().map_or_else(|| json!("absent"), |entry| json!({ "entry": entry }));
+        if let Some(key) = task.get("load-entry") {
+            return self
+                .entries
+                .get(key.as_str().expect("a key"))
+                .map_or_else(|| json!("absent"), |entry| json!({ "entry": entry }));
         }
         if let Some(swap) = task.get("swap-entry") {
             let cache = self.opening.can.iter().any(|can| can == "cache");
-            let version = self.entry.as_ref().map_or(Value::Null, |entry| entry["version"].clone());
+            let key = swap["key"].as_str().expect("a key");
+            let found = self.entries.get(key).cloned();
+            let version = found.as_ref().map_or(Value::Null, |entry| entry["version"].clone());
             if !cache && version != swap["expected"] {
-                return json!({ "conflict": self.entry });
+                return json!({ "conflict": found });
             }
             let next = format!("{}+", version.as_str().unwrap_or("v"));
-            self.entry = Some(json!({"version": next, "value": swap["value"]}));
+            self.entries.insert(key.to_owned(), json!({"version": next, "value": swap["value"]}));
             return json!({ "swapped": next });
         }
         let serial = if task.get("supply-assertion").is_some() && self.mints {
@@ -266,7 +300,9 @@ impl Model {
         };
         // Valid whatever the wall clock did.
         let issued = WALL_MS / 1_000 - 8_000;
-        json!({"content": jwt::jwt(&json!({"iss": "i", "sub": "s", "iat": issued, "exp": issued + 900_000_000, "jti": serial}))})
+        json!({"content": jwt::jwt(&json!({
+            "iss": "i", "sub": self.subject.to_string(), "iat": issued, "exp": issued + 900_000_000, "jti": serial,
+        }))})
     }
 
     fn reopen(&mut self) {
@@ -283,8 +319,16 @@ impl Model {
         self.abandoned.clear();
         self.opening.seed += 1;
         self.opening.from = self.journal.as_ref().map_or_else(|| json!("fresh"), |journal| json!({ "resumed": journal }));
+        self.seen = None;
         self.start();
-        if served {
+        // Whose identity tokens the source gives, it shows before an earlier session's token is served.
+        if served && let Some(position) = self.open.iter().position(Self::asks_the_source) {
+            assert_eq!(self.current(), None);
+            let open = self.open.remove(position);
+            self.answer(open, &How::Well(0));
+        }
+        let same = before["id"].as_str().and_then(|id| self.subjects.get(id)) == Some(&self.subject);
+        if served && same {
             let after = &self.output["access"]["usable"];
             assert_eq!((&after["id"], &after["standing"]), (&before["id"], &before["standing"]), "the token is served on");
         }
@@ -327,6 +371,12 @@ impl Model {
         if let Some(usable) = output["access"].get("usable") {
             let id = usable["id"].as_str().expect("an id");
             assert!(!self.rejected.contains(id) || usable["standing"] == "suspect", "{id} was rejected, and is good again");
+            let whose = self.subjects[id];
+            assert!(
+                self.seen.is_none_or(|seen| seen == whose),
+                "a token of subject {whose}, and the source shows {:?}",
+                self.seen
+            );
             let left = usable["unusable-in-ms"].as_u64().expect("exchanged tokens end");
             let end = self.ends_ms[id];
             assert!(0 < left && self.now_ms + left <= end, "served for {left} ms from {}, and it ends at {end}", self.now_ms);
@@ -382,8 +432,8 @@ fn assertion_of(task: &Value) -> Option<String> {
     Some(body["assertion"].as_str()?.to_owned())
 }
 
-/// C6-C8, A6, A7, B9-B11, B13, D1, D10, G1: one exchange at a time; five seconds between two requests; no token past its end; no
-/// rejected token as good; no spent identity token; no secret in what is shown; the same outputs natively, again, and through
+/// C6-C8, C12, A6, A7, B9-B11, B13, D1, D10, G1: one exchange at a time; five seconds between two requests; no token past its end;
+/// no rejected token as good; no token of another subject than the source shows; no spent identity token; no secret in what is shown; the same outputs natively, again, and through
 /// the component; a journal that goes on where the session was; and never stuck.
 fn holds(scheme: usize, seed: u32, may_jump: bool, acts: &[Act]) {
     let mut model = Model::new(scheme, seed.into(), may_jump);

@@ -14,10 +14,14 @@ struct Driven {
 
 impl Driven {
     fn new(kind: Kind, seed: u64) -> Self {
+        Self::that_can(kind, seed, &["read-file", "store"])
+    }
+
+    fn that_can(kind: Kind, seed: u64, can: &[&str]) -> Self {
         let opening = Opening {
             configuration: federation(json!({"source": "file", "path": "/token"})).to_string(),
             seed,
-            can: vec!["read-file".into(), "store".into()],
+            can: can.iter().map(|name| (*name).to_owned()).collect(),
             from: json!("fresh"),
         };
         let machine = kind.open(&opening).expect("a valid configuration");
@@ -37,6 +41,14 @@ impl Driven {
         self.step(event)
     }
 
+    /// Begins: the source shows the identity token of this name, and the store this.
+    fn begin(&mut self, jti: &str, stored: &Value) -> &mut Self {
+        self.step(&json!("woken"));
+        self.answer("read-file", &identity_token(jti, self.now_ms));
+        self.answer("load-entry", stored);
+        self
+    }
+
     /// Whether a task of this kind is out.
     fn asks(&self, kind: &str) -> bool {
         self.open.iter().any(|(_, task)| task.get(kind).is_some())
@@ -52,10 +64,11 @@ impl Driven {
 
     /// Exchanges the identity token of this name and gives the entry that tells of it.
     fn exchange(&mut self, jti: &str, access_token: &str, lifetime_s: u64, version: &str) -> Value {
-        self.answer("read-file", &identity_token(jti, self.now_ms));
+        if self.asks("read-file") {
+            self.answer("read-file", &identity_token(jti, self.now_ms));
+        }
         self.answer("swap-entry", &json!({"swapped": format!("{version}-lease")}));
-        let body = json!({"access_token": access_token, "token_type": "Bearer", "expires_in": lifetime_s}).to_string();
-        self.answer("send-request", &json!({"response": {"status": 200, "headers": [], "body": body}}));
+        self.answer("send-request", &grant(access_token, lifetime_s));
         self.answer("swap-entry", &json!({ "swapped": version }))["value"].clone()
     }
 
@@ -67,8 +80,17 @@ impl Driven {
 }
 
 fn identity_token(jti: &str, now_ms: u64) -> Value {
+    identity_token_of("s", jti, now_ms)
+}
+
+fn identity_token_of(subject: &str, jti: &str, now_ms: u64) -> Value {
     let issued = (START_MS + now_ms) / 1_000;
-    json!({"content": jwt::jwt(&json!({"iss": "i", "sub": "s", "iat": issued, "exp": issued + 86_400, "jti": jti}))})
+    json!({"content": jwt::jwt(&json!({"iss": "i", "sub": subject, "iat": issued, "exp": issued + 86_400, "jti": jti}))})
+}
+
+fn grant(access_token: &str, lifetime_s: u64) -> Value {
+    let body = json!({"access_token": access_token, "token_type": "Bearer", "expires_in": lifetime_s}).to_string();
+    json!({"response": {"status": 200, "headers": [], "body": body}})
 }
 
 fn entry(version: &str, value: &Value) -> Value {
@@ -83,7 +105,7 @@ const SECOND: &str = "sk-ant-oat01-second";
 fn a_rejected_token_is_not_taken_from_the_store_as_good() {
     both(|kind| {
         let mut session = Driven::new(kind, 1);
-        session.step(&json!("woken")).answer("load-entry", &json!("absent"));
+        session.begin("one", &json!("absent"));
         let with_first = session.exchange("one", FIRST, 3_600, "v1");
         session.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
         session.answer("load-entry", &entry("v1", &with_first));
@@ -106,7 +128,7 @@ fn a_rejected_token_is_not_taken_from_the_store_as_good() {
 fn an_older_token_does_not_replace_a_newer_one() {
     both(|kind| {
         let mut session = Driven::new(kind, 1);
-        session.step(&json!("woken")).answer("load-entry", &json!("absent"));
+        session.begin("one", &json!("absent"));
         let with_first = session.exchange("one", FIRST, 3_600, "v1");
         session.at(3_560_000, &json!("needed")).answer("load-entry", &entry("v1", &with_first));
         session.exchange("two", SECOND, 3_600, "v2");
@@ -120,10 +142,10 @@ fn an_older_token_does_not_replace_a_newer_one() {
 fn a_rejection_in_the_store_makes_the_held_token_suspect() {
     both(|kind| {
         let mut one = Driven::new(kind, 1);
-        one.step(&json!("woken")).answer("load-entry", &json!("absent"));
+        one.begin("one", &json!("absent"));
         let with_first = one.exchange("one", FIRST, 3_600, "v1");
         let mut other = Driven::new(kind, 2);
-        other.step(&json!("woken")).answer("load-entry", &entry("v1", &with_first));
+        other.begin("one", &entry("v1", &with_first));
         assert_eq!(other.served(), (Some(jwt::id_of(FIRST)), Some("good".into())));
         one.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
         one.answer("load-entry", &entry("v1", &with_first));
@@ -138,14 +160,15 @@ fn a_rejection_in_the_store_makes_the_held_token_suspect() {
 fn rejections_that_different_sessions_saw_count_together() {
     both(|kind| {
         let mut one = Driven::new(kind, 1);
-        one.step(&json!("woken")).answer("load-entry", &json!("absent"));
+        one.begin("one", &json!("absent"));
         let with_first = one.exchange("one", FIRST, 3_600, "v1");
         one.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
         one.answer("load-entry", &entry("v1", &with_first));
         one.answer("swap-entry", &json!({"swapped": "v2"}));
         let with_second = one.exchange("two", SECOND, 3_600, "v3");
         let mut other = Driven::new(kind, 2);
-        other.at(710_000, &json!("woken")).answer("load-entry", &entry("v3", &with_second));
+        other.now_ms = 710_000;
+        other.begin("two", &entry("v3", &with_second));
         other.at(720_000, &json!({"rejected": jwt::id_of(SECOND)}));
         let told = other.output["notes"]
             .as_array()
@@ -160,7 +183,7 @@ fn rejections_that_different_sessions_saw_count_together() {
 fn a_store_is_asked_one_thing_at_a_time() {
     both(|kind| {
         let mut session = Driven::new(kind, 1);
-        session.step(&json!("woken")).answer("load-entry", &json!("absent"));
+        session.begin("one", &json!("absent"));
         session.exchange("one", FIRST, 3_600, "v1");
         session.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
         for now_ms in [700_001, 700_002, 700_003] {
@@ -168,5 +191,46 @@ fn a_store_is_asked_one_thing_at_a_time() {
             let out = session.open.iter().filter(|(_, task)| task.get("load-entry").or(task.get("swap-entry")).is_some()).count();
             assert_eq!(out, 1, "{:?}", session.open);
         }
+    });
+}
+
+/// C12: an exchange takes longer than it may, and meanwhile the file has become another workload's. The late answer's token is the
+/// first one's, and is not served.
+#[test]
+fn a_late_token_of_another_subject_is_dropped() {
+    both(|kind| {
+        let mut session = Driven::that_can(kind, 1, &["read-file"]);
+        session.step(&json!("woken")).answer("read-file", &identity_token("one", 0));
+        session.at(36_000, &json!("woken"));
+        assert_eq!(session.output["abandon"].as_array().map(Vec::len), Some(1), "{:#}", session.output);
+        session.at(300_000, &json!("needed")).answer("read-file", &identity_token_of("another", "two", 300_000));
+        // The older of the two that are out.
+        session.answer("send-request", &grant(FIRST, 3_600));
+        assert_eq!(session.served(), (None, None));
+        assert!(session.output["journal"].as_str().is_some_and(|journal| !journal.contains(FIRST)), "{:#}", session.output);
+        session.answer("send-request", &grant(SECOND, 3_600));
+        assert_eq!(session.served(), (Some(jwt::id_of(SECOND)), Some("good".into())));
+    });
+}
+
+/// C12: a store of which an operation is out when the source shows another subject: its answer is of the old entry, and means nothing.
+#[test]
+fn an_answer_of_the_old_entry_means_nothing_for_another_subject() {
+    both(|kind| {
+        let mut session = Driven::new(kind, 1);
+        session.begin("one", &json!("absent"));
+        let with_first = session.exchange("one", FIRST, 3_600, "v1");
+        session.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
+        session.answer("load-entry", &entry("v1", &with_first));
+        assert!(session.asks("swap-entry"), "what is known of the rejection is written while the source is read");
+        session.answer("read-file", &identity_token_of("another", "two", 700_000));
+        assert_eq!(session.served(), (None, None));
+        session.answer("swap-entry", &json!({"conflict": entry("v2", &with_first)["entry"]}));
+        assert_eq!(session.served(), (None, None));
+        session.answer("load-entry", &json!("absent"));
+        let lease = session.answer("swap-entry", &json!({"swapped": "w1"}));
+        assert_eq!(lease["expected"], Value::Null, "the new entry has no version yet");
+        session.answer("send-request", &grant(SECOND, 3_600));
+        assert_eq!(session.served(), (Some(jwt::id_of(SECOND)), Some("good".into())));
     });
 }

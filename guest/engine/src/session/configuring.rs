@@ -1,12 +1,11 @@
 //! From the configuration to a plan, by way of discovery where it leaves something open.
 
 use super::tasks::Role;
-use super::{Plan, Session, Trouble, field, secret_content};
+use super::{Plan, Session, field, secret_content};
 use crate::configuration::{Bearer, Credential, Discover};
-use crate::contract::{Capability, FailureCode, Field, NoteCode, NoteLevel, Outcome, Standing, Task};
+use crate::contract::{Capability, FailureCode, Field, NoteCode, NoteLevel, Outcome, Task};
 use crate::discovery::{Discovery, File, FoundCredential, Next, Problem, VARIABLES};
 use crate::held::{Held, Scheme};
-use crate::state::{Reading, Writer};
 
 /// How long to wait before looking for a configuration again, in milliseconds.
 const RETRY_MS: u64 = 60_000;
@@ -100,11 +99,11 @@ impl Session {
         self.plan = Plan::Unconfigured(retry_at);
     }
 
-    /// The plan is known: what an earlier session knew is taken over if it is the same identity.
+    /// The plan is known.
     fn settle(&mut self, plan: Plan, by: &str) {
-        let key = match &plan {
-            Plan::Federation(federation) => federation.entry_key(&self.base_url),
-            Plan::Bearer(bearer) => bearer.entry_key(&self.base_url),
+        let configuration = match &plan {
+            Plan::Federation(federation) => federation.hash(&self.base_url),
+            Plan::Bearer(bearer) => bearer.hash(&self.base_url),
             Plan::Unopened | Plan::Discovering(_) | Plan::Unconfigured(_) => return,
         };
         self.failure = None;
@@ -112,39 +111,12 @@ impl Session {
         let mut fields = self.describe();
         fields.push(field("found-in", by));
         self.note(NoteCode::Configured, NoteLevel::Info, "The credential is configured.", fields);
-        self.take_over(&key);
-        self.entry_key = Some(key);
+        self.configured(configuration);
         match &self.plan {
             Plan::Bearer(Bearer::Literal(value)) => self.held = Some(Held::forever(value.clone(), Scheme::Bearer)),
             Plan::Bearer(Bearer::ApiKey(value)) => self.held = Some(Held::forever(value.clone(), Scheme::ApiKey)),
             _ => {}
         }
-    }
-
-    fn take_over(&mut self, key: &str) {
-        let Some(journal) = self.resumed.take() else { return };
-        let reading = Reading::new(self.epoch(), journal.written, Writer::Before);
-        if journal.identity.as_deref() != Some(key) {
-            let message = "The earlier session had another identity: its token is dropped, and what it spent stays spent.";
-            self.note(NoteCode::Resumed, NoteLevel::Info, message, Vec::new());
-            self.changed = true;
-            return;
-        }
-        self.ends = journal.ends.revive(reading);
-        self.rejections = journal.rejections.revive(reading);
-        self.pace = journal.pace.revive(reading, journal.tried);
-        // Callers are answered at once during a pause that an earlier session began, and told why.
-        let until = self.pace.retry_at.max(self.pace.floor);
-        self.failure =
-            journal.failure.filter(|_| until > self.now).map(|failure| Trouble { failure, until: Some(until), rotation: None });
-        let held = journal.token.map(|token| token.revive(reading, &mut self.ends, &mut self.random));
-        self.held = held.filter(|held| held.usable_at(self.now));
-        if let Some(held) = self.held.as_mut().filter(|held| self.rejections.contains(&held.id)) {
-            held.standing = Standing::Suspect;
-        }
-        let token = self.held.as_ref().map(|held| field("token", &held.id));
-        let message = "The state of an earlier session was taken over.";
-        self.note(NoteCode::Resumed, NoteLevel::Info, message, token.into_iter().collect());
     }
 
     /// The configuration in force, by field name; no secret.

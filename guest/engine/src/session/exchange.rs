@@ -2,7 +2,7 @@
 
 use super::source::Asked;
 use super::tasks::Role;
-use super::{POLL_MS, Plan, Session, field};
+use super::{POLL_MS, Plan, Session, field, only};
 use crate::answer::{self, Consumption, Denial, Grant, Pause, Verdict};
 use crate::configuration::{Bearer, IdentityTokenSource, Reuse};
 use crate::contract::{Disposition, FailureCode, NoteCode, NoteLevel, Outcome, Standing, SuppliedToken, Task, TokenRequest};
@@ -20,8 +20,8 @@ const MAX_LATE: usize = 8;
 #[derive(Debug)]
 pub(super) enum Work {
     Resting,
-    /// The store is asked.
-    Loading,
+    /// The store is asked, with an identity token in hand or before the source is read.
+    Loading(Option<Box<IdentityToken>>),
     /// The source of the identity token is asked.
     Reading(Asked),
     /// The lease on this identity token is being taken.
@@ -57,13 +57,13 @@ impl Session {
                 self.work = Work::Asking;
                 self.emit(Role::Ask, Task::SupplyToken(request));
             }
-            Plan::Federation(_) if self.share.is_some() => self.load(),
+            Plan::Federation(_) if self.share.is_some() && self.identity.key().is_some() => self.load(None),
             Plan::Federation(_) => self.read_source(),
             _ => {}
         }
     }
 
-    /// Decides about an identity token.
+    /// Takes an identity token from the source.
     pub(super) fn take_identity_token(&mut self, content: Secret) {
         let Some(federation) = self.federation() else { return };
         let source = federation.identity_token.describe();
@@ -76,8 +76,25 @@ impl Session {
                 return self.source_failed(FailureCode::IdentityTokenMalformed, message, action);
             }
         };
-        let single_use = self.single_use(&identity.about);
         self.see(&identity.about, shared);
+        if self.learn(&identity.about) {
+            if !self.due() {
+                // An earlier session left a token.
+                return self.work = Work::Resting;
+            }
+            if self.share.is_some() {
+                return self.load(Some(Box::new(identity)));
+            }
+        }
+        self.consider(identity);
+    }
+
+    /// Decides about an identity token of the identity that the session has.
+    pub(super) fn consider(&mut self, identity: IdentityToken) {
+        let Some(federation) = self.federation() else { return };
+        let source = federation.identity_token.describe();
+        let shared = federation.identity_token.shared();
+        let single_use = self.single_use(&identity.about);
         if let Err(untimely) = identity.about.check_times(self.wall_ms) {
             return self.untimely(&source, untimely);
         }
@@ -96,13 +113,7 @@ impl Session {
         }
         let same = self.pace.tried.as_deref() == Some(&id);
         if shared && !same && self.pace.tried.is_some() {
-            // Another input: what was wrong with the last one says nothing about this one.
-            self.pace.refusals = 0;
-            self.pace.retry_at = self.now;
-            if self.pace.floor - self.now <= MIN_INTERVAL_MS {
-                self.failure = None;
-                self.waiting = None;
-            }
+            self.forgive();
         }
         let not_before = if shared { self.pace.retry_at.max(self.pace.floor) } else { self.pace.floor };
         if self.now < not_before {
@@ -117,10 +128,20 @@ impl Session {
         }
     }
 
+    /// Another input: what was wrong with the last one says nothing about this one.
+    pub(super) fn forgive(&mut self) {
+        self.pace.refusals = 0;
+        self.pace.retry_at = self.now;
+        if self.pace.floor - self.now <= MIN_INTERVAL_MS {
+            self.failure = None;
+            self.waiting = None;
+        }
+    }
+
     fn see(&mut self, about: &About, shared: bool) {
         let rotated = self.seen.as_ref().is_some_and(|seen| seen.id != about.id);
         if shared && rotated {
-            let fields = vec![field("identity-token", &about.id)];
+            let fields = only("identity-token", &about.id);
             self.note(NoteCode::IdentityTokenRotated, NoteLevel::Info, "The source shows another identity token.", fields);
         }
         if self.seen.is_none() || shared && rotated {
@@ -172,7 +193,7 @@ impl Session {
         };
         if self.waiting.as_ref() != Some(&about.id) {
             self.waiting = Some(about.id.clone());
-            let mut fields = vec![field("identity-token", &about.id)];
+            let mut fields = only("identity-token", &about.id);
             if rotates {
                 fields.push(field("rotation-expected-in-s", &((expected - self.wall_ms) / 1000).to_string()));
             }
@@ -211,7 +232,7 @@ impl Session {
         self.pace.floor = self.now + MIN_INTERVAL_MS;
         self.started = self.started.saturating_add(1);
         self.changed = true;
-        let fields = vec![field("identity-token", &id)];
+        let fields = only("identity-token", &id);
         self.note(NoteCode::ExchangeStarted, NoteLevel::Info, "An exchange was started.", fields);
         let number = self.emit(Role::Send, Task::SendRequest(request));
         self.work = Work::Sending(Box::new(Sent { number, identity, prior, at: self.now }));
@@ -267,67 +288,80 @@ impl Session {
     fn settle_send(&mut self, sent: Sent, outcome: Outcome) {
         self.changed = true;
         let assertion = &sent.identity.value;
-        let (code, message, action) = match outcome {
-            Outcome::Response(response) => {
-                let mut secrets = self.secrets();
-                secrets.push(assertion.reveal());
-                let verdict = answer::read(&response, &secrets, self.wall_ms);
-                if let Verdict::Granted(grant) = &verdict {
-                    secrets.push(grant.token.reveal());
-                }
-                let request_id = answer::request_id(&response, &secrets);
-                self.measure_skew(answer::clock_skew(&response, self.wall_ms));
-                match verdict {
-                    Verdict::Granted(grant) => self.granted(&sent, grant, request_id),
-                    Verdict::Denied(denial) => self.denied(&sent, denial, request_id),
-                }
-                return self.share_result();
+        if let Outcome::Response(response) = outcome {
+            let mut secrets = self.secrets();
+            secrets.push(assertion.reveal());
+            let verdict = answer::read(&response, &secrets, self.wall_ms);
+            if let Verdict::Granted(grant) = &verdict {
+                secrets.push(grant.token.reveal());
             }
-            Outcome::Unsent(why) => {
-                self.mark(&sent, sent.prior);
-                let message = format!("The token endpoint cannot be reached: {}.", self.foreign_beside(&why, assertion));
-                if !self.pace.repeated_unsent {
-                    // Nothing left, so nothing can have been spent: once, at once.
-                    self.pace.repeated_unsent = true;
-                    self.pace.floor = self.now;
-                    self.pace.retry_at = self.now;
-                    self.pace.look_at = self.now;
-                    return self.exchange_failed(FailureCode::EndpointUnreachable, message, "", None);
-                }
-                self.pace.transient(self.now, &mut self.random);
-                let action = "Check the network, the name and the certificate of the base_url, and the host's proxy settings.";
-                (FailureCode::EndpointUnreachable, message, action)
+            let request_id = answer::request_id(&response, &secrets);
+            self.measure_skew(answer::clock_skew(&response, self.wall_ms));
+            match verdict {
+                Verdict::Granted(grant) => self.granted(&sent, grant, request_id),
+                Verdict::Denied(denial) => self.denied(&sent, denial, request_id),
             }
-            Outcome::Denied(why) => {
-                self.mark(&sent, sent.prior);
-                self.pace.terminal(self.now, &mut self.random);
-                let message = format!("The host does not let the request out: {}.", self.foreign_beside(&why, assertion));
-                (FailureCode::DeniedByHost, message, "Allow the origin of base_url in the host's policy, or change base_url.")
-            }
-            Outcome::Unkept(why) => {
-                self.mark(&sent, sent.prior);
-                self.pace.transient(self.now, &mut self.random);
-                let why = self.foreign_beside(&why, assertion);
-                let message = format!("Nothing was sent, for the host could not keep the journal before: {why}.");
-                (FailureCode::StoreFailed, message, "Mend the place where the host keeps journals: its permissions, its space.")
-            }
-            Outcome::Unsupported => {
-                self.mark(&sent, sent.prior);
-                self.pace.terminal(self.now, &mut self.random);
-                let message = "The host cannot send requests.".to_owned();
-                (FailureCode::UnsupportedByHost, message, "Use a host that can, or a bearer token of the embedding program.")
-            }
-            Outcome::MaybeSent(why) | Outcome::Failed(why) => {
-                self.pace.transient(self.now, &mut self.random);
-                let message = format!("The token endpoint's answer did not arrive: {}.", self.foreign_beside(&why, assertion));
-                (FailureCode::EndpointUnreachable, message, UNCERTAIN)
-            }
-            _ => {
-                self.pace.transient(self.now, &mut self.random);
-                let message = "The token endpoint's answer did not arrive in time.".to_owned();
-                (FailureCode::EndpointUnreachable, message, UNCERTAIN)
-            }
+            return self.share_result();
+        }
+        let (code, what, why, action, pause) = match &outcome {
+            Outcome::Unsent(why) => (
+                FailureCode::EndpointUnreachable,
+                "The token endpoint cannot be reached",
+                Some(why),
+                "Check the network, the name and the certificate of the base_url, and the host's proxy settings.",
+                Pause::Transient,
+            ),
+            Outcome::Denied(why) => (
+                FailureCode::DeniedByHost,
+                "The host does not let the request out",
+                Some(why),
+                "Allow the origin of base_url in the host's policy, or change base_url.",
+                Pause::Terminal,
+            ),
+            Outcome::Unkept(why) => (
+                FailureCode::StoreFailed,
+                "Nothing was sent, for the host could not keep the journal before",
+                Some(why),
+                "Mend the place where the host keeps journals: its permissions, its space.",
+                Pause::Transient,
+            ),
+            Outcome::Unsupported => (
+                FailureCode::UnsupportedByHost,
+                "The host cannot send requests",
+                None,
+                "Use a host that can, or a bearer token of the embedding program.",
+                Pause::Terminal,
+            ),
+            Outcome::MaybeSent(why) | Outcome::Failed(why) => (
+                FailureCode::EndpointUnreachable,
+                "The token endpoint's answer did not arrive",
+                Some(why),
+                UNCERTAIN,
+                Pause::Transient,
+            ),
+            _ => (
+                FailureCode::EndpointUnreachable,
+                "The token endpoint's answer did not arrive in time",
+                None,
+                UNCERTAIN,
+                Pause::Transient,
+            ),
         };
+        let mut message = what.to_owned();
+        self.explain(&mut message, why, &[assertion.reveal()]);
+        if action != UNCERTAIN {
+            // Nothing left.
+            self.mark(&sent, sent.prior);
+        }
+        if matches!(outcome, Outcome::Unsent(_)) && !self.pace.repeated_unsent {
+            // So nothing can have been spent: once, at once.
+            self.pace.repeated_unsent = true;
+            self.pace.floor = self.now;
+            self.pace.retry_at = self.now;
+            self.pace.look_at = self.now;
+            return self.exchange_failed(code, message, "", None);
+        }
+        self.pause(pause);
         self.sleep();
         let until = self.pace.retry_at.max(self.pace.floor);
         self.exchange_failed(code, message, action, Some(until));
@@ -336,6 +370,10 @@ impl Session {
 
     fn granted(&mut self, sent: &Sent, grant: Grant, request_id: Option<String>) {
         self.mark(sent, Disposition::Spent);
+        if self.key_of(&sent.identity.about).as_deref() != self.identity.key() {
+            let message = "An exchange that took too long brought an access token of an earlier subject, which is dropped.";
+            return self.note(NoteCode::TokenUnusable, NoteLevel::Warning, message, Vec::new());
+        }
         let new = Held::until(grant.token, grant.lifetime_ms, sent.at + grant.lifetime_ms, &mut self.random);
         let id = new.id.clone();
         self.ends.set(&id, sent.at + grant.lifetime_ms);
@@ -408,11 +446,7 @@ impl Session {
             let about = sent.identity.about.clone();
             return self.wait_for_rotation(&about);
         }
-        match class.pause {
-            Pause::Transient => self.pace.transient(self.now, &mut self.random),
-            Pause::Refusal => self.pace.refused(self.now),
-            Pause::Terminal => self.pace.terminal(self.now, &mut self.random),
-        }
+        self.pause(class.pause);
         if let Some(pause) = retry_after_ms {
             self.pace.not_before(self.now + pause);
         }
@@ -425,6 +459,14 @@ impl Session {
         if let Some(trouble) = &mut self.failure {
             trouble.failure.status = Some(status);
             trouble.failure.request_id = request_id;
+        }
+    }
+
+    fn pause(&mut self, pause: Pause) {
+        match pause {
+            Pause::Transient => self.pace.transient(self.now, &mut self.random),
+            Pause::Refusal => self.pace.refused(self.now),
+            Pause::Terminal => self.pace.terminal(self.now, &mut self.random),
         }
     }
 
@@ -459,7 +501,7 @@ impl Session {
         let Some(skew) = skew else { return };
         let large = |skew: i64| skew.unsigned_abs() > 30_000;
         if large(skew) && !self.clock_skew_ms.is_some_and(large) {
-            let fields = vec![field("skew-s", &(skew / 1000).to_string())];
+            let fields = only("skew-s", &(skew / 1000).to_string());
             let message = "The endpoint's clock and this machine's differ by more than the 30 s that are allowed for.";
             self.note(NoteCode::ClockSkewed, NoteLevel::Warning, message, fields);
         }
@@ -532,7 +574,7 @@ impl Session {
             }
         }
         let message = "The program supplied an access token.";
-        self.note(NoteCode::TokenSupplied, NoteLevel::Info, message, vec![field("token", &id)]);
+        self.note(NoteCode::TokenSupplied, NoteLevel::Info, message, only("token", &id));
         self.failure = None;
         self.pace.succeeded();
         self.pace.look_at = self.now;

@@ -2,7 +2,7 @@
 
 use super::exchange::Work;
 use super::tasks::Role;
-use super::{Session, Trouble, field};
+use super::{Session, Trouble, only};
 use crate::contract::{Disposition, Entry, FailureCode, NoteCode, NoteLevel, Outcome, Standing, Swap, Task};
 use crate::identity_token::IdentityToken;
 use crate::ledger::Ledger;
@@ -71,6 +71,11 @@ impl Share {
         self.look = true;
     }
 
+    /// Another entry is meant from here on.
+    pub(super) fn leave(&mut self) {
+        *self = Self { look: self.look, silent: self.silent, ..Self::new(self.owner, self.cache_only) };
+    }
+
     pub(super) fn wants_look(&self) -> bool {
         self.look
     }
@@ -88,11 +93,11 @@ impl Session {
     }
 
     /// Asks the store, as soon as it has answered what it was asked before.
-    pub(super) fn load(&mut self) {
-        let (Some(share), Some(key)) = (&mut self.share, &self.entry_key) else { return };
+    pub(super) fn load(&mut self, in_hand: Option<Box<IdentityToken>>) {
+        let (Some(share), Some(key)) = (&mut self.share, self.identity.key()) else { return };
         share.look = false;
-        let task = Task::LoadEntry(key.clone());
-        self.work = Work::Loading;
+        let task = Task::LoadEntry(key.to_owned());
+        self.work = Work::Loading(in_hand);
         if !self.store_is_asked() {
             self.emit(Role::Load, task);
         }
@@ -104,7 +109,7 @@ impl Session {
             return;
         }
         match core::mem::replace(&mut self.work, Work::Resting) {
-            Work::Loading => self.load(),
+            Work::Loading(in_hand) => self.load(in_hand),
             Work::Leasing(identity) if self.due() => self.take_lease(*identity),
             // What it waited for brought a token.
             Work::Leasing(_) => {}
@@ -113,6 +118,10 @@ impl Session {
     }
 
     pub(super) fn loaded(&mut self, outcome: Outcome) {
+        let in_hand = match core::mem::replace(&mut self.work, Work::Resting) {
+            Work::Loading(in_hand) => in_hand,
+            _ => None,
+        };
         match outcome {
             Outcome::Entry(entry) => self.take_entry(Some(entry)),
             Outcome::Absent => self.take_entry(None),
@@ -126,11 +135,12 @@ impl Session {
             }
             other => return self.store_failed(&other),
         }
-        self.lead_or_follow();
+        self.lead_or_follow(in_hand);
     }
 
-    /// With the entry just seen: uses its token, waits for its lease, or goes on to an exchange.
-    fn lead_or_follow(&mut self) {
+    /// With the entry just seen: uses its token, waits for its lease, or goes on to an exchange, of the identity token in hand if
+    /// there is one.
+    fn lead_or_follow(&mut self, in_hand: Option<Box<IdentityToken>>) {
         self.work = Work::Resting;
         if !self.due() {
             return;
@@ -156,7 +166,7 @@ impl Session {
             // Its owner is gone; whether its request left nobody knows.
             self.ledger.mark(&lease.identity_token, Disposition::Uncertain, lease.expires_at_ms);
             self.changed = true;
-            let fields = vec![field("identity-token", &lease.identity_token)];
+            let fields = only("identity-token", &lease.identity_token);
             self.note(
                 NoteCode::LeaseTakenOver,
                 NoteLevel::Warning,
@@ -169,14 +179,17 @@ impl Session {
         if now < self.pace.floor || mints && now < not_before {
             return self.sleep();
         }
-        self.read_source();
+        match in_hand {
+            Some(identity) => self.consider(*identity),
+            None => self.read_source(),
+        }
     }
 
     /// Swaps the lease on this identity token in.
     pub(super) fn take_lease(&mut self, identity: IdentityToken) {
         if self.share.as_ref().is_some_and(|share| share.theirs.is_some()) {
             // It came while the source was read: the entry was seen again, for the sake of something else.
-            return self.lead_or_follow();
+            return self.lead_or_follow(None);
         }
         if self.store_is_asked() {
             self.work = Work::Leasing(Box::new(identity));
@@ -203,7 +216,7 @@ impl Session {
                     share.conflicts = 0;
                     share.beat_at = Some(now + BEAT_MS);
                 }
-                let fields = vec![field("identity-token", &identity.about.id)];
+                let fields = only("identity-token", &identity.about.id);
                 self.note(NoteCode::LeaseTaken, NoteLevel::Info, "The lease on the exchange was taken.", fields);
                 self.send(*identity);
             }
@@ -216,7 +229,7 @@ impl Session {
                     let pause = FOLLOW_MS + self.random.up_to(FOLLOW_MS);
                     self.pace.look_at = self.now + pause;
                 } else {
-                    self.lead_or_follow();
+                    self.lead_or_follow(None);
                 }
             }
             other => {
@@ -241,7 +254,7 @@ impl Session {
     /// Writes what is due to be written.
     pub(super) fn keep_share(&mut self) {
         let now = self.now;
-        if self.store_is_asked() || self.entry_key.is_none() {
+        if self.store_is_asked() || self.identity.key().is_none() {
             return;
         }
         let Some(share) = &mut self.share else { return };
@@ -323,7 +336,7 @@ impl Session {
             Some(held) => held.standing == Standing::Suspect || token.outlives(held),
         };
         if better && token.usable_at(self.now) {
-            let fields = vec![field("token", &token.id)];
+            let fields = only("token", &token.id);
             self.note(NoteCode::TokenAdopted, NoteLevel::Info, "An access token was taken over from the store.", fields);
             self.held = Some(token);
             self.failure = None;
@@ -374,9 +387,9 @@ impl Session {
     }
 
     fn swap(&mut self, role: Role) {
-        let (Some(share), Some(key)) = (&self.share, &self.entry_key) else { return };
+        let (Some(share), Some(key)) = (&self.share, self.identity.key()) else { return };
         let value = self.state_document(&self.shared_ledger(), share.mine.as_ref().or(share.theirs.as_ref()));
-        let swap = Swap { key: key.clone(), expected: share.version.clone(), value };
+        let swap = Swap { key: key.to_owned(), expected: share.version.clone(), value };
         self.emit(role, Task::SwapEntry(swap));
     }
 

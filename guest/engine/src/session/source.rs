@@ -188,55 +188,52 @@ impl Session {
         if let Some(at) = &at {
             source = format!("{source}, at {at}");
         }
-        let (code, what, action) = match outcome {
-            Outcome::Denied(why) if named => (
-                FailureCode::DeniedByHost,
-                format!("is refused by the host: {}", self.foreign(&why)),
-                "Allow it in the host's policy, or choose another source.",
-            ),
+        let (code, what, why, action) = match &outcome {
             Outcome::Unsent(why) => (
                 FailureCode::IdentityTokenUnreadable,
-                format!("cannot be reached: {}", self.foreign(&why)),
+                "cannot be reached",
+                Some(why),
                 "Check that this workload runs where the configuration says, and its network.",
             ),
             Outcome::MaybeSent(why) => (
                 FailureCode::IdentityTokenUnreadable,
-                format!("did not answer in full: {}", self.foreign(&why)),
+                "did not answer in full",
+                Some(why),
                 "Nothing needs to be done: it is asked again.",
             ),
             Outcome::Absent => (
                 FailureCode::IdentityTokenMissing,
-                "does not exist".to_owned(),
+                "does not exist",
+                None,
                 "Check that it is mounted, set or issued for this workload.",
             ),
             // Nothing but the host's own policy refuses these.
-            Outcome::Denied(why) if self.asks_the_program() => (
+            Outcome::Denied(why) if named || self.asks_the_program() => (
                 FailureCode::DeniedByHost,
-                format!("is refused by the host: {}", self.foreign(&why)),
+                "is refused by the host",
+                Some(why),
                 "Allow it in the host's policy, or choose another source.",
             ),
             Outcome::Denied(why) => (
                 FailureCode::IdentityTokenUnreadable,
-                format!("may not be read: {}", self.foreign(&why)),
+                "may not be read",
+                Some(why),
                 "Mend its permissions, or the host's policy.",
             ),
             Outcome::Failed(why) => (
                 FailureCode::IdentityTokenUnreadable,
-                format!("cannot be read: {}", self.foreign(&why)),
+                "cannot be read",
+                Some(why),
                 "Check what it is: a regular file, a callable that works.",
             ),
-            Outcome::Unsupported => (
-                FailureCode::UnsupportedByHost,
-                "cannot be asked by this host".to_owned(),
-                "Choose a source that this host offers.",
-            ),
-            _ => (
-                FailureCode::IdentityTokenUnreadable,
-                "did not answer".to_owned(),
-                "Nothing needs to be done: it is asked again.",
-            ),
+            Outcome::Unsupported => {
+                (FailureCode::UnsupportedByHost, "cannot be asked by this host", None, "Choose a source that this host offers.")
+            }
+            _ => (FailureCode::IdentityTokenUnreadable, "did not answer", None, "Nothing needs to be done: it is asked again."),
         };
-        self.source_failed(code, format!("The source of the identity token, {source}, {what}."), action);
+        let mut message = format!("The source of the identity token, {source}, {what}");
+        self.explain(&mut message, why, &[]);
+        self.source_failed(code, message, action);
     }
 
     /// Whether the source is a callable or a key of the embedding program.
@@ -248,6 +245,7 @@ impl Session {
 
     /// The source gives nothing that can be exchanged: it is asked again later.
     pub(super) fn source_failed(&mut self, code: FailureCode, message: String, action: &str) {
+        self.assume_identity();
         let shared = self.federation().is_some_and(|federation| federation.identity_token.shared());
         if shared {
             self.pace.look_at = self.now + self.poll_ms();

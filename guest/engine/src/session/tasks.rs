@@ -78,11 +78,11 @@ impl Tasks {
     }
 
     /// Forgets those of these roles, and tells their numbers.
-    pub(super) fn forget(&mut self, of: impl Fn(Role) -> bool) -> Vec<u32> {
+    pub(super) fn forget(&mut self, of: fn(Role) -> bool) -> Vec<u32> {
         self.running.extract_if(.., |running| of(running.role)).map(|running| running.number).collect()
     }
 
-    pub(super) fn any(&self, wanted: impl Fn(Role) -> bool) -> bool {
+    pub(super) fn any(&self, wanted: fn(Role) -> bool) -> bool {
         self.running.iter().any(|running| wanted(running.role))
     }
 }

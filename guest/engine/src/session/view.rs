@@ -18,8 +18,10 @@ impl Session {
     pub(super) fn output(&mut self) -> Output {
         let access = self.access();
         self.passing = None;
-        let journal = core::mem::take(&mut self.changed) && !self.closing && self.entry_key.is_some();
-        let journal = journal.then(|| self.state_document(&self.ledger, None));
+        // What waits to be taken over stands in the journal that is there.
+        let keeps = self.changed && !self.closing && self.identity.configuration().is_some() && !self.identity.waits();
+        self.changed &= !keeps;
+        let journal = keeps.then(|| self.state_document(&self.ledger, None));
         let discovering = matches!(self.plan, Plan::Discovering(_));
         Output {
             access,
@@ -102,7 +104,8 @@ impl Session {
             (_, Work::Resting) => Some(self.next_look()).filter(|at| *at != Moment::NEVER),
             _ => None,
         };
-        let share = self.share.as_deref().filter(|_| !self.store_is_asked()).and_then(Share::next_act);
+        let stands = self.identity.key().is_some() && !self.store_is_asked();
+        let share = self.share.as_deref().filter(|_| stands).and_then(Share::next_act);
         resting.into_iter().chain(share).chain(self.tasks.next_end(vanish)).min()
     }
 
@@ -123,7 +126,7 @@ impl Session {
         }
         match self.work {
             Work::Resting => None,
-            Work::Loading | Work::Leasing(_) => Some(PendingReason::ReadingStore),
+            Work::Loading(_) | Work::Leasing(_) => Some(PendingReason::ReadingStore),
             Work::Reading(_) => Some(PendingReason::ReadingIdentityToken),
             Work::Following { .. } => Some(PendingReason::WaitingForLease),
             Work::Sending(_) => Some(PendingReason::Exchanging),

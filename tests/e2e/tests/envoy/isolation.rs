@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 use wif_engine::Session;
-use wif_engine::contract::{Capability, Clock, Event, Start};
+use wif_engine::contract::{Capability, Clock, Event, Outcome, Start, TaskResult};
 
 use crate::harness::bootstrap::wasm;
 use crate::harness::client::send;
@@ -13,8 +13,12 @@ fn entry_key(world: &World) -> String {
     let configuration = world.setup.plugin["credential"].to_string();
     let can = [Capability::Store, Capability::OwnersVanish, Capability::ReadFile];
     let mut session = Session::open(&configuration, 0, &can, Start::Fresh).expect("it is valid");
-    session.step(Clock { wall_ms: 1, steady_ms: None }, Event::Woken);
-    format!("wif.entry.{}", session.entry_key().expect("nothing is discovered"))
+    let clock = Clock { wall_ms: 1, steady_ms: None };
+    let output = session.step(clock, Event::Woken);
+    let number = output.tasks.first().expect("the file is asked for").number;
+    let content = std::fs::read_to_string(&world.setup.token_file).expect("the file is there");
+    session.step(clock, Event::Finished(TaskResult { number, outcome: Outcome::Content(content.into()) }));
+    format!("wif.entry.{}", session.entry_key().expect("the file shows whose identity token it holds"))
 }
 
 async fn pry(world: &World, key: &str) -> Answer {

@@ -277,20 +277,35 @@ impl<'a> Replay<'a> {
             && task.get("supply-assertion").is_some()
         {
             self.mints += 1;
-            let scripted = self.past.iter().filter(same).nth(self.mints - 1).and_then(outcome);
-            return scripted.unwrap_or_else(|| json!({"content": self.fresh_identity_token(self.mints)}));
+            let mut scripted = self.past.iter().filter(same).take(self.mints).filter_map(outcome);
+            if let Some(outcome) = scripted.nth(self.mints - 1) {
+                return outcome;
+            }
+            let last = self.past.iter().filter(same).filter_map(outcome).filter_map(|outcome| self.claims_of(&outcome)).last();
+            let last = last.unwrap_or_else(|| json!({"iss": "i", "sub": "s"}));
+            return json!({"content": self.fresh_identity_token(&last, self.mints)});
         }
         let before = self.past.iter().filter(same).take_while(|step| step.at_ms <= self.now_ms).last();
         let found = before.or_else(|| self.past.iter().find(same)).and_then(outcome);
         let found = found.unwrap_or_else(|| json!("absent"));
-        let shows_a_token = found["content"].as_str().is_some_and(|content| jwt::claims(content.trim()).is_some());
-        if self.rotated && shows_a_token { json!({"content": self.fresh_identity_token(0)}) } else { found }
+        match self.claims_of(&found) {
+            Some(claims) if self.rotated => json!({"content": self.fresh_identity_token(&claims, 0)}),
+            _ => found,
+        }
     }
 
-    fn fresh_identity_token(&self, serial: usize) -> String {
+    fn claims_of(&self, outcome: &Value) -> Option<Value> {
+        jwt::claims(outcome["content"].as_str()?.trim())
+    }
+
+    /// Another identity token of the same issuer and subject.
+    fn fresh_identity_token(&self, like: &Value, serial: usize) -> String {
         // The same text for as long as it is the same token.
         let started_s = self.vector.wall_ms / 1000;
-        jwt::jwt(&json!({"iss": "i", "sub": "s", "iat": started_s, "exp": started_s + 86_400, "jti": format!("fresh-{serial}")}))
+        jwt::jwt(&json!({
+            "iss": like["iss"], "sub": like["sub"],
+            "iat": started_s, "exp": started_s + 86_400, "jti": format!("fresh-{serial}"),
+        }))
     }
 
     /// The answer to the next request: what the vector says, and after that what a server says.
