@@ -16,7 +16,7 @@ use crate::component::{Component, Refused, Session, Trap};
 use crate::error::{BuildError, Error};
 use crate::limits;
 use crate::secret::Secret;
-use crate::snapshot::{Access, Published, Snapshot};
+use crate::snapshot::{Access, Published, Snapshot, Words as _, before_the_first_step};
 use crate::status::{Change, Failure, Note, Status};
 use crate::tasks::{Ended, Host, Running};
 use answer::Answer;
@@ -96,7 +96,7 @@ impl Driver {
             changes,
             commands,
             settling: Vec::new(),
-            told: Arc::new(Snapshot::before_the_first_step()),
+            told: Arc::new(before_the_first_step()),
         };
         if let Start::Resumed(journal) = &driver.opening.start {
             // The newest until a step brings another, which a session that finds all as it was does not.
@@ -334,13 +334,8 @@ impl Driver {
             }
             _ => Access::Failed(failure.clone()),
         };
-        let snapshot = Snapshot {
-            access,
-            underway: false,
-            nudge_from: u64::MAX,
-            stopped: Some(failure),
-            ..Snapshot::before_the_first_step()
-        };
+        let snapshot =
+            Snapshot { access, underway: false, nudge_from: u64::MAX, stopped: Some(failure), ..before_the_first_step() };
         self.publish(snapshot, Vec::new(), now);
     }
 
@@ -384,7 +379,7 @@ impl Driver {
         let now = self.host.clock.steady_ms();
         let last = self.published.snapshot.load_full();
         if last.usable(now).is_none() && !matches!(last.access, Access::Closed) {
-            let snapshot = Snapshot { access: Access::Closed, underway: false, ..Snapshot::before_the_first_step() };
+            let snapshot = Snapshot { access: Access::Closed, underway: false, ..before_the_first_step() };
             self.publish(snapshot, Vec::new(), now);
         }
     }
