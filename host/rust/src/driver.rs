@@ -6,6 +6,8 @@ mod answer;
 mod notes;
 mod pace;
 mod recovery;
+#[cfg(test)]
+mod vectors;
 
 use std::sync::Arc;
 
@@ -37,6 +39,8 @@ pub(crate) struct Opening {
     pub(crate) configuration: Secret,
     pub(crate) seed: u64,
     pub(crate) start: Start,
+    /// What the session may ask for.
+    pub(crate) can: Vec<types::Capability>,
 }
 
 /// What a session begins from.
@@ -340,7 +344,7 @@ impl Driver {
     }
 
     fn open(&mut self) -> Result<Session, Refused> {
-        let Opening { component, configuration, seed, start } = &mut self.opening;
+        let Opening { component, configuration, seed, start, can } = &mut self.opening;
         let this_seed = *seed;
         // Another one for the next session: the constant is the one of the generator SplitMix64.
         *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -351,7 +355,7 @@ impl Driver {
             (None, Start::Resumed(journal)) => types::Start::Resumed(journal.reveal().to_owned()),
             (None, Start::Lost) => types::Start::Lost,
         };
-        let opened = Session::open(component, configuration.reveal(), this_seed, &self.host.capabilities(), &start);
+        let opened = Session::open(component, configuration.reveal(), this_seed, can, &start);
         if let types::Start::Resumed(journal) = start {
             drop(Secret::from(journal));
         }
