@@ -23,8 +23,8 @@ fn on_the_wire(case: &Case) -> Vec<(Vec<u8>, Vec<u8>)> {
 fn proxied(case: &Case) -> Sent {
     let mut fields = on_the_wire(case);
     let head = Head::read(fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())));
-    fields
-        .retain(|(name, _)| !head.credentials.contains(name) && !(head.has_connection && !head.exempt && name == b"connection"));
+    let dropped = |name: &[u8]| name == b"connection" && head.has_connection && !head.exempt;
+    fields.retain(|(name, _)| !dropped(name) && !head.credentials.contains(name));
     if head.names_user {
         fields.iter_mut().filter(|(name, _)| name == b":authority").for_each(|(_, value)| *value = AUTHORITY.into());
     }

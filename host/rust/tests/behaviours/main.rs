@@ -28,4 +28,3 @@ mod the_journal_carries_over;
 mod api;
 #[allow(unreachable_pub, reason = "shared by the files of one binary")]
 mod support;
-mod swapped_mount;

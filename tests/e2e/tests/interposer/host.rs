@@ -26,10 +26,9 @@ use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
     WasiHttpHooks, WasiHttpView, default_hooks,
 };
+use wif_e2e::Clock;
 use wif_emulator::{Emulator, Options, TokenFile};
 use wif_test_cases::requests::{self, Answer, Field};
-
-use crate::clock::Clock;
 
 pub(crate) const WASM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/application.wasm"));
 const COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/application.cwasm"));

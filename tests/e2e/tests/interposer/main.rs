@@ -4,8 +4,6 @@
 #![cfg(unix)]
 
 mod cases;
-#[path = "../standalone/clock.rs"]
-mod clock;
 mod composition;
 mod cost;
 mod engine;
