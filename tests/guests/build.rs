@@ -18,7 +18,7 @@ mod config;
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=../../host/rust/src/component/config.rs");
-    for name in ["crashing", "exfiltrating", "exhausting", "lying", "reaching", "telling", "clock-watching"] {
+    for name in ["crashing", "exfiltrating", "exhausting", "lying", "reaching", "scripted", "telling", "clock-watching"] {
         if let Err(error) = compile(name) {
             fail(&error);
         }

@@ -13,7 +13,7 @@ use wif_guest_build::{Guest, fail};
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    for name in ["crashing", "exfiltrating", "exhausting", "lying", "telling"] {
+    for name in ["crashing", "exfiltrating", "exhausting", "lying", "scripted", "telling"] {
         if let Err(error) = build(name) {
             fail(&error);
         }

@@ -26,7 +26,6 @@ mod discovery;
 pub mod document;
 mod held;
 mod identity_token;
-pub mod journals;
 pub mod json;
 mod ledger;
 mod lint;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType, LogLevel};
-use wif_engine::Secret;
 use wif_engine::contract::ConfigurationError;
-use wif_engine::journals::{Journals, Place};
+use wif_engine::{Secret, id_of};
+use wif_rules::{Journals, Place};
 
 use crate::filter::Filter;
 use crate::outside::log;
@@ -58,7 +58,7 @@ impl Root {
         let document = String::from_utf8(document.unwrap_or_default()).unwrap_or_default();
         let settings = Settings::parse(&document)?;
         self.keep();
-        let (place, journal) = JOURNALS.with_borrow_mut(|journals| journals.open(settings.source().reveal()));
+        let (place, journal) = JOURNALS.with_borrow_mut(|journals| journals.open(id_of(settings.source().reveal())));
         let filter = Filter::open(self.id, settings, journal)?;
         if let Some(before) = self.filter.replace(Rc::new(RefCell::new(filter))) {
             before.borrow_mut().close();

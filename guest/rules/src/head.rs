@@ -68,24 +68,6 @@ mod tests {
     }
 
     #[test]
-    fn an_exempt_method_is_known_in_any_case() {
-        for method in ["TRACE", "trace", "Options", "cOnNeCt"] {
-            assert!(head(&[(":method", method)]).exempt, "{method}");
-        }
-        for method in ["POST", "TRACEROUTE", "", "get"] {
-            assert!(!head(&[(":method", method)]).exempt, "{method}");
-        }
-    }
-
-    #[test]
-    fn an_upgrade_counts_only_where_a_connection_field_names_it() {
-        assert!(!head(&[("upgrade", "websocket")]).exempt);
-        assert!(!head(&[("connection", "upgrade")]).exempt);
-        assert!(!head(&[("upgrade", "websocket"), ("connection", "keep-alive")]).exempt);
-        assert!(head(&[("connection", "keep-alive"), ("connection", "x, Upgrade"), ("upgrade", "websocket")]).exempt);
-    }
-
-    #[test]
     fn a_callers_credentials_are_found_and_nothing_else() {
         let head = head(&[(":authority", "user@api"), ("x-api-key", "k"), ("accept", "*/*"), ("x_goog_user", "u")]);
         assert_eq!(head.credentials, [&b"x-api-key"[..], b"x_goog_user"]);

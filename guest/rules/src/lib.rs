@@ -1,15 +1,20 @@
-//! What every host does alike with a request that is to carry the credential, and with one that cannot have it: the rules of
-//! `wit/rules.json`, for hosts in Rust. Hosts in other languages read that file.
+//! What hosts in Rust share: what is done with a request that is to carry the credential, and with one that cannot have it (the rules
+//! of `wit/rules.json`, which hosts in other languages read), what a caller does by the session's last word ([`Snapshot`],
+//! [`Waiter`]), and what one session leaves to the next ([`Journals`]). One crate and not two: the library `wif` stands on it and is published, and so is whatever it stands on.
 //!
 //! Fields are bytes, as they are on the wire, and their names are in lower case, as HTTP libraries and proxies have them.
 
 mod fields;
 mod head;
+mod journals;
 mod reply;
+mod snapshot;
 
 pub use fields::{CREDENTIALS, CREDENTIALS_PREFIX, is_credential, merge};
 pub use head::{EXEMPT_METHODS, Head, is_exempt_method, names_upgrade};
+pub use journals::{Journals, Place};
 pub use reply::{LATER_S, Reply, SOON_S, STATUS};
+pub use snapshot::{Access, Look, Snapshot, Token, Verdict, Waiter};
 
 /// The status by which the API rejects a token.
 pub const REJECTED_STATUS: u16 = 401;

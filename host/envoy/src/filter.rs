@@ -120,7 +120,7 @@ impl Filter {
         let token = match known {
             Ok(token) if self.module.is_for_the_clusters(&token) => token,
             Ok(_) => return self.refuse(Reply::other_origin()),
-            Err(error) => return self.refuse(reply::failed(&error)),
+            Err(error) => return self.refuse(Reply::from(&error)),
         };
         if !put(stream, &token) {
             return self.refuse(reply::stopped());

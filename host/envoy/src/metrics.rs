@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use wif_engine::contract::NoteCode;
+use wif::NoteCode;
 
 use crate::abi::{Configuration, ConfigurationScheduler, KnownConfiguration, Metric};
 
@@ -33,7 +33,7 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// The metrics of one configuration.
 pub(crate) struct Metrics {
-    notes: BTreeMap<String, Counter>,
+    notes: BTreeMap<&'static str, Counter>,
     waited: Counter,
     refused: Counter,
     elsewhere: Counter,
@@ -74,12 +74,11 @@ impl Metrics {
     pub(crate) fn define(configuration: &Configuration<'_>) -> Self {
         let counter = |name: &str| Counter { metric: configuration.counter(name), more: AtomicU64::new(0) };
         let note = |code: &NoteCode| {
-            let serde_json::Value::String(code) = serde_json::to_value(code).ok()? else { return None };
-            let counter = counter(&format!("wif_{}", code.replace('-', "_")));
-            Some((code, counter))
+            let code = code.as_str();
+            (code, counter(&format!("wif_{}", code.replace('-', "_"))))
         };
         Self {
-            notes: NoteCode::ALL.iter().filter_map(note).collect(),
+            notes: NoteCode::ALL.iter().map(note).collect(),
             waited: counter("wif_requests_waited"),
             refused: counter("wif_requests_refused"),
             elsewhere: counter("wif_requests_elsewhere"),

@@ -1,9 +1,10 @@
 //! What is done once, and what all configurations of a process share.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use wif::{MemoryStore, Secret, Start};
-use wif_engine::journals::{Journals, Place};
+use wif_rules::{Journals, Place};
 
 use crate::abi::{self, Level};
 use crate::{log, version};
@@ -34,7 +35,10 @@ pub(crate) fn store() -> Arc<MemoryStore> {
 /// Where a session that reads identity tokens from this source keeps its journal, and what it begins from: what was spent stays
 /// spent, under whatever configuration.
 pub(crate) fn open(source: &Secret) -> (Place, Start) {
-    let (place, journal) = journals().open(source.reveal());
+    // It may hold an identity token, and outlives its configuration: a digest of it does.
+    let mut digest = DefaultHasher::new();
+    source.reveal().hash(&mut digest);
+    let (place, journal) = journals().open(format!("{:016x}", digest.finish()));
     (place, journal.map_or(Start::Fresh, Start::Resumed))
 }
 

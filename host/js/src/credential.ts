@@ -8,6 +8,7 @@ import { type Snapshot, usable, verdict } from "./snapshot.js";
 import type { Source } from "./source.js";
 import type { Token } from "./token.js";
 import type { Fetch } from "./transport.js";
+import { Waiter } from "./waiter.js";
 
 /** How a caller waits for a token. */
 export interface TokenOptions {
@@ -95,7 +96,12 @@ export class Credential {
    * Throws `NoTokenError` if waiting would not help, if too many are waiting, and when it is closed.
    */
   async token(options: TokenOptions = {}): Promise<Token> {
-    return this.current() ?? (await this.#waiting((beat) => this.#wait(options, beat)));
+    const current = this.current();
+    if (current !== undefined) return current;
+    const waiter = new Waiter(this.#source.snapshot);
+    const token = await this.#waiting((beat) => this.#wait(waiter, options, beat));
+    if (token === undefined) throw new NoTokenError(closed());
+    return token;
   }
 
   /** The current token, if there is one that may be served without waiting. Says that a token is needed where that is so. */
@@ -126,7 +132,8 @@ export class Credential {
   async replacement(id: string, { signal }: Pick<TokenOptions, "signal"> = {}): Promise<Token | undefined> {
     this.rejected(id);
     try {
-      const token = await this.#waiting((beat) => this.#replace(id, signal, beat));
+      const waiter = new Waiter(this.#source.snapshot, id);
+      const token = await this.#waiting((beat) => this.#wait(waiter, signal === undefined ? {} : { signal }, beat));
       return token?.id === id ? undefined : token;
     } catch {
       signal?.throwIfAborted();
@@ -186,89 +193,37 @@ export class Credential {
     }
   }
 
-  async #wait({ waitAtMostMs = Infinity, signal }: TokenOptions, beat: () => void): Promise<Token> {
+  /** Undefined if there is no other token for this one. */
+  async #wait(waiter: Waiter, { waitAtMostMs = Infinity, signal }: TokenOptions, beat: () => void): Promise<Token | undefined> {
     const source = this.#source;
-    const since = source.snapshot.generation;
     const deadline = source.time() + waitAtMostMs;
-    let heldUntil: number | undefined;
     for (;;) {
       signal?.throwIfAborted();
       beat();
       const seen = source.snapshot;
       const now = source.time();
-      const passing = passed(seen, since);
-      if (passing !== undefined) return passing;
-      if (now >= seen.nudgeFrom) source.need();
-      const found = verdict(source.snapshot, now);
-      let until = deadline;
-      switch (found.kind) {
-        case "serve":
-          return found.token;
-        case "hold":
-          heldUntil ??= now + seen.waitAtMostMs;
-          if (now >= heldUntil) return found.token;
-          until = Math.min(deadline, heldUntil);
-          break;
-        case "refuse":
-          throw new NoTokenError(found.failure);
-        case "closed":
-          throw new NoTokenError(closed());
-        case "ask":
-          source.need();
-          // It may have been answered in the same turn.
-          if (source.snapshot !== seen) continue;
-          break;
-        case "wait":
-          break;
+      const found = waiter.look(seen, now);
+      if (found.kind === "take") return found.token;
+      if (found.kind === "no-other") return undefined;
+      if (found.kind === "refuse") throw new NoTokenError(found.failure);
+      if (found.kind === "closed") throw new NoTokenError(closed());
+      const { asks, until, held } = found;
+      if (asks) {
+        source.need();
+        // It may have been answered in the same turn.
+        if (source.snapshot !== seen) continue;
       }
       if (now >= deadline) {
-        if (found.kind === "hold") return found.token;
+        if (held !== undefined) return held;
         const { access } = source.snapshot;
         throw new NoTokenError(timedOut(waitAtMostMs, access.kind === "pending" ? access.reason : undefined));
       }
       try {
-        await interruptible(source.pause(source.snapshot.generation, until - now, signal), signal);
+        await interruptible(source.pause(seen.generation, Math.min(until, deadline) - now, signal), signal);
       } catch (error) {
-        if (found.kind === "hold" && error instanceof NoTokenError) return found.token;
+        if (held !== undefined && error instanceof NoTokenError) return held;
         throw error;
       }
-    }
-  }
-
-  async #replace(id: string, signal: AbortSignal | undefined, beat: () => void): Promise<Token | undefined> {
-    const source = this.#source;
-    const since = source.snapshot.generation;
-    let until: number | undefined;
-    for (;;) {
-      signal?.throwIfAborted();
-      beat();
-      const snapshot = source.snapshot;
-      const now = source.time();
-      const passing = passed(snapshot, since);
-      if (passing !== undefined) return passing.id === id ? undefined : passing;
-      const { access } = snapshot;
-      switch (access.kind) {
-        case "usable": {
-          const { token, unusableAt } = access;
-          if (token.id !== id && token.standing === "good" && now < unusableAt) return token;
-          // One of unknown life, which served who waited for it.
-          if (unusableAt <= now) source.need();
-          // The session knows of it, and cannot do anything about it now.
-          else if (token.standing === "suspect" && !snapshot.underway) return undefined;
-          break;
-        }
-        case "failed":
-        case "closed":
-          return undefined;
-        case "idle":
-          source.need();
-          break;
-        case "pending":
-          break;
-      }
-      until ??= now + snapshot.waitAtMostMs;
-      if (now >= until) return undefined;
-      await interruptible(source.pause(snapshot.generation, until - now, signal), signal);
     }
   }
 }
@@ -276,11 +231,6 @@ export class Credential {
 /** @internal */
 export function sourceOf(credential: Credential): Source {
   return inspected(credential);
-}
-
-/** A token that came and went while somebody was waiting since this generation. */
-function passed({ passing }: Snapshot, since: number): Token | undefined {
-  return passing !== undefined && passing.generation > since ? passing.token : undefined;
 }
 
 function originOf({ access }: Snapshot): string | undefined {

@@ -200,12 +200,6 @@ impl Builder {
             None => getrandom::u64().map_err(|error| BuildError::Seed(error.to_string()))?,
         };
         let grants = Grants::new(&self.configuration);
-        let opening = Opening {
-            component: self.component.unwrap_or_else(|| Component::builtin().clone()),
-            configuration: self.configuration,
-            seed,
-            start: self.start,
-        };
         let host = Host {
             transport: Transport::new(self.policy.clone(), certificates(&self.extra_roots)?),
             policy: self.policy,
@@ -215,6 +209,13 @@ impl Builder {
             clock: Arc::clone(&self.clock),
             journals: self.journals,
             readers: Arc::new(Semaphore::new(READERS)),
+        };
+        let opening = Opening {
+            component: self.component.unwrap_or_else(|| Component::builtin().clone()),
+            configuration: self.configuration,
+            seed,
+            start: self.start,
+            can: host.capabilities(),
         };
         let (published, generation) = Published::new(self.clock);
         let (commands, receiver) = mpsc::unbounded_channel();

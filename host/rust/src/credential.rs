@@ -8,15 +8,16 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt};
+use wif_rules::{Look, Verdict, Waiter};
 
 use crate::builder::Builder;
+use crate::clock::millis;
 use crate::driver::Command;
 use crate::error::{BuildError, Error};
 use crate::secret::Secret;
-use crate::snapshot::{Access, Published, Snapshot, Verdict};
+use crate::snapshot::{Access, Published, Snapshot, Words as _};
 use crate::status::{Change, Status};
 use crate::token::Token;
-use crate::vocabulary::Standing;
 
 /// A workload's credential: a handle, cheap to clone, that any number of requests ask for a token.
 ///
@@ -160,47 +161,10 @@ impl Credential {
 
     async fn replace(&self, id: &str, at_most: Option<Duration>) -> Option<Token> {
         self.rejected(id);
-        let Inner { published, waiters, .. } = &*self.0;
-        let _place = waiters.try_acquire().ok()?;
-        let mut generation = published.generation.clone();
-        generation.borrow_and_update();
-        let waiting_since = published.snapshot.load().generation;
-        let mut wait_until = None;
-        loop {
-            let nap = {
-                let snapshot = published.snapshot.load();
-                let now = published.clock.steady_ms();
-                if let Some((brought_by, token)) = &snapshot.passing
-                    && *brought_by > waiting_since
-                {
-                    return (token.id() != id).then(|| token.clone());
-                }
-                match &snapshot.access {
-                    Access::Usable { token, unusable_at, .. }
-                        if token.id() != id && token.standing() == Standing::Good && now < *unusable_at =>
-                    {
-                        return Some(token.clone());
-                    }
-                    // One of unknown life, which served who waited for it.
-                    Access::Usable { unusable_at, .. } if *unusable_at <= now => published.need(),
-                    // The session knows of it, and cannot do anything about it now.
-                    Access::Usable { token, .. } if token.standing() == Standing::Suspect && !snapshot.underway => return None,
-                    Access::Failed(_) | Access::Closed => return None,
-                    Access::Idle => published.need(),
-                    Access::Usable { .. } | Access::Pending(_) => {}
-                }
-                let at_most = at_most.map_or(snapshot.wait_at_most_ms, |time| time.as_millis().try_into().unwrap_or(u64::MAX));
-                let until = *wait_until.get_or_insert(now.saturating_add(at_most));
-                if now >= until {
-                    return None;
-                }
-                until - now
-            };
-            tokio::select! {
-                changed = generation.changed() => changed.ok()?,
-                () = published.clock.sleep(Duration::from_millis(nap)) => {}
-            }
-        }
+        let _place = self.0.waiters.try_acquire().ok()?;
+        let at_most_ms = at_most.map(millis);
+        // Who closes it meanwhile leaves no other.
+        self.wait_as(|seen| Waiter::for_other_than(id.to_owned(), at_most_ms, seen)).await.ok()?
     }
 
     /// Says that a file, the store or the network may have changed: sources are read again at once.
@@ -299,37 +263,31 @@ impl Credential {
             let usable = published.snapshot.load().usable(published.clock.steady_ms()).cloned();
             return usable.ok_or(Error::Overloaded { limit: *max_waiters });
         };
+        self.wait_as(Waiter::new).await?.ok_or(Error::Closed)
+    }
+
+    /// Waits as this one does: it is made with the generation that is seen first. None if there is no other token for it.
+    async fn wait_as(&self, waiter: impl FnOnce(u64) -> Waiter) -> Result<Option<Token>, Error> {
+        let published = &*self.0.published;
         // Seen before the snapshot is read: what is published in between wakes us for nothing, and nothing is missed.
         let mut generation = published.generation.clone();
         generation.borrow_and_update();
-        let waiting_since = published.snapshot.load().generation;
-        let mut held_until = None;
+        let mut waiter = waiter(published.snapshot.load().generation);
         loop {
             let nap = {
                 let snapshot = published.snapshot.load();
-                if let Some((brought_by, token)) = &snapshot.passing
-                    && *brought_by > waiting_since
-                {
-                    return Ok(token.clone());
-                }
                 let now = published.clock.steady_ms();
-                self.nudge(&snapshot, now);
-                match snapshot.verdict(now) {
-                    Verdict::Serve(token) => return Ok(token.clone()),
-                    Verdict::Hold(token) => {
-                        let until = *held_until.get_or_insert(now.saturating_add(snapshot.wait_at_most_ms));
-                        if now >= until {
-                            return Ok(token.clone());
+                match waiter.look(&snapshot, now) {
+                    Look::Take(token) => return Ok(Some(token.clone())),
+                    Look::NoOther => return Ok(None),
+                    Look::Refuse(failure) => return Err(Error::Unavailable(snapshot.told(failure, now))),
+                    Look::Closed => return Err(Error::Closed),
+                    Look::Wait { at_most_ms, asks } => {
+                        if asks {
+                            published.need();
                         }
-                        Some(until - now)
+                        at_most_ms
                     }
-                    Verdict::Wait => None,
-                    Verdict::Ask => {
-                        published.need();
-                        None
-                    }
-                    Verdict::Refuse(failure) => return Err(Error::Unavailable(snapshot.told(failure, now))),
-                    Verdict::Closed => return Err(Error::Closed),
                 }
             };
             tokio::select! {

@@ -6,6 +6,8 @@ mod answer;
 mod notes;
 mod pace;
 mod recovery;
+#[cfg(test)]
+mod vectors;
 
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use crate::component::{Component, Refused, Session, Trap};
 use crate::error::{BuildError, Error};
 use crate::limits;
 use crate::secret::Secret;
-use crate::snapshot::{Access, Published, Snapshot};
+use crate::snapshot::{Access, Published, Snapshot, Words as _, before_the_first_step};
 use crate::status::{Change, Failure, Note, Status};
 use crate::tasks::{Ended, Host, Running};
 use answer::Answer;
@@ -37,6 +39,8 @@ pub(crate) struct Opening {
     pub(crate) configuration: Secret,
     pub(crate) seed: u64,
     pub(crate) start: Start,
+    /// What the session may ask for.
+    pub(crate) can: Vec<types::Capability>,
 }
 
 /// What a session begins from.
@@ -96,7 +100,7 @@ impl Driver {
             changes,
             commands,
             settling: Vec::new(),
-            told: Arc::new(Snapshot::before_the_first_step()),
+            told: Arc::new(before_the_first_step()),
         };
         if let Start::Resumed(journal) = &driver.opening.start {
             // The newest until a step brings another, which a session that finds all as it was does not.
@@ -334,18 +338,13 @@ impl Driver {
             }
             _ => Access::Failed(failure.clone()),
         };
-        let snapshot = Snapshot {
-            access,
-            underway: false,
-            nudge_from: u64::MAX,
-            stopped: Some(failure),
-            ..Snapshot::before_the_first_step()
-        };
+        let snapshot =
+            Snapshot { access, underway: false, nudge_from: u64::MAX, stopped: Some(failure), ..before_the_first_step() };
         self.publish(snapshot, Vec::new(), now);
     }
 
     fn open(&mut self) -> Result<Session, Refused> {
-        let Opening { component, configuration, seed, start } = &mut self.opening;
+        let Opening { component, configuration, seed, start, can } = &mut self.opening;
         let this_seed = *seed;
         // Another one for the next session: the constant is the one of the generator SplitMix64.
         *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -356,7 +355,7 @@ impl Driver {
             (None, Start::Resumed(journal)) => types::Start::Resumed(journal.reveal().to_owned()),
             (None, Start::Lost) => types::Start::Lost,
         };
-        let opened = Session::open(component, configuration.reveal(), this_seed, &self.host.capabilities(), &start);
+        let opened = Session::open(component, configuration.reveal(), this_seed, can, &start);
         if let types::Start::Resumed(journal) = start {
             drop(Secret::from(journal));
         }
@@ -384,7 +383,7 @@ impl Driver {
         let now = self.host.clock.steady_ms();
         let last = self.published.snapshot.load_full();
         if last.usable(now).is_none() && !matches!(last.access, Access::Closed) {
-            let snapshot = Snapshot { access: Access::Closed, underway: false, ..Snapshot::before_the_first_step() };
+            let snapshot = Snapshot { access: Access::Closed, underway: false, ..before_the_first_step() };
             self.publish(snapshot, Vec::new(), now);
         }
     }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use wif_rules::Reply;
+
+use crate::clock::millis;
 use crate::component::ComponentError;
 use crate::status::Failure;
 use crate::vocabulary::PendingReason;
@@ -31,6 +34,18 @@ pub enum Error {
     /// The credential was shut down, or the runtime that drove it has ended. Build another.
     #[error("the credential is closed")]
     Closed,
+}
+
+/// What a proxy answers.
+impl From<&Error> for Reply {
+    fn from(error: &Error) -> Self {
+        match error {
+            Error::Unavailable(failure) => Self::failed(failure.code.as_str(), failure.retry_in.map(millis)),
+            Error::TimedOut { .. } => Self::timed_out(),
+            Error::Overloaded { .. } => Self::overloaded(),
+            Error::Closed => Self::closed(),
+        }
+    }
 }
 
 fn waiting(reason: Option<PendingReason>) -> String {

@@ -11,101 +11,32 @@ use crate::clock::Clock;
 use crate::secret::Secret;
 use crate::status::{Availability, Failure};
 use crate::token::Token;
-use crate::vocabulary::PendingReason;
+use crate::vocabulary::{PendingReason, Standing};
 
-/// The session's last word. Times are of the steady clock, in milliseconds; one that never comes is `u64::MAX`.
-pub(crate) struct Snapshot {
-    /// Rises with every snapshot.
-    pub(crate) generation: u64,
-    /// When it was published.
-    pub(crate) at: u64,
-    pub(crate) access: Access,
-    /// Whether work that may bring a token is under way.
-    pub(crate) underway: bool,
-    /// How long a caller waits for it between `hold_at` and `unusable_at`.
-    pub(crate) wait_at_most_ms: u64,
-    /// From here on a caller that is not waiting says that a token is needed.
-    pub(crate) nudge_from: u64,
-    /// The last token that was usable for no time at all, and the generation that brought it: it serves the callers that
-    /// were waiting before, even those that wake too late to see that generation.
-    pub(crate) passing: Option<(u64, Token)>,
-    /// Told once the token has expired, while there is no session that could fetch another.
-    pub(crate) stopped: Option<Failure>,
-}
+/// The session's last word.
+pub(crate) type Snapshot = wif_rules::Snapshot<Token, Failure, PendingReason>;
 
-pub(crate) enum Access {
-    Usable { token: Token, refresh_at: u64, hold_at: u64, unusable_at: u64 },
-    Pending(PendingReason),
-    Failed(Failure),
-    Idle,
-    Closed,
-}
+/// What callers may do.
+pub(crate) type Access = wif_rules::Access<Token, Failure, PendingReason>;
 
-/// What a caller does now.
-pub(crate) enum Verdict<'a> {
-    /// Take it.
-    Serve(&'a Token),
-    /// Wait for the work under way, for a while, and then take it.
-    Hold(&'a Token),
-    /// Wait.
-    Wait,
-    /// Say that a token is needed, and wait.
-    Ask,
-    /// Answer with this.
-    Refuse(&'a Failure),
-    /// Answer that it is closed.
-    Closed,
-}
-
-impl Snapshot {
-    pub(crate) fn before_the_first_step() -> Self {
-        Self {
-            generation: 0,
-            at: 0,
-            access: Access::Pending(PendingReason::Discovering),
-            underway: true,
-            wait_at_most_ms: 0,
-            nudge_from: u64::MAX,
-            passing: None,
-            stopped: None,
-        }
-    }
-
-    /// The rules for callers' requests of `wit/session.wit`.
-    #[inline]
-    pub(crate) fn verdict(&self, now: u64) -> Verdict<'_> {
-        match &self.access {
-            Access::Usable { token, hold_at, unusable_at, .. } if now < *unusable_at => {
-                if now >= *hold_at && self.underway {
-                    Verdict::Hold(token)
-                } else {
-                    Verdict::Serve(token)
-                }
-            }
-            Access::Usable { .. } => self.stopped.as_ref().map_or(Verdict::Ask, Verdict::Refuse),
-            Access::Pending(_) => Verdict::Wait,
-            Access::Failed(failure) => Verdict::Refuse(failure),
-            Access::Idle => Verdict::Ask,
-            Access::Closed => Verdict::Closed,
-        }
-    }
-
+/// What is asked of a snapshot here alone.
+pub(crate) trait Words {
     /// What a caller is told at this time: the time until the next try has run on since.
-    pub(crate) fn told(&self, failure: &Failure, now: u64) -> Failure {
+    fn told(&self, failure: &Failure, now: u64) -> Failure;
+    /// What listeners are told.
+    fn availability(&self) -> Availability;
+    /// Whether both tell callers the same, times aside.
+    fn tells_the_same_as(&self, other: &Self) -> bool;
+}
+
+impl Words for Snapshot {
+    fn told(&self, failure: &Failure, now: u64) -> Failure {
         let age = Duration::from_millis(now.saturating_sub(self.at));
         let left = |wait: Duration| wait.saturating_sub(age);
         Failure { retry_in: failure.retry_in.map(left), rotation_in: failure.rotation_in.map(left), ..failure.clone() }
     }
 
-    /// The token, if it may still be served.
-    pub(crate) fn usable(&self, now: u64) -> Option<&Token> {
-        match &self.access {
-            Access::Usable { token, unusable_at, .. } if now < *unusable_at => Some(token),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn availability(&self) -> Availability {
+    fn availability(&self) -> Availability {
         match &self.access {
             Access::Usable { token, .. } => Availability::Usable { id: token.id().to_owned(), standing: token.standing() },
             Access::Pending(reason) => Availability::Pending(*reason),
@@ -115,8 +46,7 @@ impl Snapshot {
         }
     }
 
-    /// Whether both tell callers the same, times aside.
-    pub(crate) fn tells_the_same_as(&self, other: &Self) -> bool {
+    fn tells_the_same_as(&self, other: &Self) -> bool {
         match (&self.access, &other.access) {
             (Access::Usable { token: a, .. }, Access::Usable { token: b, .. }) => {
                 a.id() == b.id() && a.standing() == b.standing()
@@ -126,6 +56,21 @@ impl Snapshot {
             (Access::Idle, Access::Idle) | (Access::Closed, Access::Closed) => true,
             _ => false,
         }
+    }
+}
+
+/// Before the session has said anything.
+pub(crate) const fn before_the_first_step() -> Snapshot {
+    Snapshot::before_the_first_step(PendingReason::Discovering)
+}
+
+impl wif_rules::Token for Token {
+    fn id(&self) -> &str {
+        self.id()
+    }
+
+    fn is_good(&self) -> bool {
+        self.standing() == Standing::Good
     }
 }
 
@@ -145,7 +90,7 @@ impl Published {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> (Arc<Self>, watch::Sender<u64>) {
         let (sender, generation) = watch::channel(0);
         let published = Self {
-            snapshot: ArcSwap::from_pointee(Snapshot::before_the_first_step()),
+            snapshot: ArcSwap::from_pointee(before_the_first_step()),
             generation,
             journal: ArcSwapOption::empty(),
             clock,

@@ -8,6 +8,9 @@ use crate::bindings::types;
 macro_rules! vocabulary {
     ($name:ident { $($case:ident = $text:literal),+ $(,)? } $(and { $($own:ident = $own_text:literal),+ })?) => {
         impl $name {
+            /// Every case of the contract.
+            pub const ALL: &'static [Self] = &[$(Self::$case),+];
+
             /// The name in logs and metrics, in kebab-case.
             #[must_use]
             pub fn as_str(self) -> &'static str {

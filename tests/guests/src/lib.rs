@@ -1,4 +1,4 @@
-//! Components that misbehave, compiled for tests: what a host must survive. Compiled for `wif::component::engine()`.
+//! Components that misbehave, and one that plays a script, compiled for tests: what a host must survive. Compiled for `wif::component::engine()`.
 
 macro_rules! guests {
     ($($(#[$docs:meta])* $name:ident = $file:literal,)*) => { $(
@@ -21,6 +21,8 @@ guests! {
     lying = "lying",
     /// Imports a clock.
     reaching = "reaching",
+    /// Says what a case in `tests/callers` tells it to.
+    scripted = "scripted",
     /// Panics with the content of the variable that its configuration names.
     telling = "telling",
     /// Asks the machine for the time: see `clock-watching/src/lib.rs`.

@@ -158,15 +158,6 @@ scenario("a token for an origin that the policy does not allow is not served", (
   assert.ok(!JSON.stringify(driver.snapshot).includes("canary"));
 });
 
-scenario("a caller is told the time that is left until the next try, and not the time that was", () => {
-  const failure = { code: "rate-limited", message: "m", action: "a", retryInMs: 60_000n };
-  const world = drive(() => output({ access: { tag: "failed", val: failure }, progress: "resting" }));
-  world.time += 45_000;
-  assert.equal(verdict(world.driver.snapshot, world.time).failure.retryInMs, 15_000);
-  world.time += 45_000;
-  assert.equal(verdict(world.driver.snapshot, world.time).failure.retryInMs, 0);
-});
-
 scenario("delays are kept within limits", () => {
   const soon = drive(() => output({ wakeInMs: 0 }));
   assert.equal(soon.driver.wakeAt - soon.time, 5);

@@ -14,6 +14,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "installs programs for tests, outside of any virtual time")]
 
+#[cfg(unix)]
+mod swapped_mount;
+
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -21,6 +24,9 @@ use std::process::{Command, Stdio};
 
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
+
+#[cfg(unix)]
+pub use swapped_mount::SwappedMount;
 
 /// Why a tool is not there.
 #[derive(Debug, Error)]

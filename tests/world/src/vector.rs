@@ -16,7 +16,7 @@ use crate::{Kind, Machine, Opening};
 use matching::matches;
 pub use names::Names;
 pub(crate) use names::secrets_in;
-pub use replay::End;
+pub use replay::{End, Moment};
 
 /// A file under `tests/vectors`.
 #[derive(Debug, Clone, Deserialize)]
@@ -130,14 +130,19 @@ pub fn configuration_text(configuration: &Value) -> String {
 impl Vector {
     /// Runs it, and says what was not as expected.
     pub fn run(&self, kind: Kind) -> Result<(), String> {
+        self.run_by(&|opening| kind.open(opening))
+    }
+
+    /// The same around whatever opens its sessions: another driver.
+    pub fn run_by(&self, open: &Open<'_>) -> Result<(), String> {
         if let Some(expected) = &self.refused {
             let mut names = Names::new(&self.names)?;
-            return match kind.open(&self.opening(&names)?) {
+            return match open(&self.opening(&names)?) {
                 Err(error) => matches(&error, expected, &mut names).map_err(|why| format!("refusal: {why}")),
                 Ok(_) => Err("the configuration was accepted".into()),
             };
         }
-        let mut run = self.begin(kind)?;
+        let mut run = self.begin(open)?;
         let mut jumped = 0;
         for (index, step) in self.steps.iter().enumerate() {
             jumped += step.wall_jump_ms;
@@ -156,11 +161,11 @@ impl Vector {
         })
     }
 
-    fn begin(&self, kind: Kind) -> Result<Run, String> {
+    fn begin<'a>(&self, open: &'a Open<'a>) -> Result<Run<'a>, String> {
         let names = Names::new(&self.names)?;
         let opening = self.opening(&names)?;
-        let machine = kind.open(&opening).map_err(|error| format!("the configuration was refused: {error}"))?;
-        Ok(Run { kind, machine, opening, names, tasks: Vec::new(), journal: None, output: json!({}), secrets: Vec::new() })
+        let machine = open(&opening).map_err(|error| format!("the configuration was refused: {error}"))?;
+        Ok(Run { open, machine, opening, names, tasks: Vec::new(), journal: None, output: json!({}), secrets: Vec::new() })
     }
 
     /// The clock of a moment of this vector.
@@ -173,8 +178,11 @@ impl Vector {
     }
 }
 
-struct Run {
-    kind: Kind,
+/// Opens a session, or says why not: a `configuration-error`.
+pub type Open<'a> = dyn Fn(&Opening) -> Result<Box<dyn Machine>, Value> + 'a;
+
+struct Run<'a> {
+    open: &'a Open<'a>,
     machine: Box<dyn Machine>,
     opening: Opening,
     names: Names,
@@ -186,7 +194,7 @@ struct Run {
     secrets: Vec<String>,
 }
 
-impl Run {
+impl Run<'_> {
     fn take(&mut self, step: &Step, clock: &Value) -> Result<(), String> {
         match (&step.event, &step.variables, &step.reopen) {
             (Some(event), None, None) => {
@@ -257,7 +265,7 @@ impl Run {
         }
         self.tasks.clear();
         self.output = json!({});
-        self.machine = self.kind.open(&self.opening).map_err(|error| format!("reopening was refused: {error}"))?;
+        self.machine = (self.open)(&self.opening).map_err(|error| format!("reopening was refused: {error}"))?;
         Ok(())
     }
 }

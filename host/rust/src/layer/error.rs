@@ -40,7 +40,7 @@ impl LayerError {
     #[must_use]
     pub fn answer(&self) -> Option<Response<String>> {
         let reply = match self {
-            Self::NoToken(error) => reply_to(error),
+            Self::NoToken(error) => error.into(),
             Self::OtherOrigin { .. } => Reply::other_origin(),
             Self::NoOrigin => return Some(no_origin()),
             Self::Inner(_) => return None,
@@ -54,18 +54,6 @@ impl LayerError {
             }
         }
         Some(response)
-    }
-}
-
-fn reply_to(error: &Error) -> Reply {
-    match error {
-        Error::Unavailable(failure) => {
-            let retry_in_ms = failure.retry_in.map(|wait| wait.as_millis().try_into().unwrap_or(u64::MAX));
-            Reply::failed(failure.code.as_str(), retry_in_ms)
-        }
-        Error::TimedOut { .. } => Reply::timed_out(),
-        Error::Overloaded { .. } => Reply::overloaded(),
-        Error::Closed => Reply::closed(),
     }
 }
 

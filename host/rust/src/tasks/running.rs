@@ -70,6 +70,12 @@ impl Running {
         self.set.len()
     }
 
+    /// What is out, by number.
+    #[cfg(test)]
+    pub(crate) fn kinds(&self) -> HashMap<u32, Kind> {
+        self.handles.iter().map(|(number, (_, kind))| (*number, *kind)).collect()
+    }
+
     /// Whether an exchange is out, or what others are told of one.
     pub(crate) fn may_spend(&self) -> bool {
         self.handles.values().any(|(_, kind)| matches!(kind, Kind::Send | Kind::Swap))

@@ -181,40 +181,6 @@ async fn but_not_if_another_token_takes_too_long() {
     assert_eq!(api.requests().len(), 1);
 }
 
-/// E12. Somebody else's 401 says nothing about our token.
-#[tokio::test]
-async fn but_not_if_another_origin_refused_it() {
-    let (api, elsewhere) = (Api::start().await, accepting_from(2).await);
-    let service = api.layer().await.layer(client());
-    let response = service.oneshot(post(&elsewhere.origin).body(body("{}")).unwrap()).await.unwrap();
-    assert_eq!(response.status(), 401);
-    crate::support::settle().await;
-    assert_eq!((elsewhere.requests().len(), api.exchanges()), (1, 1));
-}
-
-/// E13. Whatever else the answer is, it has begun, and nothing is sent twice.
-#[tokio::test]
-async fn but_not_after_any_other_answer() {
-    for status in [200, 400, 403, 407, 429, 500, 503, 529] {
-        let api = Api::answering(move |_, _| Reply::with(status, "x")).await;
-        let service = api.layer().await.layer(client());
-        let response = service.oneshot(post(&api.origin).body(body("{}")).unwrap()).await.unwrap();
-        assert_eq!(response.status(), status);
-        crate::support::settle().await;
-        assert_eq!((api.requests().len(), api.exchanges()), (1, 1), "{status}");
-    }
-}
-
-/// E12. In gRPC a refusal is `UNAUTHENTICATED` with the status 200.
-#[tokio::test]
-async fn also_when_grpc_says_it_in_its_own_words() {
-    let api = Api::answering(|count, _| Reply::with(200, "").header("grpc-status", if count == 1 { "16" } else { "0" })).await;
-    let service = api.layer().await.layer(client());
-    let response = service.oneshot(post(&api.origin).body(body("{}")).unwrap()).await.unwrap();
-    assert_eq!(response.headers()["grpc-status"], "0");
-    assert_eq!((api.requests().len(), api.exchanges()), (2, 2));
-}
-
 /// C7, E12. The inner service is called only when it is ready.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_at_once_make_one_exchange() {

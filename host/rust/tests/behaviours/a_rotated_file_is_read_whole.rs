@@ -3,7 +3,7 @@
 use wif::{Credential, Policy};
 
 use crate::support::{Endpoint, Reply, configuration, identity_token, now_s};
-use crate::swapped_mount::SwappedMount;
+use wif_test_tools::SwappedMount;
 
 /// A4: a mount is swapped all the time, as a kubelet does it: what it showed before is removed at once.
 #[tokio::test(flavor = "multi_thread")]

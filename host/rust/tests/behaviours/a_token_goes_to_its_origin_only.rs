@@ -29,35 +29,15 @@ async fn headers_of(layer: &CredentialLayer, request: http::request::Builder) ->
     recorder.last().headers
 }
 
-/// E2.
+/// E2. What parsers of URLs read differently is another origin; what they agree on stands in `tests/requests/origins.json`.
 #[tokio::test]
-async fn an_origin_is_a_scheme_a_host_and_a_port() {
+async fn an_authority_that_can_be_read_otherwise_is_another() {
     let layer = vendors_layer().await;
     for uri in [
-        "https://api.anthropic.com",
-        "https://api.anthropic.com/v1/messages?x=y",
-        "https://api.anthropic.com:443/v1/messages",
-        "https://API.Anthropic.com/v1/messages",
-        "HTTPS://api.anthropic.com/v1/messages",
-        "https://evil.example@api.anthropic.com/",
-        "https://api.anthropic.com/https://evil.example/../..//evil.example",
-    ] {
-        assert_eq!(headers_of(&layer, post(uri)).await["authorization"], "Bearer sk-ant-oat01-ours", "{uri}");
-    }
-    for uri in [
-        "http://api.anthropic.com/v1/messages",
-        "http://api.anthropic.com:443/v1/messages",
-        "https://api.anthropic.com:80/v1/messages",
-        "https://api.anthropic.com:8443/v1/messages",
         "https://api.anthropic.com:/v1/messages",
         "https://api.anthropic.com:99999/v1/messages",
-        "https://api.anthropic.com./v1/messages",
-        "https://api.anthropic.com.evil.example/v1/messages",
-        "https://evil-api.anthropic.com/v1/messages",
-        "https://anthropic.com/v1/messages",
         "https://api.anthropic.com@evil.example/v1/messages",
         "https://api.anthropic.com:443@evil.example/v1/messages",
-        "https://evil.example/api.anthropic.com",
         "wss://api.anthropic.com/v1/messages",
     ] {
         let Ok(parsed) = uri.parse::<Uri>() else { continue };
@@ -136,33 +116,16 @@ async fn a_redirect_is_returned_as_it_is() {
     assert!(elsewhere.requests().is_empty());
 }
 
-/// E4, E5. The answer to `TRACE` is the request.
+/// E4, E5. What is exempt at the API is not touched elsewhere.
 #[tokio::test]
-async fn tunnels_upgrades_preflights_and_traces_carry_no_credential() {
+async fn tunnels_and_preflights_elsewhere_keep_the_callers_credential() {
     let layer = vendors_layer().await;
-    let upgrade = || Request::get(API).header("connection", "upgrade").header("upgrade", "websocket");
-    for layer in [layer.clone(), layer.clone().origin(API).unwrap()] {
-        let bare = ["CONNECT", "TRACE", "trace", "Options"].map(|method| Request::builder().method(method).uri(API));
-        for request in [Request::options(API), upgrade()].into_iter().chain(bare) {
-            let headers = headers_of(&layer, request).await;
-            assert!(!headers.contains_key("authorization"), "{headers:?}");
-            assert!(!headers.contains_key("anthropic-beta"), "{headers:?}");
-        }
+    for layer in [layer.clone(), layer.origin(API).unwrap()] {
         let tunnel = Request::builder().method(Method::CONNECT).uri("proxy.example:443");
         assert_eq!(headers_of(&layer, tunnel).await["authorization"], "Bearer theirs");
         let elsewhere = Request::options("https://evil.example/");
         assert_eq!(headers_of(&layer, elsewhere).await["authorization"], "Bearer theirs");
     }
-    assert_eq!(headers_of(&layer, upgrade()).await["upgrade"], "websocket");
-}
-
-/// E4: an `upgrade` that no `connection` speaks of is no upgrade, and the request one like any other.
-#[tokio::test]
-async fn a_field_alone_is_no_upgrade() {
-    let layer = vendors_layer().await;
-    let headers = headers_of(&layer, Request::post(API).header("upgrade", "x").header("x-api-key", "theirs")).await;
-    assert_eq!(headers["authorization"], "Bearer sk-ant-oat01-ours");
-    assert!(!headers.contains_key("x-api-key"));
 }
 
 /// E5. Not even on the wire.

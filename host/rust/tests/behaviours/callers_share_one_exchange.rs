@@ -64,30 +64,6 @@ async fn callers_that_leave_take_nothing_with_them() {
     assert_eq!(credential.try_current().unwrap().id(), token.id());
 }
 
-/// C3.
-#[tokio::test]
-async fn waiters_are_bounded_and_then_shed() {
-    let gate = Arc::new(Notify::new());
-    let closed = Arc::clone(&gate);
-    let endpoint = Endpoint::start(move |_| Reply::token("sk-ant-oat01-shared", 3600).after(&closed)).await;
-    let file = TokenFile::new(&identity_token("a", now_s(), 3600));
-    let credential = credential(&endpoint, &file).max_waiters(2).build().unwrap();
-
-    let waiting: Vec<_> = (0..2)
-        .map(|_| {
-            let credential = credential.clone();
-            tokio::spawn(async move { credential.token().await })
-        })
-        .collect();
-    until("both wait", || async { endpoint.requests() == 1 }).await;
-    assert_eq!(credential.token().await.unwrap_err(), Error::Overloaded { limit: 2 });
-    gate.notify_one();
-    for caller in waiting {
-        caller.await.unwrap().unwrap();
-    }
-    credential.token().await.unwrap();
-}
-
 /// C7.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_rejections_of_one_token_make_one_exchange() {

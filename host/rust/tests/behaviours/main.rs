@@ -17,6 +17,8 @@ mod nothing_happens_against_the_policy;
 mod nothing_is_carried_away;
 mod only_a_verified_server_is_told_anything;
 mod requests_carry_one_credential;
+mod the_cases_of_callers_hold;
+mod the_cases_of_requests_hold;
 mod the_clock_governs_all_time;
 mod the_component_is_what_was_promised;
 mod the_examples_work;
@@ -26,4 +28,3 @@ mod the_journal_carries_over;
 mod api;
 #[allow(unreachable_pub, reason = "shared by the files of one binary")]
 mod support;
-mod swapped_mount;

@@ -11,6 +11,7 @@ mod harness;
 /// What the harness sees without a filter: the other scenarios hold that it is not there.
 mod controls;
 
+mod cases;
 mod cold_start;
 mod configurations;
 mod credentials;

@@ -26,9 +26,9 @@ use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
     WasiHttpHooks, WasiHttpView, default_hooks,
 };
+use wif_e2e::Clock;
 use wif_emulator::{Emulator, Options, TokenFile};
-
-use crate::clock::Clock;
+use wif_test_cases::requests::{self, Answer, Field};
 
 pub(crate) const WASM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/application.wasm"));
 const COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/application.cwasm"));
@@ -92,6 +92,9 @@ pub(crate) struct Call {
     pub(crate) fields: Vec<(&'static str, &'static str)>,
     pub(crate) trailers: Vec<(&'static str, &'static str)>,
     pub(crate) body: Vec<u8>,
+    /// More fields and trailers.
+    pub(crate) more: Vec<Field>,
+    pub(crate) more_trailers: Vec<Field>,
     /// What the application is told beside that.
     pub(crate) told: Vec<(&'static str, String)>,
 }
@@ -106,13 +109,21 @@ pub(crate) struct Sent {
     pub(crate) body: Bytes,
 }
 
-/// Every request but those to the token endpoint.
+/// Every request but those to the token endpoint, and what they are answered with, if not by the emulator.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Seen(Arc<Mutex<Vec<Sent>>>);
+pub(crate) struct Seen {
+    sent: Arc<Mutex<Vec<Sent>>>,
+    answer: Arc<Mutex<Option<Answer>>>,
+}
 
 impl Seen {
     pub(crate) fn all(&self) -> Vec<Sent> {
-        self.0.lock().expect("nobody panics").clone()
+        self.sent.lock().expect("nobody panics").clone()
+    }
+
+    /// From here on every request gets this answer.
+    pub(crate) fn answer(&self, answer: Answer) {
+        *self.answer.lock().expect("nobody panics") = Some(answer);
     }
 
     pub(crate) fn last(&self) -> Sent {
@@ -292,6 +303,11 @@ impl Call {
         for (prefix, fields) in [("send-", self.fields), ("trailer-", self.trailers)] {
             for (name, value) in fields {
                 request = request.header(format!("{prefix}{name}"), value);
+            }
+        }
+        for (prefix, fields) in [("send-", self.more), ("trailer-", self.more_trailers)] {
+            for (name, value) in fields {
+                request = request.header(format!("{prefix}{name}"), requests::bytes(&value));
             }
         }
         request.body(full(self.body)).expect("it is a request")
@@ -491,7 +507,10 @@ impl WasiHttpHooks for Gate {
             let body = body.to_bytes();
             let (method, uri, fields) = (head.method.clone(), head.uri.clone(), head.headers.clone());
             let sent = Sent { method, uri, fields, trailers, body: body.clone() };
-            seen.0.lock().expect("nobody panics").push(sent.clone());
+            seen.sent.lock().expect("nobody panics").push(sent.clone());
+            if let Some(answer) = seen.answer.lock().expect("nobody panics").clone() {
+                return Ok((answered(&answer), nothing_more()));
+            }
             match sent.uri.path() {
                 "/echo" => Ok((echo(&sent), nothing_more())),
                 "/drip" => Ok((drip(), nothing_more())),
@@ -542,6 +561,15 @@ fn echo(sent: &Sent) -> Response<WasiBody> {
         .header("x-kept", "twice")
         .body(WasiBody::new(Pieces { frames, endless: false }))
         .expect("it is an answer")
+}
+
+/// As a case says.
+fn answered(answer: &Answer) -> Response<WasiBody> {
+    let mut response = Response::builder().status(answer.status);
+    for (name, value) in &answer.fields {
+        response = response.header(name, requests::bytes(value));
+    }
+    response.body(full("answered")).expect("it is an answer")
 }
 
 /// A first piece, and then nothing for ever.

@@ -14,9 +14,9 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView, default_hooks,
 };
+use wif_e2e::Clock;
 use wif_emulator::{Emulator, Options, TokenFile};
 
-use crate::clock::Clock;
 use bindings::exports::wif::credential::token::{Credential, Failure};
 use bindings::exports::wif::credential::types::Status;
 

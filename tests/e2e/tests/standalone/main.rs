@@ -2,14 +2,11 @@
 
 #![cfg(unix)]
 
-mod clock;
 mod cost;
 mod engine;
 mod host;
 mod imports;
 mod sharing;
-#[path = "../../../../host/rust/tests/behaviours/swapped_mount.rs"]
-mod swapped_mount;
 
 use std::time::Duration;
 
@@ -18,8 +15,8 @@ use host::{
     bindings::exports::wif::credential::types::{FailureCode, State},
 };
 use serde_json::json;
-use swapped_mount::SwappedMount;
 use wif_emulator::{Fault, TokenId};
+use wif_test_tools::SwappedMount;
 
 #[tokio::test]
 async fn an_identity_token_from_a_mounted_file_is_exchanged_and_the_api_accepts_what_it_brings() {

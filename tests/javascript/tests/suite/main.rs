@@ -4,6 +4,7 @@
 #![cfg(unix)]
 
 mod bundles;
+mod cases;
 mod edge;
 mod examples;
 mod processes;

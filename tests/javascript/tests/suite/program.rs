@@ -43,21 +43,26 @@ pub(crate) const RUNTIMES: [Runtime; 3] = [Runtime::Node, Runtime::Deno, Runtime
 impl Runtime {
     /// A program of ours; where the runtime has permissions, with these alone. It may install the runtime, which takes a while.
     pub(crate) fn run(self, program: &str, permissions: &[&str]) -> Command {
+        self.run_in(workshop(), program, permissions)
+    }
+
+    /// The same in another workshop.
+    pub(crate) fn run_in(self, workshop: &Workshop, program: &str, permissions: &[&str]) -> Command {
         let installed = |path: Result<PathBuf, _>| path.unwrap_or_else(|missing| panic!("{missing}"));
         let mut command = match self {
             Self::Node => Command::new("node"),
             Self::Deno => {
-                let mut command = Command::new(installed(workshop().deno()));
+                let mut command = Command::new(installed(workshop.deno()));
                 command.args(["run", "--no-prompt", "--node-modules-dir=manual"]).args(permissions);
                 command
             }
             Self::Bun => {
-                let mut command = Command::new(installed(workshop().bun()));
+                let mut command = Command::new(installed(workshop.bun()));
                 command.arg("run");
                 command
             }
         };
-        command.arg(workshop().program(program));
+        command.arg(workshop.program(program));
         command
     }
 }
@@ -124,12 +129,12 @@ impl Program {
     }
 }
 
+/// The project's tests, whose cases every host runs.
+pub(crate) fn tests() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
 /// The project's vectors.
 pub(crate) fn vectors() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../vectors")
-}
-
-/// The names of header fields that are a caller's credential, and of such as are none.
-pub(crate) fn headers() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../headers")
 }

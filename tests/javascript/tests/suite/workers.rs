@@ -1,6 +1,7 @@
 //! Cloudflare's runtime, in two versions that differ in what becomes of another request's promise: the older one lets whoever
 //! waits for it hang, the newer one fails them.
 
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -13,10 +14,10 @@ use wif_javascript::WORKERS;
 use crate::program::{Program, node, printed, workshop, workshop_async};
 use crate::world::World;
 
-const VERSIONS: [Version; 2] = [Version::Older, Version::Newest];
+pub(crate) const VERSIONS: [Version; 2] = [Version::Older, Version::Newest];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Version {
+pub(crate) enum Version {
     /// The one that miniflare brings.
     Older,
     Newest,
@@ -48,8 +49,8 @@ struct Worker {
     _storage: TempDir,
 }
 
-/// The Worker's bundle, made once.
-fn bundle() -> &'static TempDir {
+/// The Workers' bundles, made once.
+pub(crate) fn bundle() -> &'static TempDir {
     static BUNDLE: OnceLock<TempDir> = OnceLock::new();
     BUNDLE.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a directory");
@@ -60,6 +61,17 @@ fn bundle() -> &'static TempDir {
         }
         folder
     })
+}
+
+/// Runs a Worker in this version of the runtime.
+pub(crate) fn workerd(version: Version, options: &Value) -> Command {
+    let mut command = node("workerd.mjs");
+    command.arg(options.to_string());
+    if version == Version::Newest {
+        let workerd = workshop().newest_workerd().unwrap_or_else(|missing| panic!("{missing}"));
+        command.env("MINIFLARE_WORKERD_PATH", workerd);
+    }
+    command
 }
 
 impl Worker {
@@ -85,13 +97,7 @@ impl Worker {
             "twin": setup.sharing == "object",
             "persist": storage.path(),
         });
-        let mut command = node("workerd.mjs");
-        command.arg(options.to_string());
-        if setup.version == Version::Newest {
-            let workerd = workshop().newest_workerd().unwrap_or_else(|missing| panic!("{missing}"));
-            command.env("MINIFLARE_WORKERD_PATH", workerd);
-        }
-        let mut program = Program::start(command);
+        let mut program = Program::start(workerd(setup.version, &options));
         let url = url(&program.next().await);
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a client");
         Self { program, client, url, _storage: storage }

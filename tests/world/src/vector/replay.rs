@@ -12,15 +12,24 @@ use crate::{Kind, Opening, jwt};
 /// How long after the last step the world still turns: longer than any pause.
 const AFTERMATH_MS: u64 = 700_000;
 
-/// Where a replay ended.
+/// What callers may do at one moment of a replay.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct End {
+pub struct Moment {
     /// `usable`, `pending`, `failed`, `idle` or `closed`.
     pub access: String,
     /// The failure's code, if it failed.
     pub code: Option<String>,
     /// The token's id, if it is usable.
     pub token: Option<String>,
+}
+
+/// How a replay went, and where it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// After each step of the vector.
+    pub steps: Vec<Moment>,
+    /// After all of them, and a while.
+    pub last: Moment,
     /// Identity tokens that were sent though the session knew that they are spent.
     pub spent_sent_again: usize,
     /// Whether a request whose answer would have been a token was out when the trap came.
@@ -68,6 +77,7 @@ impl Vector {
         let mut world = Replay::new(self, &past);
         let mut driver = open(kind, style, &opening, &mut world);
         let (mut lost_a_token, mut traps) = (false, 0);
+        let mut steps = Vec::new();
         for (index, step) in past.iter().enumerate() {
             world.pass_until(step.at_ms, driver.as_mut());
             if let Some(reopened) = &step.reopened {
@@ -95,6 +105,7 @@ impl Vector {
                 driver.event(&mut world, event);
             }
             world.answer(driver.as_mut());
+            steps.push(Moment::of(driver.as_mut()));
         }
         let end = past.last().map_or(0, |step| step.at_ms);
         world.pass_until(end + 10_000, driver.as_mut());
@@ -104,20 +115,13 @@ impl Vector {
         world.pass_until(end + AFTERMATH_MS, driver.as_mut());
         driver.event(&mut world, &"needed".into());
         world.answer(driver.as_mut());
-        let access = &driver.seen().output()["access"];
-        let name = access.as_object().and_then(|access| access.keys().next().cloned());
-        Ok(End {
-            access: name.or_else(|| access.as_str().map(str::to_owned)).unwrap_or_default(),
-            code: access["failed"]["code"].as_str().map(str::to_owned),
-            token: access["usable"]["id"].as_str().map(str::to_owned),
-            spent_sent_again: world.spent_sent_again,
-            lost_a_token,
-        })
+        Ok(End { steps, last: Moment::of(driver.as_mut()), spent_sent_again: world.spent_sent_again, lost_a_token })
     }
 
     /// The straight run, as it is written.
     fn past(&self, kind: Kind) -> Result<Vec<Past>, String> {
-        let mut run = self.begin(kind)?;
+        let open = move |opening: &Opening| kind.open(opening);
+        let mut run = self.begin(&open)?;
         let mut jumped_ms = 0;
         let mut past = Vec::new();
         for step in &self.steps {
@@ -147,6 +151,18 @@ fn open(kind: Kind, style: Style, opening: &Opening, world: &mut Replay<'_>) -> 
     driver.event(world, &"woken".into());
     world.answer(driver.as_mut());
     driver
+}
+
+impl Moment {
+    fn of(driver: &mut dyn Driver) -> Self {
+        let access = &driver.seen().output()["access"];
+        let name = access.as_object().and_then(|access| access.keys().next().cloned());
+        Self {
+            access: name.or_else(|| access.as_str().map(str::to_owned)).unwrap_or_default(),
+            code: access["failed"]["code"].as_str().map(str::to_owned),
+            token: access["usable"]["id"].as_str().map(str::to_owned),
+        }
+    }
 }
 
 impl<'a> Replay<'a> {

@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use wif_test_cases::requests::{Sent, value};
 
 /// What is spoken on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,12 +22,16 @@ pub(crate) enum Protocol {
     Http2,
 }
 
-/// Answers 200 to everything, once it has all of it; to what asks for `/redirect`, by HTTP/1.1, that it is elsewhere.
+/// Answers 200 to everything, once it has all of it; by HTTP/1.1 to what asks for `/redirect` that it is elsewhere, and to what has
+/// the field [`ANSWER`] what that says.
 pub(crate) struct Capture {
     address: SocketAddr,
     connections: Connections,
     task: JoinHandle<()>,
 }
+
+/// A status, and then fields as `name=value`, with spaces between them.
+pub(crate) const ANSWER: &str = "x-answer";
 
 /// What each connection of HTTP/1.1, and each stream of HTTP/2, has received. Of the latter the fields are written down as the
 /// former would have them.
@@ -69,6 +74,12 @@ impl Capture {
         connections.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
     }
 
+    /// The same, as cases have them: each character of a value is one byte.
+    pub(crate) fn sent(&self) -> Vec<Sent> {
+        let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.iter().flat_map(|bytes| split(bytes)).map(sent).collect()
+    }
+
     /// The requests that arrived whole until now.
     pub(crate) fn requests(&self) -> Vec<Seen> {
         let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,11 +115,13 @@ async fn http_1(mut stream: TcpStream, seen: Connections, connection: usize) {
         };
         while answered < whole {
             answered += 1;
-            let answer: &[u8] = match newest.split(|byte| *byte == b' ').nth(1) {
-                Some(b"/redirect") => b"HTTP/1.1 302 Found\r\nlocation: http://gateway/elsewhere\r\ncontent-length: 0\r\n\r\n",
-                _ => b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
+            let answer = match newest.split(|byte| *byte == b' ').nth(1) {
+                Some(b"/redirect") => {
+                    "HTTP/1.1 302 Found\r\nlocation: http://gateway/elsewhere\r\ncontent-length: 0\r\n\r\n".to_owned()
+                }
+                _ => answer_to(&sent(&newest)),
             };
-            if stream.write_all(answer).await.is_err() {
+            if stream.write_all(answer.as_bytes()).await.is_err() {
                 return;
             }
         }
@@ -156,6 +169,29 @@ async fn http_2(stream: TcpStream, seen: Connections) {
         }
     });
     _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// What a request asks for, or 200.
+fn answer_to(request: &Sent) -> String {
+    let asked = request.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(ANSWER));
+    let mut words = asked.map_or("200", |(_, asked)| asked).split(' ');
+    let status = words.next().unwrap_or_default();
+    let fields: String =
+        words.filter_map(|word| word.split_once('=')).map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    format!("HTTP/1.1 {status} X\r\n{fields}content-length: 2\r\n\r\n{{}}")
+}
+
+fn sent(request: &[u8]) -> Sent {
+    let text = value(request);
+    let (head, rest) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let fields = |lines: &str| {
+        let pairs = lines.split("\r\n").filter_map(|line| line.split_once(':'));
+        pairs.map(|(name, value)| (name.to_owned(), value.trim_matches(' ').to_owned())).collect()
+    };
+    let (line, lines) = head.split_once("\r\n").unwrap_or((head, ""));
+    // Trailers stand behind the last chunk.
+    let trailers = rest.rsplit_once("0\r\n").map_or("", |(_, trailers)| trailers);
+    Sent { url: line.split(' ').nth(1).unwrap_or_default().to_owned(), fields: fields(lines), trailers: fields(trailers) }
 }
 
 /// The whole requests at the beginning of these bytes.

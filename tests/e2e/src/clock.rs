@@ -8,19 +8,25 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock};
 
 /// The machine's time, put forward.
 #[derive(Clone)]
-pub(crate) struct Clock {
+pub struct Clock {
     started: Instant,
     forward_ms: Arc<AtomicU64>,
 }
 
 #[allow(clippy::disallowed_methods, reason = "the host's own time, which the component is given")]
 impl Clock {
-    pub(crate) fn start() -> Self {
+    /// As the machine's.
+    #[must_use]
+    pub fn start() -> Self {
         Self { started: Instant::now(), forward_ms: Arc::default() }
     }
 
     /// Puts both clocks forward.
-    pub(crate) fn forward(&self, by: Duration) {
+    ///
+    /// # Panics
+    ///
+    /// By longer than anybody lives.
+    pub fn forward(&self, by: Duration) {
         self.forward_ms.fetch_add(u64::try_from(by.as_millis()).expect("a sensible time"), Ordering::SeqCst);
     }
 
@@ -28,7 +34,13 @@ impl Clock {
         Duration::from_millis(self.forward_ms.load(Ordering::SeqCst))
     }
 
-    pub(crate) fn wall(&self) -> Duration {
+    /// Since 1970.
+    ///
+    /// # Panics
+    ///
+    /// The machine's clock stands before that.
+    #[must_use]
+    pub fn wall(&self) -> Duration {
         SystemTime::now().duration_since(UNIX_EPOCH).expect("later than 1970") + self.ahead()
     }
 

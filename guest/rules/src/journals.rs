@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::id_of;
-
 /// *Secret.* The newest journal for each place where identity tokens come from, in a driver's own type of secrets.
 #[derive(Debug)]
 pub struct Journals<Secret> {
@@ -36,11 +34,11 @@ impl<Secret: Clone> Journals<Secret> {
         Self { newest: BTreeMap::new(), sessions: 0 }
     }
 
-    /// Where another session keeps its journal, and the one that it resumes. `source`: what it reads identity tokens from, as a
-    /// document; it may hold one.
-    pub fn open(&mut self, source: &str) -> (Place, Option<Secret>) {
+    /// Where another session keeps its journal, and the one that it resumes. `id`: of the place, a digest of what says where it is,
+    /// for that may hold an identity token.
+    pub fn open(&mut self, id: String) -> (Place, Option<Secret>) {
         self.sessions += 1;
-        let place = Place { id: id_of(source), session: self.sessions };
+        let place = Place { id, session: self.sessions };
         let journal = self.newest.get(&place.id).map(|(_, journal)| journal.clone());
         (place, journal)
     }
@@ -65,33 +63,33 @@ mod tests {
     #[test]
     fn the_next_session_goes_on_from_the_newest_journal_of_its_place() {
         let mut journals = Journals::new();
-        let (place, journal) = journals.open("a");
+        let (place, journal) = journals.open("a".to_owned());
         assert_eq!(journal, None);
         journals.keep(&place, "first");
         journals.keep(&place, "second");
-        assert_eq!(journals.open("b").1, None);
-        assert_eq!(journals.open("a").1, Some("second"));
+        assert_eq!(journals.open("b".to_owned()).1, None);
+        assert_eq!(journals.open("a".to_owned()).1, Some("second"));
     }
 
     /// A6, C14: a configuration that drains beside the one that took its place.
     #[test]
     fn a_session_on_its_way_out_overwrites_nothing() {
         let mut journals = Journals::new();
-        let (before, _) = journals.open("a");
+        let (before, _) = journals.open("a".to_owned());
         journals.keep(&before, "before");
-        let (after, _) = journals.open("a");
+        let (after, _) = journals.open("a".to_owned());
         // Until the later one knows more.
         journals.keep(&before, "before, again");
         journals.keep(&after, "after");
         journals.keep(&before, "late");
-        assert_eq!(journals.open("a").1, Some("after"));
+        assert_eq!(journals.open("a".to_owned()).1, Some("after"));
     }
 
     #[test]
     fn places_are_bounded() {
         let mut journals = Journals::new();
         for number in 0..2 * PLACES {
-            let (place, _) = journals.open(&number.to_string());
+            let (place, _) = journals.open(number.to_string());
             journals.keep(&place, "journal");
         }
         assert_eq!(journals.newest.len(), PLACES);

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use tempfile::TempDir;
 
 /// Swapped as a kubelet does it, for as long as it lives: what was shown before is removed at once.
-pub(crate) struct SwappedMount {
+pub struct SwappedMount {
     directory: TempDir,
     stopped: Arc<AtomicBool>,
     swapping: Option<JoinHandle<()>>,
@@ -19,7 +19,12 @@ pub(crate) struct SwappedMount {
 
 impl SwappedMount {
     /// With this content in the file `token`.
-    pub(crate) fn showing(token: &str) -> Self {
+    ///
+    /// # Panics
+    ///
+    /// There is no temporary directory.
+    #[must_use]
+    pub fn showing(token: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let root = directory.path().to_owned();
         show(&root, "..a", token).expect("the directory is writable");
@@ -30,7 +35,9 @@ impl SwappedMount {
         Self { directory, stopped, swapping: Some(swapping) }
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is mounted.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         self.directory.path()
     }
 }
