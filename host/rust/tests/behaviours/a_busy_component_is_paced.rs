@@ -17,11 +17,16 @@ struct EachStepTakesLong {
 
 const STEP: Duration = Duration::from_millis(90);
 
+/// Far more than there are in the time of the test.
+const MANY_STEPS: u32 = 1_000;
+
 impl Clock for EachStepTakesLong {
     /// Both clocks are read before a step, and at no other time.
     fn now(&self) -> Reading {
         let now = self.clock.now();
-        self.steps.fetch_add(1, Ordering::SeqCst);
+        let steps = self.steps.fetch_add(1, Ordering::SeqCst);
+        // A driver that does not pace it would not let anybody else have a turn, and the test would not end.
+        assert!(steps < MANY_STEPS, "it is stepped all the time");
         self.clock.jump(STEP);
         now
     }
