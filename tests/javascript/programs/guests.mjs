@@ -26,7 +26,7 @@ const scenarios = {
     });
   },
   exhausting() {
-    for (const what of ["memory", "recursion", "list"]) {
+    for (const what of ["memory", "recursion", "list", "loop"]) {
       scenario(`a component that takes too much ${what}`, async () => {
         const before = process.memoryUsage().rss;
         await survives(make(`changed=${what}`), (wif) => wif.changed());
