@@ -183,7 +183,11 @@ impl Driver {
         let Some(session) = &mut self.session else { return };
         let now = self.host.clock.now();
         let stepped = session.step(types::Clock { wall_ms: now.wall_ms, steady_ms: Some(now.steady_ms) }, &event);
-        self.pace.stepped(now.steady_ms, self.host.clock.steady_ms());
+        let ended = self.host.clock.steady_ms();
+        self.pace.stepped(now.steady_ms, ended);
+        if matches!(cause, Cause::Finished(_)) {
+            self.pace.handed_over(ended);
+        }
         answer::wipe(&mut event);
         match stepped.map(|output| Answer::check(output, now.steady_ms, &self.host.policy)) {
             Ok(Ok(answer)) => {

@@ -48,6 +48,13 @@ pub(crate) const REQUESTS_AT_ONCE: u64 = 32;
 /// The pause between two requests, in milliseconds.
 pub(crate) const REQUEST_EVERY_MS: u64 = 1_000;
 
+/// So many results of tasks are handed over at once, and then one for each pause: this host's own. A session asks for a dozen
+/// things in an hour.
+pub(crate) const RESULTS_AT_ONCE: u64 = 2_500;
+
+/// The pause between two results, in milliseconds.
+pub(crate) const RESULT_EVERY_MS: u64 = 1;
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};

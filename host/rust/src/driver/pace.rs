@@ -1,20 +1,24 @@
 //! How much of the host's time, log and network a component may take. One that is well takes a thousandth of it.
 
-use crate::limits::{LONG_STEP_MS, NOTE_EVERY_MS, NOTES_AT_ONCE, REQUEST_EVERY_MS, REQUESTS_AT_ONCE, REST};
+use crate::limits::{
+    LONG_STEP_MS, NOTE_EVERY_MS, NOTES_AT_ONCE, REQUEST_EVERY_MS, REQUESTS_AT_ONCE, REST, RESULT_EVERY_MS, RESULTS_AT_ONCE,
+};
 
 const NOTES: Allowance = Allowance { at_once: NOTES_AT_ONCE, pause_ms: NOTE_EVERY_MS };
 const REQUESTS: Allowance = Allowance { at_once: REQUESTS_AT_ONCE, pause_ms: REQUEST_EVERY_MS };
+const RESULTS: Allowance = Allowance { at_once: RESULTS_AT_ONCE, pause_ms: RESULT_EVERY_MS };
 
 /// What a driver keeps account of. All times are of the steady clock, in milliseconds.
 pub(super) struct Pace {
     rests_until: u64,
     notes: Account,
     requests: Account,
+    results: Account,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { rests_until: 0, notes: Account::new(NOTES), requests: Account::new(REQUESTS) }
+        Self { rests_until: 0, notes: Account::new(NOTES), requests: Account::new(REQUESTS), results: Account::new(RESULTS) }
     }
 }
 
@@ -24,6 +28,14 @@ impl Pace {
         let took = ended.saturating_sub(began);
         if took >= LONG_STEP_MS {
             self.rests_until = ended.saturating_add(took.saturating_mul(REST));
+        }
+    }
+
+    /// The result of a task was handed over. However quick its steps are, a component that asks for one thing after another, none of
+    /// which takes any time, would never rest.
+    pub(super) fn handed_over(&mut self, now: u64) {
+        if !self.results.spend(now) {
+            self.rests_until = self.rests_until.max(now.saturating_add(RESULTS.pause_ms));
         }
     }
 
@@ -91,6 +103,17 @@ mod tests {
         assert_eq!((0..1_000).filter(|_| pace.request(5_999)).count(), 0);
         assert_eq!((0..1_000).filter(|_| pace.request(6_000)).count(), 1);
         assert_eq!((0..1_000).filter(|_| pace.request(600_000)).count(), 32);
+    }
+
+    #[test]
+    fn a_component_that_asks_for_one_thing_after_another_rests_in_between() {
+        let mut pace = Pace::default();
+        let quick = (0..10_000).take_while(|_| {
+            pace.handed_over(5_000);
+            pace.rests_until() <= 5_000
+        });
+        assert_eq!(quick.count(), 2_500);
+        assert_eq!(pace.rests_until(), 5_001);
     }
 
     #[test]

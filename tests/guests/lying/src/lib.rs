@@ -33,6 +33,10 @@ impl Behaviour for Lying {
             let request = request(format!("{}/v1/oauth/token", self.origin), self.origin.clone());
             output.tasks.push(NumberedTask { number: self.steps, task: Task::SendRequest(request) });
         }
+        if how == "curious" {
+            let task = Task::ReadVariable("HOME".to_owned());
+            output.tasks.push(NumberedTask { number: self.steps, task });
+        }
         spoil(&mut output, how);
         output
     }
