@@ -151,7 +151,7 @@ class Driver:
                         raise Unavailable("the credential is closed")
                     elif isinstance(snapshot.access, dict) and "failed" in snapshot.access:
                         failure = snapshot.access["failed"]
-                        raise Unavailable(f"{failure['message']} {failure['action']}", failure)
+                        raise Unavailable(shown(f"{failure['message']} {failure['action']}"), failure)
                     elif snapshot.access == "idle" or snapshot.token:
                         self._need(now)
                     if wait_ms <= 0:
@@ -275,7 +275,8 @@ class Driver:
     def _tell(self, note):
         # A log that fails is no reason to step no more.
         with contextlib.suppress(Exception):
-            self._note(note)
+            fields = [{name: shown(text) for name, text in field.items()} for field in note["fields"]]
+            self._note(note | {"message": shown(note["message"]), "fields": fields})
 
     def _keep_journal(self):
         try:
@@ -342,6 +343,11 @@ class Driver:
         except Stopped as stopped:
             self._stop(stopped)
         return self._session is not None
+
+
+def shown(text):
+    """For people: cut, and without what would write lines of a log or move a terminal's cursor (9)."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text[:2000])
 
 
 # ---- what is checked of an output -----------------------------------------------------------------------------------------------

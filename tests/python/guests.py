@@ -73,6 +73,14 @@ class Guests(unittest.TestCase):
                 self.assertEqual([note["code"] for note in notes], ["session-stopped"], what)
                 self.assertEqual(driver.token(timeout=20)["id"], TOKEN, what)
 
+    def test_a_text_is_one_line_and_has_an_end(self):
+        notes = []
+        with Driver(guest("lying"), "answer=control", Recording("{}"), note=notes.append) as driver:
+            with self.assertRaises(Unavailable) as raised:
+                driver.token(timeout=20)
+        for text in (str(raised.exception), notes[0]["message"], notes[0]["fields"][0]["value"]):
+            self.assertRegex(text, r"\Aa  b \[2Jc d[ -~]{0,2000}\Z")
+
     def test_a_flood_of_requests_ends_after_a_few(self):
         tasks = Recording("{}")
         with Driver(guest("lying"), f"answer=flood origin={ORIGIN}", tasks) as driver:

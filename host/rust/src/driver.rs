@@ -17,7 +17,7 @@ use crate::error::{BuildError, Error};
 use crate::limits;
 use crate::secret::Secret;
 use crate::snapshot::{Access, Published, Snapshot};
-use crate::status::{Change, Failure, Note, Status};
+use crate::status::{Change, Failure, Note, Status, shown};
 use crate::tasks::{Ended, Host, Running};
 use answer::Answer;
 use pace::Pace;
@@ -103,7 +103,9 @@ impl Driver {
             driver.published.journal.store(Some(Arc::new(journal.clone())));
         }
         let session = driver.open().map_err(|refused| match refused {
-            Refused::Configuration(error) => BuildError::Configuration { field: error.field, message: error.message },
+            Refused::Configuration(error) => {
+                BuildError::Configuration { field: shown(error.field), message: shown(error.message) }
+            }
             Refused::Trapped(trap) => BuildError::Component(trap.to_string()),
         })?;
         driver.session = Some(session);

@@ -21,6 +21,9 @@ pub(crate) const LIST: usize = 64;
 /// A note is no longer, in bytes.
 pub(crate) const NOTE_BYTES: usize = 4 << 10;
 
+/// Other texts for people are cut after so many bytes: this host's own.
+pub(crate) const TEXT_BYTES: usize = 8 << 10;
+
 /// The soonest wake that is obeyed, in milliseconds: a component cannot keep the driver busy.
 pub(crate) const WAKE_AT_LEAST_MS: u64 = 5;
 
