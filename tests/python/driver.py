@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from component import Stopped
-from tasks import AUTHORITY, Denied, Tasks, parse_origin
+from tasks import AUTHORITY, RULES, Denied, Tasks, parse_origin
 
 NEVER = float("inf")
 # What is never exceeded, whatever a session says (9).
@@ -375,8 +375,7 @@ def checked(output, origins):
     return output
 
 
-CREDENTIALS = {"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "anthropic-workspace-id"}
-CREDENTIALS |= {"x-serverless-authorization", "x-amz-security-token"}
+CREDENTIALS, PREFIXES = set(RULES["credentials"]["names"]), tuple(RULES["credentials"]["prefixes"])
 
 
 def put_on(headers, token, origin):
@@ -385,7 +384,7 @@ def put_on(headers, token, origin):
     if parse_origin(origin) != parse_origin(token["origin"]):
         raise Unavailable(f"the token is for {token['origin']}, and the request goes to {origin}")
     plain = [(name, name.lower().replace("_", "-"), value) for name, value in headers]
-    out = [(name, value) for name, like, value in plain if like not in CREDENTIALS and not like.startswith("x-goog-")]
+    out = [(name, value) for name, like, value in plain if like not in CREDENTIALS and not like.startswith(PREFIXES)]
     out += [(header["name"], header["value"]) for header in token["set"]]
     for header in token["merge"]:
         theirs = [value for name, value in out if name.lower() == header["name"]]

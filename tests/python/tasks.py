@@ -13,7 +13,9 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-AUTHORITY = json.loads((Path(__file__).parents[2] / "wit/authority.json").read_text())
+CONTRACT = Path(__file__).parents[2] / "wit"
+AUTHORITY = json.loads((CONTRACT / "authority.json").read_text())
+RULES = json.loads((CONTRACT / "rules.json").read_text())
 
 LIMITS = AUTHORITY["limits"]
 MAX_REQUEST_SECONDS = 60
