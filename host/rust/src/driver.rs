@@ -191,7 +191,7 @@ impl Driver {
             self.pace.handed_over(ended);
         }
         answer::wipe(&mut event);
-        match stepped.map(|output| Answer::check(output, now.steady_ms, &self.host.policy)) {
+        match stepped.map(|output| Answer::check(output, now.steady_ms, ended, &self.host.policy)) {
             Ok(Ok(answer)) => {
                 self.recovery.passed(cause, now.steady_ms);
                 self.accept(answer, cause, now.steady_ms);

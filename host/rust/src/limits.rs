@@ -51,6 +51,12 @@ pub(crate) const REQUESTS_AT_ONCE: u64 = 32;
 /// The pause between two requests, in milliseconds.
 pub(crate) const REQUEST_EVERY_MS: u64 = 1_000;
 
+/// No rest is longer, in milliseconds: the machine may have slept in the middle of a step. This host's own.
+pub(crate) const LONGEST_REST_MS: u64 = 60_000;
+
+/// Steps may take so much time at once, in milliseconds, and then the fifth that a rest leaves them: this host's own.
+pub(crate) const TIME_AT_ONCE_MS: u64 = 500;
+
 /// So many results of tasks are handed over at once, and then one for each pause: this host's own. A session asks for a dozen
 /// things in an hour.
 pub(crate) const RESULTS_AT_ONCE: u64 = 2_500;

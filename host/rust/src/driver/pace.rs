@@ -1,7 +1,8 @@
 //! How much of the host's time, log and network a component may take. One that is well takes a thousandth of it.
 
 use crate::limits::{
-    LONG_STEP_MS, NOTE_EVERY_MS, NOTES_AT_ONCE, REQUEST_EVERY_MS, REQUESTS_AT_ONCE, REST, RESULT_EVERY_MS, RESULTS_AT_ONCE,
+    LONG_STEP_MS, LONGEST_REST_MS, NOTE_EVERY_MS, NOTES_AT_ONCE, REQUEST_EVERY_MS, REQUESTS_AT_ONCE, REST, RESULT_EVERY_MS,
+    RESULTS_AT_ONCE, TIME_AT_ONCE_MS,
 };
 
 const NOTES: Allowance = Allowance { at_once: NOTES_AT_ONCE, pause_ms: NOTE_EVERY_MS };
@@ -11,6 +12,8 @@ const RESULTS: Allowance = Allowance { at_once: RESULTS_AT_ONCE, pause_ms: RESUL
 /// What a driver keeps account of. All times are of the steady clock, in milliseconds.
 pub(super) struct Pace {
     rests_until: u64,
+    /// The time that steps took, each millisecond for as many as it and its rest are. It is a moment, as in an account.
+    busy_until: u64,
     notes: Account,
     requests: Account,
     results: Account,
@@ -18,7 +21,13 @@ pub(super) struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { rests_until: 0, notes: Account::new(NOTES), requests: Account::new(REQUESTS), results: Account::new(RESULTS) }
+        Self {
+            rests_until: 0,
+            busy_until: 0,
+            notes: Account::new(NOTES),
+            requests: Account::new(REQUESTS),
+            results: Account::new(RESULTS),
+        }
     }
 }
 
@@ -29,6 +38,11 @@ impl Pace {
         if took >= LONG_STEP_MS {
             self.rests_until = ended.saturating_add(took.saturating_mul(REST));
         }
+        // Short ones count together. What the clock shows of each is rounded, and their sum is not.
+        let at_once = TIME_AT_ONCE_MS * (1 + REST);
+        let latest = ended.saturating_add(LONGEST_REST_MS);
+        self.busy_until = self.busy_until.max(began).saturating_add(took.saturating_mul(1 + REST)).min(latest + at_once);
+        self.rests_until = self.rests_until.max(self.busy_until.saturating_sub(at_once)).min(latest);
     }
 
     /// The result of a task was handed over. However quick its steps are, a component that asks for one thing after another, none of
@@ -94,6 +108,28 @@ mod tests {
         assert_eq!(pace.rests_until(), 0, "that was quick");
         pace.stepped(1_000, 1_090);
         assert_eq!(pace.rests_until(), 1_090 + 360);
+    }
+
+    #[test]
+    fn no_rest_is_longer_than_a_minute() {
+        let mut pace = Pace::default();
+        // The machine slept in the middle of a step.
+        pace.stepped(1_000, 7_200_000);
+        assert_eq!(pace.rests_until(), 7_260_000);
+        pace.stepped(7_260_000, 7_260_001);
+        assert!(pace.rests_until() <= 7_260_010, "{}", pace.rests_until());
+    }
+
+    #[test]
+    fn steps_that_are_never_long_have_a_fifth_of_the_time_together() {
+        let (mut pace, mut now, mut busy) = (Pace::default(), 1_000, 0);
+        while now < 61_000 {
+            let began = now.max(pace.rests_until());
+            now = began + 4;
+            busy += 4;
+            pace.stepped(began, now);
+        }
+        assert!((12_000..=12_600).contains(&busy), "{busy} of 60000 ms");
     }
 
     #[test]

@@ -46,19 +46,33 @@ fn lying(script: &str) -> wif::Builder {
     Credential::builder().component(guest(wif_test_guests::lying()).unwrap()).configuration(script)
 }
 
-#[tokio::test]
-async fn one_that_wants_to_be_stepped_all_the_time_has_a_fifth_of_it() {
+/// How much time passed, and how much of it the steps took, in milliseconds.
+async fn busy(each: Duration) -> (u64, u64) {
     let (clock, steps) = (TestClock::new(), Arc::new(AtomicU32::new(0)));
-    let slow = EachStepTakes { clock: clock.clone(), steps: Arc::clone(&steps), each: LONG };
+    let slow = EachStepTakes { clock: clock.clone(), steps: Arc::clone(&steps), each };
     let credential = lying("answer=busy").clock(slow).build().unwrap();
     let start = clock.now().steady_ms;
     for _ in 0..100 {
         credential.changed();
         clock.advance(Duration::from_millis(50)).await;
     }
-    let (passed, busy) = (clock.now().steady_ms - start, u64::from(steps.load(Ordering::SeqCst)) * 90);
+    let each = u64::try_from(each.as_millis()).unwrap();
+    (clock.now().steady_ms - start, u64::from(steps.load(Ordering::SeqCst)) * each)
+}
+
+#[tokio::test]
+async fn one_that_wants_to_be_stepped_all_the_time_has_a_fifth_of_it() {
+    let (passed, busy) = busy(LONG).await;
     assert!(busy > passed / 10, "it is stepped: {busy} of {passed} ms");
     assert!(busy <= passed / 5 + 90, "{busy} of {passed} ms");
+}
+
+/// Half a second at once, and a fifth of the time then.
+#[tokio::test]
+async fn one_whose_steps_are_never_long_has_a_fifth_of_the_time_too() {
+    let (passed, busy) = busy(Duration::from_millis(4)).await;
+    assert!(busy > passed / 10, "it is stepped: {busy} of {passed} ms");
+    assert!(busy <= 500 + passed / 5 + 10, "{busy} of {passed} ms");
 }
 
 /// No step of it takes any time, and each asks for what is there at once.
