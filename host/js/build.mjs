@@ -7,6 +7,7 @@ import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { transpileBytes } from "@bytecodealliance/jco-transpile";
+import { parse, print } from "@bytecodealliance/jco-transpile/wasm-tools";
 import { build, transformSync } from "esbuild";
 
 const [componentPath, outputPath, sourcePath = "."] = process.argv.slice(process.argv[1]?.endsWith("build.mjs") ? 2 : 1);
@@ -20,6 +21,8 @@ const dist = join(output, "dist");
 const lists = ["authority", "rules"];
 /** Pages of 64 KiB. */
 const MEMORY_LIMIT_PAGES = list("authority").limits["memory-bytes"] / 65_536;
+/** Where none are left. */
+const TRAP = "global.get $left\ni32.const 0\ni32.lt_s\nif\nunreachable\nend";
 /** Sections of a core module. */
 const [CUSTOM, MEMORY] = [0, 5];
 /** One file for each module: the types that are published, and what tests of the parts import. */
@@ -41,10 +44,16 @@ const { files } = await transpileBytes(readFileSync(component), {
   nodejsCompat: false,
 });
 const wasm = {};
+/** The same where nothing but the module itself can end a loop: Workers and edge functions have a platform that does. */
+const countedWasm = {};
 const texts = new Map();
 for (const [name, content] of Object.entries(files)) {
-  if (name.endsWith(".wasm")) wasm[name] = published(content);
-  else texts.set(name, Buffer.from(content).toString());
+  if (name.endsWith(".wasm")) {
+    const text = await print(published(content));
+    // Written anew it is smaller: the linker leaves each number five bytes.
+    wasm[name] = await parse(text);
+    countedWasm[name] = await parse(counted(text));
+  } else texts.set(name, Buffer.from(content).toString());
 }
 // jco looks into a variable of the environment at each call, which Deno does not permit and which takes half of the time.
 const glue = transformSync(texts.get("plugin.js"), {
@@ -75,7 +84,7 @@ const generated = {
   for (let at = 0; at < bytes.length; at += 1) bytes[at] = characters.charCodeAt(at);
   return bytes;
 };
-const table = {\n${names.map((name) => `  "${name}": "${Buffer.from(wasm[name]).toString("base64")}",\n`).join("")}};
+const table = {\n${names.map((name) => `  "${name}": "${Buffer.from(countedWasm[name]).toString("base64")}",\n`).join("")}};
 const compiled = {};
 export const modules = (name) => {
   if (table[name] === undefined) throw new TypeError(\`the component has no core module \${name}\`);
@@ -168,6 +177,59 @@ function published(bytes) {
     kept.push([id, ...toLeb128(written.length)], written);
   }
   return Buffer.concat(kept.map((part) => Buffer.from(part)));
+}
+
+/**
+ * A core module that counts what it does: each function where it begins, and each loop where it begins anew, takes as many as there
+ * are instructions until the next such place from the global `instructions-left`, and traps below nought. Whoever calls it fills
+ * that up before. `text` is what `wasm-tools print` gives: an instruction a line.
+ */
+function counted(text) {
+  const written = [];
+  /** The function and the blocks around an instruction. Of a function and of a loop: where it takes, and how many. */
+  const open = [];
+  const begin = () => open.push({ at: written.push("") - 1, instructions: 0 });
+  const end = () => {
+    const { at, instructions } = open.pop();
+    if (at !== undefined) written[at] = `${take(`i32.const ${instructions}`)}\n${TRAP}`;
+  };
+  let beforeTheBody = false;
+  let counts = false;
+  let length;
+  for (const line of text.split("\n")) {
+    const instruction = line.match(/^ {4,}([a-z][a-z0-9_.]*)/)?.[1];
+    if (instruction === undefined) {
+      if (line === "  )") while (open.length > 0) end();
+      if (line === ")" && counts) written.push(`(global $left (export "instructions-left") (mut i32) i32.const 0)`);
+      written.push(line);
+      if (line.startsWith("  (func ")) beforeTheBody = true;
+      continue;
+    }
+    if (beforeTheBody) {
+      written.push("(local $length i32)");
+      begin();
+      beforeTheBody = false;
+      counts = true;
+    }
+    const place = open.findLast(({ at }) => at !== undefined);
+    if (place === undefined || /^(try|delegate)/.test(instruction)) throw new Error(`unexpected: ${line}`);
+    place.instructions += 1;
+    if (instruction === "memory.copy" || instruction === "memory.fill") {
+      // Sixteen bytes are taken for an instruction.
+      if (length === undefined) written.push(`local.tee $length\n${take("local.get $length\ni32.const 4\ni32.shr_u")}`);
+      else place.instructions += Math.min(length >>> 4, MEMORY_LIMIT_PAGES * 65_536);
+    }
+    if (instruction === "end") end();
+    written.push(line);
+    if (instruction === "loop") begin();
+    if (instruction === "block" || instruction === "if") open.push({});
+    length = instruction === "i32.const" ? Number(line.trim().split(" ")[1]) : undefined;
+  }
+  return written.join("\n");
+}
+
+function take(instructions) {
+  return `global.get $left\n${instructions}\ni32.sub\nglobal.set $left`;
 }
 
 /** The memory section: one memory, its least size, and now its largest. */

@@ -32,6 +32,7 @@ fn compile(name: &str) -> Result<(), String> {
     let wasm = fs::read(&component.path).map_err(|error| error.to_string())?;
     let target = env::var("TARGET").map_err(|error| error.to_string())?;
     let out = env::var("OUT_DIR").map_err(|error| error.to_string())?;
+    fs::write(Path::new(&out).join(name).with_extension("wasm"), &wasm).map_err(|error| error.to_string())?;
     let compiled = (|| {
         let engine = wasmtime::Engine::new(config::config().target(&target)?)?;
         engine.precompile_component(&wasm)

@@ -355,6 +355,9 @@ class Policy(Case):
             self.assertIn("denied", read(tasks, profile, protection="unwritable-by-others"))
             profile.chmod(0o600)
             self.assertIn("content", read(tasks, profile, protection="unwritable-by-others"))
+            profiles.chmod(0o777)
+            self.assertIn("chmod go-w", read(tasks, profile, protection="unwritable-by-others")["denied"])
+            profiles.chmod(0o755)
             self.assertEqual(read(tasks, secret), {"content": "stolen"})
 
     def test_a_hostile_token_ends_the_session(self):

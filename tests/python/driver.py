@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from component import Stopped
-from tasks import AUTHORITY, Denied, Tasks, parse_origin
+from tasks import AUTHORITY, RULES, Denied, Tasks, parse_origin
 
 NEVER = float("inf")
 # What is never exceeded, whatever a session says (9).
@@ -151,7 +151,7 @@ class Driver:
                         raise Unavailable("the credential is closed")
                     elif isinstance(snapshot.access, dict) and "failed" in snapshot.access:
                         failure = snapshot.access["failed"]
-                        raise Unavailable(f"{failure['message']} {failure['action']}", failure)
+                        raise Unavailable(shown(f"{failure['message']} {failure['action']}"), failure)
                     elif snapshot.access == "idle" or snapshot.token:
                         self._need(now)
                     if wait_ms <= 0:
@@ -275,7 +275,8 @@ class Driver:
     def _tell(self, note):
         # A log that fails is no reason to step no more.
         with contextlib.suppress(Exception):
-            self._note(note)
+            fields = [{name: shown(text) for name, text in field.items()} for field in note["fields"]]
+            self._note(note | {"message": shown(note["message"]), "fields": fields})
 
     def _keep_journal(self):
         try:
@@ -344,6 +345,11 @@ class Driver:
         return self._session is not None
 
 
+def shown(text):
+    """For people: cut, and without what would write lines of a log or move a terminal's cursor (9)."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text[:2000])
+
+
 # ---- what is checked of an output -----------------------------------------------------------------------------------------------
 
 
@@ -369,8 +375,7 @@ def checked(output, origins):
     return output
 
 
-CREDENTIALS = {"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "anthropic-workspace-id"}
-CREDENTIALS |= {"x-serverless-authorization", "x-amz-security-token"}
+CREDENTIALS, PREFIXES = set(RULES["credentials"]["names"]), tuple(RULES["credentials"]["prefixes"])
 
 
 def put_on(headers, token, origin):
@@ -379,7 +384,7 @@ def put_on(headers, token, origin):
     if parse_origin(origin) != parse_origin(token["origin"]):
         raise Unavailable(f"the token is for {token['origin']}, and the request goes to {origin}")
     plain = [(name, name.lower().replace("_", "-"), value) for name, value in headers]
-    out = [(name, value) for name, like, value in plain if like not in CREDENTIALS and not like.startswith("x-goog-")]
+    out = [(name, value) for name, like, value in plain if like not in CREDENTIALS and not like.startswith(PREFIXES)]
     out += [(header["name"], header["value"]) for header in token["set"]]
     for header in token["merge"]:
         theirs = [value for name, value in out if name.lower() == header["name"]]

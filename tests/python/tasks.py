@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import shlex
 import ssl
 import stat
 import threading
@@ -12,7 +13,9 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-AUTHORITY = json.loads((Path(__file__).parents[2] / "wit/authority.json").read_text())
+CONTRACT = Path(__file__).parents[2] / "wit"
+AUTHORITY = json.loads((CONTRACT / "authority.json").read_text())
+RULES = json.loads((CONTRACT / "rules.json").read_text())
 
 LIMITS = AUTHORITY["limits"]
 MAX_REQUEST_SECONDS = 60
@@ -30,6 +33,20 @@ def parse_origin(text):
     if not (parts.scheme == "https" or parts.scheme == "http" and loopback) or not parts.hostname or "@" in parts.netloc:
         raise Denied(f"{parts.scheme}://{parts.hostname} is no origin for a credential: https, or http to this machine")
     return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}[parts.scheme]
+
+
+def check_owners(path, home):
+    """Raises `Denied` where others could have written the file, or put another in its place. Looks at the directories up to `home`,
+    or to the root."""
+    for at in (path, *path.parents):
+        found = at.stat()
+        if found.st_uid not in (0, os.geteuid()):
+            raise Denied(f"{at} belongs to another user: chown {os.geteuid()} {shlex.quote(str(at))} mends it")
+        guarded = at != path and found.st_mode & stat.S_ISVTX
+        if found.st_mode & 0o022 and not guarded:
+            raise Denied(f"its group or others may write {at}: chmod go-w {shlex.quote(str(at))} mends it")
+        if at == home:
+            break
 
 
 class Tasks:
@@ -152,11 +169,10 @@ class Tasks:
         try:
             # A FIFO would hold up whoever opens it.
             with open(path, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
-                mode = os.fstat(file.fileno()).st_mode
-                if not stat.S_ISREG(mode):
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     return {"failed": "it is no regular file"}
-                if request["protection"] == "unwritable-by-others" and mode & 0o022:
-                    return {"denied": "its group or others may write it"}
+                if request["protection"] == "unwritable-by-others":
+                    check_owners(Path(path).resolve(), Path(self.environ.get("HOME", "/")).resolve())
                 content = file.read(limit + 1)
         except (FileNotFoundError, NotADirectoryError):
             return "absent"

@@ -87,7 +87,8 @@ function fields(headers: readonly contract.Header[], known: readonly string[]): 
 function failure(from: contract.Failure, policy: Policy): Failure {
   const { code, retryInMs, rotationInMs, status, requestId } = from;
   const message = shown(from.message) + (code === "configuration" ? policy.hidden() : "");
-  return { code, message, action: shown(from.action), retryInMs: plain(retryInMs), rotationInMs: plain(rotationInMs), status, requestId };
+  const [action, id] = [shown(from.action), requestId && shown(requestId)];
+  return { code, message, action, retryInMs: plain(retryInMs), rotationInMs: plain(rotationInMs), status, requestId: id };
 }
 
 function plain(milliseconds: bigint | undefined): number | undefined {

@@ -25,6 +25,12 @@ export const TASKS_IN_A_TURN = 64;
 /** Between a step's end and the wake that it asked for lies so much time at least, and at most, in milliseconds. */
 export const WAKE_MS = [limits["wake-at-least-ms"], limits["wake-at-most-ms"]] as const;
 
+/**
+ * A call of the component ends after so many instructions, as the module counts them, where no platform ends a program that goes on
+ * for ever. An identity token of 16 KiB takes a fiftieth of it, and the most laborious answer that was found a fifth.
+ */
+export const MAX_INSTRUCTIONS = 500_000_000;
+
 // ---- what it has told and sent ----------------------------------------------------------------------------------------------
 
 /** So many notes, and changes that are told with them, may come at once, and then one for each pause: others are left out. */

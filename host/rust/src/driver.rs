@@ -19,7 +19,7 @@ use crate::error::{BuildError, Error};
 use crate::limits;
 use crate::secret::Secret;
 use crate::snapshot::{Access, Published, Snapshot, Words as _, before_the_first_step};
-use crate::status::{Change, Failure, Note, Status};
+use crate::status::{Change, Failure, Note, Status, shown};
 use crate::tasks::{Ended, Host, Running};
 use answer::Answer;
 use pace::Pace;
@@ -107,7 +107,9 @@ impl Driver {
             driver.published.journal.store(Some(Arc::new(journal.clone())));
         }
         let session = driver.open().map_err(|refused| match refused {
-            Refused::Configuration(error) => BuildError::Configuration { field: error.field, message: error.message },
+            Refused::Configuration(error) => {
+                BuildError::Configuration { field: shown(error.field), message: shown(error.message) }
+            }
             Refused::Trapped(trap) => BuildError::Component(trap.to_string()),
         })?;
         driver.session = Some(session);
@@ -187,9 +189,13 @@ impl Driver {
         let Some(session) = &mut self.session else { return };
         let now = self.host.clock.now();
         let stepped = session.step(types::Clock { wall_ms: now.wall_ms, steady_ms: Some(now.steady_ms) }, &event);
-        self.pace.stepped(now.steady_ms, self.host.clock.steady_ms());
+        let ended = self.host.clock.steady_ms();
+        self.pace.stepped(now.steady_ms, ended);
+        if matches!(cause, Cause::Finished(_)) {
+            self.pace.handed_over(ended);
+        }
         answer::wipe(&mut event);
-        match stepped.map(|output| Answer::check(output, now.steady_ms, &self.host.policy)) {
+        match stepped.map(|output| Answer::check(output, now.steady_ms, ended, &self.host.policy)) {
             Ok(Ok(answer)) => {
                 self.recovery.passed(cause, now.steady_ms);
                 self.accept(answer, cause, now.steady_ms);

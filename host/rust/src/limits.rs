@@ -21,6 +21,9 @@ pub(crate) const LIST: usize = 64;
 /// A note is no longer, in bytes.
 pub(crate) const NOTE_BYTES: usize = 4 << 10;
 
+/// Other texts for people are cut after so many bytes: this host's own.
+pub(crate) const TEXT_BYTES: usize = 8 << 10;
+
 /// The soonest wake that is obeyed, in milliseconds: a component cannot keep the driver busy.
 pub(crate) const WAKE_AT_LEAST_MS: u64 = 5;
 
@@ -47,6 +50,19 @@ pub(crate) const REQUESTS_AT_ONCE: u64 = 32;
 
 /// The pause between two requests, in milliseconds.
 pub(crate) const REQUEST_EVERY_MS: u64 = 1_000;
+
+/// No rest is longer, in milliseconds: the machine may have slept in the middle of a step. This host's own.
+pub(crate) const LONGEST_REST_MS: u64 = 60_000;
+
+/// Steps may take so much time at once, in milliseconds, and then the fifth that a rest leaves them: this host's own.
+pub(crate) const TIME_AT_ONCE_MS: u64 = 500;
+
+/// So many results of tasks are handed over at once, and then one for each pause: this host's own. A session asks for a dozen
+/// things in an hour.
+pub(crate) const RESULTS_AT_ONCE: u64 = 2_500;
+
+/// The pause between two results, in milliseconds.
+pub(crate) const RESULT_EVERY_MS: u64 = 1;
 
 #[cfg(test)]
 mod tests {

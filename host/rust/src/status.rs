@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::bindings::types;
+use crate::limits::TEXT_BYTES;
 use crate::vocabulary::{Disposition, FailureCode, NoteCode, NoteLevel, PendingReason, Standing, State};
 
 /// Why there is no token: for a program the code, for a person the message and the action.
@@ -142,7 +143,7 @@ impl Failure {
     pub(crate) fn component_stopped(message: String, retry_in: Option<Duration>) -> Self {
         Self {
             code: FailureCode::ComponentStopped,
-            message,
+            message: shown(message),
             action: "Nothing at once: it is started again. If it happens again, report it with the log of target `wif`."
                 .to_owned(),
             retry_in,
@@ -158,7 +159,7 @@ impl Failure {
     pub(crate) fn origin_denied(rule: String) -> Self {
         Self {
             code: FailureCode::DeniedByHost,
-            message: format!("The token's origin is refused: {rule}."),
+            message: shown(format!("The token's origin is refused: {rule}.")),
             action: "Allow the origin, or configure another base URL.".to_owned(),
             retry_in: None,
             rotation_in: None,
@@ -178,27 +179,37 @@ fn duration(ms: Option<u64>) -> Option<Duration> {
     ms.map(Duration::from_millis)
 }
 
+/// A text of the component, for people. What servers and files say may be in it: it must not write lines of a log, nor move a
+/// terminal's cursor, nor fill a screen. Every text that is told passes here.
+pub(crate) fn shown(text: String) -> String {
+    if text.len() <= TEXT_BYTES && !text.contains(char::is_control) {
+        return text;
+    }
+    let cut = text.floor_char_boundary(TEXT_BYTES);
+    text[..cut].replace(char::is_control, " ")
+}
+
 fn fields(fields: Vec<types::Field>) -> Vec<(String, String)> {
-    fields.into_iter().map(|field| (field.name, field.value)).collect()
+    fields.into_iter().map(|field| (shown(field.name), shown(field.value))).collect()
 }
 
 impl From<types::Failure> for Failure {
     fn from(failure: types::Failure) -> Self {
         Self {
             code: failure.code.into(),
-            message: failure.message,
-            action: failure.action,
+            message: shown(failure.message),
+            action: shown(failure.action),
             retry_in: duration(failure.retry_in_ms),
             rotation_in: duration(failure.rotation_in_ms),
             status: failure.status,
-            request_id: failure.request_id,
+            request_id: failure.request_id.map(shown),
         }
     }
 }
 
 impl From<types::Note> for Note {
     fn from(note: types::Note) -> Self {
-        Self { code: note.code.into(), level: note.level.into(), message: note.message, fields: fields(note.fields) }
+        Self { code: note.code.into(), level: note.level.into(), message: shown(note.message), fields: fields(note.fields) }
     }
 }
 
@@ -206,14 +217,14 @@ impl From<types::Status> for Status {
     fn from(status: types::Status) -> Self {
         Self {
             state: status.state.into(),
-            summary: status.summary,
+            summary: shown(status.summary),
             configuration: fields(status.configuration),
             token: status.token.map(Into::into),
             identity_token: status.identity_token.map(Into::into),
-            next: status.next,
+            next: shown(status.next),
             next_in: duration(status.next_in_ms),
             failure: status.failure.map(Into::into),
-            warnings: status.warnings,
+            warnings: status.warnings.into_iter().map(shown).collect(),
             exchanges_started: status.exchanges_started,
             exchanges_succeeded: status.exchanges_succeeded,
             clock_skew_ms: status.clock_skew_ms,
@@ -224,8 +235,8 @@ impl From<types::Status> for Status {
 impl From<types::TokenStatus> for TokenStatus {
     fn from(token: types::TokenStatus) -> Self {
         Self {
-            id: token.id,
-            origin: token.origin,
+            id: shown(token.id),
+            origin: shown(token.origin),
             standing: token.standing.into(),
             lifetime: duration(token.lifetime_ms),
             refresh_in: duration(token.refresh_in_ms),
@@ -237,10 +248,10 @@ impl From<types::TokenStatus> for TokenStatus {
 impl From<types::IdentityTokenStatus> for IdentityTokenStatus {
     fn from(token: types::IdentityTokenStatus) -> Self {
         Self {
-            id: token.id,
-            issuer: token.issuer,
-            subject: token.subject,
-            audience: token.audience,
+            id: shown(token.id),
+            issuer: shown(token.issuer),
+            subject: shown(token.subject),
+            audience: shown(token.audience),
             expires_in: duration(token.expires_in_ms),
             disposition: token.disposition.into(),
         }

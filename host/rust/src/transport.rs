@@ -1,17 +1,22 @@
 //! One request of the component: checked, sent once, and told apart by whether a byte of it may have left.
 
+mod dialer;
+mod metered;
 mod names;
 
-use std::path::Path;
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::time::Duration;
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::redirect;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Request, Uri};
+use http_body::{Body as _, Frame};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::OnceCell;
-use url::Url;
+use tokio::task::JoinSet;
+use url::{Position, Url};
 use zeroize::Zeroizing;
 
 use crate::bindings::types;
@@ -19,9 +24,11 @@ use crate::clock::Clock;
 use crate::limits;
 use crate::policy::{Grants, Policy, Way, check_exchange_header, proxy_in_environment};
 use crate::secret::Secret;
+use dialer::Dialer;
+use metered::Metered;
 
-/// A connection that takes longer is not made; then nothing was sent, which is worth knowing.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// So much may come beside the body: the answer's header, what stands between the chunks of a body, interim answers.
+const BESIDE_THE_BODY_BYTES: usize = 128 << 10;
 /// What the component learns of an answer's header. Others are of no use to it.
 const PASSED_ON: [&str; 5] = ["request-id", "retry-after", "date", "content-type", "location"];
 
@@ -29,12 +36,12 @@ pub(crate) struct Transport {
     policy: Policy,
     extra_roots: Vec<CertificateDer<'static>>,
     /// Made with the first request: reading the platform's certificates takes longer than everything else at the start.
-    client: OnceCell<reqwest::Client>,
+    dialer: OnceCell<Dialer>,
 }
 
 impl Transport {
     pub(crate) fn new(policy: Policy, extra_roots: Vec<CertificateDer<'static>>) -> Self {
-        Self { policy, extra_roots, client: OnceCell::new() }
+        Self { policy, extra_roots, dialer: OnceCell::new() }
     }
 
     pub(crate) async fn send(&self, request: types::HttpRequest, grants: &Grants, clock: &dyn Clock) -> types::Outcome {
@@ -42,17 +49,21 @@ impl Transport {
             Ok(request) => request,
             Err(rule) => return types::Outcome::Denied(rule),
         };
-        let client = match &request.way {
-            None => self.client.get_or_try_init(|| self.connect()).await.cloned(),
-            Some(way) => self.connect_to_source(way.clone()).await,
+        let own;
+        let dialer = match &request.way {
+            None => self.dialer.get_or_try_init(|| self.prepare()).await,
+            Some(way) => {
+                own = self.prepare_for_source(way.clone()).await;
+                own.as_ref().map_err(Clone::clone)
+            }
         };
-        let client = match client {
-            Ok(client) => client,
+        let dialer = match dialer {
+            Ok(dialer) => dialer,
             Err(reason) => return types::Outcome::Unsent(reason),
         };
         let timeout = request.timeout;
         tokio::select! {
-            outcome = exchange(&client, request) => self.with_a_hint(outcome),
+            outcome = exchange(dialer, request) => self.with_a_hint(outcome),
             () = clock.sleep(timeout) => {
                 types::Outcome::MaybeSent(format!("no complete answer within {} ms", timeout.as_millis()))
             }
@@ -69,16 +80,16 @@ impl Transport {
         }
     }
 
-    async fn connect(&self) -> Result<reqwest::Client, String> {
+    async fn prepare(&self) -> Result<Dialer, String> {
         let (policy, roots) = (self.policy.clone(), self.extra_roots.clone());
         // It reads files.
-        tokio::task::spawn_blocking(move || client(&policy, roots)).await.map_err(|error| error.to_string())?
+        tokio::task::spawn_blocking(move || Dialer::new(&policy, roots)).await.map_err(|error| error.to_string())?
     }
 
-    /// A client for one request: sources are asked once for each exchange, and each has rules of its own.
-    async fn connect_to_source(&self, way: Way) -> Result<reqwest::Client, String> {
+    /// For one request: sources are asked once for each exchange, and each has rules of its own.
+    async fn prepare_for_source(&self, way: Way) -> Result<Dialer, String> {
         let (policy, roots) = (self.policy.clone(), self.extra_roots.clone());
-        tokio::task::spawn_blocking(move || source_client(&policy, roots, &way)).await.map_err(|error| error.to_string())?
+        tokio::task::spawn_blocking(move || Dialer::of_source(&policy, roots, &way)).await.map_err(|error| error.to_string())?
     }
 }
 
@@ -166,92 +177,63 @@ pub(crate) fn header_field(header: types::Header) -> Result<(HeaderName, HeaderV
     Ok((name, value))
 }
 
-fn client(policy: &Policy, extra_roots: Vec<CertificateDer<'static>>) -> Result<reqwest::Client, String> {
-    let builder = common(tls(extra_roots)?).dns_resolver(names::Resolver::new(policy));
-    through_the_proxy(builder, policy)?.build().map_err(|error| words(&error))
-}
-
-fn source_client(policy: &Policy, extra_roots: Vec<CertificateDer<'static>>, way: &Way) -> Result<reqwest::Client, String> {
-    let resolver = names::Resolver::of_source(policy, way.reach);
-    let (tls, own) = match &way.ca_file {
-        Some(path) => (tls_to(path)?, true),
-        None => (tls(extra_roots)?, false),
-    };
-    let builder = common(tls).dns_resolver(resolver);
-    // Who has certificates of its own is near, and a proxy would not lead there.
-    let builder = if own { builder } else { through_the_proxy(builder, policy)? };
-    builder.build().map_err(|error| words(&error))
-}
-
-fn tls(extra_roots: Vec<CertificateDer<'static>>) -> Result<rustls::ClientConfig, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra_roots, Arc::clone(&provider))
-        .map_err(|error| format!("no root certificates: {error}"))?;
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .dangerous() // by name: a verifier of one's own could accept anything; this one is the platform's
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth())
-}
-
-/// Trusts the certificates in this file, and no others.
-fn tls_to(ca_file: &Path) -> Result<rustls::ClientConfig, String> {
-    let cannot = |error: &dyn std::fmt::Display| format!("the certificates in {} cannot be used: {error}", ca_file.display());
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(ca_file).map_err(|error| cannot(&error))? {
-        let certificate = certificate.map_err(|error| cannot(&error))?;
-        roots.add(certificate).map_err(|error| cannot(&error))?;
-    }
-    Ok(rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
-}
-
-fn common(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .http1_only()
-        .redirect(redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .no_proxy()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_max_idle_per_host(0)
-}
-
-/// Plain HTTP is for this very machine and its metadata service, and goes there without a detour.
-fn through_the_proxy(builder: reqwest::ClientBuilder, policy: &Policy) -> Result<reqwest::ClientBuilder, String> {
-    let Some(proxy) = policy.proxy_url() else { return Ok(builder) };
-    let past = policy.past_the_proxy().and_then(reqwest::NoProxy::from_string);
-    let proxy = reqwest::Proxy::https(proxy.clone()).map_err(|error| error.to_string())?;
-    Ok(builder.proxy(proxy.no_proxy(past)))
-}
-
-async fn exchange(client: &reqwest::Client, request: Checked) -> types::Outcome {
+async fn exchange(dialer: &Dialer, request: Checked) -> types::Outcome {
     let Checked { method, url, headers, body, max_response_bytes, .. } = request;
-    let sent = client.request(method, url).headers(headers).body(body.into_revealed()).send().await;
-    let mut response = match sent {
-        Ok(response) => response,
-        Err(error) if error.is_connect() || error.is_builder() => return types::Outcome::Unsent(words(&error.without_url())),
-        Err(error) => return types::Outcome::MaybeSent(words(&error.without_url())),
+    let connection = match Uri::try_from(url.as_str()) {
+        Ok(to) => dialer.connect(&to).await,
+        Err(error) => Err(error.to_string()),
     };
-    let status = response.status().as_u16();
-    let headers = passed_on(response.headers());
+    let request = match message(method, &url, headers, body) {
+        Ok(request) => request,
+        Err(error) => return types::Outcome::Unsent(error.to_string()),
+    };
+    let limit = max_response_bytes.saturating_add(BESIDE_THE_BODY_BYTES);
+    let connection = match connection {
+        Ok(connection) => TokioIo::new(Metered::new(connection, limit)),
+        Err(reason) => return types::Outcome::Unsent(reason),
+    };
+    let (mut sender, driving) = match http1::handshake(connection).await {
+        Ok(ready) => ready,
+        Err(error) => return types::Outcome::Unsent(words(&error)),
+    };
+    // It ends with this function, whoever ends that.
+    let mut driver = JoinSet::new();
+    driver.spawn(driving);
+    let response = match sender.send_request(request).await {
+        Ok(response) => response,
+        Err(error) => return types::Outcome::MaybeSent(words(&error)),
+    };
+    let (head, mut incoming) = response.into_parts();
     let mut body = Zeroizing::new(Vec::new());
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > max_response_bytes => {
-                return types::Outcome::MaybeSent(format!("the answer is longer than {max_response_bytes} bytes"));
-            }
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => break,
-            Err(error) => return types::Outcome::MaybeSent(words(&error.without_url())),
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut incoming).poll_frame(context)).await {
+        let chunk = match frame.map(Frame::into_data) {
+            Ok(Ok(chunk)) => chunk,
+            // Fields after the body.
+            Ok(Err(_)) => continue,
+            Err(error) => return types::Outcome::MaybeSent(words(&error)),
+        };
+        if body.len() + chunk.len() > max_response_bytes {
+            return types::Outcome::MaybeSent(format!("the answer is longer than {max_response_bytes} bytes"));
         }
+        body.extend_from_slice(&chunk);
     }
-    types::Outcome::Response(types::Response { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+    types::Outcome::Response(types::Response {
+        status: head.status.as_u16(),
+        headers: passed_on(&head.headers),
+        body: String::from_utf8_lossy(&body).into_owned(),
+    })
+}
+
+/// The request as it is sent, to this path.
+fn message(method: http::Method, url: &Url, mut headers: HeaderMap, body: Secret) -> Result<Request<String>, http::Error> {
+    headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+    let mut request = Request::builder()
+        .method(method)
+        .uri(&url[Position::BeforePath..Position::AfterQuery])
+        .header(header::HOST, &url[Position::BeforeHost..Position::AfterPort])
+        .body(body.into_revealed())?;
+    request.headers_mut().extend(headers);
+    Ok(request)
 }
 
 fn passed_on(headers: &HeaderMap) -> Vec<types::Header> {

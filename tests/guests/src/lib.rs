@@ -1,13 +1,26 @@
-//! Components that misbehave, and one that plays a script, compiled for tests: what a host must survive. Compiled for `wif::component::engine()`.
+//! Components that misbehave, and one that plays a script, for tests: what a host must survive. Compiled for
+//! `wif::component::engine()`, and in [`wasm`] as they were built.
 
 macro_rules! guests {
-    ($($(#[$docs:meta])* $name:ident = $file:literal,)*) => { $(
+    ($($(#[$docs:meta])* $name:ident = $file:literal,)*) => {
+    $(
         $(#[$docs])*
         #[must_use]
         pub fn $name() -> &'static [u8] {
             include_bytes!(concat!(env!("OUT_DIR"), "/", $file, ".cwasm"))
         }
-    )* };
+    )*
+        /// For hosts with another runtime.
+        pub mod wasm {
+            $(
+                $(#[$docs])*
+                #[must_use]
+                pub fn $name() -> &'static [u8] {
+                    include_bytes!(concat!(env!("OUT_DIR"), "/", $file, ".wasm"))
+                }
+            )*
+        }
+    };
 }
 
 guests! {

@@ -26,7 +26,7 @@ const scenarios = {
     });
   },
   exhausting() {
-    for (const what of ["memory", "recursion", "list"]) {
+    for (const what of ["memory", "recursion", "list", "loop"]) {
       scenario(`a component that takes too much ${what}`, async () => {
         const before = process.memoryUsage().rss;
         await survives(make(`changed=${what}`), (wif) => wif.changed());
@@ -59,6 +59,16 @@ const scenarios = {
         assert.ok((await wif.token()).isFor("https://api.anthropic.com/v1/messages"));
       });
     }
+    scenario("a text of a component is one line and has an end", async () => {
+      const told = [];
+      const wif = createWif({ configuration: "answer=control", fetch: never, onChange: (change) => told.push(change) });
+      const error = await wif.token().catch((error) => error);
+      const [note] = told.flatMap((change) => change.notes);
+      for (const text of [error.message, error.action, error.requestId, note.message, note.fields[0].value]) {
+        assert.ok(text.includes("a  b [2Jc d"), JSON.stringify(text));
+        assert.ok(!/[\0-\x1f\x7f-\x9f]/.test(text) && text.length <= 5_000, JSON.stringify(text));
+      }
+    });
     scenario("a component that floods the endpoint is stopped, and its last token is served on", async () => {
       let requests = 0;
       const fetch = async () => {

@@ -67,12 +67,14 @@ function busyFor(milliseconds) {
 const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 scenario("a component that wakes itself at once and takes its time leaves most of it to others", async () => {
-  let taken = 0;
+  let [taken, longest] = [0, 0];
   const begin = performance.now();
   const { source, credential } = run(() => {
     const since = performance.now();
     busyFor(30);
-    taken += performance.now() - since;
+    const took = performance.now() - since;
+    taken += took;
+    longest = Math.max(longest, took);
     return output({ wakeInMs: 0 });
   });
   await sleep(1_000);
@@ -82,7 +84,8 @@ scenario("a component that wakes itself at once and takes its time leaves most o
   await sleep(800);
   const passed = performance.now() - begin;
   source.close();
-  const allowed = AT_ONCE_MS + SHARE * passed + 60;
+  // What is over is waited out afterwards, so the last step counts as a whole, however busy the machine is.
+  const allowed = AT_ONCE_MS + SHARE * passed + longest + 60;
   assert.ok(taken <= allowed, `${taken} ms of ${passed}`);
   assert.ok(taken > AT_ONCE_MS / 2, `it took ${taken} ms only`);
   assert.ok(late < 500, `a caller's deadline was missed by ${late} ms`);

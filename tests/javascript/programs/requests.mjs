@@ -2,7 +2,7 @@
 // does alike is in `cases.mjs`.
 
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { execFileSync, spawn } from "node:child_process";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
@@ -725,6 +725,35 @@ scenario("files are regular, of bounded size, at absolute paths, and where the p
   const elsewhere = new Policy({ allowDirectories: [path("directory")] });
   assert.equal((await read(path("link"), {}, elsewhere)).tag, "denied");
   assert.equal((await read(path("link"), {}, new Policy({ allowDirectories: [folder] }))).tag, "content");
+});
+
+scenario("a profile that others could have written, or put another in its place, is refused as ssh does", async () => {
+  const guarded = { protection: "unwritable-by-others" };
+  const profile = path("profiles/configs/default.json");
+  mkdirSync(path("profiles/configs"), { recursive: true });
+  writeFileSync(profile, "{}");
+  for (const [at, mode] of [["profiles", 0o755], ["profiles/configs", 0o700], ["profiles/configs/default.json", 0o644]]) {
+    chmodSync(path(at), mode);
+    assert.deepEqual(await read(profile, guarded), { tag: "content", val: "{}" });
+    chmodSync(path(at), mode | 0o020);
+    const { tag, val } = await read(profile, guarded);
+    assert.equal(tag, "denied");
+    assert.ok(val.endsWith(`: chmod go-w ${path(at)} mends it`), val);
+    chmodSync(path(at), mode);
+  }
+  chmodSync(path("profiles"), 0o1777);
+  assert.equal((await read(profile, guarded)).tag, "content");
+  // Root alone can give a file away.
+  if (process.geteuid() === 0) {
+    for (const at of [profile, path("profiles")]) {
+      chownSync(at, 54_321, 0);
+      const { tag, val } = await read(profile, guarded);
+      assert.equal(tag, "denied");
+      assert.ok(val.endsWith(`: chown 0 ${at} mends it`), val);
+      chownSync(at, 0, 0);
+    }
+    assert.equal((await read(profile, guarded)).tag, "content");
+  }
 });
 
 scenario("a file is there while its mount is swapped", async () => {

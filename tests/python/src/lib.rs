@@ -9,5 +9,6 @@
 //! | `world.py` | a session in virtual time, for the tests |
 //! | `wrong.py` | drives a session wrong, sentence by sentence of the contract |
 //! | `callers.py` | the duties of the driver itself, with sessions that are played |
+//! | `guests.py` | the driver around components that steal, loop and flood |
 //! | `live.py` | the driver against the emulator |
 //! | `measured.py` | what a step costs from Python |

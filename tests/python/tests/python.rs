@@ -100,6 +100,23 @@ fn the_driver_does_its_own_duties() {
     assert!(ran(&errors) >= 22, "{errors}");
 }
 
+/// F1, F9-F13: components that steal, loop, take memory and flood, in place of ours.
+#[test]
+fn a_component_that_misbehaves_gets_nothing_and_costs_its_instance() {
+    let Some(workshop) = Workshop::open() else { return };
+    let guests = tempfile::tempdir().expect("a directory");
+    for (name, component) in [
+        ("exfiltrating", wif_test_guests::wasm::exfiltrating()),
+        ("exhausting", wif_test_guests::wasm::exhausting()),
+        ("lying", wif_test_guests::wasm::lying()),
+    ] {
+        std::fs::write(guests.path().join(name), component).expect("it is writable");
+    }
+    let mut program = workshop.program("guests.py");
+    let (_, errors) = ended_well(program.env("GUESTS", guests.path()).output().expect("it starts"));
+    assert!(ran(&errors) >= 5, "{errors}");
+}
+
 /// What it costs from Python can be measured; how much it is depends on the machine.
 #[test]
 fn what_it_costs_can_be_measured() {

@@ -123,6 +123,35 @@ fn a_rejected_token_is_not_taken_from_the_store_as_good() {
     });
 }
 
+/// F12: a store that never takes anything, and whose entry nobody can read.
+#[test]
+fn a_store_that_refuses_every_swap_is_asked_less_and_told_of_once() {
+    both(|kind| {
+        let mut session = Driven::new(kind, 1);
+        session.step(&json!("woken"));
+        let (mut swaps, mut told) = (0, 0);
+        for now_ms in (0..60_000).step_by(10) {
+            session.at(now_ms, &json!("woken"));
+            for _ in 0..20 {
+                told += session.output["notes"].as_array().map_or(0, Vec::len);
+                let refused = format!("v{swaps}");
+                if session.asks("load-entry") {
+                    session.answer("load-entry", &entry(&refused, &json!("x")));
+                } else if session.asks("read-file") {
+                    session.answer("read-file", &identity_token("one", 0));
+                } else if session.asks("swap-entry") {
+                    swaps += 1;
+                    session.answer("swap-entry", &json!({"conflict": entry(&refused, &json!("x"))["entry"]}));
+                } else {
+                    break;
+                }
+            }
+        }
+        assert!((30..=140).contains(&swaps), "{swaps} swaps in a minute");
+        assert!(told <= 4, "{told} notes in a minute");
+    });
+}
+
 /// C15: what the store shows is older than what this session holds.
 #[test]
 fn an_older_token_does_not_replace_a_newer_one() {

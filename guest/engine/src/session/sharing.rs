@@ -18,7 +18,7 @@ const FOLLOW_MS: u64 = 500;
 /// How long to wait after the store failed.
 const STORE_PAUSE_MS: u64 = 5_000;
 
-/// Conflicts in a row, after which somebody else is in a hurry.
+/// Conflicts in a row, after which somebody else is in a hurry, or the store takes nothing.
 const MAX_CONFLICTS: u32 = 8;
 
 /// What this session knows of the store.
@@ -41,7 +41,7 @@ pub(super) struct Share {
     beat_at: Option<Moment>,
     conflicts: u32,
     look: bool,
-    /// It did not answer, and that was told.
+    /// It did not answer, or with what cannot be read, and that was told.
     silent: bool,
 }
 
@@ -281,7 +281,6 @@ impl Session {
                 share.silent = false;
             }
             Outcome::Conflict(entry) => {
-                share.silent = false;
                 self.take_entry(entry);
                 let pause = if self.conflicted() { FOLLOW_MS } else { 0 };
                 if let Some(share) = &mut self.share {
@@ -311,8 +310,7 @@ impl Session {
         share.theirs = None;
         let Some(stored) = stored else { return };
         let Some(entry) = State::parse(stored.value.reveal()) else {
-            let message = "The entry in the store cannot be read: it is replaced.";
-            return self.note(NoteCode::StateIgnored, NoteLevel::Warning, message, Vec::new());
+            return self.store_silent("The entry in the store cannot be read: it is replaced.");
         };
         share.theirs = entry.lease.filter(|lease| lease.owner != share.owner);
         let reading = Reading::new(self.epoch(), entry.written, Writer::Another);
@@ -346,18 +344,14 @@ impl Session {
         }
     }
 
-    /// Counts a conflict; true if there were too many in a row.
+    /// Counts a conflict; true if there were too many since this session's last swap that was taken. Then each is followed by a pause.
     fn conflicted(&mut self) -> bool {
         let Some(share) = &mut self.share else { return false };
-        share.conflicts += 1;
-        let many = share.conflicts > MAX_CONFLICTS;
-        if many {
-            share.conflicts = 0;
-        }
-        many
+        share.conflicts = share.conflicts.saturating_add(1);
+        share.conflicts > MAX_CONFLICTS
     }
 
-    /// Tells once that the store does not answer, until it has taken something.
+    /// Tells once what is wrong with the store, until it has taken something.
     fn store_silent(&mut self, message: &str) {
         if self.share.as_mut().is_some_and(|share| !core::mem::replace(&mut share.silent, true)) {
             self.note(NoteCode::StateIgnored, NoteLevel::Warning, message, Vec::new());

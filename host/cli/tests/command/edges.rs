@@ -90,3 +90,40 @@ async fn an_error_is_said_once() {
     assert_eq!(run.stderr.matches("No credential is configured").count(), 1, "{}", run.stderr);
     assert_eq!(run.stderr.matches("Set ANTHROPIC_FEDERATION_RULE_ID").count(), 1, "{}", run.stderr);
 }
+
+/// A12: a profile goes by what ssh asks of its files.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_in_a_directory_that_others_may_write_is_refused_with_the_command_that_mends_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new().await;
+    let options = place.emulator.options();
+    let profile = serde_json::json!({
+        "version": "1.0",
+        "base_url": place.emulator.base_url(),
+        "organization_id": options.organization_id,
+        "authentication": {
+            "type": "oidc_federation",
+            "federation_rule_id": options.federation_rule_id,
+            "service_account_id": options.service_account_id,
+            "identity_token": { "source": "file", "path": place.file.path() },
+        },
+    });
+    let folder = place.path(".config/anthropic/configs");
+    std::fs::create_dir_all(&folder).expect("it is made");
+    std::fs::write(format!("{folder}/default.json"), profile.to_string()).expect("it is written");
+    let set_mode = |path: &str, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("it is ours");
+    set_mode(&format!("{folder}/default.json"), 0o600);
+    let run = async || {
+        let mut command = bare(place.directory.path());
+        command.args(["token", "--allow-origin", place.emulator.base_url()]);
+        Run::of(command).await
+    };
+    set_mode(&folder, 0o777);
+    let refused = run().await;
+    assert_eq!(refused.code, 3, "{}", refused.stderr);
+    assert!(refused.stderr.contains(&format!("chmod go-w {folder} mends it")), "{}", refused.stderr);
+    assert_eq!(place.emulator.counts().exchanges, 0);
+    set_mode(&folder, 0o755);
+    let taken = run().await;
+    assert_eq!(taken.code, 0, "{}", taken.stderr);
+}

@@ -1,8 +1,8 @@
 // Node, Deno and Bun: processes that live, with files, variables and timers.
 
-import { constants } from "node:fs";
-import { type FileHandle, lstat, open, realpath } from "node:fs/promises";
-import { isAbsolute, sep } from "node:path";
+import { constants, type Stats } from "node:fs";
+import { type FileHandle, lstat, open, realpath, stat } from "node:fs/promises";
+import { dirname, isAbsolute, sep } from "node:path";
 import { clearTimeout, setTimeout } from "node:timers";
 import type { FileRequest, Outcome } from "../contract.js";
 import { MAX_CONTENT } from "../limits.js";
@@ -16,6 +16,8 @@ const READERS = 4;
 /** So many times in a row a file may be swapped while it is being read. */
 const SWAPS = 3;
 const WRITABLE_BY_GROUP_OR_OTHERS = 0o022;
+/** In such a directory nobody moves or removes what belongs to another, like `/tmp`. */
+const STICKY = 0o1000;
 
 const { Deno: deno } = globalThis as { Deno?: { env: { get(name: string): string | undefined } } };
 let readers = 0;
@@ -82,19 +84,18 @@ async function tryRead(request: FileRequest, policy: Policy): Promise<Outcome> {
   const flags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0) | (constants.O_NOFOLLOW ?? 0);
   const file = await open(resolved, flags);
   try {
-    return await readOpened(file, request);
+    return await readOpened(file, resolved, request);
   } finally {
     await file.close();
   }
 }
 
-async function readOpened(file: FileHandle, request: FileRequest): Promise<Outcome> {
+async function readOpened(file: FileHandle, resolved: string, request: FileRequest): Promise<Outcome> {
   const metadata = await file.stat();
   if (!metadata.isFile()) return { tag: "denied", val: "the policy allows regular files only" };
-  const mode = metadata.mode & 0o7777;
-  if (request.protection === "unwritable-by-others" && process.platform !== "win32" && mode & WRITABLE_BY_GROUP_OR_OTHERS) {
-    const octal = mode.toString(8).padStart(4, "0");
-    return { tag: "denied", val: `its group or others may write the file (mode ${octal}); run chmod go-w on it` };
+  if (request.protection === "unwritable-by-others" && process.platform !== "win32") {
+    const why = await distrusted(resolved, metadata);
+    if (why !== undefined) return { tag: "denied", val: why };
   }
   const limit = Math.min(request.maxBytes, MAX_CONTENT);
   const content = Buffer.alloc(Math.min(metadata.size, limit) + 1);
@@ -106,6 +107,47 @@ async function readOpened(file: FileHandle, request: FileRequest): Promise<Outco
   }
   if (length > limit) return { tag: "failed", val: `the file is longer than ${limit} bytes` };
   return { tag: "failed", val: "the file grew while it was being read" };
+}
+
+/**
+ * Why others could have written this file or put another in its place, with the command that mends it: what ssh asks of the files
+ * that it goes by. Looks at the directories up to the home of this user, or to the root.
+ */
+async function distrusted(path: string, file: Stats): Promise<string | undefined> {
+  const why = distrustedOne(path, file);
+  if (why !== undefined) return why;
+  const home = await realpath(permitted(() => node.readVariable?.("HOME")) ?? "/").catch(() => undefined);
+  for (let at = path; at !== home && at !== dirname(at);) {
+    at = dirname(at);
+    // A runtime may permit to read the file and not to look at what it is in.
+    const directory = await stat(at).catch(() => undefined);
+    const why = directory && distrustedOne(at, directory);
+    if (why !== undefined) return why;
+  }
+  return undefined;
+}
+
+function distrustedOne(path: string, metadata: Stats): string | undefined {
+  // Where Deno does not permit to ask who runs this (`--allow-sys=uid`), the owner counts as one who may.
+  const user = permitted(() => process.geteuid?.()) ?? metadata.uid;
+  const [mode, word] = [metadata.mode & 0o7777, /^[\w./:@%+,-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`];
+  if (metadata.uid !== 0 && metadata.uid !== user) {
+    const why = `${path} belongs to the user ${metadata.uid}, and not to root or to the user ${user} that this runs as`;
+    return `${why}: chown ${user} ${word} mends it`;
+  }
+  const guarded = metadata.isDirectory() && (mode & STICKY) !== 0;
+  if ((mode & WRITABLE_BY_GROUP_OR_OTHERS) === 0 || guarded) return undefined;
+  const octal = mode.toString(8).padStart(4, "0");
+  return `its group or others may write ${path} (mode ${octal}): chmod go-w ${word} mends it`;
+}
+
+/** What this gives, unless the runtime does not permit to ask. */
+function permitted<T>(ask: () => T): T | undefined {
+  try {
+    return ask();
+  } catch {
+    return undefined;
+  }
 }
 
 async function isAllowed(resolved: string, { directories }: Policy): Promise<boolean> {

@@ -34,7 +34,8 @@ pub(super) struct Answer {
 
 impl Answer {
     /// Checks what concerns callers. Tasks are checked when they are done, for a refusal is an answer to them.
-    pub(super) fn check(output: types::Output, now: u64, policy: &Policy) -> Result<Self, String> {
+    /// The step began at `now`, and what it says of times counts from then; but it is left alone from its end on.
+    pub(super) fn check(output: types::Output, now: u64, ended: u64, policy: &Policy) -> Result<Self, String> {
         let journal = output.journal.map(Secret::from);
         if output.notes.len() > limits::LIST {
             return Err("too many notes".to_owned());
@@ -58,7 +59,7 @@ impl Answer {
             types::Access::Closed => Access::Closed,
         };
         let wake_in = output.wake_in_ms.map(|wake| u64::from(wake).clamp(limits::WAKE_AT_LEAST_MS, limits::WAKE_AT_MOST_MS));
-        let wake_at = wake_in.map(|wake| now + wake);
+        let wake_at = wake_in.map(|wake| ended + wake);
         // The step that has just ended did all that was due.
         let soonest_nudge = now + wake_in.unwrap_or(u64::MAX).min(millis(NUDGE_AGAIN));
         let nudge_from = match &access {

@@ -9,7 +9,7 @@ use crate::vocabulary::NoteLevel;
 pub(super) fn log(availability: &Availability, notes: &[Note], news: bool) {
     for note in notes {
         let code = note.code.as_str();
-        let (message, fields) = (printable(&note.message), listed(&note.fields));
+        let (message, fields) = (&note.message, listed(&note.fields));
         match note.level {
             NoteLevel::Info => info!(target: "wif", code, fields, "{message}"),
             NoteLevel::Warning => warn!(target: "wif", code, fields, "{message}"),
@@ -27,8 +27,7 @@ pub(super) fn log(availability: &Availability, notes: &[Note], news: bool) {
             info!(target: "wif", access = "pending", reason = reason.as_str(), "there is no access token yet");
         }
         Availability::Failed(failure) => {
-            let message = printable(&failure.message);
-            warn!(target: "wif", access = "failed", code = failure.code.as_str(), "there is no access token: {message}");
+            warn!(target: "wif", access = "failed", code = failure.code.as_str(), "there is no access token: {}", failure.message);
         }
         Availability::Idle => info!(target: "wif", access = "idle", "nobody has asked for an access token"),
         Availability::Closed => info!(target: "wif", access = "closed", "the credential is closed"),
@@ -36,11 +35,6 @@ pub(super) fn log(availability: &Availability, notes: &[Note], news: bool) {
 }
 
 fn listed(fields: &[(String, String)]) -> String {
-    let listed: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", printable(value))).collect();
+    let listed: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
     listed.join(" ")
-}
-
-/// What servers and files say may be in a message: it must not write lines of a log, nor move a terminal's cursor.
-fn printable(text: &str) -> String {
-    text.replace(|character: char| character.is_control(), " ")
 }

@@ -1,20 +1,33 @@
 //! How much of the host's time, log and network a component may take. One that is well takes a thousandth of it.
 
-use crate::limits::{LONG_STEP_MS, NOTE_EVERY_MS, NOTES_AT_ONCE, REQUEST_EVERY_MS, REQUESTS_AT_ONCE, REST};
+use crate::limits::{
+    LONG_STEP_MS, LONGEST_REST_MS, NOTE_EVERY_MS, NOTES_AT_ONCE, REQUEST_EVERY_MS, REQUESTS_AT_ONCE, REST, RESULT_EVERY_MS,
+    RESULTS_AT_ONCE, TIME_AT_ONCE_MS,
+};
 
 const NOTES: Allowance = Allowance { at_once: NOTES_AT_ONCE, pause_ms: NOTE_EVERY_MS };
 const REQUESTS: Allowance = Allowance { at_once: REQUESTS_AT_ONCE, pause_ms: REQUEST_EVERY_MS };
+const RESULTS: Allowance = Allowance { at_once: RESULTS_AT_ONCE, pause_ms: RESULT_EVERY_MS };
 
 /// What a driver keeps account of. All times are of the steady clock, in milliseconds.
 pub(super) struct Pace {
     rests_until: u64,
+    /// The time that steps took, each millisecond for as many as it and its rest are. It is a moment, as in an account.
+    busy_until: u64,
     notes: Account,
     requests: Account,
+    results: Account,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { rests_until: 0, notes: Account::new(NOTES), requests: Account::new(REQUESTS) }
+        Self {
+            rests_until: 0,
+            busy_until: 0,
+            notes: Account::new(NOTES),
+            requests: Account::new(REQUESTS),
+            results: Account::new(RESULTS),
+        }
     }
 }
 
@@ -24,6 +37,19 @@ impl Pace {
         let took = ended.saturating_sub(began);
         if took >= LONG_STEP_MS {
             self.rests_until = ended.saturating_add(took.saturating_mul(REST));
+        }
+        // Short ones count together. What the clock shows of each is rounded, and their sum is not.
+        let at_once = TIME_AT_ONCE_MS * (1 + REST);
+        let latest = ended.saturating_add(LONGEST_REST_MS);
+        self.busy_until = self.busy_until.max(began).saturating_add(took.saturating_mul(1 + REST)).min(latest + at_once);
+        self.rests_until = self.rests_until.max(self.busy_until.saturating_sub(at_once)).min(latest);
+    }
+
+    /// The result of a task was handed over. However quick its steps are, a component that asks for one thing after another, none of
+    /// which takes any time, would never rest.
+    pub(super) fn handed_over(&mut self, now: u64) {
+        if !self.results.spend(now) {
+            self.rests_until = self.rests_until.max(now.saturating_add(RESULTS.pause_ms));
         }
     }
 
@@ -85,12 +111,45 @@ mod tests {
     }
 
     #[test]
+    fn no_rest_is_longer_than_a_minute() {
+        let mut pace = Pace::default();
+        // The machine slept in the middle of a step.
+        pace.stepped(1_000, 7_200_000);
+        assert_eq!(pace.rests_until(), 7_260_000);
+        pace.stepped(7_260_000, 7_260_001);
+        assert!(pace.rests_until() <= 7_260_010, "{}", pace.rests_until());
+    }
+
+    #[test]
+    fn steps_that_are_never_long_have_a_fifth_of_the_time_together() {
+        let (mut pace, mut now, mut busy) = (Pace::default(), 1_000, 0);
+        while now < 61_000 {
+            let began = now.max(pace.rests_until());
+            now = began + 4;
+            busy += 4;
+            pace.stepped(began, now);
+        }
+        assert!((12_000..=12_600).contains(&busy), "{busy} of 60000 ms");
+    }
+
+    #[test]
     fn a_flood_of_requests_ends_after_a_few_and_one_more_goes_out_each_second() {
         let mut pace = Pace::default();
         assert_eq!((0..1_000).filter(|_| pace.request(5_000)).count(), 32);
         assert_eq!((0..1_000).filter(|_| pace.request(5_999)).count(), 0);
         assert_eq!((0..1_000).filter(|_| pace.request(6_000)).count(), 1);
         assert_eq!((0..1_000).filter(|_| pace.request(600_000)).count(), 32);
+    }
+
+    #[test]
+    fn a_component_that_asks_for_one_thing_after_another_rests_in_between() {
+        let mut pace = Pace::default();
+        let quick = (0..10_000).take_while(|_| {
+            pace.handed_over(5_000);
+            pace.rests_until() <= 5_000
+        });
+        assert_eq!(quick.count(), 2_500);
+        assert_eq!(pace.rests_until(), 5_001);
     }
 
     #[test]

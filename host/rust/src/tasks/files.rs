@@ -1,4 +1,8 @@
-//! Reading a file: only regular ones, only as much as was asked for, and never waiting for a writer.
+//! Reading a file: only regular ones, only as much as was asked for, and never waiting for a writer. Whatever a session reads is
+//! read here.
+
+#[cfg(unix)]
+mod owners;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -8,7 +12,9 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use crate::bindings::types::{FileProtection, FileRequest, Outcome};
+#[cfg(unix)]
+use crate::bindings::types::FileProtection;
+use crate::bindings::types::{FileRequest, Outcome};
 use crate::limits::CONTENT_BYTES;
 use crate::policy::Policy;
 
@@ -66,8 +72,14 @@ fn try_read(path: &Path, request: &FileRequest, policy: &Policy) -> io::Result<O
     }
     let file = open(&resolved)?;
     let metadata = file.metadata()?;
-    if let Some(refused) = refuse_irregular(&metadata).or_else(|| refuse_unprotected(&metadata, request.protection)) {
+    if let Some(refused) = refuse_irregular(&metadata) {
         return Ok(refused);
+    }
+    #[cfg(unix)]
+    if request.protection == FileProtection::UnwritableByOthers
+        && let Some(why) = owners::Reader::new().distrusts(&resolved, &metadata)?
+    {
+        return Ok(Outcome::Denied(why));
     }
     let limit = u64::from(request.max_bytes).min(CONTENT_BYTES as u64);
     let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len().min(limit)).unwrap_or_default() + 1));
@@ -84,20 +96,6 @@ fn refuse_irregular(metadata: &fs::Metadata) -> Option<Outcome> {
         kind if kind.is_dir() => Some(Outcome::Failed("it is a directory".to_owned())),
         _ => Some(Outcome::Denied("the policy allows regular files only".to_owned())),
     }
-}
-
-#[cfg(unix)]
-fn refuse_unprotected(metadata: &fs::Metadata, protection: FileProtection) -> Option<Outcome> {
-    use std::os::unix::fs::MetadataExt;
-    const WRITABLE_BY_GROUP_OR_OTHERS: u32 = 0o022;
-    let mode = metadata.mode() & 0o7777;
-    (protection == FileProtection::UnwritableByOthers && mode & WRITABLE_BY_GROUP_OR_OTHERS != 0)
-        .then(|| Outcome::Denied(format!("its group or others may write the file (mode {mode:04o}); run chmod go-w on it")))
-}
-
-#[cfg(not(unix))]
-fn refuse_unprotected(_: &fs::Metadata, _: FileProtection) -> Option<Outcome> {
-    None
 }
 
 #[cfg(unix)]

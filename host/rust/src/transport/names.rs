@@ -1,13 +1,19 @@
 //! Names are resolved to where they may lead, and nowhere else: a public name that answers with a private address is an
 //! attempt to reach what only this machine can reach (DNS rebinding).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::error::Error;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::task::{Context, Poll};
+use std::vec;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use hyper_util::client::legacy::connect::dns::Name;
+use tower_service::Service;
 
+use crate::clock::BoxFuture;
 use crate::policy::{Origin, Policy, Reach, is_metadata};
 
 /// The system's resolver, with its answers checked.
+#[derive(Clone)]
 pub(super) struct Resolver {
     /// Where all names may lead, for a client of one source's request.
     all: Option<Reach>,
@@ -42,8 +48,16 @@ impl Resolver {
     }
 }
 
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
+impl Service<Name> for Resolver {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = Box<dyn Error + Send + Sync>;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
         let reach = self.reach(name.as_str());
         Box::pin(async move {
             let name = name.as_str();
@@ -53,7 +67,7 @@ impl Resolve for Resolver {
                 let address = refused.ip();
                 return Err(format!("{name} resolves to {address}, which the policy does not allow for it").into());
             }
-            Ok(Box::new(found.into_iter()) as Addrs)
+            Ok(found.into_iter())
         })
     }
 }

@@ -8,21 +8,28 @@ use wif::{BoxFuture, Clock, Credential, Policy, Reading};
 
 use crate::support::{Endpoint, Reply, START_MS, TestClock, guest, settle};
 
-/// By this clock each step takes just less than a step may.
+/// By this clock each step takes so long.
 #[derive(Clone)]
-struct EachStepTakesLong {
+struct EachStepTakes {
     clock: TestClock,
     steps: Arc<AtomicU32>,
+    each: Duration,
 }
 
-const STEP: Duration = Duration::from_millis(90);
+/// Just less than a step may take.
+const LONG: Duration = Duration::from_millis(90);
 
-impl Clock for EachStepTakesLong {
+/// Far more than there are in the time of the test.
+const MANY_STEPS: u32 = 20_000;
+
+impl Clock for EachStepTakes {
     /// Both clocks are read before a step, and at no other time.
     fn now(&self) -> Reading {
         let now = self.clock.now();
-        self.steps.fetch_add(1, Ordering::SeqCst);
-        self.clock.jump(STEP);
+        let steps = self.steps.fetch_add(1, Ordering::SeqCst);
+        // A driver that does not pace it would not let anybody else have a turn, and the test would not end.
+        assert!(steps < MANY_STEPS, "it is stepped all the time");
+        self.clock.jump(self.each);
         now
     }
 
@@ -39,19 +46,50 @@ fn lying(script: &str) -> wif::Builder {
     Credential::builder().component(guest(wif_test_guests::lying()).unwrap()).configuration(script)
 }
 
-#[tokio::test]
-async fn one_that_wants_to_be_stepped_all_the_time_has_a_fifth_of_it() {
+/// How much time passed, and how much of it the steps took, in milliseconds.
+async fn busy(each: Duration) -> (u64, u64) {
     let (clock, steps) = (TestClock::new(), Arc::new(AtomicU32::new(0)));
-    let slow = EachStepTakesLong { clock: clock.clone(), steps: Arc::clone(&steps) };
+    let slow = EachStepTakes { clock: clock.clone(), steps: Arc::clone(&steps), each };
     let credential = lying("answer=busy").clock(slow).build().unwrap();
     let start = clock.now().steady_ms;
     for _ in 0..100 {
         credential.changed();
         clock.advance(Duration::from_millis(50)).await;
     }
-    let (passed, busy) = (clock.now().steady_ms - start, u64::from(steps.load(Ordering::SeqCst)) * 90);
+    let each = u64::try_from(each.as_millis()).unwrap();
+    (clock.now().steady_ms - start, u64::from(steps.load(Ordering::SeqCst)) * each)
+}
+
+#[tokio::test]
+async fn one_that_wants_to_be_stepped_all_the_time_has_a_fifth_of_it() {
+    let (passed, busy) = busy(LONG).await;
     assert!(busy > passed / 10, "it is stepped: {busy} of {passed} ms");
     assert!(busy <= passed / 5 + 90, "{busy} of {passed} ms");
+}
+
+/// Half a second at once, and a fifth of the time then.
+#[tokio::test]
+async fn one_whose_steps_are_never_long_has_a_fifth_of_the_time_too() {
+    let (passed, busy) = busy(Duration::from_millis(4)).await;
+    assert!(busy > passed / 10, "it is stepped: {busy} of {passed} ms");
+    assert!(busy <= 500 + passed / 5 + 10, "{busy} of {passed} ms");
+}
+
+/// No step of it takes any time, and each asks for what is there at once.
+#[tokio::test]
+async fn one_that_asks_for_one_thing_after_another_rests_in_between() {
+    let (clock, steps) = (TestClock::new(), Arc::new(AtomicU32::new(0)));
+    let quick = EachStepTakes { clock: clock.clone(), steps: Arc::clone(&steps), each: Duration::ZERO };
+    let credential = lying("answer=curious").clock(quick).build().unwrap();
+    for _ in 0..100 {
+        for _ in 0..10 {
+            settle().await;
+        }
+        clock.advance(Duration::from_millis(10)).await;
+    }
+    let steps = steps.load(Ordering::SeqCst);
+    assert!((1_000..=5_500).contains(&steps), "{steps} steps in a second");
+    assert!(credential.try_current().is_some());
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //! served on.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -50,6 +50,8 @@ fn ok(body: impl AsRef<[u8]>) -> Act {
 struct Server {
     origin: String,
     connections: Arc<AtomicU32>,
+    /// What was sent again and again, in bytes.
+    sent: Arc<AtomicU64>,
 }
 
 impl Server {
@@ -57,19 +59,24 @@ impl Server {
     async fn start(act: impl Fn(u32) -> Act + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
-        let connections = Arc::new(AtomicU32::new(0));
-        let counter = Arc::clone(&connections);
+        let (connections, sent) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU64::new(0)));
+        let (counter, sum) = (Arc::clone(&connections), Arc::clone(&sent));
         tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let act = act(counter.fetch_add(1, Ordering::SeqCst) + 1);
+                let sum = Arc::clone(&sum);
                 tokio::spawn(async move {
                     read_request(&mut stream).await;
                     match act {
                         Act::Send(bytes) => {
                             let _ = stream.write_all(&bytes).await;
                         }
-                        Act::SendForEver(bytes) => while stream.write_all(&bytes).await.is_ok() {},
+                        Act::SendForEver(bytes) => {
+                            while stream.write_all(&bytes).await.is_ok() {
+                                sum.fetch_add(bytes.len() as u64, Ordering::SeqCst);
+                            }
+                        }
                         Act::SendAndWait(bytes) => {
                             let _ = stream.write_all(&bytes).await;
                             let _ = stream.read(&mut [0]).await;
@@ -81,7 +88,7 @@ impl Server {
                 });
             }
         });
-        Self { origin, connections }
+        Self { origin, connections, sent }
     }
 
     fn connections(&self) -> u32 {
@@ -212,6 +219,32 @@ async fn an_answer_without_an_end_is_cut_off() {
     // Nothing is unpacked: what comes is no JSON.
     let packed = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
     fails("gzip", answer(200, &[("content-encoding", "gzip")], packed), FailureCode::AnswerUnusable).await;
+}
+
+/// B6: interim answers without end count as one answer does, in bytes and in time.
+#[tokio::test]
+async fn a_storm_of_interim_answers_is_cut_off() {
+    let early = "HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n".repeat(100);
+    for interim in ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 102 Processing\r\n\r\n", &early] {
+        let scene = Scene::start(Act::SendForEver(interim.as_bytes().to_vec())).await;
+        assert_eq!(scene.failure().await.code, FailureCode::EndpointUnreachable);
+        // What the two ends of the connection buffer is among it.
+        let sent = scene.server.sent.load(Ordering::SeqCst);
+        assert!(sent < 16 << 20, "{sent} bytes of {}", &interim[..20]);
+    }
+    let scene = Scene::start(Act::SendAndWait(b"HTTP/1.1 100 Continue\r\n\r\n".repeat(10))).await;
+    until("it is asked", || async { scene.server.connections() == 2 }).await;
+    scene.clock.advance(Duration::from_secs(31)).await;
+    assert_eq!(scene.failure().await.code, FailureCode::EndpointUnreachable);
+}
+
+/// A few of them are as they should be.
+#[tokio::test]
+async fn an_answer_after_interim_answers_is_taken() {
+    let Act::Send(answer) = good("sk-ant-oat01-second") else { unreachable!("it is sent") };
+    let interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n";
+    let scene = Scene::start(Act::Send([interim.as_slice(), &answer].concat())).await;
+    assert_eq!(scene.replaced().await.reveal_authorization(), Some("Bearer sk-ant-oat01-second"));
 }
 
 /// B6: a body that drips is given up after the time for the whole request, by the credential's clock.

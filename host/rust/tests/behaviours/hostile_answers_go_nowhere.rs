@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use tokio_stream::StreamExt as _;
 use wif::component::Component;
-use wif::{Credential, Error, FailureCode};
+use wif::{Availability, Credential, Error, FailureCode};
 
 use crate::support::{guest, until};
 
@@ -34,6 +35,26 @@ async fn a_header_holds_no_nul_and_there_are_not_tens_of_thousands() {
 #[tokio::test]
 async fn text_is_text() {
     refused("answer=no-text").await;
+}
+
+/// G7: it writes no lines of a log and moves no cursor, in an error, in a note, or anywhere else.
+#[tokio::test]
+async fn a_text_is_one_line_and_has_an_end() {
+    let credential = Credential::builder().component(lying()).configuration("answer=later-control").build().unwrap();
+    let mut changes = credential.changes();
+    credential.token().await.unwrap();
+    credential.changed();
+    let mut next = async || tokio::time::timeout(Duration::from_secs(10), changes.next()).await.unwrap().unwrap();
+    let mut change = next().await;
+    while change.notes.is_empty() {
+        change = next().await;
+    }
+    let Availability::Failed(failure) = &change.availability else { panic!("{change:?}") };
+    let request_id = failure.request_id.clone().unwrap();
+    for text in [&failure.to_string(), &request_id, &change.notes[0].message, &change.notes[0].fields[0].1] {
+        assert!(text.starts_with("a  b [2Jc d"), "{text:?}");
+        assert!(!text.contains(char::is_control) && text.len() < 20_000, "{text:?}");
+    }
 }
 
 /// F11: a credential is made of known header fields; any other would change what a caller's request is.

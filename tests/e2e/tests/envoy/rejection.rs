@@ -7,7 +7,7 @@ use crate::harness::client::statuses;
 use crate::harness::{Form, Plan, in_every_form};
 
 /// A little more than the engine's least time between two exchanges, which no event shortens.
-const BETWEEN_EXCHANGES: Duration = Duration::from_millis(5_500);
+pub(crate) const BETWEEN_EXCHANGES: Duration = Duration::from_millis(5_500);
 
 in_every_form! {
     /// C7, E12: with the router's retry no caller notices.

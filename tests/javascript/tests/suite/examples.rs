@@ -90,6 +90,7 @@ fn the_readme_states_the_limits_of_a_component() {
     for (constant, told) in [
         ("AT_ONCE_MS = 500;", "| 500 ms |"),
         (r#""rest": 4,"#, "| a fifth of the time |"),
+        ("MAX_INSTRUCTIONS = 500_000_000;", "| 500,000,000 | |"),
         ("STEP_AT_LEAST_MS = 0.2;", "counts as 0.2 ms at least | 2,500 | 1,000 a second |"),
         (r#""wake-at-least-ms": 5,"#, "no sooner than 5 ms after the step's end, and no later than a day"),
         (r#""notes-at-once": 256,"#, "| 256 | 240 a minute |"),

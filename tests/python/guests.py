@@ -1,0 +1,95 @@
+"""The driver around components that steal, loop, take memory and flood, in place of ours: those of `tests/guests`."""
+
+import json
+import os
+import time
+import unittest
+from pathlib import Path
+
+from component import Plugin
+from driver import Driver, Unavailable
+from tasks import Tasks
+
+ORIGIN = "https://api.anthropic.com"
+TOKEN = "0000000000000001"
+
+
+def guest(name):
+    return Plugin((Path(os.environ["GUESTS"]) / name).read_bytes())
+
+
+class Recording(Tasks):
+    """Tasks that send nothing, and count what would be sent."""
+
+    def __init__(self, configuration, **more):
+        super().__init__(configuration, [ORIGIN], **more)
+        self.sent = []
+
+    def send(self, request):
+        self.check_request(request)
+        self._sent_at.append(time.monotonic())
+        self.sent.append(request["url"])
+        return {"response": {"status": 200, "headers": [], "body": "{}"}}
+
+
+class Guests(unittest.TestCase):
+    def test_what_is_none_of_its_business_is_neither_read_nor_sent(self):
+        goal = f"file=/etc/hostname variable=ANTHROPIC_API_KEY origin={ORIGIN}"
+        for where in (
+            f"url={ORIGIN}/v1/files header=x-api-key",
+            f"url={ORIGIN}/v1/oauth/token header=x-api-key",
+            "url=https://evil.example/v1/oauth/token",
+        ):
+            source = {"source": "file", "path": f"{goal} {where}"}
+            configuration = json.dumps({"federation": {"identity_token": source}})
+            tasks = Recording(configuration, environ={"ANTHROPIC_API_KEY": "sk-ant-api03-canary"})
+            with Driver(guest("exfiltrating"), configuration, tasks) as driver:
+                with self.assertRaisesRegex(Unavailable, "denied, denied, denied"):
+                    driver.token(timeout=20)
+            self.assertEqual(tasks.sent, [], where)
+
+    def test_the_control_reads_what_is_named_and_sends_an_exchange(self):
+        # The guest takes its orders from anywhere in the document, so the path is a whole one.
+        configuration = json.dumps({
+            "federation": {"identity_token": {"source": "file", "path": "/etc/passwd"}},
+            "note": f"file=/etc/passwd variable=X origin={ORIGIN} url={ORIGIN}/v1/oauth/token",
+        })
+        tasks = Recording(configuration)
+        with Driver(guest("exfiltrating"), configuration, tasks) as driver:
+            with self.assertRaisesRegex(Unavailable, "content, denied, response"):
+                driver.token(timeout=20)
+        self.assertEqual(tasks.sent, [f"{ORIGIN}/v1/oauth/token"])
+
+    def test_a_loop_a_deep_recursion_and_a_hoard_cost_the_instance(self):
+        for what in ("loop", "recursion", "memory"):
+            notes = []
+            with Driver(guest("exhausting"), f"changed={what}", Recording("{}"), note=notes.append) as driver:
+                self.assertEqual(driver.token(timeout=20)["id"], TOKEN)
+                driver.changed()
+                ends = time.monotonic() + 20
+                while not notes and time.monotonic() < ends:
+                    self.assertEqual(driver.token(timeout=20)["id"], TOKEN, what)
+                    time.sleep(0.01)
+                self.assertEqual([note["code"] for note in notes], ["session-stopped"], what)
+                self.assertEqual(driver.token(timeout=20)["id"], TOKEN, what)
+
+    def test_a_text_is_one_line_and_has_an_end(self):
+        notes = []
+        with Driver(guest("lying"), "answer=control", Recording("{}"), note=notes.append) as driver:
+            with self.assertRaises(Unavailable) as raised:
+                driver.token(timeout=20)
+        for text in (str(raised.exception), notes[0]["message"], notes[0]["fields"][0]["value"]):
+            self.assertRegex(text, r"\Aa  b \[2Jc d[ -~]{0,2000}\Z")
+
+    def test_a_flood_of_requests_ends_after_a_few(self):
+        tasks = Recording("{}")
+        with Driver(guest("lying"), f"answer=flood origin={ORIGIN}", tasks) as driver:
+            self.assertEqual(driver.token(timeout=20)["id"], TOKEN)
+            time.sleep(2)
+            self.assertLessEqual(len(tasks.sent), 40)
+            self.assertGreater(len(tasks.sent), 0)
+            self.assertEqual(driver.token(timeout=20)["id"], TOKEN)
+
+
+if __name__ == "__main__":
+    unittest.main()
