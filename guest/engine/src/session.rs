@@ -434,16 +434,21 @@ impl Session {
 
     /// A text from outside, fit to be shown. All of the host's pass here; the endpoint's pass through `answer`.
     fn foreign(&self, text: &str) -> String {
-        scrub(text, &self.secrets()).chars().take(MAX_HOST_TEXT).collect()
+        self.foreign_beside(text, &[])
+    }
+
+    /// The same, where more secrets are at hand.
+    fn foreign_beside(&self, text: &str, more: &[&str]) -> String {
+        let mut secrets = self.secrets();
+        secrets.extend(more);
+        scrub(text, &secrets).chars().take(MAX_HOST_TEXT).collect()
     }
 
     /// Ends a sentence, with the host's own words where it gave a reason; `more`: secrets that are at hand.
     fn explain(&self, message: &mut String, why: Option<&String>, more: &[&str]) {
         if let Some(why) = why {
-            let mut secrets = self.secrets();
-            secrets.extend(more);
             message.push_str(": ");
-            message.extend(scrub(why, &secrets).chars().take(MAX_HOST_TEXT));
+            message.push_str(&self.foreign_beside(why, more));
         }
         message.push('.');
     }

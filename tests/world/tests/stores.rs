@@ -254,6 +254,7 @@ fn an_answer_of_the_old_entry_means_nothing_for_another_subject() {
         assert!(session.asks("swap-entry"), "what is known of the rejection is written while the source is read");
         session.answer("read-file", &identity_token_of("another", "two", 700_000));
         assert_eq!(session.served(), (None, None));
+        assert!(session.asks("load-entry"), "nobody waits for what the old entry says");
         session.answer("swap-entry", &json!({"conflict": entry("v2", &with_first)["entry"]}));
         assert_eq!(session.served(), (None, None));
         session.answer("load-entry", &json!("absent"));
@@ -261,5 +262,32 @@ fn an_answer_of_the_old_entry_means_nothing_for_another_subject() {
         assert_eq!(lease["expected"], Value::Null, "the new entry has no version yet");
         session.answer("send-request", &grant(SECOND, 3_600));
         assert_eq!(session.served(), (Some(jwt::id_of(SECOND)), Some("good".into())));
+    });
+}
+
+/// C9: one session stops forcing exchanges, for two tokens were rejected; another one, which comes later, takes the stop over with the
+/// token, and forces none either.
+#[test]
+fn a_stop_of_forced_exchanges_holds_for_those_who_come_later() {
+    both(|kind| {
+        let mut one = Driven::new(kind, 1);
+        one.begin("one", &json!("absent"));
+        let with_first = one.exchange("one", FIRST, 3_600, "v1");
+        one.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
+        one.answer("load-entry", &entry("v1", &with_first));
+        one.answer("swap-entry", &json!({"swapped": "v2"}));
+        one.exchange("two", SECOND, 3_600, "v3");
+        one.at(710_000, &json!({"rejected": jwt::id_of(SECOND)}));
+        let stopped = one.answer("swap-entry", &json!({"swapped": "v4"}))["value"].clone();
+        let mut other = Driven::new(kind, 2);
+        other.now_ms = 700_200;
+        other.begin("two", &entry("v3", &with_first));
+        assert_eq!(other.served(), (Some(jwt::id_of(FIRST)), Some("good".into())));
+        other.at(720_000, &json!("changed")).answer("load-entry", &entry("v4", &stopped));
+        assert_eq!(other.served(), (Some(jwt::id_of(FIRST)), Some("suspect".into())));
+        assert!(!other.asks("load-entry") && !other.asks("read-file"), "{:#}", other.output);
+        // Ten minutes after the second rejection it may be forced again.
+        other.at(1_310_001, &json!("woken"));
+        assert!(other.asks("load-entry"), "{:#}", other.output);
     });
 }

@@ -1,5 +1,6 @@
 //! Getting a token: from the identity token, over the ledger, to the endpoint, and what its answer changes.
 
+use super::identity::OF_ANOTHER;
 use super::source::Asked;
 use super::tasks::Role;
 use super::{POLL_MS, Plan, Session, field, only};
@@ -371,8 +372,8 @@ impl Session {
     fn granted(&mut self, sent: &Sent, grant: Grant, request_id: Option<String>) {
         self.mark(sent, Disposition::Spent);
         if self.key_of(&sent.identity.about).as_deref() != self.identity.key() {
-            let message = "An exchange that took too long brought an access token of an earlier subject, which is dropped.";
-            return self.note(NoteCode::TokenUnusable, NoteLevel::Warning, message, Vec::new());
+            // The answer was late.
+            return self.note(NoteCode::TokenUnusable, NoteLevel::Warning, OF_ANOTHER, Vec::new());
         }
         let new = Held::until(grant.token, grant.lifetime_ms, sent.at + grant.lifetime_ms, &mut self.random);
         let id = new.id.clone();

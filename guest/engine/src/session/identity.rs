@@ -9,6 +9,9 @@ use crate::hash_of;
 use crate::identity_token::About;
 use crate::state::{Reading, State, Writer};
 
+/// What is told of an access token of the subject before.
+pub(super) const OF_ANOTHER: &str = "The source shows another subject's identity token: the access token is dropped.";
+
 /// Whose tokens a session keeps, as far as it is known.
 #[derive(Debug, Default)]
 pub(super) struct Identity {
@@ -59,7 +62,7 @@ impl Session {
                 let reading = Reading::new(self.epoch(), state.written, Writer::Before);
                 self.identity.left = Some(Box::new(Left { state: *state, reading }));
             } else {
-                self.drop_what_was_left();
+                self.discard_left();
             }
         }
         let shown = self.federation().is_some_and(|federation| !federation.identity_token.names_its_subject());
@@ -93,7 +96,7 @@ impl Session {
                 self.take_over(left);
             }
             Some(left) => {
-                self.drop_what_was_left();
+                self.discard_left();
                 // What the endpoint asked for, it asked of everybody.
                 self.resume_pace(&left);
                 self.forgive();
@@ -110,7 +113,7 @@ impl Session {
     }
 
     /// The source cannot be read. What an earlier session left is served until it shows whose identity tokens it has.
-    pub(super) fn assume_identity(&mut self) {
+    pub(super) fn assume(&mut self) {
         if let Some(left) = self.identity.left.take() {
             if left.state.configuration.is_some() {
                 self.identity.assumed.clone_from(&left.state.identity);
@@ -145,7 +148,7 @@ impl Session {
         self.note(NoteCode::Resumed, NoteLevel::Info, message, token.into_iter().collect());
     }
 
-    fn drop_what_was_left(&mut self) {
+    fn discard_left(&mut self) {
         let message = "The earlier session had another identity: its token is dropped, and what it spent stays spent.";
         self.note(NoteCode::Resumed, NoteLevel::Info, message, Vec::new());
         self.changed = true;
@@ -155,8 +158,7 @@ impl Session {
     /// is everybody's.
     fn leave_identity(&mut self) {
         if let Some(held) = self.held.take() {
-            let message = "The source shows identity tokens of another subject: the access token of the one before is dropped.";
-            self.note(NoteCode::TokenUnusable, NoteLevel::Warning, message, only("token", &held.id));
+            self.note(NoteCode::TokenUnusable, NoteLevel::Warning, OF_ANOTHER, only("token", &held.id));
         }
         self.rejections.lift_the_stop();
         self.forgive();

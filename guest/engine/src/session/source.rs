@@ -245,7 +245,7 @@ impl Session {
 
     /// The source gives nothing that can be exchanged: it is asked again later.
     pub(super) fn source_failed(&mut self, code: FailureCode, message: String, action: &str) {
-        self.assume_identity();
+        self.assume();
         let shared = self.federation().is_some_and(|federation| federation.identity_token.shared());
         if shared {
             self.pace.look_at = self.now + self.poll_ms();
