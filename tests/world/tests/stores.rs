@@ -170,3 +170,27 @@ fn a_store_is_asked_one_thing_at_a_time() {
         }
     });
 }
+
+/// A6, A8: while this session waits to take the lease, an answer of the store tells that another one has exchanged the very identity token
+/// that it read before.
+#[test]
+fn what_another_exchanged_in_the_meantime_is_not_sent() {
+    both(|kind| {
+        let mut one = Driven::new(kind, 1);
+        one.step(&json!("woken")).answer("load-entry", &json!("absent"));
+        let with_first = one.exchange("one", FIRST, 3_600, "v1");
+        let mut other = Driven::new(kind, 2);
+        other.at(3_500_000, &json!("woken")).answer("load-entry", &entry("v1", &with_first));
+        one.at(3_500_000, &json!("needed")).answer("load-entry", &entry("v1", &with_first));
+        let with_second = other.exchange("two", SECOND, 60, "v2");
+        one.step(&json!({"rejected": jwt::id_of(FIRST)}));
+        one.answer("read-file", &identity_token("two", 3_500_000));
+        one.answer("swap-entry", &json!({"conflict": entry("v2", &with_second)["entry"]}));
+        for version in ["v3", "v4"] {
+            if one.asks("swap-entry") {
+                one.answer("swap-entry", &json!({ "swapped": version }));
+            }
+        }
+        assert!(!one.asks("send-request"), "{:#}", one.output);
+    });
+}
