@@ -180,11 +180,11 @@ fn what_another_exchanged_in_the_meantime_is_not_sent() {
         one.step(&json!("woken")).answer("load-entry", &json!("absent"));
         let with_first = one.exchange("one", FIRST, 3_600, "v1");
         let mut other = Driven::new(kind, 2);
-        other.at(3_500_000, &json!("woken")).answer("load-entry", &entry("v1", &with_first));
-        one.at(3_500_000, &json!("needed")).answer("load-entry", &entry("v1", &with_first));
+        other.at(3_560_000, &json!("woken")).answer("load-entry", &entry("v1", &with_first));
+        one.at(3_560_000, &json!("needed")).answer("load-entry", &entry("v1", &with_first));
         let with_second = other.exchange("two", SECOND, 60, "v2");
         one.step(&json!({"rejected": jwt::id_of(FIRST)}));
-        one.answer("read-file", &identity_token("two", 3_500_000));
+        one.answer("read-file", &identity_token("two", 3_560_000));
         one.answer("swap-entry", &json!({"conflict": entry("v2", &with_second)["entry"]}));
         for version in ["v3", "v4"] {
             if one.asks("swap-entry") {
