@@ -544,7 +544,7 @@ fn rule_of(task: &Value) -> String {
     body["federation_rule_id"].as_str().unwrap_or_default().to_owned()
 }
 
-/// C6-C8, A6, A7, B9-B11, B13, D1, D10, G1: one exchange at a time; five seconds between two requests; no token past its end; no
+/// H5, C6-C8, A6, A7, B9-B11, B13, D1, D10, G1: one exchange at a time; five seconds between two requests; no token past its end; no
 /// rejected token as good; no spent identity token; no secret in what is shown; the same outputs natively, again, and through
 /// the component; a journal that goes on where the session was; and never stuck.
 fn holds(scheme: usize, seed: u32, may_jump: bool, acts: &[Act]) {

