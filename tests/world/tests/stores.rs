@@ -194,3 +194,20 @@ fn what_another_exchanged_in_the_meantime_is_not_sent() {
         assert!(!one.asks("send-request"), "{:#}", one.output);
     });
 }
+
+/// C6, C15: a token that was rejected makes room for any that was not, also for one that ends sooner.
+#[test]
+fn a_suspect_token_is_replaced_by_one_that_ends_sooner() {
+    both(|kind| {
+        let mut one = Driven::new(kind, 1);
+        one.step(&json!("woken")).answer("load-entry", &json!("absent"));
+        let with_first = one.exchange("one", FIRST, 3_600, "v1");
+        let mut other = Driven::new(kind, 2);
+        // It has not seen the first one, which would outlive its own.
+        other.at(3_560_000, &json!("woken")).answer("load-entry", &json!("absent"));
+        let with_second = other.exchange("two", SECOND, 30, "v2");
+        one.at(3_560_000, &json!({"rejected": jwt::id_of(FIRST)}));
+        one.answer("load-entry", &entry("v2", &with_second));
+        assert_eq!(one.served(), (Some(jwt::id_of(SECOND)), Some("good".into())), "{:#}", one.output);
+    });
+}
