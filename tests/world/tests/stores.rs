@@ -201,7 +201,7 @@ fn a_suspect_token_is_replaced_by_one_that_ends_sooner() {
     both(|kind| {
         let mut one = Driven::new(kind, 1);
         one.step(&json!("woken")).answer("load-entry", &json!("absent"));
-        let with_first = one.exchange("one", FIRST, 3_600, "v1");
+        one.exchange("one", FIRST, 3_600, "v1");
         let mut other = Driven::new(kind, 2);
         // It has not seen the first one, which would outlive its own.
         other.at(3_560_000, &json!("woken")).answer("load-entry", &json!("absent"));
@@ -209,5 +209,32 @@ fn a_suspect_token_is_replaced_by_one_that_ends_sooner() {
         one.at(3_560_000, &json!({"rejected": jwt::id_of(FIRST)}));
         one.answer("load-entry", &entry("v2", &with_second));
         assert_eq!(one.served(), (Some(jwt::id_of(SECOND)), Some("good".into())), "{:#}", one.output);
+    });
+}
+
+/// C5: whoever was taken for dead, and is not, leaves the lease to the one that has it now.
+#[test]
+fn a_lease_that_was_lost_is_not_taken_back() {
+    both(|kind| {
+        let owner = |value: &Value| {
+            let document: Value = serde_json::from_str(value.as_str().expect("text")).expect("a document");
+            document["lease"]["owner"].clone()
+        };
+        let mut one = Driven::new(kind, 1);
+        one.step(&json!("woken")).answer("load-entry", &json!("absent"));
+        one.answer("read-file", &identity_token("one", 0));
+        let taken = one.answer("swap-entry", &json!({"swapped": "v1"}))["value"].clone();
+        assert!(one.asks("send-request"));
+        let mut other = Driven::new(kind, 2);
+        other.step(&json!("woken")).answer("load-entry", &entry("v1", &taken));
+        other.at(4_100, &json!("woken")).answer("load-entry", &entry("v1", &taken));
+        other.answer("read-file", &identity_token("one", 0));
+        let lost = other.answer("swap-entry", &json!({"swapped": "v2"}))["value"].clone();
+        assert_ne!(owner(&taken), owner(&lost));
+        one.at(1_400, &json!("woken"));
+        one.now_ms = 4_200;
+        one.answer("swap-entry", &json!({"conflict": entry("v2", &lost)["entry"]}));
+        let told = one.answer("swap-entry", &json!({"swapped": "v3"}))["value"].clone();
+        assert_eq!(owner(&told), owner(&lost));
     });
 }

@@ -21,7 +21,8 @@ const AT_S: u64 = 3_560;
 enum Act {
     /// Sends these bytes and closes.
     Send(Vec<u8>),
-    /// Sends the first bytes once, and the second ones again and again, until the client closes; no faster than it reads.
+    /// Sends the first bytes once, and the second ones again and again, until the client closes or megabytes have left; no faster
+    /// than it reads.
     SendForEver(Vec<u8>, Vec<u8>),
     /// Sends the first bytes at once, and of the second ones a byte every few milliseconds, again and again.
     Drip(Vec<u8>, Vec<u8>),
@@ -73,7 +74,12 @@ impl Server {
                         }
                         Act::SendForEver(head, bytes) => {
                             let _ = stream.write_all(&head).await;
-                            while stream.write_all(&bytes).await.is_ok() {}
+                            let block = bytes.repeat((64 << 10) / bytes.len() + 1);
+                            for _ in 0..128 {
+                                if stream.write_all(&block).await.is_err() {
+                                    break;
+                                }
+                            }
                         }
                         Act::Drip(head, bytes) => {
                             let _ = stream.write_all(&head).await;

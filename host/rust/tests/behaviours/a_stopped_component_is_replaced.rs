@@ -142,6 +142,22 @@ async fn another_session_begins_with_the_newest_journal() {
     until("another session has taken its first step", || async { told(&credential) == 104 }).await;
 }
 
+/// C5: after some sessions that did not survive it, the journal counts as lost, and the next one begins without.
+#[tokio::test]
+async fn a_journal_that_no_session_survives_is_given_up() {
+    let clock = TestClock::new();
+    let builder = Credential::builder().component(guest(wif_test_guests::crashing()).unwrap()).clock(clock.clone());
+    let credential = builder.configuration("changed=panic woken=panic-if-resumed").build().unwrap();
+    credential.token().await.unwrap();
+    credential.changed();
+    until("the component is at rest", || async { credential.status().await.is_err() }).await;
+    until("the component answers again", || async {
+        clock.advance(Duration::from_secs(1)).await;
+        credential.status().await.is_ok()
+    })
+    .await;
+}
+
 /// Jitter that begins anew with each session would make what stopped the last one happen again.
 #[tokio::test]
 async fn another_session_has_another_seed() {

@@ -31,6 +31,8 @@ async fn a_header_cannot_carry_another() {
 #[tokio::test]
 async fn a_header_holds_no_nul_and_there_are_not_tens_of_thousands() {
     refused("answer=header-nul").await;
+    refused("answer=header-latin").await;
+    refused("answer=headers-many").await;
     refused("answer=headers").await;
 }
 
@@ -51,6 +53,7 @@ async fn a_header_is_a_part_of_a_credential() {
 #[tokio::test]
 async fn a_header_has_a_name() {
     refused("answer=header-name").await;
+    refused("answer=header-case").await;
 }
 
 /// B1.
@@ -68,6 +71,20 @@ async fn a_token_is_for_an_origin_that_the_policy_allows() {
 #[tokio::test]
 async fn an_id_is_no_way_out() {
     refused("answer=id").await;
+    refused("answer=id-short").await;
+}
+
+/// Whoever asks for a token and is told that nobody has asked would ask for ever.
+#[tokio::test]
+async fn a_component_that_does_nothing_when_it_is_asked_is_told_of() {
+    refused("answer=idle").await;
+}
+
+#[tokio::test]
+async fn notes_are_bounded() {
+    refused("answer=notes-many").await;
+    refused("answer=note-long").await;
+    refused("answer=note-wide").await;
 }
 
 #[tokio::test]

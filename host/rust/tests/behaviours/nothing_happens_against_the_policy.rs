@@ -208,7 +208,8 @@ async fn a_proxy_sees_where_to_and_nothing_else() {
     let proxy = Endpoint::start(|_| Reply::with(502, "no")).await;
     let file = TokenFile::new(&identity_token("a", now_s(), 3600));
     let source = format!(r#"{{"source":"file","path":"{}"}}"#, file.path().display());
-    let by = proxy.origin.replace("http://", "http://user:canary-password@");
+    // Its own name may lead to where no other may.
+    let by = proxy.origin.replace("http://127.0.0.1", "http://user:canary-password@localhost");
     let policy = Policy::default().proxy(&by).unwrap();
     let configuration = configuration("https://api.anthropic.com", &source);
     let credential = Credential::builder().configuration(configuration).policy(policy).build().unwrap();

@@ -7,7 +7,19 @@ use std::time::Duration;
 use wif::Credential;
 
 use crate::no_secret_is_shown::Log;
-use crate::support::{Endpoint, Reply, START_MS, TestClock, TokenFile, credential, identity_token, until};
+use crate::support::{Endpoint, Reply, START_MS, TestClock, TokenFile, credential, guest, identity_token, until};
+
+/// G7: what a component says, or a server through it, makes no line of its own and moves no cursor.
+#[tokio::test]
+async fn a_note_is_one_line_of_the_log() {
+    let (log, _guard) = Log::start();
+    let component = guest(wif_test_guests::lying()).unwrap();
+    let credential = Credential::builder().component(component).configuration("answer=note-control").build().unwrap();
+    credential.token().await.unwrap();
+    let text = log.text();
+    assert!(text.contains("forged  ERROR wif: a line [2J"), "{text}");
+    assert!(!text.contains('\u{1b}') && !text.lines().any(|line| line.starts_with("ERROR")), "{text}");
+}
 
 fn times(log: &Log, what: &str) -> usize {
     log.text().matches(what).count()

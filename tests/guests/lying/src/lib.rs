@@ -1,7 +1,8 @@
 //! Says what it must not: its configuration is `answer=` and how.
 
 use wif_guest_kit::types::{
-    Access, AssertionRequest, Clock, Event, Header, HttpRequest, NumberedTask, Output, Progress, Purpose, Start, Task,
+    Access, AssertionRequest, Clock, Event, Field, Header, HttpRequest, Note, NoteCode, NoteLevel, NumberedTask, Output,
+    Progress, Purpose, Start, Task,
 };
 use wif_guest_kit::{Behaviour, HOUR_MS, ID, component, saying, serving, word};
 
@@ -78,6 +79,11 @@ fn request(url: String, origin: String) -> HttpRequest {
     }
 }
 
+fn note(message: &str, fields: usize) -> Note {
+    let field = Field { name: "a".to_owned(), value: "b".to_owned() };
+    Note { code: NoteCode::Configured, level: NoteLevel::Info, message: message.to_owned(), fields: vec![field; fields] }
+}
+
 fn spoil(output: &mut Output, how: &str) {
     match how {
         "busy" => output.wake_in_ms = Some(0),
@@ -85,6 +91,11 @@ fn spoil(output: &mut Output, how: &str) {
             let task = |number| NumberedTask { number, task: Task::ReadVariable("HOME".to_owned()) };
             output.tasks = (0..10_000).map(task).collect();
         }
+        "notes-many" => output.notes = vec![note("many", 0); 65],
+        "note-long" => output.notes = vec![note(&"long".repeat(1_100), 0)],
+        "note-control" => output.notes = vec![note("forged\r\nERROR wif: a line\u{1b}[2J", 0)],
+        "note-wide" => output.notes = vec![note("wide", 65)],
+        "idle" => output.access = Access::Idle,
         "journal" => output.journal = Some("x".repeat(4 << 20)),
         "holds" => {
             output.progress = Progress::Underway;
@@ -100,9 +111,13 @@ fn spoil(output: &mut Output, how: &str) {
         "header-of-another" => usable.set.push(Header { name: "cookie".to_owned(), value: "a=b".to_owned() }),
         "merge-of-another" => usable.merge.push(Header { name: "connection".to_owned(), value: "x-api-key".to_owned() }),
         "header-nul" => usable.set[0].value.push('\0'),
+        "header-case" => usable.set[0].name = "Authorization".to_owned(),
+        "header-latin" => usable.set[0].value.push('é'),
+        "headers-many" => usable.set = vec![usable.set[0].clone(); 65],
         "headers" => usable.set = vec![usable.set[0].clone(); 40_000],
         "origin" => usable.origin = "https://evil.example".to_owned(),
         "origin-look-alike" => usable.origin = "https://api.anthropic.com@evil.example".to_owned(),
+        "id-short" => usable.id = "0123456789abcde".to_owned(),
         "id" => usable.id = "a token could be here".to_owned(),
         // SAFETY: there is none. The boundary has to notice, for text is what the contract says.
         "no-text" => usable.origin = unsafe { String::from_utf8_unchecked(vec![0xff, 0xfe, 0xc0]) },
