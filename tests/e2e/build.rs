@@ -54,6 +54,11 @@ fn build() -> Result<(), String> {
         let module = Guest { package, prebuilt_variable }.build_module()?;
         let wasm = fs::read(&module.path).map_err(|error| format!("cannot read {}: {error}", module.path.display()))?;
         write(name, &wasm)?;
+        if name == "proxy-wasm.wasm" {
+            let compiled =
+                engine::config().target(&target()?).and_then(|config| wasmtime::Engine::new(config)?.precompile_module(&wasm));
+            write("proxy-wasm.cwasm", &compiled.map_err(|error| format!("{name} does not compile: {error:#}"))?)?;
+        }
     }
     Ok(())
 }
@@ -85,9 +90,12 @@ fn plug(socket: &str, socket_wasm: &[u8], plug: &str, plug_wasm: &[u8]) -> Resul
 }
 
 /// A target that is named, even the build machine's own, means its baseline CPU.
+fn target() -> Result<String, String> {
+    env::var("TARGET").map_err(|error| error.to_string())
+}
+
 fn compile(mut config: wasmtime::Config, wasm: &[u8]) -> Result<Vec<u8>, String> {
-    let target = env::var("TARGET").map_err(|error| error.to_string())?;
-    let compiled = config.target(&target).and_then(|config| wasmtime::Engine::new(config)?.precompile_component(wasm));
+    let compiled = config.target(&target()?).and_then(|config| wasmtime::Engine::new(config)?.precompile_component(wasm));
     compiled.map_err(|error| format!("a component does not compile: {error:#}"))
 }
 

@@ -1,17 +1,6 @@
-//! Header fields as the proxy hands them over, read where they are.
-//!
-//! The SDK makes a `String` and a `Vec` of each field; requests pass through here, and have many.
+//! Header fields as the proxy hands them over, read where they are: requests pass through here, and have many.
 
-#![allow(unsafe_code, reason = "the SDK has no call that leaves the fields in one piece")]
-
-use std::ptr::null_mut;
-
-use proxy_wasm::types::MapType;
-
-#[link(wasm_import_module = "env")]
-unsafe extern "C" {
-    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, bytes: *mut usize) -> u32;
-}
+use crate::hostcalls::{self, MapType, Refused};
 
 /// The fields of one map. Their number; the lengths of each name and value; each name and value, and a zero after it. Numbers have
 /// four bytes, the lowest first.
@@ -20,20 +9,9 @@ pub(crate) struct Fields(Vec<u8>);
 const NUMBER: usize = 4;
 
 impl Fields {
-    /// The fields of this map of the effective context; none, if the proxy refuses.
-    pub(crate) fn read(map: MapType) -> Option<Self> {
-        let (mut data, mut bytes) = (null_mut(), 0);
-        // SAFETY: the proxy writes through both pointers before it returns, and keeps neither.
-        let status = unsafe { proxy_get_header_map_pairs(map as u32, &raw mut data, &raw mut bytes) };
-        if status != 0 {
-            return None;
-        }
-        if data.is_null() {
-            return Some(Self(Vec::new()));
-        }
-        // SAFETY: for what it returns the proxy takes memory from the SDK's allocating export, which gives it a boxed slice of
-        // exactly this length; the proxy has written all of it, and nobody else frees it.
-        Some(Self(unsafe { Vec::from_raw_parts(data, bytes, bytes) }))
+    /// The fields of this map of the effective context.
+    pub(crate) fn read(map: MapType) -> Result<Self, Refused> {
+        hostcalls::get_map(map).map(|fields| Self(fields.unwrap_or_default()))
     }
 
     /// Each name, in lower case, and its value.

@@ -3,14 +3,13 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
-use proxy_wasm::hostcalls;
-use proxy_wasm::types::{LogLevel, MapType};
 use wif_engine::contract::{ConfigurationError, Event, Start, Usable};
 use wif_engine::{Secret, id_of};
 use wif_rules::{Reply, merge};
 
 use crate::driver::{Driver, Host, Verdict};
 use crate::fields::Fields;
+use crate::hostcalls::{self, LogLevel, MapType, Refused};
 use crate::metrics::Metrics;
 use crate::outside::{Outside, log, wall_nanos};
 use crate::reply;
@@ -103,22 +102,28 @@ impl Filter {
 
     /// A request of the effective context goes to another cluster. It may have been at the API before, and been redirected by the
     /// proxy: our credential does not go with it.
-    pub(crate) fn pass_by(&mut self, cluster: &[u8]) {
+    pub(crate) fn pass_by(&mut self, cluster: &[u8]) -> Result<(), Refused> {
         self.outside.metrics.elsewhere();
         if self.elsewhere.len() < CLUSTERS && self.elsewhere.insert(cluster.to_vec()) {
             let name = String::from_utf8_lossy(cluster);
             log(LogLevel::Info, &format!("wif: requests to the cluster {name} are not touched: it is not in `clusters`"));
         }
-        let authorization = hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, "authorization").ok().flatten();
+        let authorization = hostcalls::get_map_value(MapType::HttpRequestHeaders, "authorization")?;
         let token = authorization.as_deref().and_then(|value| std::str::from_utf8(value.strip_prefix(b"Bearer ")?).ok());
         if token.is_some_and(|token| self.ours.contains(&id_of(token))) {
-            let _ = hostcalls::remove_map_value(MapType::HttpRequestHeaders, "authorization");
+            hostcalls::remove_map_value(MapType::HttpRequestHeaders, b"authorization")?;
         }
+        Ok(())
     }
 
     /// Whether this is an upstream filter.
     pub(crate) fn stands_upstream(&self) -> bool {
         self.outside.settings.position == Position::Upstream
+    }
+
+    /// Whether the root context made this call.
+    pub(crate) fn made(&self, call: u32) -> bool {
+        self.outside.made(call)
     }
 
     /// Whether an exchange is out.
@@ -255,8 +260,8 @@ impl Filter {
                     Some(reply) => drop(self.refuse(&reply)),
                     None => {
                         let fate = match Fields::read(MapType::HttpRequestHeaders) {
-                            Some(fields) => self.put(&fields),
-                            None => self.refuse(&reply::denied_by_proxy()),
+                            Ok(fields) => self.put(&fields),
+                            Err(_) => self.refuse(&reply::denied_by_proxy()),
                         };
                         if let Fate::Carries(id) = fate {
                             self.given.insert(waiter.context, id);
@@ -288,13 +293,10 @@ impl Filter {
 
     /// Puts the credential on the request of the effective context, which had these fields and was stripped.
     fn put(&mut self, fields: &Fields) -> Fate {
-        let id = self.driver.usable().filter(|usable| usable.origin == self.outside.settings.origin).map(|usable| {
-            put(usable, fields);
+        match self.driver.usable().filter(|usable| usable.origin == self.outside.settings.origin) {
             // Ids have 16 digits.
-            usable.id.as_bytes().try_into().unwrap_or_default()
-        });
-        match id {
-            Some(id) => Fate::Carries(id),
+            Some(usable) if put(usable, fields).is_ok() => Fate::Carries(usable.id.as_bytes().try_into().unwrap_or_default()),
+            Some(_) => self.refuse(&reply::denied_by_proxy()),
             // A token for another origin than the clusters lead to; the exchange was denied, but a token may come from elsewhere.
             None => self.refuse(&Reply::other_origin()),
         }
@@ -323,13 +325,14 @@ impl Filter {
 }
 
 /// Sets ours, in the effective context.
-fn put(usable: &Usable, fields: &Fields) {
+fn put(usable: &Usable, fields: &Fields) -> Result<(), Refused> {
     for header in &usable.set {
-        let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, &header.name, Some(header.value.reveal()));
+        hostcalls::set_map_value(MapType::HttpRequestHeaders, &header.name, header.value.reveal().as_bytes())?;
     }
     for header in &usable.merge {
         let theirs = fields.iter().filter(|(name, _)| *name == header.name.as_bytes()).map(|(_, value)| value);
         let merged = merge(theirs.chain([header.value.reveal().as_bytes()]));
-        let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, &header.name, Some(&merged));
+        hostcalls::set_map_value(MapType::HttpRequestHeaders, &header.name, &merged)?;
     }
+    Ok(())
 }

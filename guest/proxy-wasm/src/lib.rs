@@ -46,11 +46,15 @@
 
 #![deny(unsafe_code)]
 
+#[cfg(target_arch = "wasm32")]
+mod callbacks;
 pub mod driver;
 #[cfg(target_arch = "wasm32")]
 mod fields;
 #[cfg(target_arch = "wasm32")]
 mod filter;
+#[cfg(target_arch = "wasm32")]
+mod hostcalls;
 #[cfg(target_arch = "wasm32")]
 mod metrics;
 #[cfg(target_arch = "wasm32")]
@@ -66,6 +70,4 @@ pub mod settings;
 mod shared;
 
 #[cfg(target_arch = "wasm32")]
-pub use request::Request;
-#[cfg(target_arch = "wasm32")]
-pub use root::{Root, start};
+pub use callbacks::start;

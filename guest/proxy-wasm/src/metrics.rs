@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use proxy_wasm::hostcalls;
-use proxy_wasm::types::MetricType;
 use wif_engine::contract::NoteCode;
 
+use crate::hostcalls::{self, MetricType};
 use crate::reply::name;
 
 /// Names in the proxy: Envoy puts `wasmcustom.` before them.

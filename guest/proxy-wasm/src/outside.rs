@@ -2,15 +2,15 @@
 //! the store is the proxy's shared data.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, LogLevel, MapType};
 use serde_json::Value;
 use wif_engine::Secret;
 use wif_engine::contract::{AssertionRequest, FileRequest, Header, HttpRequest, Note, NoteLevel, Outcome, Response, Task};
 
 use crate::driver::Host;
+use crate::fields::Fields;
+use crate::hostcalls::{self, BufferType, LogLevel, MapType};
 use crate::metrics::Metrics;
 use crate::reply::name;
 use crate::settings::{Resource, Settings, percent_encoded};
@@ -63,8 +63,13 @@ impl Outside {
 
     /// Whether the entry was written since the session last saw it.
     pub(crate) fn store_has_moved(&mut self, key: Option<String>) -> bool {
-        let Some((_, number)) = key.and_then(|key| shared::load(&key)) else { return false };
+        let Some(Ok(Some((_, number)))) = key.map(|key| shared::load(&key)) else { return false };
         self.seen.replace(number) != Some(number)
+    }
+
+    /// Whether this context made the call with this id.
+    pub(crate) fn made(&self, id: u32) -> bool {
+        self.calls.contains_key(&id)
     }
 
     /// Takes the call with this id, if it is one of this context's.
@@ -76,7 +81,7 @@ impl Outside {
         let Sending { cluster, method, scheme, authority, path, headers, body, timeout } = request;
         let mut fields = vec![(":method", method), (":scheme", scheme), (":authority", authority), (":path", path)];
         fields.extend(headers);
-        match hostcalls::dispatch_http_call(cluster, fields, body, vec![], timeout) {
+        match hostcalls::dispatch_http_call(cluster, &fields, body, timeout) {
             Ok(id) => {
                 self.calls.insert(id, Call { number, kind });
                 None
@@ -105,7 +110,7 @@ impl Outside {
             authority,
             path,
             headers,
-            body: Some(request.body.reveal().as_bytes()),
+            body: request.body.reveal().as_bytes(),
             timeout: Duration::from_millis(request.timeout_ms.into()),
         };
         self.call(number, Kind::Exchange { max_bytes: request.max_response_bytes as usize }, sending)
@@ -146,7 +151,7 @@ impl Outside {
             authority: &resource.authority,
             path,
             headers,
-            body: None,
+            body: &[],
             timeout: READ_TIMEOUT,
         };
         match self.call(number, kind, sending) {
@@ -171,11 +176,12 @@ impl Host for Outside {
             }),
             Task::SupplyAssertion(request) => self.callable(number, &request),
             Task::LoadEntry(key) => Some(match shared::load(&key) {
-                Some((entry, number)) => {
+                Ok(Some((entry, number))) => {
                     self.seen = Some(number);
                     Outcome::Entry(entry)
                 }
-                None => Outcome::Absent,
+                Ok(None) => Outcome::Absent,
+                Err(status) => shared::failed("proxy_get_shared_data", status),
             }),
             Task::SwapEntry(swap) => {
                 let (outcome, number) = shared::swap(&swap);
@@ -212,7 +218,7 @@ struct Sending<'a> {
     authority: &'a str,
     path: &'a str,
     headers: Vec<(&'a str, &'a str)>,
-    body: Option<&'a [u8]>,
+    body: &'a [u8],
     timeout: Duration,
 }
 
@@ -248,17 +254,17 @@ struct Answer {
 
 impl Answer {
     fn read(body_bytes: usize) -> Option<Self> {
-        let fields = hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).ok()?;
-        let value = |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| &**value);
+        let fields = Fields::read(MapType::HttpCallResponseHeaders).ok()?;
+        let value = |name: &str| fields.iter().find(|(field, _)| *field == name.as_bytes()).map(|(_, value)| value);
         let status = std::str::from_utf8(value(":status")?).ok()?.parse().ok()?;
         // Envoy marks what an upstream answered. An answer of its own in place of one is 503 or 504, and plain text.
         let made = value("x-envoy-upstream-service-time").is_none()
             && matches!(status, 503 | 504)
             && value("content-type").is_some_and(|kind| kind == b"text/plain");
         let headers = fields
-            .into_iter()
-            .filter(|(name, _)| !name.starts_with(':'))
-            .map(|(name, value)| Header { name, value: text(value) })
+            .iter()
+            .filter(|(name, _)| !name.starts_with(b":"))
+            .map(|(name, value)| Header { name: String::from_utf8_lossy(name).into_owned(), value: text(value.to_vec()) })
             .collect();
         Some(Self { status, origin: if made { Origin::Proxy } else { Origin::Upstream }, headers, body_bytes })
     }
@@ -266,7 +272,7 @@ impl Answer {
     fn body(&self) -> Secret {
         match self.body_bytes {
             0 => Secret::default(),
-            bytes => text(hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, bytes).ok().flatten().unwrap_or_default()),
+            bytes => text(hostcalls::get_buffer(BufferType::HttpCallResponseBody, bytes).ok().flatten().unwrap_or_default()),
         }
     }
 }
@@ -327,8 +333,7 @@ fn text(bytes: Vec<u8>) -> Secret {
 
 /// The wall clock, in nanoseconds of Unix time.
 pub(crate) fn wall_nanos() -> u64 {
-    let since = hostcalls::get_current_time().ok().and_then(|now| now.duration_since(UNIX_EPOCH).ok());
-    since.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or_default()
+    hostcalls::get_current_time().unwrap_or_default()
 }
 
 pub(crate) fn log(level: LogLevel, text: &str) {

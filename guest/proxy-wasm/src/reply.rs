@@ -1,9 +1,10 @@
 //! What a request is answered with that cannot have a credential: the same as by the project's other proxies.
 
-use proxy_wasm::hostcalls;
 use serde_json::Value;
 use wif_engine::contract::Failure;
 use wif_rules::{Reply, STATUS};
+
+use crate::hostcalls;
 
 /// There is no token.
 pub(crate) fn failed(failure: &Failure) -> Reply {
@@ -18,9 +19,9 @@ pub(crate) fn denied_by_proxy() -> Reply {
 /// Answers the request of the effective context.
 pub(crate) fn send(reply: &Reply) {
     let (headers, body) = (reply.headers(), reply.body("proxy"));
-    let headers = headers.iter().map(|(name, value)| (*name, &**value)).collect();
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, &**value)).collect();
     // A request that is gone needs no answer.
-    let _ = hostcalls::send_http_response(STATUS.into(), headers, Some(body.as_bytes()));
+    let _ = hostcalls::send_http_response(STATUS.into(), &headers, body.as_bytes());
 }
 
 /// The name of a code of the contract, in kebab-case.

@@ -4,14 +4,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use proxy_wasm::hostcalls;
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{BufferType, ContextType, LogLevel};
 use wif_engine::contract::ConfigurationError;
 use wif_engine::{Secret, id_of};
 use wif_rules::{Journals, Place};
 
 use crate::filter::Filter;
+use crate::hostcalls::{self, BufferType, LogLevel};
 use crate::outside::log;
 use crate::request::Request;
 use crate::settings::Settings;
@@ -22,7 +20,7 @@ thread_local! {
 }
 
 /// The context of one plugin configuration in one VM.
-pub struct Root {
+pub(crate) struct Root {
     id: u32,
     filter: Option<Rc<RefCell<Filter>>>,
     /// Where the filter's journal is kept.
@@ -31,29 +29,21 @@ pub struct Root {
     ending: bool,
 }
 
-/// Sets the filter up: for a module's `_initialize`.
-pub fn start() {
-    proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
-    proxy_wasm::set_root_context(|id| Box::new(Root::new(id)));
-}
-
 impl Root {
     /// A context that is not configured yet.
-    #[must_use]
-    pub fn new(id: u32) -> Self {
+    pub(crate) fn new(id: u32) -> Self {
         Self { id, filter: None, place: None, ending: false }
     }
 
     /// The context of a request.
-    #[must_use]
-    pub fn request(&self, id: u32) -> Option<Request> {
+    pub(crate) fn request(&self, id: u32) -> Option<Request> {
         Some(Request::new(Rc::clone(self.filter.as_ref()?), id))
     }
 
     fn configure(&mut self, bytes: usize) -> Result<(), ConfigurationError> {
         let document = match bytes {
             0 => None,
-            bytes => hostcalls::get_buffer(BufferType::PluginConfiguration, 0, bytes).ok().flatten(),
+            bytes => hostcalls::get_buffer(BufferType::PluginConfiguration, bytes).ok().flatten(),
         };
         let document = String::from_utf8(document.unwrap_or_default()).unwrap_or_default();
         let settings = Settings::parse(&document)?;
@@ -95,8 +85,14 @@ impl Root {
     }
 }
 
-impl Context for Root {
-    fn on_http_call_response(&mut self, call: u32, headers: usize, body_bytes: usize, _: usize) {
+/// What the proxy calls.
+impl Root {
+    /// Whether this context made this call.
+    pub(crate) fn made(&self, call: u32) -> bool {
+        self.filter.as_ref().is_some_and(|filter| filter.borrow().made(call))
+    }
+
+    pub(crate) fn on_http_call_response(&mut self, call: u32, headers: usize, body_bytes: usize) {
         if let Some(filter) = &self.filter {
             filter.borrow_mut().answered(call, headers, body_bytes);
             self.keep();
@@ -105,7 +101,7 @@ impl Context for Root {
     }
 
     /// An exchange that is out is waited for: its identity token may be spent, and the token that it brings is for all.
-    fn on_done(&mut self) -> bool {
+    pub(crate) fn on_done(&mut self) -> bool {
         if self.filter.as_ref().is_some_and(|filter| filter.borrow().exchanges()) {
             self.ending = true;
             return false;
@@ -113,10 +109,8 @@ impl Context for Root {
         self.close();
         true
     }
-}
 
-impl RootContext for Root {
-    fn on_configure(&mut self, bytes: usize) -> bool {
+    pub(crate) fn on_configure(&mut self, bytes: usize) -> bool {
         match self.configure(bytes) {
             Ok(()) => {
                 // Nothing is started here: the proxy configures VMs only to see whether they can be.
@@ -131,19 +125,11 @@ impl RootContext for Root {
         }
     }
 
-    fn on_tick(&mut self) {
+    pub(crate) fn on_tick(&mut self) {
         if let Some(filter) = &self.filter {
             filter.borrow_mut().tick();
             self.keep();
         }
         self.end_if_quiet();
-    }
-
-    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
-        self.request(id).map(|request| Box::new(request) as Box<dyn HttpContext>)
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
     }
 }

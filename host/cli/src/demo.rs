@@ -66,7 +66,7 @@ struct Account {
     credential: Credential,
     /// How often the engine noted what.
     notes: BTreeMap<&'static str, u64>,
-    /// What the engine noted since the last look.
+    /// What the engine noted, in its order.
     changes: Vec<Note>,
     /// The next entry of the emulator's history.
     shown: u64,
@@ -84,13 +84,12 @@ impl Account {
 
         say("2. Its owner rotates the identity token; the access token is refreshed ahead of time, beside the callers.");
         file.rotate()?;
-        let second = self.next_token(&mut changes, &first).await?;
-        ensure!(self.credential.try_current().is_some(), "callers were left without a token");
+        let second = self.next_token(&mut changes, &first, true).await?;
 
         say("3. The next refresh finds an identity token that is spent, waits for its rotation, and goes on.");
-        self.wait_for(&mut changes, NoteCode::WaitingForRotation).await?;
+        self.wait_for_rotation(&mut changes).await?;
         file.rotate()?;
-        let third = self.next_token(&mut changes, &second).await?;
+        let third = self.next_token(&mut changes, &second, false).await?;
 
         say("4. The access token is revoked: the API's 401 leads to a new one, and the request is repeated with it.");
         file.rotate()?;
@@ -98,7 +97,7 @@ impl Account {
         let (status, _) = self.message(&third).await?;
         ensure!(status == 401, "the revoked token was answered with status {status}");
         self.credential.rejected(third.id());
-        let fourth = self.next_token(&mut changes, &third).await?;
+        let fourth = self.next_token(&mut changes, &third, false).await?;
         let (status, text) = self.message(&fourth).await?;
         ensure!(status == 200 && !text.is_empty(), "the repeated message was answered with status {status}");
         say(&format!("   client: the stream said {text:?}"));
@@ -134,13 +133,15 @@ impl Account {
         Ok((status, deltas.collect()))
     }
 
-    /// Waits for another token than this one.
-    async fn next_token(&mut self, changes: &mut Changes, old: &Token) -> anyhow::Result<Token> {
+    /// Waits for another token than this one, which is served until then if that happens beside the callers.
+    async fn next_token(&mut self, changes: &mut Changes, old: &Token, beside_the_callers: bool) -> anyhow::Result<Token> {
         let wait = async {
             loop {
                 match self.credential.try_current() {
                     Some(token) if token.id() != old.id() => return anyhow::Ok(token),
-                    _ => self.next_change(changes).await?,
+                    Some(_) => self.next_change(changes).await?,
+                    None if beside_the_callers => bail!("callers were left without a token"),
+                    None => self.next_change(changes).await?,
                 }
             }
         };
@@ -149,15 +150,18 @@ impl Account {
         Ok(token)
     }
 
-    async fn wait_for(&mut self, changes: &mut Changes, code: NoteCode) -> anyhow::Result<()> {
-        self.changes.clear();
+    /// Waits until the engine waits for the rotation of the identity token that it has exchanged last. It may do so already.
+    async fn wait_for_rotation(&mut self, changes: &mut Changes) -> anyhow::Result<()> {
         let wait = async {
-            while !self.changes.iter().any(|note| note.code == code) {
+            loop {
+                let last = |code: NoteCode| self.changes.iter().rposition(|note| note.code == code);
+                if last(NoteCode::WaitingForRotation) > last(NoteCode::ExchangeSucceeded) {
+                    return anyhow::Ok(());
+                }
                 self.next_change(changes).await?;
             }
-            anyhow::Ok(())
         };
-        tokio::time::timeout(LIMIT, wait).await.with_context(|| format!("{code} did not come in time"))?
+        tokio::time::timeout(LIMIT, wait).await.context("the engine did not wait for a rotation in time")?
     }
 
     async fn next_change(&mut self, changes: &mut Changes) -> anyhow::Result<()> {

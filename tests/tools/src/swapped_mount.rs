@@ -18,20 +18,20 @@ pub struct SwappedMount {
 }
 
 impl SwappedMount {
-    /// With this content in the file `token`.
+    /// With these contents in the file `token`, one in each generation.
     ///
     /// # Panics
     ///
     /// There is no temporary directory.
     #[must_use]
-    pub fn showing(token: &str) -> Self {
+    pub fn showing(tokens: [&str; 2]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let root = directory.path().to_owned();
-        show(&root, "..a", token).expect("the directory is writable");
+        show(&root, "..a", tokens[0]).expect("the directory is writable");
         symlink("..data/token", root.join("token")).expect("the directory is writable");
         let stopped = Arc::<AtomicBool>::default();
-        let (until, token) = (Arc::clone(&stopped), token.to_owned());
-        let swapping = thread::spawn(move || swap(&root, &token, &until).expect("the directory is writable"));
+        let (until, tokens) = (Arc::clone(&stopped), tokens.map(str::to_owned));
+        let swapping = thread::spawn(move || swap(&root, &tokens, &until).expect("the directory is writable"));
         Self { directory, stopped, swapping: Some(swapping) }
     }
 
@@ -50,8 +50,8 @@ impl Drop for SwappedMount {
     }
 }
 
-fn swap(root: &Path, token: &str, stopped: &AtomicBool) -> io::Result<()> {
-    for (old, new) in [("..a", "..b"), ("..b", "..a")].into_iter().cycle() {
+fn swap(root: &Path, [first, second]: &[String; 2], stopped: &AtomicBool) -> io::Result<()> {
+    for (old, new, token) in [("..a", "..b", second), ("..b", "..a", first)].into_iter().cycle() {
         if stopped.load(Ordering::Relaxed) {
             break;
         }

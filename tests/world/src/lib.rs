@@ -14,4 +14,4 @@ mod value;
 pub mod vector;
 pub mod world;
 
-pub use machine::{Kind, Machine, Opening, both, changes_of_state};
+pub use machine::{Kind, Machine, Opening, both, changes_of_state, kinds};

@@ -44,10 +44,20 @@ pub enum Kind {
     Component,
 }
 
+/// The makes of machine that scenarios run on. With `WIF_WORLD=native` in the environment the component is left out: for changes of the
+/// engine that are only tried, as `.ci/mutants` does, where it would be another engine than the native one.
+#[allow(clippy::disallowed_methods, reason = "no session sees it")]
+pub fn kinds() -> &'static [Kind] {
+    match std::env::var("WIF_WORLD") {
+        Ok(only) if only == "native" => &[Kind::Native],
+        _ => &[Kind::Native, Kind::Component],
+    }
+}
+
 /// Runs a scenario on each make of machine.
 #[allow(clippy::disallowed_macros, reason = "the test harness shows beside a failure which make it was")]
 pub fn both(scenario: impl Fn(Kind)) {
-    for kind in [Kind::Native, Kind::Component] {
+    for &kind in kinds() {
         println!("--- {kind:?}");
         scenario(kind);
     }

@@ -7,7 +7,7 @@ const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 
 /// How many orders are tried. Natively a world takes some milliseconds.
-const ORDERS: u64 = 400;
+const ORDERS: u64 = 600;
 
 fn world(seed: u64, sessions: usize) -> World {
     let mut world = World::new(Settings::new(Kind::Native).sharing(sessions));
@@ -81,5 +81,18 @@ fn refreshes_make_one_exchange_each_in_every_order() {
         assert_eq!((world.record.expired, world.record.failed.len()), (0, 0), "order {seed}: {:?}", world.record.failed);
         let grants = world.around.endpoint.grants.len();
         assert!((2..=4).contains(&grants), "order {seed}: {grants} exchanges");
+    }
+}
+
+/// C5: a leader whose request takes long shows that it lives, and nobody takes its place, in whatever order the store answers.
+#[test]
+fn a_slow_leader_keeps_its_lease_in_every_order() {
+    for seed in 0..ORDERS {
+        let mut world = world(seed, 4);
+        world.around.endpoint.latency_ms = 16_000;
+        (0..4).for_each(|seat| world.traffic(seat, 150 + 7 * seat as u64));
+        world.run(30 * SECOND);
+        nothing_was_sent_twice(&world, 1, seed);
+        assert_eq!(world.noted("lease-taken-over"), 0, "order {seed}");
     }
 }

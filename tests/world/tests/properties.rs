@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 use wif_world::world::federation;
-use wif_world::{Kind, Machine, Opening, jwt};
+use wif_world::{Kind, Machine, Opening, jwt, kinds};
 
 const WALL_MS: u64 = 1_790_000_000_000;
 
@@ -25,6 +25,8 @@ enum Act {
     /// The source shows another workload's identity tokens from here on.
     Resettle,
     Reopen,
+    /// The machine boots: the steady clock begins anew, and the session is opened from its journal.
+    Reboot,
     Jump(i64),
 }
 
@@ -66,6 +68,11 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
+/// The same, and boots.
+fn act_or_boot() -> impl Strategy<Value = Act> {
+    prop_oneof![30 => act(), 1 => Just(Act::Reboot)]
+}
+
 struct Open {
     number: u64,
     task: Value,
@@ -80,7 +87,9 @@ struct Model {
     opening: Opening,
     /// Whether a callable that is declared to mint does.
     mints: bool,
+    discovers: bool,
     now_ms: u64,
+    booted_ms: u64,
     jumped_ms: i64,
     may_jump: bool,
     serial: u64,
@@ -92,6 +101,7 @@ struct Model {
     subjects: HashMap<String, u64>,
     output: Value,
     journal: Option<Value>,
+    journal_at_ms: u64,
     open: Vec<Open>,
     abandoned: HashSet<u64>,
     entries: HashMap<String, Value>,
@@ -103,8 +113,51 @@ struct Model {
     unsent: bool,
     /// By id: until when it may be served.
     ends_ms: HashMap<String, u64>,
+    /// Tokens of unknown life: each serves the callers of one output.
+    passing: HashSet<String>,
+    /// By the id of an access token: the federation rule that it was exchanged under.
+    rules: HashMap<String, String>,
+    /// What the environment was when the session was opened.
+    opened_in: u64,
     tokens: u64,
 }
+
+/// A configuration that leaves all to the environment.
+const DISCOVERS: usize = 7;
+
+/// What an environment shows, by its number: a variable or a file. Some are wrong, and one is empty.
+fn environment(number: u64, name: &str) -> Option<String> {
+    let profile = |rule: &str| {
+        json!({
+            "version": "1.0",
+            "organization_id": "3f2b8c1e-0000-4000-8000-1234567890ab",
+            "authentication": {
+                "type": "oidc_federation",
+                "federation_rule_id": rule,
+                "identity_token": {"source": "file", "path": "/token"}
+            }
+        })
+        .to_string()
+    };
+    let found = match (number % 7, name) {
+        (_, "HOME") => "/home",
+        (0, "/home/.config/anthropic/active_config") => "one",
+        (0, "/home/.config/anthropic/configs/one.json") => return Some(profile("fdrl_one")),
+        (1, "ANTHROPIC_FEDERATION_RULE_ID") => "fdrl_two",
+        (1, "ANTHROPIC_ORGANIZATION_ID") => "3f2b8c1e-0000-4000-8000-1234567890ab",
+        (1, "ANTHROPIC_IDENTITY_TOKEN_FILE") => "/token",
+        (2, "ANTHROPIC_API_KEY") => API_KEY,
+        (3, "ANTHROPIC_PROFILE") => "missing",
+        (4, "/home/.config/anthropic/active_config") => "one",
+        (4, "/home/.config/anthropic/configs/one.json") => "{\"canary\": ",
+        (6, "ANTHROPIC_PROFILE") => "other",
+        (6, "/home/.config/anthropic/configs/other.json") => return Some(profile("fdrl_other")),
+        _ => return None,
+    };
+    Some(found.to_owned())
+}
+
+const API_KEY: &str = "sk-ant-api03-canary";
 
 impl Model {
     fn new(scheme: usize, seed: u64, may_jump: bool) -> Self {
@@ -115,10 +168,17 @@ impl Model {
             1 => (file, vec!["read-file", "store"]),
             2 => (file, vec!["read-file", "owners-vanish"]),
             3 | 5 => (mint, vec!["supply-assertion"]),
+            6 => (Value::Null, vec!["supply-token"]),
+            DISCOVERS => (Value::Null, vec!["read-variable", "read-file"]),
             _ => (mint, vec!["supply-assertion", "cache"]),
         };
+        let configuration = match scheme {
+            6 => json!({"bearer": {"source": "callable", "name": "broker"}}),
+            DISCOVERS => json!({}),
+            _ => federation(source),
+        };
         let opening = Opening {
-            configuration: federation(source).to_string(),
+            configuration: configuration.to_string(),
             seed,
             can: can.into_iter().map(str::to_owned).collect(),
             from: json!("fresh"),
@@ -126,8 +186,10 @@ impl Model {
         let mut model = Self {
             machines: Vec::new(),
             mints: scheme != 5,
+            discovers: scheme == DISCOVERS,
             opening,
             now_ms: 0,
+            booted_ms: 0,
             jumped_ms: 0,
             may_jump,
             serial: 0,
@@ -137,6 +199,7 @@ impl Model {
             subjects: HashMap::new(),
             output: Value::Null,
             journal: None,
+            journal_at_ms: 0,
             open: Vec::new(),
             abandoned: HashSet::new(),
             entries: HashMap::new(),
@@ -146,6 +209,9 @@ impl Model {
             last_sent_ms: None,
             unsent: false,
             ends_ms: HashMap::new(),
+            passing: HashSet::new(),
+            rules: HashMap::new(),
+            opened_in: 0,
             tokens: 0,
         };
         model.start();
@@ -153,8 +219,9 @@ impl Model {
     }
 
     fn start(&mut self) {
-        let open = |kind: Kind| kind.open(&self.opening).expect("a valid configuration");
-        self.machines = vec![open(Kind::Native), open(Kind::Native), open(Kind::Component)];
+        let open = |kind: &Kind| kind.open(&self.opening).expect("a valid configuration");
+        self.opened_in = self.serial;
+        self.machines = [Kind::Native].iter().chain(kinds()).map(open).collect();
         self.step(&json!("woken"));
     }
 
@@ -164,14 +231,15 @@ impl Model {
             Act::Event(event) => self.step(&json!(event)),
             Act::RejectCurrent => {
                 if let Some(id) = self.current() {
-                    if self.ends_ms[&id] > self.now_ms {
+                    if self.passing.contains(&id) || self.ends_ms.get(&id).is_some_and(|end| *end > self.now_ms) {
                         self.rejected.insert(id.clone());
                     }
                     self.step(&json!({ "rejected": id }));
                 }
             }
             Act::RejectOther => {
-                let before = self.current();
+                // A token of unknown life is in one output, and not in the next.
+                let before = self.current().filter(|id| !self.passing.contains(id));
                 self.step(&json!({"rejected": "0123456789abcdef"}));
                 assert!(
                     before.is_none() || self.current() == before || !self.output["notes"].as_array().is_none_or(Vec::is_empty)
@@ -195,13 +263,28 @@ impl Model {
                 self.serial += 1;
             }
             Act::Reopen => self.reopen(),
+            Act::Reboot => {
+                self.booted_ms = self.now_ms;
+                if self.may_jump {
+                    // How long the machine was off only the wall clock knows: what was left when it was written down is a bound.
+                    for end in self.ends_ms.values_mut() {
+                        *end = (*end).max(self.now_ms + end.saturating_sub(self.journal_at_ms));
+                    }
+                }
+                self.reopen();
+            }
             Act::Jump(ms) => self.jumped_ms += if self.may_jump { *ms } else { 0 },
         }
     }
 
     fn answer(&mut self, open: Open, how: &How) {
-        let outcome =
-            if open.task.get("send-request").is_some() { self.endpoint(&open, how) } else { self.other(&open.task, how) };
+        let outcome = if open.task.get("send-request").is_some() {
+            self.endpoint(&open, how)
+        } else if open.task.get("supply-token").is_some() {
+            self.supplied(how)
+        } else {
+            self.other(&open.task, how)
+        };
         let shown = outcome["content"].as_str().and_then(jwt::claims);
         if let Some(shown) = shown.filter(|_| Self::asks_the_source(&open) && !self.abandoned.contains(&open.number)) {
             self.seen = shown["sub"].as_str().and_then(|subject| subject.parse().ok());
@@ -227,6 +310,7 @@ impl Model {
                 self.subjects.insert(jwt::id_of(&token), subject);
                 self.ends_ms.entry(jwt::id_of(&token)).and_modify(|known| *known = end.max(*known)).or_insert(end);
                 self.spent.insert(assertion);
+                self.rules.insert(jwt::id_of(&token), rule_of(&open.task));
                 let body = json!({"access_token": token, "token_type": "Bearer", "expires_in": life_s});
                 json!({"response": {"status": 200, "headers": [], "body": body.to_string()}})
             }
@@ -258,7 +342,48 @@ impl Model {
         }
     }
 
+    /// An answer of the program's own source of access tokens. They tell their end themselves, or in a claim, or not at all.
+    fn supplied(&mut self, how: &How) -> Value {
+        let wall_ms = self.clock()["wall-ms"].as_u64().expect("a number");
+        let life_ms = match how {
+            How::Well(life_s) => life_s * 1_000,
+            How::SameTokenAgain => 3_600_000,
+            How::Garbage => return json!({"token": {"value": "canary, and no token\n"}}),
+            How::Status(..) => return json!({"failed": "no"}),
+            How::Outcome(name @ ("absent" | "unsupported" | "lost")) => return json!(name),
+            How::Outcome(_) => return json!({"denied": "no"}),
+        };
+        self.tokens += u64::from(matches!(how, How::Well(_)));
+        let (tokens, end_ms) = (self.tokens, wall_ms + life_ms);
+        let (value, expires_at_ms, life_ms) = match tokens % 3 {
+            0 => (format!("sk-ant-oat01-canary-{tokens}"), json!(end_ms), life_ms),
+            // In whole seconds, as claims are.
+            1 => {
+                let exp = end_ms / 1_000;
+                let claims = json!({"sub": "canary", "exp": exp, "jti": tokens});
+                (jwt::jwt(&claims), Value::Null, (exp * 1_000).saturating_sub(wall_ms))
+            }
+            _ => {
+                let value = format!("canary-{tokens}");
+                self.passing.insert(jwt::id_of(&value));
+                return json!({"token": {"value": value}});
+            }
+        };
+        let end = self.now_ms + life_ms - (life_ms / 12).min(5_000);
+        self.ends_ms.entry(jwt::id_of(&value)).and_modify(|known| *known = end.max(*known)).or_insert(end);
+        match expires_at_ms {
+            Value::Null => json!({"token": {"value": value}}),
+            at => json!({"token": {"value": value, "expires-at-ms": at}}),
+        }
+    }
+
     fn other(&mut self, task: &Value, how: &How) -> Value {
+        if let (true, Some(name)) = (self.discovers, task["read-variable"].as_str()) {
+            return match how {
+                How::Outcome("denied") => json!({"denied": "no"}),
+                _ => environment(self.serial, name).map_or_else(|| json!("absent"), |value| json!({ "content": value })),
+            };
+        }
         match how {
             How::Garbage => json!({"content": "canary, and no JWT"}),
             How::Outcome(name @ ("absent" | "unsupported" | "lost")) => json!(name),
@@ -292,6 +417,11 @@ impl Model {
             self.entries.insert(key.to_owned(), json!({"version": next, "value": swap["value"]}));
             return json!({ "swapped": next });
         }
+        if let (true, Some(path)) = (self.discovers, task["read-file"]["path"].as_str())
+            && path != "/token"
+        {
+            return environment(self.serial, path).map_or_else(|| json!("absent"), |content| json!({ "content": content }));
+        }
         let serial = if task.get("supply-assertion").is_some() && self.mints {
             self.minted += 1;
             format!("minted-{}", self.minted)
@@ -310,7 +440,9 @@ impl Model {
         // A wall clock that went ahead between two sessions may cost the token. One that went back gains nothing.
         let served =
             !self.may_jump && before["id"].as_str().and_then(|id| self.ends_ms.get(id)).is_some_and(|end| *end > self.now_ms);
-        if self.may_jump {
+        let served = served && !(self.discovers && self.opened_in != self.serial);
+        if self.may_jump || self.discovers {
+            // Another identity has a pace of its own.
             self.last_sent_ms = None;
         }
         for open in std::mem::take(&mut self.open) {
@@ -339,7 +471,7 @@ impl Model {
     }
 
     fn clock(&self) -> Value {
-        json!({"wall-ms": (WALL_MS + self.now_ms).saturating_add_signed(self.jumped_ms), "steady-ms": self.now_ms})
+        json!({"wall-ms": (WALL_MS + self.now_ms).saturating_add_signed(self.jumped_ms), "steady-ms": self.now_ms - self.booted_ms})
     }
 
     fn step(&mut self, event: &Value) {
@@ -348,9 +480,10 @@ impl Model {
         let statuses: Vec<Value> = self.machines.iter_mut().map(|machine| machine.status(&clock)).collect();
         assert!(outputs.windows(2).all(|pair| pair[0] == pair[1]), "the same inputs gave other outputs: {outputs:#?}");
         assert!(statuses.windows(2).all(|pair| pair[0] == pair[1]), "the same inputs gave another status: {statuses:#?}");
-        self.output = outputs.into_iter().next().expect("three");
+        self.output = outputs.into_iter().next().expect("at least two");
         if let Some(journal) = self.output.get("journal") {
             self.journal = Some(journal.clone());
+            self.journal_at_ms = self.now_ms;
         }
         self.check(&statuses[0]);
     }
@@ -371,12 +504,28 @@ impl Model {
         if let Some(usable) = output["access"].get("usable") {
             let id = usable["id"].as_str().expect("an id");
             assert!(!self.rejected.contains(id) || usable["standing"] == "suspect", "{id} was rejected, and is good again");
-            let whose = self.subjects[id];
+            if self.passing.contains(id) {
+                assert_eq!(usable["unusable-in-ms"], 0, "nobody knows how long it lives");
+                return self.check_what_is_shown(&output, status);
+            }
+            let whose = self.subjects.get(id).copied();
             assert!(
-                self.seen.is_none_or(|seen| seen == whose),
-                "a token of subject {whose}, and the source shows {:?}",
+                self.seen.is_none() || whose.is_none() || self.seen == whose,
+                "a token of subject {whose:?}, and the source shows {:?}",
                 self.seen
             );
+            if self.discovers {
+                let configured = status["configuration"].as_array().into_iter().flatten();
+                let rule = configured.filter(|field| field["name"] == "federation_rule_id").map(|field| &field["value"]).next();
+                assert_eq!(
+                    self.rules.get(id).map(String::as_str),
+                    rule.and_then(Value::as_str),
+                    "the token is another identity's"
+                );
+                if id == jwt::id_of(API_KEY) {
+                    return self.check_what_is_shown(&output, status);
+                }
+            }
             let left = usable["unusable-in-ms"].as_u64().expect("exchanged tokens end");
             let end = self.ends_ms[id];
             assert!(0 < left && self.now_ms + left <= end, "served for {left} ms from {}, and it ends at {end}", self.now_ms);
@@ -385,6 +534,10 @@ impl Model {
                 "a `needed` would do something at once: {output:#}"
             );
         }
+        self.check_what_is_shown(&output, status);
+    }
+
+    fn check_what_is_shown(&self, output: &Value, status: &Value) {
         assert!(output["wake-in-ms"].as_u64().is_none_or(|wake| wake > 0), "a wake at once is a loop");
         let public = format!("{}{}{status}", output["notes"], output["access"]["failed"]);
         assert!(!public.contains("canary") && !public.contains("eyJhbGci"), "a secret shows: {public}");
@@ -413,6 +566,10 @@ impl Model {
     fn recover(&mut self) {
         self.jumped_ms = 0;
         self.serial += 1;
+        if self.discovers {
+            // The next environment in which there is a credential to be found.
+            self.serial = self.serial.next_multiple_of(7) + 1;
+        }
         let until = self.now_ms + 1_300_000;
         while self.now_ms < until {
             let wake = self.output["wake-in-ms"].as_u64().unwrap_or(10_000).min(10_000);
@@ -432,8 +589,14 @@ fn assertion_of(task: &Value) -> Option<String> {
     Some(body["assertion"].as_str()?.to_owned())
 }
 
-/// C6-C8, C12, A6, A7, B9-B11, B13, D1, D10, G1: one exchange at a time; five seconds between two requests; no token past its end;
-/// no rejected token as good; no token of another subject than the source shows; no spent identity token; no secret in what is shown; the same outputs natively, again, and through
+fn rule_of(task: &Value) -> String {
+    let body: Value = serde_json::from_str(task["send-request"]["body"].as_str().unwrap_or_default()).unwrap_or_default();
+    body["federation_rule_id"].as_str().unwrap_or_default().to_owned()
+}
+
+/// H5, C6-C8, C12, A6, A7, B9-B11, B13, D1, D10, G1: one exchange at a time; five seconds between two requests; no token past its
+/// end; no rejected token as good; no token of another subject than the source shows; no spent identity token; no secret in what is
+/// shown; the same outputs natively, again, and through
 /// the component; a journal that goes on where the session was; and never stuck.
 fn holds(scheme: usize, seed: u32, may_jump: bool, acts: &[Act]) {
     let mut model = Model::new(scheme, seed.into(), may_jump);
@@ -453,12 +616,28 @@ fn whatever() -> impl Strategy<Value = (usize, u32, bool, Vec<Act>)> {
     (0..6_usize, any::<u32>(), any::<bool>(), prop::collection::vec(act(), 1..60))
 }
 
+/// Boots, tokens that the program supplies, and credentials that are found in variables and files, which change.
+fn whatever_else() -> impl Strategy<Value = (usize, u32, bool, Vec<Act>)> {
+    (
+        prop_oneof![2 => 0..6_usize, 3 => Just(6_usize), 3 => Just(DISCOVERS)],
+        any::<u32>(),
+        any::<bool>(),
+        prop::collection::vec(act_or_boot(), 1..60),
+    )
+}
+
 proptest! {
     #![proptest_config(config())]
 
-    /// New cases in each run. `PROPTEST_CASES=20000` makes it a search of some ten minutes.
+    /// New cases in each run. `PROPTEST_CASES=20000` makes it a search of some ten minutes: see CONTRIBUTING.md.
     #[test]
     fn whatever_happens((scheme, seed, may_jump, acts) in whatever()) {
+        holds(scheme, seed, may_jump, &acts);
+    }
+
+    /// A8b, D10: likewise.
+    #[test]
+    fn whatever_else_happens((scheme, seed, may_jump, acts) in whatever_else()) {
         holds(scheme, seed, may_jump, &acts);
     }
 }
@@ -467,7 +646,8 @@ proptest! {
 #[test]
 fn whatever_happened_before() {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
-    let mut runner = TestRunner::new_with_rng(config(), rng);
+    // However many cases a search asks for.
+    let mut runner = TestRunner::new_with_rng(ProptestConfig { cases: 256, ..config() }, rng);
     let held = runner.run(&whatever(), |(scheme, seed, may_jump, acts)| {
         holds(scheme, seed, may_jump, &acts);
         Ok(())

@@ -291,3 +291,72 @@ fn a_stop_of_forced_exchanges_holds_for_those_who_come_later() {
         assert!(other.asks("load-entry"), "{:#}", other.output);
     });
 }
+
+/// A6, A8: while this session waits to take the lease, an answer of the store tells that another one has exchanged the very identity token
+/// that it read before.
+#[test]
+fn what_another_exchanged_in_the_meantime_is_not_sent() {
+    both(|kind| {
+        let mut one = Driven::new(kind, 1);
+        one.begin("one", &json!("absent"));
+        let with_first = one.exchange("one", FIRST, 3_600, "v1");
+        let mut other = Driven::new(kind, 2);
+        other.now_ms = 3_560_000;
+        other.begin("two", &entry("v1", &with_first));
+        one.at(3_560_000, &json!("needed")).answer("load-entry", &entry("v1", &with_first));
+        let with_second = other.exchange("two", SECOND, 60, "v2");
+        one.step(&json!({"rejected": jwt::id_of(FIRST)}));
+        one.answer("read-file", &identity_token("two", 3_560_000));
+        one.answer("swap-entry", &json!({"conflict": entry("v2", &with_second)["entry"]}));
+        for version in ["v3", "v4"] {
+            if one.asks("swap-entry") {
+                one.answer("swap-entry", &json!({ "swapped": version }));
+            }
+        }
+        assert!(!one.asks("send-request"), "{:#}", one.output);
+    });
+}
+
+/// C6, C15: a token that was rejected makes room for any that was not, also for one that ends sooner.
+#[test]
+fn a_suspect_token_is_replaced_by_one_that_ends_sooner() {
+    both(|kind| {
+        let mut one = Driven::new(kind, 1);
+        one.begin("one", &json!("absent"));
+        one.exchange("one", FIRST, 3_600, "v1");
+        let mut other = Driven::new(kind, 2);
+        // It has not seen the first one, which would outlive its own.
+        other.now_ms = 3_560_000;
+        other.begin("two", &json!("absent"));
+        let with_second = other.exchange("two", SECOND, 30, "v2");
+        one.at(3_560_000, &json!({"rejected": jwt::id_of(FIRST)}));
+        one.answer("load-entry", &entry("v2", &with_second));
+        assert_eq!(one.served(), (Some(jwt::id_of(SECOND)), Some("good".into())), "{:#}", one.output);
+    });
+}
+
+/// C5: whoever was taken for dead, and is not, leaves the lease to the one that has it now.
+#[test]
+fn a_lease_that_was_lost_is_not_taken_back() {
+    both(|kind| {
+        let owner = |value: &Value| {
+            let document: Value = serde_json::from_str(value.as_str().expect("text")).expect("a document");
+            document["lease"]["owner"].clone()
+        };
+        let mut one = Driven::new(kind, 1);
+        one.begin("one", &json!("absent"));
+        let taken = one.answer("swap-entry", &json!({"swapped": "v1"}))["value"].clone();
+        assert!(one.asks("send-request"));
+        let mut other = Driven::new(kind, 2);
+        other.begin("one", &entry("v1", &taken));
+        other.at(4_100, &json!("woken")).answer("load-entry", &entry("v1", &taken));
+        other.answer("read-file", &identity_token("one", 0));
+        let lost = other.answer("swap-entry", &json!({"swapped": "v2"}))["value"].clone();
+        assert_ne!(owner(&taken), owner(&lost));
+        one.at(1_400, &json!("woken"));
+        one.now_ms = 4_200;
+        one.answer("swap-entry", &json!({"conflict": entry("v2", &lost)["entry"]}));
+        let told = one.answer("swap-entry", &json!({"swapped": "v3"}))["value"].clone();
+        assert_eq!(owner(&told), owner(&lost));
+    });
+}

@@ -105,6 +105,13 @@ impl Session {
             let action = "Give the host a store with compare-and-swap, or sessions of their own identity tokens.";
             return self.source_failed(FailureCode::StoreFailed, message, action);
         }
+        self.decide(identity);
+    }
+
+    /// Exchanges it, unless what is known by now speaks against it.
+    pub(super) fn decide(&mut self, identity: IdentityToken) {
+        let shared = self.federation().is_some_and(|federation| federation.identity_token.shared());
+        let single_use = self.single_use(&identity.about);
         let id = identity.about.id.clone();
         if shared && single_use && core::mem::take(&mut self.lost_before) {
             self.ledger.mark(&id, Disposition::Uncertain, identity.about.expires_at_ms);

@@ -110,7 +110,8 @@ impl Session {
         }
         match core::mem::replace(&mut self.work, Work::Resting) {
             Work::Loading(in_hand) => self.load(in_hand),
-            Work::Leasing(identity) if self.due() => self.take_lease(*identity),
+            // The operation that it waited for may have told of this very identity token, or of a pause.
+            Work::Leasing(identity) if self.due() => self.decide(*identity),
             // What it waited for brought a token.
             Work::Leasing(_) => {}
             work => self.work = work,

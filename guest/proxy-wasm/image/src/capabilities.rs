@@ -1,7 +1,6 @@
 //! What the filter needs of a proxy. The names are those of the proxy-wasm ABI, and of Envoy's `allowed_capabilities`.
 
-/// The proxy's functions that the filter calls, sorted. The module imports more of them, which its SDK links in and nothing
-/// calls: a proxy may forbid all the others.
+/// The proxy's functions that the filter calls, sorted: a proxy may forbid all the others.
 pub const HOST_FUNCTIONS: [&str; 19] = [
     "proxy_continue_stream",
     "proxy_define_metric",
@@ -24,7 +23,7 @@ pub const HOST_FUNCTIONS: [&str; 19] = [
     "proxy_set_tick_period_milliseconds",
 ];
 
-/// The filter's functions that the proxy must call, sorted. The module exports more of them, which do nothing.
+/// The filter's functions that the proxy must call, sorted.
 pub const CALLBACKS: [&str; 9] = [
     "proxy_on_configure",
     "proxy_on_context_create",

@@ -62,13 +62,17 @@ impl Service<Name> for Resolver {
         Box::pin(async move {
             let name = name.as_str();
             let found: Vec<_> = tokio::net::lookup_host((name, 0)).await?.collect();
-            // All of them: an answer that mixes public and private addresses is not an honest one.
-            if let Some(refused) = found.iter().find(|address| !may_reach(reach, address.ip())) {
-                let address = refused.ip();
-                return Err(format!("{name} resolves to {address}, which the policy does not allow for it").into());
-            }
+            check(name, reach, &found)?;
             Ok(found.into_iter())
         })
+    }
+}
+
+/// All of them: an answer that mixes public and private addresses is not an honest one.
+fn check(name: &str, reach: Reach, found: &[SocketAddr]) -> Result<(), String> {
+    match found.iter().map(SocketAddr::ip).find(|address| !may_reach(reach, *address)) {
+        Some(address) => Err(format!("{name} resolves to {address}, which the policy does not allow for it")),
+        None => Ok(()),
     }
 }
 
@@ -164,6 +168,20 @@ mod tests {
             let parsed: IpAddr = address.parse().unwrap();
             let found = [Reach::Public, Reach::Private, Reach::Loopback].map(|reach| may_reach(reach, parsed));
             assert_eq!(found, expected, "{address}");
+        }
+    }
+    /// B3: an answer with one good address among bad ones, or one bad among good ones, wherever it stands.
+    #[test]
+    fn one_bad_address_among_many_spoils_the_answer() {
+        let (good, bad) = ("160.79.104.10:443", "10.0.0.1:443");
+        let answer = |addresses: &[&str]| {
+            let addresses: Vec<SocketAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
+            check("api.example", Reach::Public, &addresses)
+        };
+        assert_eq!(answer(&[good, "160.79.104.11:443"]), Ok(()));
+        for mixed in [[bad, good, good], [good, bad, good], [good, good, bad]] {
+            let refused = answer(&mixed).unwrap_err();
+            assert_eq!(refused, "api.example resolves to 10.0.0.1, which the policy does not allow for it", "{mixed:?}");
         }
     }
 }

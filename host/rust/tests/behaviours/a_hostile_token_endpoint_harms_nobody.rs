@@ -21,8 +21,11 @@ const AT_S: u64 = 3_560;
 enum Act {
     /// Sends these bytes and closes.
     Send(Vec<u8>),
-    /// Sends these bytes again and again, until the client closes; no faster than it reads.
-    SendForEver(Vec<u8>),
+    /// Sends the first bytes once, and the second ones again and again, until the client closes or megabytes have left; no faster
+    /// than it reads.
+    SendForEver(Vec<u8>, Vec<u8>),
+    /// Sends the first bytes at once, and of the second ones a byte every few milliseconds, again and again.
+    Drip(Vec<u8>, Vec<u8>),
     /// Sends these bytes and then nothing, and leaves the connection open.
     SendAndWait(Vec<u8>),
     /// Closes without a byte, so that the client sees a reset.
@@ -72,9 +75,20 @@ impl Server {
                         Act::Send(bytes) => {
                             let _ = stream.write_all(&bytes).await;
                         }
-                        Act::SendForEver(bytes) => {
-                            while stream.write_all(&bytes).await.is_ok() {
-                                sum.fetch_add(bytes.len() as u64, Ordering::SeqCst);
+                        Act::SendForEver(head, bytes) => {
+                            let _ = stream.write_all(&head).await;
+                            let block = bytes.repeat((64 << 10) / bytes.len() + 1);
+                            while stream.write_all(&block).await.is_ok() {
+                                sum.fetch_add(block.len() as u64, Ordering::SeqCst);
+                            }
+                        }
+                        Act::Drip(head, bytes) => {
+                            let _ = stream.write_all(&head).await;
+                            for byte in bytes.iter().cycle() {
+                                tokio::time::sleep(Duration::from_millis(2)).await;
+                                if stream.write_all(&[*byte]).await.is_err() {
+                                    break;
+                                }
                             }
                         }
                         Act::SendAndWait(bytes) => {
@@ -191,14 +205,16 @@ async fn an_answer_of_another_kind_is_unusable() {
         ("a key twice", good.replace('}', r#","access_token":"sk-ant-oat01-third"}"#)),
         ("something behind it", format!("{good} {good}")),
         ("deep nesting", nested),
-        ("bytes that are no text", "\u{fffd}\u{fffd}".to_owned()),
+        ("a byte order mark", format!("\u{feff}{good}")),
     ] {
         let failure = fails(what, ok(&body), FailureCode::AnswerUnusable).await;
         assert!(body.is_empty() || !failure.message.contains(&body), "{what}: nothing of the body is repeated: {failure}");
     }
+    let no_text = [b"{\"access_token\":\"sk-ant-oat01-".as_slice(), &[0xff, 0xfe, 0xc0], b"\",\"expires_in\":3600}"].concat();
+    fails("bytes that are no text", ok(no_text), FailureCode::AnswerUnusable).await;
 }
 
-/// B6: the wrong content type, a byte order mark, and unknown members are no reason to do without a token.
+/// B6: the wrong content type, white space, and unknown members are no reason to do without a token.
 #[tokio::test]
 async fn an_answer_that_is_only_untidy_is_taken() {
     let body = r#"{"access_token":"sk-ant-oat01-second","expires_in":3600,"next_challenge":"","more":{"deep":[1]}}"#;
@@ -211,11 +227,13 @@ async fn an_answer_that_is_only_untidy_is_taken() {
 /// B6: a body without an end, and one that would be large once it is unpacked.
 #[tokio::test]
 async fn an_answer_without_an_end_is_cut_off() {
-    let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
+    let chunk = [b"4000\r\n".as_slice(), &[b' '; 0x4000], b"\r\n"].concat();
     let head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
-    let endless = Act::SendForEver([head.as_slice(), &chunk].concat());
-    fails("chunks", endless, FailureCode::EndpointUnreachable).await;
-    fails("a header", Act::SendForEver(b"HTTP/1.1 200 OK\r\nx: y\r\n".to_vec()), FailureCode::EndpointUnreachable).await;
+    let failure = fails("chunks", Act::SendForEver(head.to_vec(), chunk), FailureCode::EndpointUnreachable).await;
+    assert!(failure.message.contains("the answer is longer than 65536 bytes"), "{failure}");
+    let header = Act::SendForEver(b"HTTP/1.1 200 OK\r\n".to_vec(), b"x: y\r\n".to_vec());
+    let failure = fails("a header", header, FailureCode::EndpointUnreachable).await;
+    assert!(!failure.message.contains("within"), "it is its length that ends it, and not its time: {failure}");
     // Nothing is unpacked: what comes is no JSON.
     let packed = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
     fails("gzip", answer(200, &[("content-encoding", "gzip")], packed), FailureCode::AnswerUnusable).await;
@@ -226,7 +244,7 @@ async fn an_answer_without_an_end_is_cut_off() {
 async fn a_storm_of_interim_answers_is_cut_off() {
     let early = "HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n".repeat(100);
     for interim in ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 102 Processing\r\n\r\n", &early] {
-        let scene = Scene::start(Act::SendForEver(interim.as_bytes().to_vec())).await;
+        let scene = Scene::start(Act::SendForEver(Vec::new(), interim.as_bytes().to_vec())).await;
         assert_eq!(scene.failure().await.code, FailureCode::EndpointUnreachable);
         // What the two ends of the connection buffer is among it.
         let sent = scene.server.sent.load(Ordering::SeqCst);
@@ -247,15 +265,21 @@ async fn an_answer_after_interim_answers_is_taken() {
     assert_eq!(scene.replaced().await.reveal_authorization(), Some("Bearer sk-ant-oat01-second"));
 }
 
-/// B6: a body that drips is given up after the time for the whole request, by the credential's clock.
+/// B6: a body that stops, and one that drips on, are given up after the time for the whole request, by the credential's clock.
 #[tokio::test]
 async fn an_answer_that_drips_is_given_up() {
-    let head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{\"acc".to_vec();
-    let scene = Scene::start(Act::SendAndWait(head)).await;
-    until("it is asked", || async { scene.server.connections() == 2 }).await;
-    assert_eq!(scene.credential.try_current().unwrap().id(), scene.held);
-    scene.clock.advance(Duration::from_secs(31)).await;
-    assert_eq!(scene.failure().await.code, FailureCode::EndpointUnreachable);
+    let head = |length: u32| {
+        format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{{\"acc").into_bytes()
+    };
+    for act in [Act::SendAndWait(head(100)), Act::Drip(head(60_000), b" ".to_vec())] {
+        let scene = Scene::start(act).await;
+        until("it is asked", || async { scene.server.connections() == 2 }).await;
+        assert_eq!(scene.credential.try_current().unwrap().id(), scene.held);
+        scene.clock.advance(Duration::from_secs(31)).await;
+        let failure = scene.failure().await;
+        assert_eq!(failure.code, FailureCode::EndpointUnreachable);
+        assert!(failure.message.contains("no complete answer within 30000 ms"), "{failure}");
+    }
 }
 
 /// B7: a token that cannot be a header's value is none.

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use wif::{Availability, Credential, Error, FailureCode, PendingReason};
+use tokio::sync::Notify;
+use wif::{Availability, Credential, Error, FailureCode, PendingReason, Secret, Start};
 
+use crate::no_secret_is_shown::Log;
 use crate::support::{START_MS, TestClock, guest, settle, until};
 
 fn crashing(script: &str) -> Credential {
@@ -14,6 +16,17 @@ fn crashing(script: &str) -> Credential {
 
 fn exhausting(script: &str) -> Credential {
     Credential::builder().component(guest(wif_test_guests::exhausting()).unwrap()).configuration(script).build().unwrap()
+}
+
+/// Until the component was stopped, as the log tells, and another session answers. The one that is to be stopped could answer, too.
+async fn replaced(credential: &Credential, log: &Log) {
+    until("the component was stopped", || async { log.text().contains("component-stopped") }).await;
+    until("the component answers again", || async { credential.status().await.is_ok() }).await;
+}
+
+/// The number in the id of the token that is served.
+fn told(credential: &Credential) -> u64 {
+    u64::from_str_radix(credential.try_current().unwrap().id(), 16).unwrap()
 }
 
 /// F1, C5.
@@ -48,12 +61,12 @@ async fn callers_do_not_notice_a_trap() {
 /// F1.
 #[tokio::test]
 async fn a_loop_ends_with_its_deadline() {
+    let (log, _guard) = Log::start();
     let credential = exhausting("changed=loop");
     credential.token().await.unwrap();
     let start = Instant::now();
     credential.changed();
-    // Answered by the session after the one that looped.
-    until("the component answers again", || async { credential.status().await.is_ok() }).await;
+    replaced(&credential, &log).await;
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     credential.token().await.unwrap();
 }
@@ -61,10 +74,11 @@ async fn a_loop_ends_with_its_deadline() {
 /// F1.
 #[tokio::test]
 async fn a_memory_bomb_bursts_inside() {
+    let (log, _guard) = Log::start();
     let credential = exhausting("changed=memory");
     credential.token().await.unwrap();
     credential.changed();
-    until("the component answers again", || async { credential.status().await.is_ok() }).await;
+    replaced(&credential, &log).await;
     credential.token().await.unwrap();
 }
 
@@ -95,27 +109,108 @@ async fn without_a_token_its_end_is_a_failure_that_says_when_it_is_tried_again()
     assert!(failure.retry_in.is_some());
 }
 
+/// C5: the sessions after the first one have no token at all.
 #[tokio::test]
 async fn a_new_session_that_has_no_token_yet_does_not_take_the_old_one_away() {
-    let credential = crashing("changed=panic");
+    let (log, _guard) = Log::start();
+    let credential = crashing("changed=panic serves=fresh");
     let first = credential.token().await.unwrap();
     credential.changed();
+    replaced(&credential, &log).await;
     for _ in 0..100 {
         assert_eq!(credential.try_current().unwrap().id(), first.id());
+        assert_eq!(credential.token_within(Duration::from_secs(1)).await.unwrap().id(), first.id());
         tokio::task::yield_now().await;
     }
     let shown = format!("{credential:?}");
     assert!(!shown.contains(&format!("{:?}", Availability::Pending(PendingReason::Discovering))), "{shown}");
 }
 
+/// C5: what comes after a trap goes on from the newest journal, and not from the one that the credential was opened with.
+#[tokio::test]
+async fn another_session_begins_with_the_newest_journal() {
+    let component = guest(wif_test_guests::crashing()).unwrap();
+    let credential = Credential::builder().component(component).configuration("rejected=panic id=journal");
+    let credential = credential.resume(Start::Resumed(Secret::from("100"))).build().unwrap();
+    until("the first step is told", || async { credential.try_current().is_some() && told(&credential) == 101 }).await;
+    for steps in [102, 103] {
+        credential.changed();
+        until("a step is told", || async { told(&credential) == steps }).await;
+    }
+    let token = credential.try_current().unwrap();
+    credential.rejected(token.id());
+    until("another session has taken its first step", || async { told(&credential) == 104 }).await;
+}
+
+/// C5: after some sessions that did not survive it, the journal counts as lost, and the next one begins without.
+#[tokio::test]
+async fn a_journal_that_no_session_survives_is_given_up() {
+    let clock = TestClock::new();
+    let builder = Credential::builder().component(guest(wif_test_guests::crashing()).unwrap()).clock(clock.clone());
+    let credential = builder.configuration("changed=panic woken=panic-if-resumed").build().unwrap();
+    credential.token().await.unwrap();
+    credential.changed();
+    until("the component is at rest", || async { credential.status().await.is_err() }).await;
+    until("the component answers again", || async {
+        clock.advance(Duration::from_secs(1)).await;
+        credential.status().await.is_ok()
+    })
+    .await;
+}
+
+/// Jitter that begins anew with each session would make what stopped the last one happen again.
+#[tokio::test]
+async fn another_session_has_another_seed() {
+    let component = guest(wif_test_guests::crashing()).unwrap();
+    let credential = Credential::builder().component(component).configuration("changed=panic id=seed").seed(7).build().unwrap();
+    credential.token().await.unwrap();
+    assert_eq!(told(&credential), 7);
+    credential.changed();
+    until("another session serves", || async { told(&credential) != 7 }).await;
+}
+
+/// C5: what the session before had asked for is not answered to the next one, whose tasks have the same numbers.
+#[tokio::test]
+async fn results_of_a_session_that_was_stopped_go_to_nobody() {
+    for (script, expected) in [("changed=panic", 0), ("", 1)] {
+        let (log, _guard) = Log::start();
+        let (gate, called) = (Arc::new(Notify::new()), Arc::new(AtomicU32::new(0)));
+        let (open, calls) = (Arc::clone(&gate), Arc::clone(&called));
+        let credential = Credential::builder()
+            .component(guest(wif_test_guests::crashing()).unwrap())
+            .configuration(format!("task=callable id=results {script}"))
+            .identity_token("slow", move |_| {
+                calls.fetch_add(1, Ordering::SeqCst);
+                let gate = Arc::clone(&open);
+                async move {
+                    gate.notified().await;
+                    Ok(Secret::from("late"))
+                }
+            })
+            .build()
+            .unwrap();
+        until("it is called", || async { called.load(Ordering::SeqCst) == 1 }).await;
+        credential.changed();
+        if !script.is_empty() {
+            replaced(&credential, &log).await;
+        }
+        gate.notify_one();
+        settle().await;
+        // A step after all that could have come.
+        credential.status().await.unwrap();
+        until("what came is told", || async { told(&credential) == expected }).await;
+    }
+}
+
 /// F1: a stack that grows without end, and an answer that is as large as the memory allows.
 #[tokio::test]
 async fn neither_its_stack_nor_its_answers_grow_without_end() {
     for script in ["changed=recursion", "changed=list"] {
+        let (log, _guard) = Log::start();
         let credential = exhausting(script);
         let token = credential.token().await.unwrap();
         credential.changed();
-        until("the component answers again", || async { credential.status().await.is_ok() }).await;
+        replaced(&credential, &log).await;
         assert_eq!(credential.token().await.unwrap().id(), token.id(), "{script}");
     }
 }

@@ -23,6 +23,7 @@ mod the_clock_governs_all_time;
 mod the_component_is_what_was_promised;
 mod the_examples_work;
 mod the_journal_carries_over;
+mod what_changes_is_logged;
 
 #[allow(unreachable_pub, reason = "shared by the files of one binary")]
 mod api;

@@ -65,7 +65,10 @@ async fn neither_in_logs_nor_in_debug_nor_in_status() {
     let status = credential.status().await.unwrap();
     let journal = credential.journal().unwrap();
     let text = format!("{credential:?} {token:?} {headers:?} {status:?} {journal:?} {change:?} {}", log.text());
-    assert!(text.contains(token.id()), "the id is for logs: {text}");
+    for told in ["exchange-started", "exchange-succeeded", "token-rejected", "there is an access token"] {
+        assert!(log.text().contains(told), "{told} is logged: {}", log.text());
+    }
+    assert!(log.text().contains(token.id()), "the id is for logs: {text}");
     let signature = assertion.rsplit('.').next().unwrap();
     for secret in [TOKEN, "canary-token", assertion.as_str(), signature] {
         assert!(!text.contains(secret), "{text}");
@@ -83,6 +86,7 @@ async fn not_even_if_the_server_says_it_back() {
     let credential = credential(&endpoint, &file).build().unwrap();
     let error = credential.token_within(Duration::from_secs(10)).await.unwrap_err();
     let text = format!("{error} {error:?} {:?} {}", credential.status().await.unwrap(), log.text());
+    assert!(log.text().contains("exchange-failed") && log.text().contains("withheld"), "it is logged: {}", log.text());
     assert!(!text.contains(&assertion), "{text}");
     assert!(!text.contains(assertion.split('.').nth(1).unwrap()), "{text}");
 }
@@ -98,6 +102,7 @@ async fn not_what_a_program_supplies() {
     let token = credential.token_within(Duration::from_secs(10)).await.unwrap();
     assert_eq!(token.reveal_authorization(), Some(format!("Bearer {TOKEN}").as_str()));
     let text = format!("{credential:?} {token:?} {:?} {}", credential.status().await, log.text());
+    assert!(log.text().contains("token-supplied"), "it is logged: {}", log.text());
     assert!(!text.contains("canary"), "{text}");
 }
 

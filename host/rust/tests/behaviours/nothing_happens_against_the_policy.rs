@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wif::{Credential, Error, FailureCode, Policy, PolicyError};
 
-use crate::support::{Endpoint, Reply, TokenFile, configuration, credential, identity_token, now_s};
+use crate::support::{Endpoint, Reply, TestClock, TokenFile, configuration, credential, identity_token, now_s, settle, until};
 
 async fn failure(credential: &Credential) -> wif::Failure {
     match credential.token_within(Duration::from_secs(10)).await {
@@ -208,7 +208,8 @@ async fn a_proxy_sees_where_to_and_nothing_else() {
     let proxy = Endpoint::start(|_| Reply::with(502, "no")).await;
     let file = TokenFile::new(&identity_token("a", now_s(), 3600));
     let source = format!(r#"{{"source":"file","path":"{}"}}"#, file.path().display());
-    let by = proxy.origin.replace("http://", "http://user:canary-password@");
+    // Its own name may lead to where no other may.
+    let by = proxy.origin.replace("http://127.0.0.1", "http://user:canary-password@localhost");
     let policy = Policy::default().proxy(&by).unwrap();
     let configuration = configuration("https://api.anthropic.com", &source);
     let credential = Credential::builder().configuration(configuration).policy(policy).build().unwrap();
@@ -233,4 +234,73 @@ async fn what_a_program_supplies_is_bounded() {
     let failure = failure(&credential).await;
     assert_eq!(failure.code, FailureCode::IdentityTokenUnreadable, "{failure}");
     assert!(failure.message.contains("20971520 bytes"), "{failure}");
+}
+
+/// A12: whoever may write a profile decides where identity tokens go.
+#[tokio::test]
+async fn a_profile_that_others_may_write_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-x", 3600)).await;
+    let (directory, token) = (tempfile::tempdir().unwrap(), TokenFile::new(&identity_token("a", now_s(), 3600)));
+    std::fs::create_dir(directory.path().join("configs")).unwrap();
+    let profile = directory.path().join("configs/default.json");
+    let content = format!(
+        r#"{{"version": "1.0", "organization_id": "00000000-0000-4000-8000-000000000001", "authentication": {{"type": "oidc_federation",
+            "federation_rule_id": "fdrl_01", "identity_token": {{"source": "file", "path": "{}"}}}}}}"#,
+        token.path().display()
+    );
+    std::fs::write(&profile, content).unwrap();
+    for (mode, refused) in [(0o600, false), (0o644, false), (0o620, true), (0o602, true), (0o666, true)] {
+        std::fs::set_permissions(&profile, std::fs::Permissions::from_mode(mode)).unwrap();
+        let configuration = format!(
+            r#"{{"base_url": "{}", "discover": {{"config_dir": "{}", "profile": "default"}}}}"#,
+            endpoint.origin,
+            directory.path().display()
+        );
+        let policy = Policy::default().allow_origin(&endpoint.origin).unwrap();
+        let credential = Credential::builder().configuration(configuration).policy(policy).build().unwrap();
+        let answer = credential.token_within(Duration::from_secs(10)).await;
+        match answer {
+            Err(Error::Unavailable(failure)) if refused => {
+                let says = format!("(mode {mode:04o}); run chmod go-w on it");
+                assert!(failure.code == FailureCode::Configuration && failure.message.contains(&says), "{failure}");
+            }
+            Ok(_) if !refused => {}
+            other => panic!("{mode:o}: {other:?}"),
+        }
+    }
+}
+
+/// A1: of a file no more is read than the component asked for, and no more than a host ever reads.
+#[tokio::test]
+async fn a_file_that_is_too_long_is_not_read() {
+    let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-x", 3600)).await;
+    let file = TokenFile::new(&"a".repeat((64 << 10) + 1));
+    let failure = failure(&credential(&endpoint, &file).build().unwrap()).await;
+    assert_eq!(failure.code, FailureCode::IdentityTokenUnreadable, "{failure}");
+    assert!(failure.message.contains("longer than 65536 bytes"), "{failure}");
+}
+
+/// A program's own function that never answers costs half a minute, or what the policy says, by the credential's clock.
+#[tokio::test]
+async fn what_a_program_supplies_has_its_time() {
+    let source = r#"{"source":"callable","name":"stuck","freshness":"minted"}"#;
+    for (policy, seconds) in [(Policy::default(), 30), (Policy::default().callable_timeout(Duration::from_secs(2)), 2)] {
+        let clock = TestClock::new();
+        let credential = Credential::builder()
+            .configuration(configuration("https://api.anthropic.com", source))
+            .policy(policy)
+            .identity_token("stuck", |_| std::future::pending())
+            .clock(clock.clone())
+            .build()
+            .unwrap();
+        settle().await;
+        clock.advance(Duration::from_millis(seconds * 1_000 - 100)).await;
+        let failed = || async { credential.status().await.unwrap().failure };
+        assert_eq!(failed().await, None, "{seconds} s");
+        clock.advance(Duration::from_millis(200)).await;
+        until("it is given up", || async { failed().await.is_some() }).await;
+        let failure = failed().await.unwrap();
+        assert_eq!(failure.code, FailureCode::IdentityTokenUnreadable, "{failure}");
+    }
 }

@@ -173,3 +173,54 @@ async fn nothing_is_exchanged_that_cannot_be_written_down() {
     credential.token_within(std::time::Duration::from_secs(10)).await.unwrap();
     assert_eq!(endpoint.requests(), 1);
 }
+
+/// A7: what others are told of an exchange is in the journal first: a journal that is not kept must not be contradicted by the store.
+#[tokio::test]
+async fn others_are_told_nothing_that_cannot_be_written_down() {
+    let full = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (fills, is_full) = (std::sync::Arc::clone(&full), std::sync::Arc::clone(&full));
+    let endpoint = Endpoint::start(move |_| {
+        fills.store(true, std::sync::atomic::Ordering::SeqCst);
+        Reply::token("sk-ant-oat01-x", 3600)
+    })
+    .await;
+    let file = TokenFile::new(&identity_token("a", crate::support::START_MS / 1000, 3600));
+    let keep = move |_: &wif::Secret| match is_full.load(std::sync::atomic::Ordering::SeqCst) {
+        true => Err("the disk is full".into()),
+        false => Ok(()),
+    };
+    let (store, clock) = (Counting::default(), crate::support::TestClock::new());
+    let swaps = std::sync::Arc::clone(&store.swaps);
+    let swaps = || swaps.load(std::sync::atomic::Ordering::SeqCst);
+    let credential = credential(&endpoint, &file).keep_journals(keep).store(store).clock(clock.clone()).build().unwrap();
+    credential.token_within(std::time::Duration::from_secs(10)).await.unwrap();
+    crate::support::settle().await;
+    assert_eq!(swaps(), 1, "the lease, before the request; nothing of what came of it");
+
+    full.store(false, std::sync::atomic::Ordering::SeqCst);
+    clock.advance(std::time::Duration::from_secs(10)).await;
+    crate::support::until("the others are told", || async { swaps() >= 2 }).await;
+}
+
+/// A store that counts what is written to it.
+#[derive(Default)]
+struct Counting {
+    store: wif::MemoryStore,
+    swaps: std::sync::Arc<std::sync::atomic::AtomicU32>,
+}
+
+impl wif::Store for Counting {
+    fn load<'a>(&'a self, key: &'a str) -> wif::BoxFuture<'a, Result<Option<wif::Entry>, wif::BoxError>> {
+        self.store.load(key)
+    }
+
+    fn swap<'a>(
+        &'a self,
+        key: &'a str,
+        expected: Option<&'a str>,
+        value: wif::Secret,
+    ) -> wif::BoxFuture<'a, Result<wif::Swapped, wif::BoxError>> {
+        self.swaps.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        self.store.swap(key, expected, value)
+    }
+}

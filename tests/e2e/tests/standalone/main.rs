@@ -35,7 +35,7 @@ async fn an_identity_token_from_a_mounted_file_is_exchanged_and_the_api_accepts_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mount_that_is_swapped_while_it_is_read_is_there() {
     let world = World::start().await;
-    let mount = SwappedMount::showing(world.file.current().expose());
+    let mount = SwappedMount::showing([world.file.current().expose(); 2]);
     for _ in 0..600 {
         let grant = world.grant(vec![("WIF_CONFIGURATION", world.configuration().to_string())]);
         let mut instance = world.instance_granted(Grant { mount: Some(mount.path()), ..grant }).await;

@@ -14,7 +14,7 @@ struct Exfiltrating {
     configuration: String,
     stolen: Vec<String>,
     /// By the number of the task.
-    answers: BTreeMap<u32, &'static str>,
+    answers: BTreeMap<u32, String>,
 }
 
 component!(Exfiltrating);
@@ -42,7 +42,7 @@ impl Behaviour for Exfiltrating {
         if self.answers.len() == 3 {
             output.access = Access::Failed(Failure {
                 code: FailureCode::Configuration,
-                message: self.answers.values().copied().collect::<Vec<_>>().join(", "),
+                message: self.answers.values().cloned().collect::<Vec<_>>().join(", "),
                 action: String::new(),
                 retry_in_ms: None,
                 rotation_in_ms: None,
@@ -67,6 +67,11 @@ impl Exfiltrating {
             Outcome::Response(_) => ("response", ""),
             _ => ("other", ""),
         };
+        let mut answer = answer.to_owned();
+        if let Outcome::Response(response) = outcome {
+            // What of the answer's header came this far.
+            response.headers.iter().for_each(|header| answer.push_str(&format!(" {}", header.name)));
+        }
         self.answers.insert(number, answer);
         self.stolen.push(stolen.to_owned());
     }

@@ -30,6 +30,9 @@ pub trait Behaviour: 'static {
     /// A session begins.
     fn open(configuration: &str, start: &Start) -> Self;
 
+    /// The seed of the session that has just begun.
+    fn seeded(&mut self, _: u64) {}
+
     /// An event, and what is said to it.
     fn step(&mut self, now: &Clock, event: &Event) -> Output;
 }
@@ -39,8 +42,10 @@ pub trait Behaviour: 'static {
 pub struct Cell<B>(RefCell<B>);
 
 impl<B: Behaviour> GuestSession for Cell<B> {
-    fn open(configuration: String, _: u64, _: Vec<Capability>, start: Start) -> Result<Session, ConfigurationError> {
-        Ok(Session::new(Self(RefCell::new(B::open(&configuration, &start)))))
+    fn open(configuration: String, seed: u64, _: Vec<Capability>, start: Start) -> Result<Session, ConfigurationError> {
+        let mut behaviour = B::open(&configuration, &start);
+        behaviour.seeded(seed);
+        Ok(Session::new(Self(RefCell::new(behaviour))))
     }
 
     fn entry_key(&self) -> Option<String> {

@@ -1,8 +1,8 @@
 //! Says what it must not: its configuration is `answer=` and how.
 
 use wif_guest_kit::types::{
-    Access, Clock, Event, Failure, FailureCode, Field, Header, HttpRequest, Note, NoteCode, NoteLevel, NumberedTask, Output,
-    Purpose, Start, Task,
+    Access, AssertionRequest, Clock, Event, Failure, FailureCode, Field, Header, HttpRequest, Note, NoteCode, NoteLevel,
+    NumberedTask, Output, Progress, Purpose, Start, Task,
 };
 use wif_guest_kit::{Behaviour, HOUR_MS, ID, component, saying, serving, word};
 
@@ -10,6 +10,7 @@ struct Lying {
     how: String,
     origin: String,
     steps: u32,
+    results: u32,
     told_the_truth: bool,
 }
 
@@ -18,7 +19,7 @@ component!(Lying);
 impl Behaviour for Lying {
     fn open(configuration: &str, _: &Start) -> Self {
         let word = |key| word(configuration, key).unwrap_or_default().to_owned();
-        Self { how: word("answer"), origin: word("origin"), steps: 0, told_the_truth: false }
+        Self { how: word("answer"), origin: word("origin"), steps: 0, results: 0, told_the_truth: false }
     }
 
     fn step(&mut self, _: &Clock, event: &Event) -> Output {
@@ -29,8 +30,12 @@ impl Behaviour for Lying {
             Some(how) => how,
             None => &self.how,
         };
+        let how = how.to_owned();
         self.told_the_truth = true;
         self.steps += 1;
+        if how == "abandon" {
+            self.abandon(event, &mut output);
+        }
         if how == "flood" {
             output.wake_in_ms = Some(0);
             let request = request(format!("{}/v1/oauth/token", self.origin), self.origin.clone());
@@ -40,8 +45,28 @@ impl Behaviour for Lying {
             let task = Task::ReadVariable("HOME".to_owned());
             output.tasks.push(NumberedTask { number: self.steps, task });
         }
-        spoil(&mut output, how);
+        spoil(&mut output, &how);
         output
+    }
+}
+
+impl Lying {
+    /// Begins a request and a call, and abandons both when something changes. The token's id tells how many results came.
+    fn abandon(&mut self, event: &Event, output: &mut Output) {
+        self.results += u32::from(matches!(event, Event::Finished(_)));
+        if let Access::Usable(usable) = &mut output.access {
+            usable.id = format!("{:016x}", self.results);
+        }
+        match event {
+            Event::Woken if self.steps == 1 => {
+                let request = request(format!("{}/v1/oauth/token", self.origin), self.origin.clone());
+                output.tasks.push(NumberedTask { number: 1, task: Task::SendRequest(request) });
+                let call = AssertionRequest { name: "slow".to_owned(), audience: String::new() };
+                output.tasks.push(NumberedTask { number: 2, task: Task::SupplyAssertion(call) });
+            }
+            Event::Changed => output.abandon = vec![1, 2],
+            _ => {}
+        }
     }
 }
 
@@ -56,6 +81,11 @@ fn request(url: String, origin: String) -> HttpRequest {
         timeout_ms: 1_000,
         max_response_bytes: 1_000,
     }
+}
+
+fn note(message: &str, fields: usize) -> Note {
+    let field = Field { name: "a".to_owned(), value: "b".to_owned() };
+    Note { code: NoteCode::Configured, level: NoteLevel::Info, message: message.to_owned(), fields: vec![field; fields] }
 }
 
 fn spoil(output: &mut Output, how: &str) {
@@ -84,7 +114,16 @@ fn spoil(output: &mut Output, how: &str) {
                 request_id: Some(text),
             });
         }
+        "notes-many" => output.notes = vec![note("many", 0); 65],
+        "note-long" => output.notes = vec![note(&"long".repeat(1_100), 0)],
+        "note-control" => output.notes = vec![note("forged\r\nERROR wif: a line\u{1b}[2J", 0)],
+        "note-wide" => output.notes = vec![note("wide", 65)],
+        "idle" => output.access = Access::Idle,
         "journal" => output.journal = Some("x".repeat(4 << 20)),
+        "holds" => {
+            output.progress = Progress::Underway;
+            output.wait_at_most_ms = u32::MAX;
+        }
         _ => {}
     }
     let Access::Usable(usable) = &mut output.access else { return };
@@ -95,9 +134,13 @@ fn spoil(output: &mut Output, how: &str) {
         "header-of-another" => usable.set.push(Header { name: "cookie".to_owned(), value: "a=b".to_owned() }),
         "merge-of-another" => usable.merge.push(Header { name: "connection".to_owned(), value: "x-api-key".to_owned() }),
         "header-nul" => usable.set[0].value.push('\0'),
+        "header-case" => usable.set[0].name = "Authorization".to_owned(),
+        "header-latin" => usable.set[0].value.push('é'),
+        "headers-many" => usable.set = vec![usable.set[0].clone(); 65],
         "headers" => usable.set = vec![usable.set[0].clone(); 40_000],
         "origin" => usable.origin = "https://evil.example".to_owned(),
         "origin-look-alike" => usable.origin = "https://api.anthropic.com@evil.example".to_owned(),
+        "id-short" => usable.id = "0123456789abcde".to_owned(),
         "id" => usable.id = "a token could be here".to_owned(),
         // SAFETY: there is none. The boundary has to notice, for text is what the contract says.
         "no-text" => usable.origin = unsafe { String::from_utf8_unchecked(vec![0xff, 0xfe, 0xc0]) },
@@ -106,6 +149,7 @@ fn spoil(output: &mut Output, how: &str) {
             usable.hold_in_ms = Some(0);
             usable.unusable_in_ms = Some(HOUR_MS);
         }
+        "holds" => usable.hold_in_ms = Some(0),
         "overflow" => {
             usable.refresh_in_ms = Some(u64::MAX);
             usable.hold_in_ms = Some(u64::MAX);

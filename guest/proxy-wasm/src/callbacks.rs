@@ -1,0 +1,125 @@
+//! What the proxy calls. Names and arguments are those of the proxy-wasm ABI 0.2.1; what the filter does nothing with is left out,
+//! so that a proxy need not enter the VM for it.
+
+#![allow(unsafe_code, reason = "functions are exported under names of the ABI")]
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::panic;
+
+use crate::hostcalls::{self, LogLevel};
+use crate::request::Request;
+use crate::root::Root;
+
+/// The contexts of this VM. A request's callback may come while a root context's is under way.
+#[derive(Default)]
+struct Contexts {
+    roots: RefCell<BTreeMap<u32, Root>>,
+    requests: RefCell<BTreeMap<u32, Request>>,
+    on_request: Cell<Option<fn()>>,
+}
+
+thread_local! {
+    static CONTEXTS: Contexts = Contexts::default();
+}
+
+/// What goes on.
+const CONTINUE: u32 = 0;
+
+/// What waits, or was answered.
+const PAUSE: u32 = 1;
+
+/// Sets the VM up: for a module's `_initialize`. The function is called with each request before the filter is.
+pub fn start(on_request: Option<fn()>) {
+    panic::set_hook(Box::new(|panic| {
+        let _ = hostcalls::log(LogLevel::Critical, &panic.to_string());
+    }));
+    CONTEXTS.with(|contexts| contexts.on_request.set(on_request));
+}
+
+fn of_root<T>(id: u32, otherwise: T, callback: impl FnOnce(&mut Root) -> T) -> T {
+    CONTEXTS.with(|contexts| contexts.roots.borrow_mut().get_mut(&id).map_or(otherwise, callback))
+}
+
+fn of_request(id: u32, callback: impl FnOnce(&mut Request) -> bool) -> u32 {
+    let goes_on = CONTEXTS.with(|contexts| contexts.requests.borrow_mut().get_mut(&id).is_none_or(callback));
+    if goes_on { CONTINUE } else { PAUSE }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_abi_version_0_2_1() {}
+
+/// Memory for what the proxy hands over: see [`hostcalls`](crate::hostcalls).
+#[unsafe(no_mangle)]
+extern "C" fn malloc(bytes: usize) -> *mut u8 {
+    Box::into_raw(vec![0_u8; bytes].into_boxed_slice()).cast()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_context_create(id: u32, root: u32) {
+    CONTEXTS.with(|contexts| {
+        if root == 0 {
+            contexts.roots.borrow_mut().insert(id, Root::new(id));
+            return;
+        }
+        let request = contexts.roots.borrow().get(&root).and_then(|root| root.request(id));
+        // Nothing may pass that the filter does not see.
+        contexts.requests.borrow_mut().insert(id, request.expect("requests come after the configuration"));
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_configure(root: u32, bytes: usize) -> u32 {
+    of_root(root, false, |root| root.on_configure(bytes)).into()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_tick(root: u32) {
+    of_root(root, (), Root::on_tick);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_http_call_response(_: u32, call: u32, headers: u32, body_bytes: usize, _: u32) {
+    CONTEXTS.with(|contexts| {
+        // Whoever made the call knows its number, whatever the proxy takes for the context.
+        let mut roots = contexts.roots.borrow_mut();
+        if let Some((id, root)) = roots.iter_mut().find(|(_, root)| root.made(call)) {
+            let _ = hostcalls::set_effective_context(*id);
+            root.on_http_call_response(call, headers as usize, body_bytes);
+        }
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_headers(id: u32, _: u32, _: u32) -> u32 {
+    if let Some(on_request) = CONTEXTS.with(|contexts| contexts.on_request.get()) {
+        on_request();
+    }
+    of_request(id, Request::on_http_request_headers)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_trailers(id: u32, _: u32) -> u32 {
+    of_request(id, Request::on_http_request_trailers)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_headers(id: u32, _: u32, _: u32) -> u32 {
+    of_request(id, Request::on_http_response_headers)
+}
+
+/// Whether the context may end at once.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_done(id: u32) -> u32 {
+    of_root(id, true, Root::on_done).into()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_delete(id: u32) {
+    CONTEXTS.with(|contexts| {
+        let root = contexts.roots.borrow_mut().remove(&id);
+        let request = contexts.requests.borrow_mut().remove(&id);
+        // What they drop may look at the others.
+        drop((root, request));
+    });
+}
