@@ -172,7 +172,7 @@ pub(crate) fn read(response: &Response, secrets: &[&str], wall_ms: u64) -> Verdi
     }
     let class = class_of(response.status);
     let detail = error_detail(response.body.reveal())
-        .map(|detail| format!(" Its answer: {}", scrub(&detail, secrets)))
+        .map(|detail| format!(" Its answer: {}.", scrub(detail.strip_suffix('.').unwrap_or(&detail), secrets)))
         .unwrap_or_default();
     let message = format!("The token endpoint {} (status {}).{detail}", class.says, response.status);
     Verdict::Denied(Denial { class, message, status: response.status, retry_after_ms: retry_after(response, wall_ms) })

@@ -416,7 +416,7 @@ impl Session {
                     self.pace.floor = self.now;
                     self.pace.retry_at = self.now;
                     self.pace.look_at = self.now;
-                    return self.exchange_failed(FailureCode::EndpointUnreachable, message, "", None);
+                    return self.exchange_failed(FailureCode::EndpointUnreachable, message, "", None, None);
                 }
                 self.pace.transient(self.now, &mut self.random);
                 let action = "Check the network, the name and the certificate of the base_url, and the host's proxy settings.";
@@ -454,7 +454,7 @@ impl Session {
         };
         self.sleep();
         let until = self.pace.retry_at.max(self.pace.floor);
-        self.exchange_failed(code, message, action, Some(until));
+        self.exchange_failed(code, message, action, Some(until), None);
         self.share_result();
     }
 
@@ -479,7 +479,7 @@ impl Session {
             self.sleep();
             let until = self.pace.retry_at;
             let action = "Check the endpoint and the federation rule's token lifetime.";
-            return self.exchange_failed(FailureCode::AnswerUnusable, message.to_owned(), action, Some(until));
+            return self.exchange_failed(FailureCode::AnswerUnusable, message.to_owned(), action, Some(until), None);
         }
         let mut fields = vec![field("token", &id), field("lifetime-s", &(grant.lifetime_ms / 1000).to_string())];
         fields.extend(request_id.map(|id| field("request-id", &id)));
@@ -545,7 +545,7 @@ impl Session {
         }
         self.sleep();
         let until = self.pace.retry_at.max(self.pace.floor);
-        self.exchange_failed(class.code, message, class.action, Some(until));
+        self.exchange_failed(class.code, message, class.action, Some(until), request_id.as_deref());
         if let Some(trouble) = &mut self.failure {
             trouble.failure.status = Some(status);
             trouble.failure.request_id = request_id;
@@ -564,10 +564,23 @@ impl Session {
         hints
     }
 
-    fn exchange_failed(&mut self, code: FailureCode, message: String, action: &str, until: Option<Moment>) {
+    /// Whoever reads the log alone finds in it what the failure says to callers.
+    fn exchange_failed(
+        &mut self,
+        code: FailureCode,
+        message: String,
+        action: &str,
+        until: Option<Moment>,
+        request_id: Option<&str>,
+    ) {
         let mut fields = Vec::new();
         if let Some(until) = until {
             fields.push(field("retry-in-ms", &(until - self.now).to_string()));
+        }
+        for (name, value) in [("request-id", request_id.unwrap_or_default()), ("action", action)] {
+            if !value.is_empty() {
+                fields.push(field(name, value));
+            }
         }
         self.note(NoteCode::ExchangeFailed, NoteLevel::Warning, &message, fields);
         self.fail(code, message, action, until);
