@@ -81,6 +81,7 @@ export function localSource(options: Options, platform: Platform, hooks: Hooks):
     platform: waitUntil === undefined ? platform : { ...platform, waitUntil: (work) => waitUntil(work) },
     policy,
     fetch: ownFetch(options),
+    unusedProxy: options.fetch === undefined ? platform.unusedProxy : undefined,
     identityTokens: named(options.identityToken),
     accessTokens: named(options.accessToken),
     signers: named(options.signer),
