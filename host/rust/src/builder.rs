@@ -199,13 +199,12 @@ impl Builder {
             Some(seed) => seed,
             None => getrandom::u64().map_err(|error| BuildError::Seed(error.to_string()))?,
         };
-        let grants = Grants::new(&self.configuration);
-        let opening = Opening {
-            component: self.component.unwrap_or_else(|| Component::builtin().clone()),
-            configuration: self.configuration,
-            seed,
-            start: self.start,
+        let component = match self.component {
+            Some(component) => component,
+            None => Component::try_builtin()?.clone(),
         };
+        let grants = Grants::new(&self.configuration);
+        let opening = Opening { component, configuration: self.configuration, seed, start: self.start };
         let host = Host {
             transport: Transport::new(self.policy.clone(), certificates(&self.extra_roots)?),
             policy: self.policy,

@@ -28,11 +28,13 @@ pub(crate) struct Transport {
     extra_roots: Vec<CertificateDer<'static>>,
     /// Made with the first request: reading the platform's certificates takes longer than everything else at the start.
     client: OnceCell<reqwest::Client>,
+    /// For plain HTTP to this very machine, which needs no certificates: it may have none.
+    plain: OnceCell<reqwest::Client>,
 }
 
 impl Transport {
     pub(crate) fn new(policy: Policy, extra_roots: Vec<CertificateDer<'static>>) -> Self {
-        Self { policy, extra_roots, client: OnceCell::new() }
+        Self { policy, extra_roots, client: OnceCell::new(), plain: OnceCell::new() }
     }
 
     pub(crate) async fn send(&self, request: types::HttpRequest, grants: &Grants, clock: &dyn Clock) -> types::Outcome {
@@ -40,7 +42,11 @@ impl Transport {
             Ok(request) => request,
             Err(rule) => return types::Outcome::Denied(rule),
         };
-        let client = match self.client.get_or_try_init(|| self.connect()).await {
+        let connected = match request.url.scheme() {
+            "https" => self.client.get_or_try_init(|| self.connect()).await,
+            _ => self.plain.get_or_try_init(async || client(&self.policy, without_certificates()?)).await,
+        };
+        let client = match connected {
             Ok(client) => client,
             Err(reason) => return types::Outcome::Unsent(reason),
         };
@@ -66,7 +72,8 @@ impl Transport {
     async fn connect(&self) -> Result<reqwest::Client, String> {
         let (policy, roots) = (self.policy.clone(), self.extra_roots.clone());
         // It reads files.
-        tokio::task::spawn_blocking(move || client(&policy, roots)).await.map_err(|error| error.to_string())?
+        let connect = move || client(&policy, with_certificates(roots)?);
+        tokio::task::spawn_blocking(connect).await.map_err(|error| error.to_string())?
     }
 }
 
@@ -124,16 +131,29 @@ pub(crate) fn header_field(header: types::Header) -> Result<(HeaderName, HeaderV
     Ok((name, value))
 }
 
-fn client(policy: &Policy, extra_roots: Vec<CertificateDer<'static>>) -> Result<reqwest::Client, String> {
+/// TLS that trusts what the platform does, and these.
+fn with_certificates(extra_roots: Vec<CertificateDer<'static>>) -> Result<rustls::ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra_roots, Arc::clone(&provider))
-        .map_err(|error| format!("no root certificates: {error}"))?;
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .map_err(|error| format!("this machine has no root certificates (Debian: ca-certificates): {error}"))?;
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .dangerous() // by name: a verifier of one's own could accept anything; this one is the platform's
         .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
+        .with_no_client_auth())
+}
+
+/// TLS that trusts nobody.
+fn without_certificates() -> Result<rustls::ClientConfig, String> {
+    Ok(rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth())
+}
+
+fn client(policy: &Policy, tls: rustls::ClientConfig) -> Result<reqwest::Client, String> {
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .http1_only()
