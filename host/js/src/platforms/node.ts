@@ -33,6 +33,7 @@ export const node: Platform = {
   readVariable: (name) => (deno === undefined ? process.env[name] : deno.env.get(name)),
   // Otherwise Node 24.14 and 24.15 throw where the API answers 401 to a streamed body. Headers are sent all the same.
   request: { credentials: "omit" },
+  allowsLoopback,
   unusedProxy,
   async readFile(request, policy) {
     if (!isAbsolute(request.path)) return { tag: "denied", val: "the policy allows absolute paths only" };
@@ -45,6 +46,19 @@ export const node: Platform = {
     }
   },
 };
+
+/** For development. What the runtime does not let this program read is not set. */
+function allowsLoopback(): boolean {
+  let value: string | undefined;
+  try {
+    value = node.readVariable?.("WIF_ALLOW_LOOPBACK");
+  } catch {
+    return false;
+  }
+  if (value !== "1" && value !== "true") return false;
+  process.emitWarning("every port of this machine is allowed (WIF_ALLOW_LOOPBACK)", { code: "WIF_ALLOW_LOOPBACK" });
+  return true;
+}
 
 /** Deno and Bun use the proxy of the environment by themselves; Node does if it is told to. */
 function unusedProxy(url: string): string | undefined {
