@@ -2,7 +2,6 @@
 
 use crate::configuration::IdentityTokenSource;
 use crate::identity_token::About;
-use crate::schedule::Windows;
 use crate::session::POLL_MS;
 
 /// An issuer accepts no longer lifetime unless it is raised, in milliseconds.
@@ -34,7 +33,7 @@ pub(crate) fn of_identity_token(about: &About, source: Option<&IdentityTokenSour
         warnings.push(Warning { kind: Kind::LivesTooLong, text });
     }
     if about.has_jti && matches!(source, Some(IdentityTokenSource::Literal(_) | IdentityTokenSource::Variable(_))) {
-        let text = "The identity token can be exchanged once, and its source does not rotate it. Use a file that its owner rotates, or a callable.";
+        let text = "The identity token can be exchanged once, and its source does not rotate it: use a file, or a callable.";
         warnings.push(Warning { kind: Kind::NeverRotates, text: text.to_owned() });
     }
     warnings
@@ -43,18 +42,17 @@ pub(crate) fn of_identity_token(about: &About, source: Option<&IdentityTokenSour
 /// What they tell beside the lifetime of the access token that was issued for it. Requests fail from its last usable moment until
 /// the next identity token was found; an exchange that comes late in an identity token's life makes the first gap the shortest.
 pub(crate) fn of_lifetimes(single_use: bool, about: &About, lifetime_ms: u64, wall_ms: u64) -> Option<Warning> {
-    let usable = lifetime_ms - Windows::of(lifetime_ms).margin;
-    let rotation = about.rotation_expected_ms();
-    let found = rotation.saturating_add(POLL_MS);
+    let usable = lifetime_ms - (lifetime_ms / 12).min(5_000);
+    let found = about.rotation_expected_ms().saturating_add(POLL_MS);
     if !single_use || found <= wall_ms.saturating_add(usable) {
         return None;
     }
     let period = found.saturating_sub(about.issued_at_ms);
     let text = format!(
-        "The access token lives {} s, and the identity token, which can be exchanged once, may rotate only in {} s: requests fail for up \
-         to {} s before each rotation. Raise the federation rule's token_lifetime_seconds to {}, or shorten the identity token's life.",
+        "The access token lives {} s. The identity token can be exchanged once, and may rotate only after {} s: requests fail for up to \
+         {} s before each rotation. Raise the rule's token_lifetime_seconds to {}, or shorten the identity token's life.",
         lifetime_ms / 1000,
-        rotation.saturating_sub(wall_ms) / 1000,
+        period / 1000,
         period.saturating_sub(usable) / 1000 + 1,
         period / 1000 + 120,
     );

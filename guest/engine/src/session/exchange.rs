@@ -155,11 +155,7 @@ impl Session {
                 "cannot be asked by this host".to_owned(),
                 "Choose a source that this host offers.",
             ),
-            (Err(_), _) => (
-                FailureCode::IdentityTokenUnreadable,
-                "did not answer".to_owned(),
-                "Nothing needs to be done: it is asked again.",
-            ),
+            (Err(_), _) => (FailureCode::IdentityTokenUnreadable, "did not answer".to_owned(), "It is asked again."),
         };
         self.source_failed(code, format!("The source of the identity token, {source}, {what}."), action);
     }
@@ -284,8 +280,8 @@ impl Session {
         let action = if mints {
             "Let the source give another identity token on each call, or configure its freshness as shared."
         } else if rotates {
-            "Nothing needs to be done if its owner rotates it in time. Otherwise let access tokens live longer than the time \
-             between rotations, or give this process an identity token of its own."
+            "Its owner rotates it. If that comes too late, let access tokens live longer than the time between rotations, or give \
+             this process an identity token of its own."
         } else {
             "Restart with a new identity token, and better with one from a file or callable."
         };
@@ -597,7 +593,7 @@ impl Session {
         let large = |skew: i64| skew.unsigned_abs() > 30_000;
         if large(skew) && !self.clock_skew_ms.is_some_and(large) {
             let fields = vec![field("skew-s", &(skew / 1000).to_string())];
-            let message = "The endpoint's clock and this machine's differ by more than the 30 s that are allowed for.";
+            let message = "The endpoint's clock and this machine's differ by more than the allowed 30 s.";
             self.note(NoteCode::ClockSkewed, NoteLevel::Warning, message, fields);
         }
         self.clock_skew_ms = Some(skew);
@@ -677,5 +673,5 @@ impl Session {
     }
 }
 
-const UNCERTAIN: &str = "Nothing needs to be done: the exchange is repeated by itself. If the identity token can be exchanged once and was, the \
-                         repeat is refused and its rotation awaited.";
+const UNCERTAIN: &str =
+    "The exchange is repeated by itself. If the identity token was exchanged, the repeat is refused and its rotation awaited.";
