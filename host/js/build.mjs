@@ -32,6 +32,7 @@ rmSync(output, { recursive: true, force: true });
 mkdirSync(join(stage, "src/plugin"), { recursive: true });
 for (const name of ["src", "tsconfig.json"]) cpSync(join(source, name), join(stage, name), { recursive: true });
 cpSync(join(source, "README.md"), join(output, "README.md"));
+cpSync(join(source, "worker"), join(output, "worker"), { recursive: true });
 cpSync(join(source, "../../LICENSE"), join(output, "LICENSE"));
 const { devDependencies, scripts, ...manifest } = JSON.parse(readFileSync(join(source, "package.json"), "utf8"));
 writeFileSync(join(stage, "package.json"), JSON.stringify({ type: "module" }));

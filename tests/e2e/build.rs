@@ -38,6 +38,9 @@ fn build() -> Result<(), String> {
     let application = plug("application", &calling, "credential", &credential)?;
     write("standalone.cwasm", &compile(engine::config(), &standalone)?)?;
     write("application.cwasm", &compile(interposer_engine::config(), &application)?)?;
+    let sample = component("wif-sample-application", "WIF_SAMPLE_APPLICATION")?;
+    let sample = plug("sample", &sample, "credential", &credential)?;
+    write("sample.cwasm", &compile(interposer_engine::config(), &sample)?)?;
     // Beside each other, to compare what they cost in one runtime.
     write("standalone-beside.cwasm", &compile(interposer_engine::config(), &standalone)?)?;
     write("standalone-async.cwasm", &compile(interposer_engine::config(), &standalone_async)?)?;

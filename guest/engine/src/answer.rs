@@ -55,7 +55,7 @@ pub(crate) enum Pause {
     Terminal,
 }
 
-const LATER: &str = "Nothing needs to be done: the exchange is repeated by itself. If it lasts, check the endpoint's status.";
+const LATER: &str = "The exchange is repeated by itself. If it lasts, check the endpoint's status.";
 const CONFIGURATION: &str = "Compare base_url and the ids of the configuration with the federation rule.";
 
 const UNUSABLE: Class = Class {
@@ -93,9 +93,9 @@ const TABLE: [(u16, u16, Class); 9] = [
             consumption: Consumption::Refused,
             pause: Pause::Refusal,
             says: "refused the identity token and does not say why",
-            action: "Look up the request id in the authentication history of the console's workload identity page. Usual \
-                     reasons: the federation rule does not match the token's claims, the workspace_id is missing, or the \
-                     identity token was already exchanged, by another process or before a restart.",
+            action: "Look up the request id in the Console's authentication history. Usual reasons: the rule does not match the \
+                     claims, workspace_id is missing, or the identity token was already exchanged, by another process or \
+                     before a restart.",
         },
     ),
     (
@@ -120,7 +120,7 @@ const TABLE: [(u16, u16, Class); 9] = [
             consumption: Consumption::Unspent,
             pause: Pause::Transient,
             says: "limits the rate of exchanges",
-            action: "Nothing needs to be done for this process. Share one session among processes if it lasts.",
+            action: "It is repeated by itself. If it lasts, share one session among processes.",
         },
     ),
     (409, 499, INVALID),
@@ -172,7 +172,7 @@ pub(crate) fn read(response: &Response, secrets: &[&str], wall_ms: u64) -> Verdi
     }
     let class = class_of(response.status);
     let detail = error_detail(response.body.reveal())
-        .map(|detail| format!(" Its answer: {}", scrub(&detail, secrets)))
+        .map(|detail| format!(" Its answer: {}.", scrub(&detail, secrets)))
         .unwrap_or_default();
     let message = format!("The token endpoint {} (status {}).{detail}", class.says, response.status);
     Verdict::Denied(Denial { class, message, status: response.status, retry_after_ms: retry_after(response, wall_ms) })

@@ -2,6 +2,7 @@
 
 use crate::configuration::IdentityTokenSource;
 use crate::identity_token::About;
+use crate::session::POLL_MS;
 
 /// An issuer accepts no longer lifetime unless it is raised, in milliseconds.
 const USUAL_MAX_LIFETIME_MS: u64 = 3_600_000;
@@ -32,31 +33,28 @@ pub(crate) fn of_identity_token(about: &About, source: Option<&IdentityTokenSour
         warnings.push(Warning { kind: Kind::LivesTooLong, text });
     }
     if about.has_jti && matches!(source, Some(IdentityTokenSource::Literal(_) | IdentityTokenSource::Variable(_))) {
-        let text = "The identity token can be exchanged once and its source does not rotate it: when the access token has run out there is no \
-             other. Use a file that its owner rotates, or a callable.";
+        let text = "The identity token can be exchanged once, and its source does not rotate it: use a file, or a callable.";
         warnings.push(Warning { kind: Kind::NeverRotates, text: text.to_owned() });
     }
     warnings
 }
 
-/// What they tell beside the lifetime of the access token that was issued for it.
+/// What they tell beside the lifetime of the access token that was issued for it. Requests fail from its last usable moment until
+/// the next identity token was found; an exchange that comes late in an identity token's life makes the first gap the shortest.
 pub(crate) fn of_lifetimes(single_use: bool, about: &About, lifetime_ms: u64, wall_ms: u64) -> Option<Warning> {
-    if !single_use {
+    let usable = lifetime_ms - (lifetime_ms / 12).min(5_000);
+    let found = about.rotation_expected_ms().saturating_add(POLL_MS);
+    if !single_use || found <= wall_ms.saturating_add(usable) {
         return None;
     }
-    let rotation = about.rotation_expected_ms();
-    let unusable = wall_ms.saturating_add(lifetime_ms).saturating_sub((lifetime_ms / 12).min(5_000));
-    if rotation <= unusable {
-        return None;
-    }
+    let period = found.saturating_sub(about.issued_at_ms);
     let text = format!(
-        "The access token lives {} s, and the identity token, which can be exchanged once, is expected to rotate only in {} s: requests \
-         will fail for {} s before each rotation. Raise the federation rule's token_lifetime_seconds above {} s, or shorten the identity \
-         token's life.",
+        "The access token lives {} s. The identity token can be exchanged once, and may rotate only after {} s: requests fail for up to \
+         {} s before each rotation. Raise the rule's token_lifetime_seconds to {}, or shorten the identity token's life.",
         lifetime_ms / 1000,
-        rotation.saturating_sub(wall_ms) / 1000,
-        (rotation - unusable) / 1000,
-        rotation.saturating_sub(about.issued_at_ms) / 1000 + 120,
+        period / 1000,
+        period.saturating_sub(usable) / 1000 + 1,
+        period / 1000 + 120,
     );
     Some(Warning { kind: Kind::DiesBeforeRotation, text })
 }
@@ -84,6 +82,7 @@ mod tests {
         assert!(of_lifetimes(true, &about(3600), 600_000, 0).is_some());
         assert!(of_lifetimes(true, &about(3600), 3_600_000, 0).is_none());
         assert!(of_lifetimes(true, &about(600), 600_000, 0).is_none());
+        assert!(of_lifetimes(true, &about(600), 570_000, 0).is_some(), "it is looked for every five seconds");
         assert!(of_lifetimes(true, &about(40), 60_000, 0).is_none(), "whoever lets it live 40 s rotates it in that time");
         assert!(of_lifetimes(false, &about(3600), 600_000, 0).is_none());
     }

@@ -38,7 +38,7 @@ use tasks::{Role, Tasks};
 const MAX_HOST_TEXT: usize = 200;
 
 /// How often a shared source is looked at without a usable token, while an exchange waits for it. In milliseconds.
-const POLL_MS: u64 = 5_000;
+pub(crate) const POLL_MS: u64 = 5_000;
 
 /// One identity's credential: see `wit/session.wit` for the contract.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use wasi::filesystem::preopens;
 use wasi::filesystem::types::{Descriptor, DescriptorFlags, DescriptorType, ErrorCode, OpenFlags, PathFlags};
 use wif_engine::Secret;
-use wif_engine::contract::{FileRequest, Outcome};
+use wif_engine::contract::{FileProtection, FileRequest, Outcome};
 use zeroize::Zeroizing;
 
 /// So often a mount may swap its files under one read.
@@ -13,7 +13,7 @@ const SWAPS: u32 = 3;
 pub(crate) fn read(request: &FileRequest) -> Outcome {
     let directories = preopens::get_directories();
     let paths: Vec<&str> = directories.iter().map(|(_, path)| path.as_str()).collect();
-    let Some((position, path)) = locate(&paths, &request.path) else { return Outcome::Absent };
+    let Some((position, path)) = locate(&paths, &request.path) else { return out_of_reach(request.protection) };
     let directory = &directories[position].0;
     let mut result = read_at(directory, &path, request.max_bytes);
     // What a mount swaps is removed at once: the file that the path led to may be gone before it is opened. To ask whether there is
@@ -25,6 +25,15 @@ pub(crate) fn read(request: &FileRequest) -> Outcome {
         result = read_at(directory, &path, request.max_bytes);
     }
     result.unwrap_or_else(outcome_of)
+}
+
+/// What a file is that no opened directory holds. Profiles may be anywhere, and most programs have none; but who names the file of the
+/// identity token means it to be read.
+fn out_of_reach(protection: FileProtection) -> Outcome {
+    match protection {
+        FileProtection::Any => Outcome::Denied("the host has opened no directory that holds it (wasmtime: --dir)".to_owned()),
+        FileProtection::UnwritableByOthers => Outcome::Absent,
+    }
 }
 
 /// The directory with the longest path that is a prefix of `path`, and the rest of `path`. As in WASI's C library, all paths begin
@@ -121,6 +130,12 @@ mod tests {
     fn a_path_under_no_directory_is_nowhere() {
         assert_eq!(located(&["/var/run"], "/var/token"), None);
         assert_eq!(located(&[], "/token"), None);
+    }
+
+    #[test]
+    fn an_identity_token_out_of_reach_is_not_taken_for_one_that_is_not_there_yet() {
+        assert!(matches!(out_of_reach(FileProtection::Any), Outcome::Denied(why) if why.contains("--dir")));
+        assert_eq!(out_of_reach(FileProtection::UnwritableByOthers), Outcome::Absent);
     }
 
     #[test]

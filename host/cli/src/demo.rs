@@ -1,7 +1,7 @@
 //! `wif demo`: the whole life of a credential, against a local emulator, with real signatures and real requests.
 //!
-//! Every line that it prints comes from an event of the engine or from the emulator's history. In the end the two accounts
-//! are compared: what the component says it did, and what the server saw.
+//! It reads as a story: who does something has a line before what comes of it. The engine's lines are its events, and the server's
+//! are the emulator's history. In the end the two accounts are compared: what the component says it did, and what the server saw.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,22 +13,34 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::json;
 use tokio_stream::StreamExt as _;
-use wif::{Change, Credential, Note, NoteCode, Policy, Token};
+use wif::{Change, Credential, NoteCode, Policy, Token};
 use wif_emulator::{Emulator, Entry, Kind, Outcome, TokenFile};
 
 use crate::emulate::line_of;
 use crate::options::say;
 
-/// Access tokens live ten seconds, so that what takes an hour otherwise can be watched.
-const LIFETIME_S: u64 = 10;
+/// Access tokens live so short that what takes an hour otherwise can be watched.
+const LIFETIME_S: u64 = 24;
+
+/// Identity tokens outlive the moment of the refresh, and end before the access token does: whoever rotates them by then leaves the
+/// credential no gap, as it should be.
+const IDENTITY_TOKEN_LIFETIME_S: u64 = 17;
+
+/// Where the refresh begins within its window: at its beginning, and in each run alike.
+const SEED: u64 = 115;
+
+/// No line is longer.
+const COLUMNS: usize = 100;
 
 /// No wait in the demonstration is longer.
-const LIMIT: Duration = Duration::from_secs(15);
+const LIMIT: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run() -> anyhow::Result<()> {
     let emulator = Emulator::start(wif_emulator::Options {
         token_lifetime_seconds: LIFETIME_S,
-        shortest_lifetime_seconds: 1,
+        // Else the rest of an identity token's life would shorten the access token's.
+        shortest_lifetime_seconds: LIFETIME_S,
+        identity_token_lifetime_seconds: IDENTITY_TOKEN_LIFETIME_S,
         ..wif_emulator::Options::default()
     })
     .await?;
@@ -36,9 +48,10 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let file = emulator.identity_provider().publish(directory.path())?;
     let credential = Credential::builder()
         .configuration(configuration(&emulator, &file))
+        .seed(SEED)
         .policy(Policy::default().allow_origin(emulator.base_url())?)
         .build()?;
-    let mut account = Account { emulator, credential, notes: BTreeMap::new(), changes: Vec::new(), shown: 0 };
+    let mut account = Account { emulator, credential, notes: BTreeMap::new(), shown: 0 };
     let result = account.tell(&file).await;
     account.credential.shutdown().await;
     account.emulator.shutdown().await;
@@ -49,6 +62,8 @@ fn configuration(emulator: &Emulator, file: &TokenFile) -> String {
     let options = emulator.options();
     let document = json!({
         "base_url": emulator.base_url(),
+        // The story begins with the first request.
+        "prefetch": false,
         "federation": {
             "federation_rule_id": options.federation_rule_id,
             "organization_id": options.organization_id,
@@ -66,8 +81,6 @@ struct Account {
     credential: Credential,
     /// How often the engine noted what.
     notes: BTreeMap<&'static str, u64>,
-    /// What the engine noted, in its order.
-    changes: Vec<Note>,
     /// The next entry of the emulator's history.
     shown: u64,
 }
@@ -75,39 +88,52 @@ struct Account {
 impl Account {
     async fn tell(&mut self, file: &TokenFile) -> anyhow::Result<()> {
         let mut changes: Changes = Box::pin(self.credential.changes());
-        say("1. An identity token is exchanged, and the access token used for a streamed message.");
+        say("A workload has an identity token. It needs an access token for the Claude API, and holds no key.");
+        say("Here a local emulator plays the platform, the token endpoint and the API.");
+        chapter("1. The first request: the identity token is exchanged for an access token.");
         let first = self.credential.token_within(LIMIT).await?;
-        let (status, text) = self.message(&first).await?;
-        ensure!(status == 200 && !text.is_empty(), "the first message was answered with status {status}");
-        say(&format!("   client: the stream said {text:?}"));
-        self.catch_up(&mut changes).await;
+        self.until(&mut changes, NoteCode::ExchangeSucceeded).await?;
+        self.succeeds(&first).await?;
 
-        say("2. Its owner rotates the identity token; the access token is refreshed ahead of time, beside the callers.");
-        file.rotate()?;
-        let second = self.next_token(&mut changes, &first, true).await?;
+        chapter("2. Half of its life later a refresh is due. The identity token is spent, so nothing is sent.");
+        self.until(&mut changes, NoteCode::WaitingForRotation).await?;
+        tell("client", &format!("is served on with access token {}", self.current()?.id()));
+        rotate(file)?;
+        self.until(&mut changes, NoteCode::ExchangeSucceeded).await?;
+        let second = self.current()?;
+        ensure!(second.id() != first.id(), "the access token is the old one");
 
-        say("3. The next refresh finds an identity token that is spent, waits for its rotation, and goes on.");
-        self.wait_for_rotation(&mut changes).await?;
-        file.rotate()?;
-        let third = self.next_token(&mut changes, &second, false).await?;
-
-        say("4. The access token is revoked: the API's 401 leads to a new one, and the request is repeated with it.");
-        file.rotate()?;
+        chapter("3. Somebody revokes the access token. The API's 401 leads to another one.");
+        rotate(file)?;
         ensure!(self.emulator.revoke_all() > 0, "there was nothing to revoke");
-        let (status, _) = self.message(&third).await?;
+        tell("administrator", &format!("revokes access token {}", second.id()));
+        let (status, _) = self.message(&second).await?;
         ensure!(status == 401, "the revoked token was answered with status {status}");
-        self.credential.rejected(third.id());
-        let fourth = self.next_token(&mut changes, &third, false).await?;
-        let (status, text) = self.message(&fourth).await?;
-        ensure!(status == 200 && !text.is_empty(), "the repeated message was answered with status {status}");
-        say(&format!("   client: the stream said {text:?}"));
-        self.catch_up(&mut changes).await;
+        tell("client", "got status 401, and tells the engine");
+        self.credential.rejected(second.id());
+        self.until(&mut changes, NoteCode::ExchangeSucceeded).await?;
+        let third = self.credential.token_within(LIMIT).await?;
+        ensure!(third.id() != second.id(), "the access token is the revoked one");
+        self.succeeds(&third).await?;
         self.compare()
     }
 
+    fn current(&self) -> anyhow::Result<Token> {
+        self.credential.try_current().context("callers were left without a token")
+    }
+
+    /// Sends a message that is answered.
+    async fn succeeds(&mut self, token: &Token) -> anyhow::Result<()> {
+        let (status, text) = self.message(token).await?;
+        ensure!(status == 200 && !text.is_empty(), "the message was answered with status {status}");
+        tell("client", &format!("read {text:?}"));
+        Ok(())
+    }
+
     /// Sends a streaming message and reads it to its end: the status, and the text of the stream.
-    async fn message(&self, token: &Token) -> anyhow::Result<(u16, String)> {
+    async fn message(&mut self, token: &Token) -> anyhow::Result<(u16, String)> {
         ensure!(token.origin() == self.emulator.base_url(), "the token belongs to {}", token.origin());
+        tell("client", &format!("sends a message with access token {}", token.id()));
         let mut headers = http::HeaderMap::new();
         headers.insert("anthropic-version", http::HeaderValue::from_static("2023-06-01"));
         headers.insert("content-type", http::HeaderValue::from_static("application/json"));
@@ -125,6 +151,7 @@ impl Account {
         let response = client.request(request.body(Full::from(body.to_string()))?).await?;
         let status = response.status().as_u16();
         let stream = response.into_body().collect().await?.to_bytes();
+        self.show_history();
         let stream = String::from_utf8_lossy(&stream);
         let deltas = stream.lines().filter_map(|line| line.strip_prefix("data: ")).filter_map(|data| {
             let event: serde_json::Value = serde_json::from_str(data).ok()?;
@@ -133,68 +160,38 @@ impl Account {
         Ok((status, deltas.collect()))
     }
 
-    /// Waits for another token than this one, which is served until then if that happens beside the callers.
-    async fn next_token(&mut self, changes: &mut Changes, old: &Token, beside_the_callers: bool) -> anyhow::Result<Token> {
+    /// Shows what the engine notes, until it has noted this.
+    async fn until(&mut self, changes: &mut Changes, code: NoteCode) -> anyhow::Result<()> {
         let wait = async {
             loop {
-                match self.credential.try_current() {
-                    Some(token) if token.id() != old.id() => return anyhow::Ok(token),
-                    Some(_) => self.next_change(changes).await?,
-                    None if beside_the_callers => bail!("callers were left without a token"),
-                    None => self.next_change(changes).await?,
+                let Some(change) = changes.next().await else { bail!("the credential has ended") };
+                let found = change.notes.iter().any(|note| note.code == code);
+                self.show(change);
+                if found {
+                    return Ok(());
                 }
             }
         };
-        let token = tokio::time::timeout(LIMIT, wait).await.context("no new access token came in time")??;
-        self.catch_up(changes).await;
-        Ok(token)
-    }
-
-    /// Waits until the engine waits for the rotation of the identity token that it has exchanged last. It may do so already.
-    async fn wait_for_rotation(&mut self, changes: &mut Changes) -> anyhow::Result<()> {
-        let wait = async {
-            loop {
-                let last = |code: NoteCode| self.changes.iter().rposition(|note| note.code == code);
-                if last(NoteCode::WaitingForRotation) > last(NoteCode::ExchangeSucceeded) {
-                    return anyhow::Ok(());
-                }
-                self.next_change(changes).await?;
-            }
-        };
-        tokio::time::timeout(LIMIT, wait).await.context("the engine did not wait for a rotation in time")?
-    }
-
-    async fn next_change(&mut self, changes: &mut Changes) -> anyhow::Result<()> {
-        match changes.next().await {
-            Some(change) => self.show(change),
-            None => bail!("the credential has ended"),
-        }
-        Ok(())
-    }
-
-    /// Shows what has already happened, on both sides.
-    async fn catch_up(&mut self, changes: &mut Changes) {
-        while let Ok(Some(change)) = tokio::time::timeout(Duration::from_millis(50), changes.next()).await {
-            self.show(change);
-        }
-        self.show_history();
+        tokio::time::timeout(LIMIT, wait).await.with_context(|| format!("{code} did not come in time"))?
     }
 
     fn show(&mut self, change: Change) {
-        self.show_history();
         for note in change.notes {
+            if matches!(note.code, NoteCode::ExchangeSucceeded | NoteCode::ExchangeFailed) {
+                // The server answered before the engine heard of it.
+                self.show_history();
+            }
             *self.notes.entry(note.code.as_str()).or_default() += 1;
             let fields: Vec<String> = note.fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
             let what = if fields.is_empty() { note.message.clone() } else { fields.join(" ") };
-            say(&format!("   engine: {} {what}", note.code));
-            self.changes.push(note);
+            tell("engine", &format!("{} {what}", note.code));
         }
     }
 
     fn show_history(&mut self) {
         for entry in self.emulator.history_since(self.shown) {
             self.shown = entry.sequence + 1;
-            say(&format!("   server: {}", line_of(&entry)));
+            tell("server", &line_of(&entry));
         }
     }
 
@@ -210,15 +207,41 @@ impl Account {
             ("access tokens issued", noted(NoteCode::ExchangeSucceeded), seen(Kind::Exchange, Outcome::Granted)),
             ("access tokens rejected", noted(NoteCode::TokenRejected), seen(Kind::Message, Outcome::Denied)),
         ];
+        chapter("Both accounts, of the engine and of the server:");
         for (what, engine, server) in pairs {
-            say(&format!("{what}: the engine counts {engine}, the server {server}"));
+            say(&format!("   {what}: the engine counts {engine}, the server {server}"));
             ensure!(engine == server, "the accounts differ in {what}");
         }
-        ensure!(noted(NoteCode::ExchangeSucceeded) == 4, "four exchanges were to succeed");
+        ensure!(noted(NoteCode::ExchangeSucceeded) == 3, "three exchanges were to succeed");
         ensure!(seen(Kind::Message, Outcome::Granted) == 2, "two messages were to be answered");
-        say("Both accounts agree. The component imports nothing; what it asked for, this host did.");
+        say("They agree. The component imports nothing; what it asked for, this host did.");
         Ok(())
     }
 }
 
 type Changes = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Change> + Send>>;
+
+fn rotate(file: &TokenFile) -> anyhow::Result<()> {
+    file.rotate()?;
+    tell("platform", "publishes another identity token");
+    Ok(())
+}
+
+fn chapter(title: &str) {
+    say("");
+    say(title);
+}
+
+/// Says who does what, in as many lines as it takes.
+fn tell(who: &str, what: &str) {
+    let mut line = format!("   {who}:");
+    for word in what.split(' ') {
+        if line.len() + 1 + word.len() > COLUMNS {
+            say(&line);
+            line = "     ".to_owned();
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    say(&line);
+}

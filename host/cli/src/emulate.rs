@@ -165,6 +165,11 @@ fn emulator_options(options: &Options) -> anyhow::Result<wif_emulator::Options> 
         // The issuer's default unless no token would be taken with it.
         max_jwt_lifetime_seconds: options.identity_lifetime.max(3600),
         rotate_when_exchanged: options.rotation == Rotation::Exchanged,
+        // The same in each run: what was told of an earlier one still leads here, as do files such as `try.yaml` for Envoy.
+        federation_rule_id: "fdrl_01cwdPw2yoKNxPhriKBsXHiW".to_owned(),
+        organization_id: "8c832564-10af-440b-9e6d-ae77de2768b0".to_owned(),
+        service_account_id: "svac_01HDIxGh5IlmWrcTjqAQJei0".to_owned(),
+        workspace_ids: vec!["wrkspc_010UySf6dxHSWoFeUTYWWpN9".to_owned()],
         ..wif_emulator::Options::default()
     };
     if options.try_out.is_some() {

@@ -157,16 +157,16 @@ pub(crate) fn action(failure: &Failure) -> String {
 
 /// The library names what a Rust program would call; whoever uses the command has options.
 pub(crate) fn in_own_words(text: &str) -> String {
-    const CALL: &str = "Policy::allow_origin(\"";
-    let mut text = text.replace(
-        "which the policy does not allow for it",
-        "which is no address of the public internet; --allow-private-origin URL allows private ones",
-    );
-    while let Some(start) = text.find(CALL) {
-        let origin = start + CALL.len();
-        let Some(length) = text[origin..].find("\")") else { break };
-        let option = format!("--allow-origin {}", &text[origin..origin + length]);
-        text.replace_range(start..origin + length + 2, &option);
+    let mut text = text.to_owned();
+    for (call, option) in
+        [("Policy::allow_origin(\"", "--allow-origin"), ("Policy::allow_private_origin(\"", "--allow-private-origin")]
+    {
+        while let Some(start) = text.find(call) {
+            let origin = start + call.len();
+            let Some(length) = text[origin..].find("\")") else { break };
+            let option = format!("{option} {}", &text[origin..origin + length]);
+            text.replace_range(start..origin + length + 2, &option);
+        }
     }
     text
 }
@@ -230,5 +230,7 @@ mod tests {
         let text = "allow it with Policy::allow_origin(\"http://localhost:1\"), or Policy::allow_origin(\"https://b\").";
         assert_eq!(in_own_words(text), "allow it with --allow-origin http://localhost:1, or --allow-origin https://b.");
         assert_eq!(in_own_words("Policy::allow_origin(\""), "Policy::allow_origin(\"");
+        let private = in_own_words("resolves to 10.0.0.1; Policy::allow_private_origin(\"https://a\") allows it");
+        assert_eq!(private, "resolves to 10.0.0.1; --allow-private-origin https://a allows it");
     }
 }

@@ -62,6 +62,34 @@ Variables:
 Example:
   wif status --json | jq -r '.warnings[]'";
 
+/// Of `wif completions`.
+pub(crate) const COMPLETIONS: &str = "\
+Exit codes:
+  0  the script is printed
+  1  it cannot be printed
+  2  the command line is wrong
+
+Variables:
+  None.
+
+Examples:
+  wif completions bash > /etc/bash_completion.d/wif
+  wif completions zsh > \"${fpath[1]}/_wif\"
+  wif completions fish > ~/.config/fish/completions/wif.fish";
+
+/// Of `wif man`.
+pub(crate) const MAN: &str = "\
+Exit codes:
+  0  the pages are written
+  1  they cannot be written
+  2  the command line is wrong
+
+Variables:
+  None.
+
+Example:
+  wif man /usr/local/share/man/man1 && man wif";
+
 /// Of `wif demo`.
 pub(crate) const DEMO: &str = "\
 Exit codes:

@@ -19,6 +19,7 @@ mod files;
 mod help;
 mod options;
 mod output;
+mod pages;
 mod shell;
 mod state_file;
 mod status;
@@ -30,7 +31,7 @@ mod warnings;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// A credential for the Claude API from a workload's identity token. Without a configuration file it is found as the vendor's
 /// clients find it: in the variables ANTHROPIC_* and in profiles.
@@ -52,6 +53,12 @@ enum Command {
     Token(token::Options),
     /// Tell which credential is configured, where it comes from, and what would happen next. Exchanges nothing.
     Status(status::Options),
+    /// Print what a shell needs to complete this command.
+    #[command(after_help = help::COMPLETIONS)]
+    Completions(pages::Completions),
+    /// Write the pages for man.
+    #[command(after_help = help::MAN)]
+    Man(pages::Man),
 }
 
 fn main() -> ExitCode {
@@ -72,6 +79,8 @@ fn main() -> ExitCode {
             Command::Emulate(options) => emulate::run(options).await,
             Command::Token(options) => token::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Status(options) => status::run(options).await,
+            Command::Completions(options) => pages::completions(&options, Arguments::command()).map(|()| ExitCode::SUCCESS),
+            Command::Man(options) => pages::man(&options, Arguments::command()).map(|()| ExitCode::SUCCESS),
         }
     });
     match result {

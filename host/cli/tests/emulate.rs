@@ -110,6 +110,22 @@ async fn what_it_prints_leads_a_client_to_it_and_what_it_is_asked_follows() {
 }
 
 /// What a second run meets in production.
+/// A file that was written for one run leads to the next: the ids of a trial do not change.
+#[tokio::test(flavor = "multi_thread")]
+async fn its_ids_are_those_of_the_first_try_in_envoy() {
+    let running = Running::start(&[], None).await;
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy/configurations/try.yaml");
+    let text = std::fs::read_to_string(file).expect("the file");
+    for (member, variable) in
+        [("federation_rule_id", "ANTHROPIC_FEDERATION_RULE_ID"), ("organization_id", "ANTHROPIC_ORGANIZATION_ID")]
+    {
+        let expected = format!(r#""{member}": "{}""#, running.variable(variable));
+        assert!(text.contains(&expected), "{expected} is not in the file");
+    }
+    assert!(running.variable("ANTHROPIC_IDENTITY_TOKEN_FILE").ends_with("/wif-emulator/token"));
+    assert!(text.contains("%FILE_CONTENT(wif-emulator/token:wif-emulator)%"));
+}
+
 #[tokio::test]
 async fn an_identity_token_may_stay_spent_until_its_time_has_come() {
     let mut emulator = Running::start(&["--rotation", "timed"], None).await;

@@ -17,6 +17,6 @@ const wif = createWif({
 export default async function handler() {
   const headers = { "content-type": "application/json", "anthropic-version": "2023-06-01" };
   const messages = [{ role: "user", content: "Hello" }];
-  const body = JSON.stringify({ model: "claude-opus-4-5", max_tokens: 64, messages });
+  const body = JSON.stringify({ model: "claude-sonnet-5-5", max_tokens: 64, messages });
   return wif.fetch("https://api.anthropic.com/v1/messages", { method: "POST", headers, body });
 }

@@ -6,7 +6,7 @@ const wif = createWif();
 const client = new Anthropic({ authToken: "wif", middleware: [wif.middleware] });
 
 const answer = await client.messages.create({
-  model: "claude-opus-4-5",
+  model: "claude-sonnet-5-5",
   max_tokens: 64,
   messages: [{ role: "user", content: "Hello" }],
 });

@@ -23,7 +23,7 @@ const client = new Anthropic({ authToken: "wif", middleware: [wif.middleware] })
 export default {
   async fetch() {
     const messages = [{ role: "user", content: "Hello" }];
-    const answer = await client.messages.create({ model: "claude-opus-4-5", max_tokens: 64, messages });
+    const answer = await client.messages.create({ model: "claude-sonnet-5-5", max_tokens: 64, messages });
     return new Response(answer.content[0].text);
   },
 };

@@ -75,12 +75,14 @@ export function localSource(options: Options, platform: Platform, hooks: Hooks):
   if (Object.prototype.toString.call(keepJournal) === "[object AsyncFunction]") {
     throw new OptionError("keepJournal must have kept the journal when it returns: it cannot be an async function");
   }
-  const policy = new Policy(options.policy, document(options.configuration));
+  const allowLoopback = options.policy?.allowLoopback ?? platform.allowsLoopback?.() ?? false;
+  const policy = new Policy({ ...options.policy, allowLoopback }, document(options.configuration));
   stopWhereVariablesAreHidden(platform, policy);
   const means: Means = {
     platform: waitUntil === undefined ? platform : { ...platform, waitUntil: (work) => waitUntil(work) },
     policy,
     fetch: ownFetch(options),
+    unusedProxy: options.fetch === undefined ? platform.unusedProxy : undefined,
     identityTokens: named(options.identityToken),
     accessTokens: named(options.accessToken),
     signers: named(options.signer),

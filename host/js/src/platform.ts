@@ -21,6 +21,10 @@ export interface Platform {
   timer?(callback: () => void, afterMs: number): () => void;
   /** Undefined where there is none. Throws where the runtime refuses. */
   readVariable?(name: string): string | undefined;
+  /** Whether the environment allows every port of this machine. Says so where it does. */
+  allowsLoopback?(): boolean;
+  /** The variable that names a proxy for this URL which the platform's `fetch` does not use, with what to do about it. */
+  unusedProxy?(url: string): string | undefined;
   /** What every request to the API is sent with. */
   readonly request?: RequestInit;
   readFile?(request: FileRequest, policy: Policy): Promise<Outcome>;

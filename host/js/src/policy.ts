@@ -11,6 +11,11 @@ export interface PolicyOptions {
    * Plain `http` is for `localhost`, `127.0.0.1` and `[::1]` only.
    */
   readonly allowOrigins?: readonly string[];
+  /**
+   * Also allow every port of this very machine (`localhost`, `127.0.0.1`, `[::1]`), for development. In Node, Deno and Bun the
+   * variable `WIF_ALLOW_LOOPBACK` says it by default, with 1 or true. Never allows anything else.
+   */
+  readonly allowLoopback?: boolean;
   /** Read files below these directories only. Symbolic links are followed, and must end below one of them. */
   readonly allowDirectories?: readonly string[];
   /** Environment variables to read, beside those that discovery reads, where it does. */
@@ -37,6 +42,7 @@ const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 /** The policy in force. Each check gives the rule that refuses, with the way to allow it, or undefined. */
 export class Policy {
   readonly #origins: readonly string[];
+  readonly #loopback: boolean;
   readonly #variables: ReadonlySet<string>;
   /** Undefined: wherever the configuration and discovery lead. */
   readonly directories: readonly string[] | undefined;
@@ -74,6 +80,7 @@ export class Policy {
     if (baseUrl !== undefined) this.#basePath = URL.canParse(baseUrl) ? new URL(baseUrl).pathname.replace(/\/+$/, "") : "";
     else if (!this.#discovers) this.#basePath = "";
     this.#origins = ["https://api.anthropic.com", ...(options.allowOrigins ?? [])].map(parseOrigin);
+    this.#loopback = options.allowLoopback === true;
     this.#variables = new Set(options.allowVariables);
     this.directories = options.allowDirectories;
     this.requestTimeoutMs = duration("requestTimeoutMs", options.requestTimeoutMs ?? 60_000);
@@ -81,9 +88,13 @@ export class Policy {
   }
 
   checkOrigin(origin: string): string | undefined {
-    if (this.#origins.includes(bareOrigin(origin) ?? "")) return undefined;
+    const bare = bareOrigin(origin) ?? "";
+    if (this.#origins.includes(bare)) return undefined;
+    const local = URL.canParse(bare) && LOOPBACK.has(new URL(bare).hostname);
+    if (local && this.#loopback) return undefined;
     const allowed = this.#origins.join(" and ");
-    return `the policy allows ${allowed} only, not ${printable(origin)}; allow it with policy.allowOrigins`;
+    const how = local ? "policy.allowOrigins, or every port of this machine with WIF_ALLOW_LOOPBACK=1" : "policy.allowOrigins";
+    return `the policy allows ${allowed} only, not ${printable(origin)}; allow it with ${how}`;
   }
 
   /** Whether this URL is of this origin, which is allowed; without user information or a fragment. */

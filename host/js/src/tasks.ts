@@ -15,6 +15,8 @@ export interface Means {
   readonly platform: Platform;
   readonly policy: Policy;
   readonly fetch: Fetch;
+  /** As the platform's, where `fetch` is the platform's, too. */
+  readonly unusedProxy: Platform["unusedProxy"];
   readonly identityTokens: ReadonlyMap<string, IdentityTokenCallable>;
   readonly accessTokens: ReadonlyMap<string, AccessTokenCallable>;
   readonly signers: ReadonlyMap<string, Signer>;
@@ -57,7 +59,7 @@ async function attempt(task: contract.Task, means: Means): Promise<contract.Outc
   const limited = <T>(work: T | Promise<T>) => within(limitMs, work, () => new WifError(`no answer within ${limitMs} ms`));
   switch (task.tag) {
     case "send-request":
-      return send(task.val, policy, means.fetch);
+      return send(task.val, policy, means.fetch, means.unusedProxy);
     case "read-file":
       return readFile(task.val, means);
     case "read-variable":

@@ -11,12 +11,20 @@ import type { Policy } from "./policy.js";
 /** What sends requests: the platform's `fetch`, or the program's. */
 export type Fetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>;
 
+/** So many characters of a failure are told; the component cuts what is longer. */
+const MAX_WORDS = 200;
 /** What the component learns of an answer's header. Others are of no use to it. */
 const PASSED_ON = ["request-id", "retry-after", "date", "content-type", "location"];
 /** The only exchange that is sent: another method or field could do something else, or carry a secret or a stranger's key. */
 const { method: METHOD, "content-type": CONTENT_TYPE, headers: SENT } = authority.exchange;
 
-export async function send(request: contract.HttpRequest, policy: Policy, fetch: Fetch): Promise<contract.Outcome> {
+/** `unusedProxy`: behind a proxy nothing comes out without it, and nothing else says so. */
+export async function send(
+  request: contract.HttpRequest,
+  policy: Policy,
+  fetch: Fetch,
+  unusedProxy?: (url: string) => string | undefined,
+): Promise<contract.Outcome> {
   const refused = refuse(request, policy);
   if (refused !== undefined) return { tag: "denied", val: refused };
   const stop = new AbortController();
@@ -30,8 +38,11 @@ export async function send(request: contract.HttpRequest, policy: Policy, fetch:
     return await within(timeoutMs, attempt(), late);
   } catch (error) {
     if (stop.signal.aborted) return { tag: "maybe-sent", val: `no complete answer within ${timeoutMs} ms` };
-    const val = words(error).slice(0, 200);
-    return isUnsent(error) ? { tag: "unsent", val } : { tag: "maybe-sent", val };
+    const val = words(error);
+    if (!isUnsent(error)) return { tag: "maybe-sent", val: val.slice(0, MAX_WORDS) };
+    const proxy = unusedProxy?.(request.url);
+    if (proxy === undefined) return { tag: "unsent", val: val.slice(0, MAX_WORDS) };
+    return { tag: "unsent", val: `${val.slice(0, MAX_WORDS - proxy.length - 3)} (${proxy})` };
   }
 
   async function attempt(): Promise<contract.Outcome> {

@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let client: Client<HttpsConnector<HttpConnector>, Body<Full<Bytes>>> = Client::builder(TokioExecutor::new()).build(tls);
     let service = CredentialLayer::new(credential).layer(client);
 
-    let message = r#"{"model":"claude-sonnet-4-5","max_tokens":64,"messages":[{"role":"user","content":"Hello"}]}"#;
+    let message = r#"{"model":"claude-sonnet-5-5","max_tokens":64,"messages":[{"role":"user","content":"Hello"}]}"#;
     let request = http::Request::post(format!("{api}/v1/messages"))
         .header("anthropic-version", "2023-06-01")
         .header("content-type", "application/json")

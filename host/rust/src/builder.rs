@@ -199,6 +199,10 @@ impl Builder {
             Some(seed) => seed,
             None => getrandom::u64().map_err(|error| BuildError::Seed(error.to_string()))?,
         };
+        let component = match self.component {
+            Some(component) => component,
+            None => Component::try_builtin()?.clone(),
+        };
         let grants = Grants::new(&self.configuration);
         let host = Host {
             transport: Transport::new(self.policy.clone(), certificates(&self.extra_roots)?),

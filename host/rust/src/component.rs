@@ -63,7 +63,8 @@ pub struct Component {
 }
 
 /// A component that cannot serve as a credential.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
 pub enum ComponentError {
     /// It was compiled for another engine. Load it with [`engine`].
     #[error("the component belongs to another engine than `wif::component::engine()`")]
@@ -71,6 +72,15 @@ pub enum ComponentError {
     /// It imports something, or does not export what the world `plugin` names. Build it for this version of the contract.
     #[error("the component is none of the world `plugin`: {0}")]
     OtherWorld(String),
+    /// This process may not make memory executable, and the component is native code. Allow it, or use a host that interprets.
+    #[error(
+        "this process may not make memory executable ({0}). Allow it: MemoryDenyWriteExecute=no in a unit of systemd, the permission \
+         execmem in SELinux"
+    )]
+    NoExecutableMemory(String),
+    /// It was compiled for another processor, or by another version of wasmtime.
+    #[error("the component does not run on this machine: {0}")]
+    OtherMachine(String),
 }
 
 impl Component {
@@ -78,17 +88,26 @@ impl Component {
     ///
     /// # Panics
     ///
-    /// If it cannot be loaded: this crate was built for another machine than it runs on.
+    /// If it cannot be loaded: see [`try_builtin`](Self::try_builtin).
     pub fn builtin() -> &'static Self {
-        static BUILTIN: OnceLock<Component> = OnceLock::new();
-        BUILTIN.get_or_init(|| {
+        Self::try_builtin().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The component that this crate was built with.
+    ///
+    /// # Errors
+    ///
+    /// This process may not make memory executable, or this crate was built for another machine than it runs on.
+    pub fn try_builtin() -> Result<&'static Self, ComponentError> {
+        static BUILTIN: OnceLock<Result<Component, ComponentError>> = OnceLock::new();
+        let loaded = BUILTIN.get_or_init(|| {
             // SAFETY: deserializing runs native code from these bytes. They are what this crate's build script compiled,
             // from the component that it built or was handed, and are part of this binary: nobody can have exchanged them
             // who could not exchange the program.
             let component = unsafe { wasmtime::component::Component::deserialize(engine(), PRECOMPILED) };
-            let component = component.expect("the build script compiled it with this configuration for this target");
-            Self::new(component).expect("the build script built it from this contract")
-        })
+            Self::new(component.map_err(|error| of_this_machine(&error))?)
+        });
+        loaded.as_ref().map_err(Clone::clone)
     }
 
     /// A component of your own: another implementation of the world `plugin`, or one that misbehaves, for tests.
@@ -106,6 +125,16 @@ impl Component {
         let exports = PluginIndices::new(&linked).map_err(other)?;
         Ok(Self { linked, exports })
     }
+}
+
+/// Why the built-in component, which was compiled for this target, cannot be loaded.
+fn of_this_machine(error: &wasmtime::Error) -> ComponentError {
+    let words = format!("{error:#}");
+    // wasmtime has no kind for it; a test of the command keeps these words.
+    if words.contains("make memory executable") {
+        return ComponentError::NoExecutableMemory(error.root_cause().to_string());
+    }
+    ComponentError::OtherMachine(words)
 }
 
 impl std::fmt::Debug for Component {

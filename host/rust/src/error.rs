@@ -31,8 +31,12 @@ pub enum Error {
         /// How many may wait.
         limit: usize,
     },
-    /// The credential was shut down, or the runtime that drove it has ended. Build another.
-    #[error("the credential is closed")]
+    /// The credential was shut down, or the runtime that drove it has ended. Build another in the runtime that is there, or take one
+    /// of [`blocking`](crate::blocking), which lives on.
+    #[error(
+        "the credential is closed: it was shut down, or the tokio runtime in which it was built has ended. Build another in this one, or \
+         use wif::blocking, which has a runtime of its own"
+    )]
     Closed,
 }
 

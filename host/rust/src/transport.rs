@@ -37,11 +37,13 @@ pub(crate) struct Transport {
     extra_roots: Vec<CertificateDer<'static>>,
     /// Made with the first request: reading the platform's certificates takes longer than everything else at the start.
     dialer: OnceCell<Dialer>,
+    /// For plain HTTP to this very machine, which needs no certificates: it may have none.
+    plain: OnceCell<Dialer>,
 }
 
 impl Transport {
     pub(crate) fn new(policy: Policy, extra_roots: Vec<CertificateDer<'static>>) -> Self {
-        Self { policy, extra_roots, dialer: OnceCell::new() }
+        Self { policy, extra_roots, dialer: OnceCell::new(), plain: OnceCell::new() }
     }
 
     pub(crate) async fn send(&self, request: types::HttpRequest, grants: &Grants, clock: &dyn Clock) -> types::Outcome {
@@ -49,11 +51,13 @@ impl Transport {
             Ok(request) => request,
             Err(rule) => return types::Outcome::Denied(rule),
         };
+        let encrypted = request.url.scheme() == "https";
         let own;
         let dialer = match &request.way {
-            None => self.dialer.get_or_try_init(|| self.prepare()).await,
+            None if encrypted => self.dialer.get_or_try_init(|| self.prepare()).await,
+            None => self.plain.get_or_try_init(async || Dialer::plain(&self.policy)).await,
             Some(way) => {
-                own = self.prepare_for_source(way.clone()).await;
+                own = self.prepare_for_source(way.clone(), encrypted).await;
                 own.as_ref().map_err(Clone::clone)
             }
         };
@@ -87,9 +91,9 @@ impl Transport {
     }
 
     /// For one request: sources are asked once for each exchange, and each has rules of its own.
-    async fn prepare_for_source(&self, way: Way) -> Result<Dialer, String> {
+    async fn prepare_for_source(&self, way: Way, encrypted: bool) -> Result<Dialer, String> {
         let (policy, roots) = (self.policy.clone(), self.extra_roots.clone());
-        tokio::task::spawn_blocking(move || Dialer::of_source(&policy, roots, &way)).await.map_err(|error| error.to_string())?
+        tokio::task::spawn_blocking(move || Dialer::of_source(&policy, roots, &way, encrypted)).await.map_err(|error| error.to_string())?
     }
 }
 

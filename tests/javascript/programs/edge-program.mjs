@@ -8,7 +8,7 @@ const identityToken = async () => {
   return (await response.json()).identity_token;
 };
 const wif = createWif({ ...options, identityToken });
-const body = JSON.stringify({ model: "claude-opus-4-5", max_tokens: 64, messages: [{ role: "user", content: "Hello" }] });
+const body = JSON.stringify({ model: "claude-sonnet-5-5", max_tokens: 64, messages: [{ role: "user", content: "Hello" }] });
 const headers = { "content-type": "application/json", "anthropic-version": "2023-06-01" };
 
 addEventListener("fetch", (event) =>

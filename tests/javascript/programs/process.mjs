@@ -17,7 +17,7 @@ const store = memoryStore();
 const notes = [];
 const make = (more = {}) => createWif({ ...options, onChange: ({ notes: more }) => notes.push(...more), ...more });
 const wif = make();
-const model = "claude-opus-4-5";
+const model = "claude-sonnet-5-5";
 const messages = [{ role: "user", content: "Hello" }];
 const headers = { "content-type": "application/json", "anthropic-version": "2023-06-01", "x-api-key": "the caller's own" };
 const post = (body, signal) =>

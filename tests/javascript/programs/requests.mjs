@@ -651,6 +651,17 @@ for (const [what, wrong] of Object.entries({
   });
 }
 
+scenario("every port of this machine is allowed where that is said, and nothing else ever is", () => {
+  const [allowing, usual] = [new Policy({ allowLoopback: true }), new Policy()];
+  for (const origin of ["http://localhost:8787", "http://127.0.0.1:1", "http://[::1]:2", "https://localhost"]) {
+    assert.equal(allowing.checkOrigin(origin), undefined, origin);
+    assert.match(usual.checkOrigin(origin), /WIF_ALLOW_LOOPBACK=1/, origin);
+  }
+  for (const origin of ["http://localhost.evil.example", "https://10.0.0.1", "http://127.0.0.2:1", "https://evil.example"]) {
+    assert.doesNotMatch(allowing.checkOrigin(origin), /WIF_ALLOW_LOOPBACK/, origin);
+  }
+});
+
 scenario("a request is granted by what it is for: the token endpoint, and no source", async () => {
   const grant = async () => new Response("{}");
   assert.equal((await send(ask({ purpose: { tag: "refresh" } }), new Policy(), grant)).tag, "response");

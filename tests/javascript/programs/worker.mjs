@@ -49,7 +49,7 @@ function make() {
 }
 
 const wif = make();
-const model = "claude-opus-4-5";
+const model = "claude-sonnet-5-5";
 const messages = [{ role: "user", content: "Hello" }];
 const message = JSON.stringify({ model, max_tokens: 64, messages });
 

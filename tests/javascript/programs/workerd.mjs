@@ -27,7 +27,7 @@ const {
 } = JSON.parse(process.argv.at(-1));
 
 function modules(folder, entry) {
-  const others = readdirSync(folder).filter((name) => name !== entry);
+  const others = readdirSync(folder).filter((name) => name !== entry && /\.(m?js|wasm)$/.test(name));
   return [entry, ...others].map((path) => ({
     type: path.endsWith(".wasm") ? "CompiledWasm" : "ESModule",
     path,

@@ -27,7 +27,7 @@ pub struct Workshop {
 }
 
 /// Packages that programs import, by the folder below `node_modules`.
-const LINKED: [&str; 4] = ["@anthropic-ai", "@cloudflare/workers-types", "edge-runtime", "miniflare"];
+const LINKED: [&str; 5] = ["@anthropic-ai", "@cloudflare/workers-types", "edge-runtime", "miniflare", "wrangler"];
 
 impl Workshop {
     /// Builds the package, unless one of the same sources and the same component is there.

@@ -1,9 +1,11 @@
 //! Tokens of every length, over a simulated day.
 
+use std::cell::Cell;
+
 use serde_json::json;
-use wif_world::both;
 use wif_world::drivers::STYLES;
 use wif_world::world::{Settings, World};
+use wif_world::{Kind, both};
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -137,4 +139,66 @@ fn a_variable_is_exchanged_once() {
         assert_eq!(world.around.requests.len(), 1);
         assert_eq!(world.record.spent_sent_again, 0);
     });
+}
+
+/// What a session warns of comes true, and nothing else does: over a grid of lifetimes, with identity tokens that are rotated as
+/// late as is usual. Nobody is warned of gaps that do not come, no gap is longer than announced, and the advice ends them.
+#[test]
+fn lifetimes_that_conflict_are_announced_as_they_are() {
+    let warned = Cell::new(0);
+    both(|kind| {
+        for file_life_s in [40, 60, 130, 300, 600, 1_000, 3_600] {
+            // At four fifths of its life, and 90 s for the volume to follow; but before it expires.
+            let period_s = (file_life_s * 4 / 5 + 90).min(file_life_s);
+            for lifetime_s in [60, 75, 120, 300, 420, 600, 1_800, 3_600] {
+                let what = format!("identity tokens of {file_life_s} s, access tokens of {lifetime_s} s, {kind:?}");
+                let (warning, longest_ms) = gaps(kind, file_life_s, period_s, lifetime_s);
+                let Some(warning) = warning else {
+                    assert_eq!(longest_ms, 0, "{what}: requests failed, and nobody was warned");
+                    continue;
+                };
+                warned.set(warned.get() + 1);
+                let announced_ms = number_after(&warning, "fail for up to ") * SECOND;
+                assert!(longest_ms <= announced_ms, "{what}: failed for {longest_ms} ms, where: {warning}");
+                // The announcement counts the longest time between two looks at the file, twice; callers come every few seconds.
+                let slack_ms = 10 * SECOND + 2 * every_ms(period_s);
+                assert!(longest_ms + slack_ms >= announced_ms, "{what}: failed for {longest_ms} ms, where: {warning}");
+                let advised_s = number_after(&warning, "token_lifetime_seconds to ");
+                let (again, longest_ms) = gaps(kind, file_life_s, period_s, advised_s);
+                assert_eq!((again, longest_ms), (None, 0), "{what}: after the advice");
+            }
+        }
+    });
+    assert!(warned.get() > 20, "{}", warned.get());
+}
+
+/// What callers met in four rotations: the warning, and the longest time in which they failed.
+fn gaps(kind: Kind, file_life_s: u64, period_s: u64, lifetime_s: u64) -> (Option<String>, u64) {
+    let mut settings = Settings::new(kind);
+    (settings.file_life_s, settings.lifetime_s) = (file_life_s, lifetime_s);
+    let mut world = World::new(settings);
+    world.around.file.period_s = period_s;
+    world.traffic(0, every_ms(period_s));
+    world.run(period_s * 4 * SECOND + 30 * SECOND);
+    let (mut longest_ms, mut begun_ms, mut last_ms) = (0, 0, 0);
+    for &(at_ms, _) in &world.record.failed {
+        if begun_ms == 0 || at_ms > last_ms + every_ms(period_s) {
+            begun_ms = at_ms;
+        }
+        last_ms = at_ms;
+        longest_ms = longest_ms.max(at_ms + 1 - begun_ms);
+    }
+    let warnings = world.status(0)["warnings"].as_array().cloned().unwrap_or_default();
+    let warning = warnings.iter().filter_map(|warning| warning.as_str()).find(|warning| warning.contains("requests fail"));
+    (warning.map(str::to_owned), longest_ms)
+}
+
+/// How often a caller comes.
+fn every_ms(period_s: u64) -> u64 {
+    period_s.max(SECOND)
+}
+
+fn number_after(text: &str, words: &str) -> u64 {
+    let (_, rest) = text.split_once(words).unwrap_or_else(|| panic!("no {words:?} in {text:?}"));
+    rest.split(|letter: char| !letter.is_ascii_digit()).next().unwrap().parse().unwrap()
 }

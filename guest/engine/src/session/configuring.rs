@@ -88,7 +88,7 @@ impl Session {
         let of_discovery = |role| matches!(role, Role::Variable(_) | Role::ProfileFile);
         self.abandoned.extend(self.tasks.forget(of_discovery));
         let message = "The host did not say which variables and files there are.".to_owned();
-        let action = "Nothing needs to be done: discovery is repeated.".to_owned();
+        let action = "Discovery is repeated.".to_owned();
         self.unconfigured(Problem { message, action }, 1_000);
     }
 

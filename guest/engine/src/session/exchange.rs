@@ -189,8 +189,8 @@ impl Session {
         let action = if mints {
             "Let the source give another identity token on each call, or configure its freshness as shared."
         } else if rotates {
-            "Nothing needs to be done if its owner rotates it in time. Otherwise let access tokens live longer than the time \
-             between rotations, or give this process an identity token of its own."
+            "Its owner rotates it. If that comes too late, let access tokens live longer than the time between rotations, or give \
+             this process an identity token of its own."
         } else {
             "Restart with a new identity token, and better with one from a file or callable."
         };
@@ -367,12 +367,12 @@ impl Session {
             self.pace.floor = self.now;
             self.pace.retry_at = self.now;
             self.pace.look_at = self.now;
-            return self.exchange_failed(code, message, "", None);
+            return self.exchange_failed(code, message, "", None, None);
         }
         self.pause(pause);
         self.sleep();
         let until = self.pace.retry_at.max(self.pace.floor);
-        self.exchange_failed(code, message, action, Some(until));
+        self.exchange_failed(code, message, action, Some(until), None);
         self.share_result();
     }
 
@@ -401,7 +401,7 @@ impl Session {
             self.sleep();
             let until = self.pace.retry_at;
             let action = "Check the endpoint and the federation rule's token lifetime.";
-            return self.exchange_failed(FailureCode::AnswerUnusable, message.to_owned(), action, Some(until));
+            return self.exchange_failed(FailureCode::AnswerUnusable, message.to_owned(), action, Some(until), None);
         }
         let mut fields = vec![field("token", &id), field("lifetime-s", &(grant.lifetime_ms / 1000).to_string())];
         fields.extend(request_id.map(|id| field("request-id", &id)));
@@ -463,7 +463,7 @@ impl Session {
         }
         self.sleep();
         let until = self.pace.retry_at.max(self.pace.floor);
-        self.exchange_failed(class.code, message, class.action, Some(until));
+        self.exchange_failed(class.code, message, class.action, Some(until), request_id.as_deref());
         if let Some(trouble) = &mut self.failure {
             trouble.failure.status = Some(status);
             trouble.failure.request_id = request_id;
@@ -490,10 +490,23 @@ impl Session {
         hints
     }
 
-    fn exchange_failed(&mut self, code: FailureCode, message: String, action: &str, until: Option<Moment>) {
+    /// Whoever reads the log alone finds in it what the failure says to callers.
+    fn exchange_failed(
+        &mut self,
+        code: FailureCode,
+        message: String,
+        action: &str,
+        until: Option<Moment>,
+        request_id: Option<&str>,
+    ) {
         let mut fields = Vec::new();
         if let Some(until) = until {
             fields.push(field("retry-in-ms", &(until - self.now).to_string()));
+        }
+        for (name, value) in [("request-id", request_id.unwrap_or_default()), ("action", action)] {
+            if !value.is_empty() {
+                fields.push(field(name, value));
+            }
         }
         self.note(NoteCode::ExchangeFailed, NoteLevel::Warning, &message, fields);
         self.fail(code, message, action, until);
@@ -510,7 +523,7 @@ impl Session {
         let large = |skew: i64| skew.unsigned_abs() > 30_000;
         if large(skew) && !self.clock_skew_ms.is_some_and(large) {
             let fields = only("skew-s", &(skew / 1000).to_string());
-            let message = "The endpoint's clock and this machine's differ by more than the 30 s that are allowed for.";
+            let message = "The endpoint's clock and this machine's differ by more than the allowed 30 s.";
             self.note(NoteCode::ClockSkewed, NoteLevel::Warning, message, fields);
         }
         self.clock_skew_ms = Some(skew);
@@ -590,5 +603,5 @@ impl Session {
     }
 }
 
-const UNCERTAIN: &str = "Nothing needs to be done: the exchange is repeated by itself. If the identity token can be exchanged once and was, the \
-                         repeat is refused and its rotation awaited.";
+const UNCERTAIN: &str =
+    "The exchange is repeated by itself. If the identity token was exchanged, the repeat is refused and its rotation awaited.";

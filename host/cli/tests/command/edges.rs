@@ -66,9 +66,10 @@ async fn this_machine_can_be_allowed_as_a_whole_and_it_is_said() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_help_fits_the_terminal_and_ends_with_codes_variables_and_an_example() {
     let home = tempfile::tempdir().expect("a directory");
-    for arguments in [&["--help"][..], &["token", "--help"], &["status", "--help"], &["emulate", "--help"], &["demo", "--help"]] {
+    let commands = ["token", "status", "emulate", "demo", "completions", "man"];
+    for arguments in commands.map(|name| vec![name, "--help"]).into_iter().chain([vec!["--help"]]) {
         let mut command = bare(home.path());
-        command.args(arguments);
+        command.args(&arguments);
         let run = Run::of(command).await;
         assert_eq!(run.code, 0);
         let places = ["Exit codes:", "Variables", "Example"].map(|heading| run.stdout.rfind(&format!("\n{heading}")));
@@ -78,6 +79,35 @@ async fn every_help_fits_the_terminal_and_ends_with_codes_variables_and_an_examp
             assert!(line.chars().count() <= 100, "{arguments:?}: {line}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shells_complete_the_command_and_man_shows_it() {
+    let home = tempfile::tempdir().expect("a directory");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let mut command = bare(home.path());
+        command.args(["completions", shell]);
+        let run = Run::of(command).await;
+        assert_eq!(run.code, 0, "{shell}: {}", run.stderr);
+        for word in ["emulate", "allow-loopback", "rejected"] {
+            assert!(run.stdout.contains(word), "{shell} does not know {word}");
+        }
+    }
+    let pages = home.path().join("man1");
+    let mut command = bare(home.path());
+    command.arg("man").arg(&pages);
+    let run = Run::of(command).await;
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    for (page, word) in [("wif.1", "HTTPS_PROXY"), ("wif-token.1", "rejected"), ("wif-emulate.1", "rotation")] {
+        let page = std::fs::read_to_string(pages.join(page)).expect("a page");
+        assert!(page.contains(word), "{word} is missing in {page}");
+    }
+    // A file is in the way.
+    let mut command = bare(home.path());
+    command.arg("man").arg(pages.join("wif.1"));
+    let run = Run::of(command).await;
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(run.stderr.contains("cannot write to "), "{}", run.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,16 +9,45 @@ use wif_emulator::Fault;
 use crate::place::{Place, Run, bare};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_demonstration_ends_well_within_half_a_minute() {
+async fn the_demonstration_reads_as_a_story() {
     let home = tempfile::tempdir().expect("a directory");
     let mut command = bare(home.path());
     command.arg("demo");
-    let run = tokio::time::timeout(std::time::Duration::from_secs(30), Run::of(command)).await.expect("it ends in time");
+    let run = tokio::time::timeout(Duration::from_secs(90), Run::of(command)).await.expect("it ends in time");
     assert_eq!(run.code, 0, "{}\n{}", run.stdout, run.stderr);
-    for line in
-        ["exchanges: the engine counts 4, the server 4", "engine: waiting-for-rotation", "server: message denied (token_revoked)"]
-    {
-        assert!(run.stdout.contains(line), "{line} is missing in\n{}", run.stdout);
+    // Each line stands after its cause.
+    let mut rest = &run.stdout[..];
+    for line in [
+        "engine: exchange-started",
+        "server: exchange granted",
+        "engine: exchange-succeeded",
+        "client: sends a message",
+        "server: message granted",
+        "client: read",
+        "engine: waiting-for-rotation",
+        "client: is served on",
+        "platform: publishes another identity token",
+        "engine: identity-token-rotated",
+        "engine: exchange-started",
+        "server: exchange granted",
+        "engine: exchange-succeeded",
+        "administrator: revokes access token",
+        "client: sends a message",
+        "server: message denied (token_revoked)",
+        "client: got status 401",
+        "engine: token-rejected",
+        "server: exchange granted",
+        "engine: exchange-succeeded",
+        "server: message granted",
+        "exchanges: the engine counts 3, the server 3",
+    ] {
+        let (_, after) = rest.split_once(line).unwrap_or_else(|| panic!("{line:?} has no place in\n{}", run.stdout));
+        rest = after;
+    }
+    let longest = run.stdout.lines().map(|line| line.chars().count()).max().unwrap_or_default();
+    assert!(longest <= 100, "a line of {longest} columns in\n{}", run.stdout);
+    for alarm in ["lifetimes-conflict", "exchange-failed", "token-unusable"] {
+        assert!(!run.stdout.contains(alarm), "nothing is wrong, and {alarm} stands in\n{}", run.stdout);
     }
     assert!(!run.stdout.contains("sk-ant-oat01-") && !run.stderr.contains("sk-ant-oat01-"), "the access token was printed");
 }

@@ -35,6 +35,8 @@ export const node: Platform = {
   readVariable: (name) => (deno === undefined ? process.env[name] : deno.env.get(name)),
   // Otherwise Node 24.14 and 24.15 throw where the API answers 401 to a streamed body. Headers are sent all the same.
   request: { credentials: "omit" },
+  allowsLoopback,
+  unusedProxy,
   async readFile(request, policy) {
     if (!isAbsolute(request.path)) return { tag: "denied", val: "the policy allows absolute paths only" };
     if (readers >= READERS) return { tag: "failed", val: "the file system has not answered earlier reads yet" };
@@ -46,6 +48,32 @@ export const node: Platform = {
     }
   },
 };
+
+/** For development. What the runtime does not let this program read is not set. */
+function allowsLoopback(): boolean {
+  let value: string | undefined;
+  try {
+    value = node.readVariable?.("WIF_ALLOW_LOOPBACK");
+  } catch {
+    return false;
+  }
+  if (value !== "1" && value !== "true") return false;
+  process.emitWarning("every port of this machine is allowed (WIF_ALLOW_LOOPBACK)", { code: "WIF_ALLOW_LOOPBACK" });
+  return true;
+}
+
+/** Deno and Bun use the proxy of the environment by themselves; Node does if it is told to. */
+function unusedProxy(url: string): string | undefined {
+  const { env, execArgv, versions } = process;
+  if (deno !== undefined || versions["bun"] !== undefined || env["NODE_USE_ENV_PROXY"] === "1") return undefined;
+  if ([...execArgv, env["NODE_OPTIONS"] ?? ""].some((option) => option.includes("--use-env-proxy"))) return undefined;
+  const { protocol, hostname } = new URL(url);
+  if (protocol !== "https:") return undefined;
+  const past = (env["no_proxy"] ?? env["NO_PROXY"] ?? "").split(/[\s,]+/).map((host) => host.replace(/^\*?\./, ""));
+  if (past.some((host) => host === "*" || host === hostname || (host !== "" && hostname.endsWith(`.${host}`)))) return undefined;
+  const name = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"].find((variable) => env[variable]);
+  return name && `${name} is set, and fetch does not use it: set NODE_USE_ENV_PROXY=1, or see "Behind a proxy" in the README`;
+}
 
 async function readNow(request: FileRequest, policy: Policy): Promise<Outcome> {
   for (let swaps = 0; ; swaps += 1) {

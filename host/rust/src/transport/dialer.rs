@@ -43,12 +43,23 @@ impl Dialer {
         Ok(Self::with(policy, names::Resolver::new(policy), platform_tls(extra_roots)?, true))
     }
 
+    /// For plain HTTP: nobody's certificate is trusted, and none is read.
+    pub(super) fn plain(policy: &Policy) -> Result<Self, String> {
+        Ok(Self::with(policy, names::Resolver::new(policy), tls_that_trusts(rustls::RootCertStore::empty())?, true))
+    }
+
     /// For a request of a source, which takes this way.
-    pub(super) fn of_source(policy: &Policy, extra_roots: Vec<CertificateDer<'static>>, way: &Way) -> Result<Self, String> {
+    pub(super) fn of_source(
+        policy: &Policy,
+        extra_roots: Vec<CertificateDer<'static>>,
+        way: &Way,
+        encrypted: bool,
+    ) -> Result<Self, String> {
         let resolver = names::Resolver::of_source(policy, way.reach);
         match &way.ca_file {
             // Who has certificates of its own is near, and a proxy would not lead there.
             Some(path) => Ok(Self::with(policy, resolver, tls_to(path)?, false)),
+            None if !encrypted => Ok(Self::with(policy, resolver, tls_that_trusts(rustls::RootCertStore::empty())?, false)),
             None => Ok(Self::with(policy, resolver, platform_tls(extra_roots)?, true)),
         }
     }
@@ -95,7 +106,7 @@ impl Dialer {
 fn platform_tls(extra_roots: Vec<CertificateDer<'static>>) -> Result<rustls::ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra_roots, Arc::clone(&provider))
-        .map_err(|error| format!("no root certificates: {error}"))?;
+        .map_err(|error| format!("this machine has no root certificates (Debian: ca-certificates): {error}"))?;
     Ok(rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
@@ -112,6 +123,10 @@ fn tls_to(ca_file: &Path) -> Result<rustls::ClientConfig, String> {
         let certificate = certificate.map_err(|error| cannot(&error))?;
         roots.add(certificate).map_err(|error| cannot(&error))?;
     }
+    tls_that_trusts(roots)
+}
+
+fn tls_that_trusts(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, String> {
     Ok(rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?

@@ -59,20 +59,34 @@ impl Service<Name> for Resolver {
 
     fn call(&mut self, name: Name) -> Self::Future {
         let reach = self.reach(name.as_str());
+        let origin = self.origins.iter().find(|origin| origin.has_host(name.as_str()));
+        let origin = origin.map_or_else(|| format!("https://{}", name.as_str()), |origin| origin.as_str().to_owned());
         Box::pin(async move {
             let name = name.as_str();
             let found: Vec<_> = tokio::net::lookup_host((name, 0)).await?.collect();
-            check(name, reach, &found)?;
+            check(name, &origin, reach, &found)?;
             Ok(found.into_iter())
         })
     }
 }
 
 /// All of them: an answer that mixes public and private addresses is not an honest one.
-fn check(name: &str, reach: Reach, found: &[SocketAddr]) -> Result<(), String> {
+fn check(name: &str, origin: &str, reach: Reach, found: &[SocketAddr]) -> Result<(), String> {
     match found.iter().map(SocketAddr::ip).find(|address| !may_reach(reach, *address)) {
-        Some(address) => Err(format!("{name} resolves to {address}, which the policy does not allow for it")),
+        Some(address) => Err(refusal(name, origin, reach, address)),
         None => Ok(()),
+    }
+}
+
+/// The rule that refuses an address, and what would allow it.
+fn refusal(name: &str, origin: &str, reach: Reach, address: IpAddr) -> String {
+    match (reach, scope(address.to_canonical())) {
+        // Short: the component shows 200 characters of what went wrong, and this is the end of it.
+        (Reach::Public, Scope::Private) => {
+            format!("{name} resolves to the private address {address}: Policy::allow_private_origin(\"{origin}\") allows it")
+        }
+        (Reach::Loopback, _) => format!("{name} resolves to {address}, which is not this machine"),
+        _ => format!("{name} resolves to {address}, which no policy allows: link-local, multicast or reserved"),
     }
 }
 
@@ -164,6 +178,14 @@ mod tests {
             ("224.0.0.1", [false, false, false]),
             ("255.255.255.255", [false, false, false]),
         ];
+        let behind_a_proxy = refusal("api.example", "https://api.example:8443", Reach::Public, "198.18.0.7".parse().unwrap());
+        assert_eq!(
+            behind_a_proxy,
+            "api.example resolves to the private address 198.18.0.7: \
+             Policy::allow_private_origin(\"https://api.example:8443\") allows it"
+        );
+        let metadata = refusal("api.example", "https://api.example", Reach::Private, "169.254.169.254".parse().unwrap());
+        assert!(metadata.contains("which no policy allows"), "{metadata}");
         for (address, expected) in cases {
             let parsed: IpAddr = address.parse().unwrap();
             let found = [Reach::Public, Reach::Private, Reach::Loopback].map(|reach| may_reach(reach, parsed));
@@ -176,7 +198,7 @@ mod tests {
         let (good, bad) = ("160.79.104.10:443", "10.0.0.1:443");
         let answer = |addresses: &[&str]| {
             let addresses: Vec<SocketAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
-            check("api.example", Reach::Public, &addresses)
+            check("api.example", "https://api.example", Reach::Public, &addresses)
         };
         assert_eq!(answer(&[good, "160.79.104.11:443"]), Ok(()));
         for mixed in [[bad, good, good], [good, bad, good], [good, good, bad]] {

@@ -37,3 +37,16 @@ fn threads_share_one_credential() {
 fn outside_a_runtime_the_other_one_says_so() {
     assert!(matches!(Credential::discover(), Err(wif::BuildError::NoRuntime)));
 }
+
+#[test]
+fn a_credential_whose_runtime_has_ended_says_so() {
+    let first = tokio::runtime::Runtime::new().unwrap();
+    let builder = Credential::builder().configuration(r#"{"bearer":{"source":"callable","name":"broker"}}"#);
+    let builder = builder.access_token("broker", |_| std::future::pending::<Result<SuppliedToken, wif::BoxError>>());
+    let credential = first.block_on(async { builder.build().unwrap() });
+    first.shutdown_background();
+    let second = tokio::runtime::Runtime::new().unwrap();
+    let error = second.block_on(credential.token()).unwrap_err();
+    assert_eq!(error, wif::Error::Closed);
+    assert!(error.to_string().contains("the tokio runtime in which it was built has ended"), "{error}");
+}

@@ -126,6 +126,48 @@ fn nothing_is_moved_that_is_not_there() {
     Configuration::read("sidecar.yaml").replace("port_value: 8081", "port_value: 0");
 }
 
+/// Beside `wif emulate`, whose ids are in the file. A restart in place, with an identity token that is spent and not rotated, is
+/// refused, and the log says all that the endpoint and the engine know about it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_try_runs_as_it_stands_and_a_restart_in_place_says_why_it_is_refused() {
+    let Some(envoy) = tokio::task::spawn_blocking(artifacts::envoy).await.expect("no panic") else { return };
+    let configuration = Configuration::read("try.yaml");
+    let text = configuration.text();
+    let id = |name: &str| {
+        text.split(&format!(r#""{name}": ""#)).nth(1).and_then(|rest| rest.split('"').next()).expect(name).to_owned()
+    };
+    let (federation_rule_id, organization_id) = (id("federation_rule_id"), id("organization_id"));
+    let emulator = Emulator::start(Options { federation_rule_id, organization_id, ..Options::default() }).await;
+    let emulator = emulator.expect("the options are good");
+    let directory = tempfile::tempdir().expect("a directory");
+    let folder = directory.path();
+    let file = emulator.identity_provider().publish(folder.join("wif-emulator")).expect("the directory is writable");
+    fs::copy(artifacts::filter(), folder.join("wif_proxy_wasm.wasm")).expect("the directory is writable");
+    let configuration = configuration
+        .replace("http://127.0.0.1:8787", emulator.base_url())
+        .replace("port_value: 8787", &format!("port_value: {}", emulator.address().port()))
+        .replace("port_value: 8080", "port_value: 0")
+        .replace("port_value: 9901", "port_value: 0");
+    let running = started(Envoy::start(envoy, &configuration.text(), 2, folder).await);
+    let caller = Caller::new(running.address("api").await);
+    assert_eq!(statuses(&caller.burst(20).await), [200; 20]);
+    let log = running.log();
+    assert!(!log.contains("[error]") && !log.contains("[critical]"), "{log}");
+    assert_eq!(emulator.counts().exchanges, 1);
+    drop(running);
+
+    let running = started(Envoy::start(envoy, &configuration.text(), 2, folder).await);
+    let caller = Caller::new(running.address("api").await);
+    assert_eq!(caller.message().await.status, 503);
+    running.until_logged("wif: exchange-failed: ").await;
+    let log = running.log();
+    let line = log.lines().find(|line| line.contains("wif: exchange-failed: ")).expect("it was logged");
+    for part in [" request-id=req_", " action=Look up the request id", "before a restart."] {
+        assert!(line.contains(part), "{part} is missing in {line}");
+    }
+    drop(file);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sidecar_serves_its_workload_and_hides_a_revoked_token() {
     let Some(world) = Surroundings::start().await else { return };

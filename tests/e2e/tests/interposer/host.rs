@@ -32,6 +32,7 @@ use wif_test_cases::requests::{self, Answer, Field};
 
 pub(crate) const WASM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/application.wasm"));
 const COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/application.cwasm"));
+const SAMPLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sample.cwasm"));
 
 const MOUNT: &str = "/var/run/secrets/anthropic";
 const STORE: &str = "/shared";
@@ -230,11 +231,28 @@ impl World {
         Alone { store, function }
     }
 
+    /// The sample application, as its page says.
+    pub(crate) fn serve_sample(&self) -> Application {
+        let options = self.emulator.options();
+        let variables = vec![
+            ("ANTHROPIC_BASE_URL", self.emulator.base_url().to_owned()),
+            ("ANTHROPIC_FEDERATION_RULE_ID", options.federation_rule_id.clone()),
+            ("ANTHROPIC_ORGANIZATION_ID", options.organization_id.clone()),
+            ("ANTHROPIC_IDENTITY_TOKEN_FILE", format!("{MOUNT}/token")),
+            ("WIF_STORE_DIRECTORY", STORE.to_owned()),
+        ];
+        self.serve_compiled(SAMPLE, SERVE, variables)
+    }
+
     fn serve_given(&self, limits: Limits, variables: Vec<(&str, String)>) -> Application {
+        self.serve_compiled(COMPILED, limits, variables)
+    }
+
+    fn serve_compiled(&self, compiled: &[u8], limits: Limits, variables: Vec<(&str, String)>) -> Application {
         let engine = Engine::new(&crate::engine::config()).expect("the configuration is good");
         // SAFETY: the build script has compiled it, for this engine, and nobody else writes there.
         #[allow(unsafe_code, reason = "there is no safe way to load compiled code")]
-        let component = unsafe { Component::deserialize(&engine, COMPILED) }.expect("it was compiled for this");
+        let component = unsafe { Component::deserialize(&engine, compiled) }.expect("it was compiled for this");
         let pre = linker(&engine).instantiate_pre(&component).expect("the host has all that it imports");
         let pre = wasmtime_wasi_http::p3::bindings::ServicePre::new(pre).expect("it serves HTTP");
         let instances = Arc::default();
@@ -262,7 +280,7 @@ impl Call {
 
     pub(crate) fn message(world: &World) -> Self {
         let document = json!({
-            "model": "claude-opus-4-5", "max_tokens": 16, "messages": [{ "role": "user", "content": "Hello" }],
+            "model": "claude-sonnet-5-5", "max_tokens": 16, "messages": [{ "role": "user", "content": "Hello" }],
         });
         let fields = vec![("content-type", "application/json"), ("anthropic-version", "2023-06-01")];
         Self {

@@ -41,6 +41,17 @@ async fn its_call_to_the_api_arrives_authenticated() {
 }
 
 #[tokio::test]
+async fn the_sample_application_answers_with_what_the_api_says() {
+    let world = World::start().await;
+    let application = world.serve_sample();
+    for _ in 0..2 {
+        let models = application.call(Call::get("http://application/".to_owned())).await;
+        assert!(models["data"][0]["id"].as_str().is_some_and(|id| id.starts_with("claude-")), "{models}");
+    }
+    assert_eq!(world.exchanges(), 1);
+}
+
+#[tokio::test]
 async fn its_calls_elsewhere_arrive_untouched_and_start_no_exchange() {
     let world = World::start().await;
     let application = world.serve(SERVE);

@@ -153,7 +153,7 @@ impl World {
         assert_eq!(credential.origin, self.emulator.base_url());
         let mut request =
             self.client.post(format!("{}/v1/messages", self.emulator.base_url())).header("anthropic-version", "2023-06-01").json(
-                &json!({ "model": "claude-opus-4-5", "max_tokens": 16, "messages": [{ "role": "user", "content": "Hello" }] }),
+                &json!({ "model": "claude-sonnet-5-5", "max_tokens": 16, "messages": [{ "role": "user", "content": "Hello" }] }),
             );
         for header in credential.set.iter().chain(&credential.merge) {
             request = request.header(&header.name, &header.value);

@@ -65,6 +65,16 @@ fn of_the_package(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../host/js").join(path)).expect("text")
 }
 
+/// All that is released together has one version; the changelog says what is in it.
+#[test]
+fn the_package_has_the_version_of_the_crates() {
+    let manifest: Value = serde_json::from_str(&of_the_package("package.json")).expect("JSON");
+    assert_eq!(manifest["version"], env!("CARGO_PKG_VERSION"));
+    let changes = of_the_package("../../CHANGELOG.md");
+    let newest = changes.lines().find_map(|line| line.strip_prefix("## ")).expect("a version");
+    assert_eq!(newest.split(',').next(), Some(env!("CARGO_PKG_VERSION")));
+}
+
 #[test]
 fn the_readme_lists_every_option() {
     let readme = of_the_package("README.md");
@@ -180,6 +190,140 @@ async fn a_worker_that_signs() {
     let text = answer.text().await.expect("text");
     assert!(text.starts_with("Hello from"), "{text}: {:?}", world.emulator.history());
     assert_eq!(world.exchanges(), 1);
+}
+
+/// The folder of a whole Worker, in a place of its own: its keys are made, its configuration filled in, and it is bundled by Wrangler,
+/// all as its README says.
+async fn worker_folder(world: &World) -> (tempfile::TempDir, Value) {
+    let workshop = workshop_async().await;
+    let place = tempfile::tempdir().expect("a directory");
+    let folder = place.path();
+    let emulated = world.emulator.options();
+    let host = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../host/js/worker");
+    fs::create_dir(folder.join("src")).expect("a directory");
+    for file in ["package.json", "keys.mjs", "wrangler.jsonc", "src/index.mjs"] {
+        fs::copy(host.join(file), folder.join(file)).expect("a file of the Worker");
+    }
+    std::os::unix::fs::symlink(workshop.packages(), folder.join("node_modules")).expect("a link");
+    let configuration = folder.join("wrangler.jsonc");
+    let mut text = fs::read_to_string(&configuration).expect("text");
+    let mut bindings = json!({ "ISSUER": "https://wif-worker.example", "SERVICE_ACCOUNT_ID": "", "WORKSPACE_ID": "" });
+    for (name, id) in [("FEDERATION_RULE_ID", &emulated.federation_rule_id), ("ORGANIZATION_ID", &emulated.organization_id)] {
+        let empty = format!(r#""{name}": """#);
+        assert!(text.contains(&empty), "{name} is not to be filled in");
+        text = text.replace(&empty, &format!(r#""{name}": "{id}""#));
+        bindings[name] = json!(id);
+    }
+    fs::write(&configuration, text).expect("it is written");
+    let wrangler = ["node_modules/wrangler/bin/wrangler.js", "deploy", "--dry-run", "--outdir", "out"];
+    for arguments in [&["keys.mjs"][..], &wrangler] {
+        let mut command = tokio::process::Command::new("node");
+        command.args(arguments).current_dir(folder).env("HOME", folder).env("CI", "1").env("WRANGLER_SEND_METRICS", "false");
+        let output = command.output().await.expect("it starts");
+        let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {told}");
+        if arguments.len() > 1 {
+            for binding in ["env.KV (", &format!(r#"env.FEDERATION_RULE_ID ("{}"#, &emulated.federation_rule_id[..8])] {
+                assert!(told.contains(binding), "{binding} is missing in {told}");
+            }
+        }
+    }
+    (place, bindings)
+}
+
+#[tokio::test]
+async fn the_folder_of_a_worker_is_deployed_as_it_stands() {
+    let world = World::with(options()).await;
+    let (place, mut bindings) = worker_folder(&world).await;
+    let workshop = workshop_async().await;
+    let caller = place.path().join("caller");
+    workshop.bundle(&workshop.program("caller.mjs"), &WORKERS, &caller).unwrap_or_else(|missing| panic!("{missing}"));
+    let jwks = fs::read_to_string(place.path().join("keys/jwks.json")).expect("the public half");
+    let jwks: Value = serde_json::from_str(&jwks).expect("JSON");
+    let mut resources = world.emulator.resources();
+    let organization = &mut resources.organizations[0];
+    organization.federation_issuers[0].issuer_url = "https://wif-worker.example".to_owned();
+    organization.federation_issuers[0].jwks = Jwks::Inline { keys: jwks["keys"].as_array().expect("keys").clone() };
+    organization.federation_rules[0].matcher.subject_prefix = Some("wif-worker".to_owned());
+    world.emulator.set_resources(resources).expect("they are good");
+
+    // It was deployed before it got its secrets: it says which, and how to set them.
+    let started = |bindings: &Value| {
+        let mut command = node("workerd.mjs");
+        command.arg(
+            json!({
+                "worker": place.path().join("out"),
+                "caller": caller,
+                "entry": "index.js",
+                "emulator": world.emulator.base_url(),
+                "flags": [],
+                "kv": true,
+                "bindings": bindings,
+            })
+            .to_string(),
+        );
+        Program::start(command)
+    };
+    let mut early = started(&bindings);
+    let url = early.next().await["url"].as_str().expect("a URL").to_owned();
+    let answer = reqwest::get(url).await.expect("an answer");
+    assert_eq!(answer.status(), 500);
+    let told = answer.text().await.expect("text");
+    for name in ["PRIVATE_KEY", "SEALING_KEY", "GATEWAY_KEY"] {
+        assert!(told.contains(&format!("{name} is not set: npx wrangler secret put {name} < keys/{name}\n")), "{told}");
+    }
+    assert!(!told.contains("FEDERATION_RULE_ID"), "it is set: {told}");
+    drop(early);
+
+    for name in ["PRIVATE_KEY", "SEALING_KEY", "GATEWAY_KEY"] {
+        bindings[name] = json!(fs::read_to_string(place.path().join("keys").join(name)).expect("a secret"));
+    }
+    let mut worker = started(&bindings);
+    let url = worker.next().await["url"].as_str().expect("a URL").to_owned();
+    let ask = |key: &str| {
+        let body =
+            json!({ "model": "claude-sonnet-5-5", "max_tokens": 64, "messages": [{ "role": "user", "content": "Hello" }] });
+        let request = reqwest::Client::new().post(format!("{url}/v1/messages")).header("x-api-key", key);
+        request.header("anthropic-version", "2023-06-01").header("content-type", "application/json").body(body.to_string()).send()
+    };
+    let key = bindings["GATEWAY_KEY"].as_str().expect("text").trim();
+    for _ in 0..2 {
+        let answer = ask(key).await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{:?}", world.emulator.history());
+        let text = answer.text().await.expect("text");
+        assert!(text.contains("Hello from"), "{text}");
+    }
+    assert_eq!(world.exchanges(), 1);
+    assert_eq!(ask("another").await.expect("an answer").status(), 401);
+}
+
+/// Who copies a snippet gets no warning about its model on the first day.
+#[tokio::test]
+async fn snippets_name_models_that_the_sdk_knows_and_does_not_warn_of() {
+    let resources = workshop_async().await.packages().join("@anthropic-ai/sdk/resources/messages");
+    let read = |name: &str| fs::read_to_string(resources.join(name)).expect("a file of the SDK");
+    let (types, code) = (read("messages.d.ts"), read("messages.js"));
+    let known = types.split("export type Model = ").nth(1).expect("the models").lines().next().expect("a line");
+    let deprecated = code.split("DEPRECATED_MODELS = {").nth(1).expect("the list").split('}').next().expect("its end");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut named = 0;
+    let mut folders = vec![root.join("host/js/examples"), root.join("host/rust/examples"), root.join("host/js/worker")];
+    let mut files = vec![root.join("README.md"), root.join("host/js/README.md")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    for file in files {
+        let text = fs::read_to_string(&file).expect("text");
+        for model in text.split('"').filter(|quoted| quoted.starts_with("claude-")) {
+            named += 1;
+            assert!(known.contains(&format!("'{model}'")), "{}: the SDK does not know {model}", file.display());
+            assert!(!deprecated.contains(&format!("'{model}'")), "{}: {model} is deprecated", file.display());
+        }
+    }
+    assert!(named >= 8, "only {named} models were found");
 }
 
 /// Without `nodejs_compat`: the package needs nothing of Node. E11: who may use the credential is checked.

@@ -209,6 +209,42 @@ fn deno_says_which_variables_it_hides() {
     assert!(message.contains("does not let this program read HOME"), "{message}");
 }
 
+/// Behind a proxy that nobody uses, every connection fails: the error says what the cause may be, and what to do.
+#[tokio::test]
+async fn node_says_that_a_proxy_is_set_and_not_used() {
+    let world = World::start().await;
+    // Nobody listens there.
+    let nowhere = "https://127.0.0.1:2";
+    let options = json!({
+        "configuration": { "base_url": nowhere, "federation": world.federation(&world.file_source()) },
+        "policy": { "allowOrigins": [nowhere] },
+    });
+    let told = async |variables: &[(&str, &str)], own: bool| {
+        let mut command = tokio::task::spawn_blocking(|| Runtime::Node.run("proxied.mjs", &[])).await.expect("no panic");
+        command.arg(options.to_string()).args(own.then_some("own"));
+        for name in ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY", "NODE_OPTIONS"] {
+            command.env_remove(name);
+        }
+        command.envs(variables.iter().copied());
+        let said = tokio::task::spawn_blocking(move || printed(&mut command).remove(0)).await.expect("no panic");
+        assert_eq!(said["code"], "endpoint-unreachable", "{said}");
+        said["message"].as_str().expect("text").to_owned()
+    };
+    let proxy = ("HTTPS_PROXY", "http://user:secret@proxy.example:3128");
+    let message = told(&[proxy], false).await;
+    for expected in ["ECONNREFUSED", "HTTPS_PROXY is set, and fetch does not use it: set NODE_USE_ENV_PROXY=1", "in the README)"]
+    {
+        assert!(message.contains(expected), "{expected} is missing in {message}");
+    }
+    assert!(!message.contains("secret"), "{message}");
+    for (variables, own) in
+        [(&[][..], false), (&[proxy, ("NO_PROXY", "example.org, 127.0.0.1")][..], false), (&[proxy][..], true)]
+    {
+        let message = told(variables, own).await;
+        assert!(!message.contains("PROXY"), "{variables:?} {own}: {message}");
+    }
+}
+
 #[tokio::test]
 async fn a_credential_is_discovered_as_the_vendors_clients_do_it() {
     for runtime in RUNTIMES {

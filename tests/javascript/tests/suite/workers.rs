@@ -307,7 +307,8 @@ async fn a_revoked_token_is_replaced_and_the_caller_does_not_notice() {
             assert_eq!(worker.status_of("/message").await, 200);
             worker.advance(10).await;
             world.emulator.revoke_all();
-            let body = json!({"model": "claude-opus-4-5", "max_tokens": 64, "messages": [{"role": "user", "content": "Hello"}]});
+            let body =
+                json!({"model": "claude-sonnet-5-5", "max_tokens": 64, "messages": [{"role": "user", "content": "Hello"}]});
             let answer = worker.post("/request", &body.to_string()).await.expect("an answer");
             assert_eq!(answer.status(), 200, "{version:?} {sharing}");
             assert_eq!(world.exchanges(), 2, "{version:?} {sharing}");

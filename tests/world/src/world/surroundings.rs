@@ -12,6 +12,8 @@ use crate::jwt;
 pub struct TokenFile {
     /// From issue to expiry.
     pub life_s: u64,
+    /// From one rotation to the next.
+    pub period_s: u64,
     /// Whether it is rotated at all.
     pub rotates: bool,
     /// Reads fail while it is away.
@@ -22,7 +24,7 @@ pub struct TokenFile {
 
 impl TokenFile {
     pub(crate) fn new(life_s: u64, wall_s: u64) -> Self {
-        Self { life_s, rotates: true, present: true, issued_s: wall_s, serial: 0 }
+        Self { life_s, period_s: life_s * 4 / 5 + 60, rotates: true, present: true, issued_s: wall_s, serial: 0 }
     }
 
     /// Rotates it now.
@@ -32,9 +34,8 @@ impl TokenFile {
     }
 
     fn read(&mut self, wall_s: u64) -> Value {
-        let period = self.life_s * 4 / 5 + 60;
-        while self.rotates && wall_s >= self.issued_s + period {
-            self.issued_s += period;
+        while self.rotates && wall_s >= self.issued_s + self.period_s {
+            self.issued_s += self.period_s;
             self.serial += 1;
         }
         if self.present {

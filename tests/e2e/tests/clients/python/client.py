@@ -8,7 +8,7 @@ import sys
 
 import anthropic
 
-MODEL = "claude-opus-4-5"
+MODEL = "claude-sonnet-5-5"
 MESSAGES = [{"role": "user", "content": "Hello"}]
 
 

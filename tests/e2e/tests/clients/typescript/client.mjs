@@ -5,7 +5,7 @@
 import { createInterface } from "node:readline";
 import Anthropic from "@anthropic-ai/sdk";
 
-const model = "claude-opus-4-5";
+const model = "claude-sonnet-5-5";
 const messages = [{ role: "user", content: "Hello" }];
 
 const requests = {

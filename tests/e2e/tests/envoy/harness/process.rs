@@ -47,6 +47,8 @@ impl Envoy {
         // Nothing is shared with the Envoys of other tests.
         command.arg("--disable-hot-restart").env_clear();
         command.env("ENVOY_DYNAMIC_MODULES_SEARCH_PATH", artifacts::module_directory());
+        // Where relative paths begin.
+        command.current_dir(directory);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output).kill_on_drop(true);
         let mut process = command.spawn().expect("it starts");
 
