@@ -8,6 +8,7 @@
 #[path = "component/config.rs"]
 mod configuration;
 mod instance;
+pub mod json;
 mod session;
 mod ticker;
 

@@ -90,6 +90,9 @@ fn fresh() -> Value {
     "fresh".into()
 }
 
+/// Opens a session, or says why not: a `configuration-error`.
+pub type Open<'a> = &'a dyn Fn(&Opening) -> Result<Box<dyn Machine>, Value>;
+
 /// The folder of vectors.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors")
@@ -130,14 +133,19 @@ pub fn configuration_text(configuration: &Value) -> String {
 impl Vector {
     /// Runs it, and says what was not as expected.
     pub fn run(&self, kind: Kind) -> Result<(), String> {
+        self.run_on(&|opening| kind.open(opening))
+    }
+
+    /// Runs it on machines of another make.
+    pub fn run_on(&self, open: Open<'_>) -> Result<(), String> {
         if let Some(expected) = &self.refused {
             let mut names = Names::new(&self.names)?;
-            return match kind.open(&self.opening(&names)?) {
+            return match open(&self.opening(&names)?) {
                 Err(error) => matches(&error, expected, &mut names).map_err(|why| format!("refusal: {why}")),
                 Ok(_) => Err("the configuration was accepted".into()),
             };
         }
-        let mut run = self.begin(kind)?;
+        let mut run = self.begin(open)?;
         let mut jumped = 0;
         for (index, step) in self.steps.iter().enumerate() {
             jumped += step.wall_jump_ms;
@@ -156,11 +164,11 @@ impl Vector {
         })
     }
 
-    fn begin(&self, kind: Kind) -> Result<Run, String> {
+    fn begin<'a>(&self, open: Open<'a>) -> Result<Run<'a>, String> {
         let names = Names::new(&self.names)?;
         let opening = self.opening(&names)?;
-        let machine = kind.open(&opening).map_err(|error| format!("the configuration was refused: {error}"))?;
-        Ok(Run { kind, machine, opening, names, tasks: Vec::new(), journal: None, output: json!({}), secrets: Vec::new() })
+        let machine = open(&opening).map_err(|error| format!("the configuration was refused: {error}"))?;
+        Ok(Run { open, machine, opening, names, tasks: Vec::new(), journal: None, output: json!({}), secrets: Vec::new() })
     }
 
     /// The clock of a moment of this vector.
@@ -173,8 +181,8 @@ impl Vector {
     }
 }
 
-struct Run {
-    kind: Kind,
+struct Run<'a> {
+    open: Open<'a>,
     machine: Box<dyn Machine>,
     opening: Opening,
     names: Names,
@@ -186,7 +194,7 @@ struct Run {
     secrets: Vec<String>,
 }
 
-impl Run {
+impl Run<'_> {
     fn take(&mut self, step: &Step, clock: &Value) -> Result<(), String> {
         match (&step.event, &step.variables, &step.reopen) {
             (Some(event), None, None) => {
@@ -257,7 +265,7 @@ impl Run {
         }
         self.tasks.clear();
         self.output = json!({});
-        self.machine = self.kind.open(&self.opening).map_err(|error| format!("reopening was refused: {error}"))?;
+        self.machine = (self.open)(&self.opening).map_err(|error| format!("reopening was refused: {error}"))?;
         Ok(())
     }
 }

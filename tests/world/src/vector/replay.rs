@@ -117,7 +117,8 @@ impl Vector {
 
     /// The straight run, as it is written.
     fn past(&self, kind: Kind) -> Result<Vec<Past>, String> {
-        let mut run = self.begin(kind)?;
+        let open = |opening: &Opening| kind.open(opening);
+        let mut run = self.begin(&open)?;
         let mut jumped_ms = 0;
         let mut past = Vec::new();
         for step in &self.steps {
