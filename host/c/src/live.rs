@@ -72,7 +72,8 @@ impl Live {
         let handle = runtime.handle().clone();
         let credential = {
             let _inside = runtime.enter();
-            tracing::dispatcher::with_default(&dispatch, || builder.build())?
+            // It starts a thread, too.
+            tracing::dispatcher::with_default(&dispatch, || signals::blocked(|| builder.build()))?
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let mut changes = credential.changes();

@@ -1,4 +1,4 @@
-//! A session without a driver.
+//! A session without a driver. A call may start the thread that ends calls which take too long: it leaves signals alone as all others do.
 
 use std::ffi::c_char;
 
@@ -7,6 +7,7 @@ use wif::component::Component;
 use wif::component::json::{Session, SessionError};
 
 use crate::boundary::{emit, fails, guarded, text};
+use crate::signals::blocked;
 use crate::words::Problem;
 
 /// See the header.
@@ -19,7 +20,7 @@ pub unsafe extern "C" fn wif_session_open(opening: *const c_char, error: *mut *m
     fails(error, || {
         // SAFETY: it is null or a text.
         let opening = unsafe { document(opening)? };
-        Ok(Box::into_raw(Box::new(wif_session(Session::open(Component::builtin(), &opening)?))))
+        Ok(Box::into_raw(Box::new(wif_session(blocked(|| Session::open(Component::builtin(), &opening))?))))
     })
 }
 
@@ -34,7 +35,7 @@ pub unsafe extern "C" fn wif_session_step(
     fails(error, || {
         // SAFETY: the session is ours or null, and calls on it are serial; the others are null or texts.
         let (session, clock, event) = unsafe { (own(session)?, document(clock)?, document(event)?) };
-        Ok(emit(&session.step(&clock, &event)?.to_string()))
+        Ok(emit(&blocked(|| session.step(&clock, &event))?.to_string()))
     })
 }
 
@@ -48,7 +49,7 @@ pub unsafe extern "C" fn wif_session_status(
     fails(error, || {
         // SAFETY: as for a step.
         let (session, clock) = unsafe { (own(session)?, document(clock)?) };
-        Ok(emit(&session.status(&clock)?.to_string()))
+        Ok(emit(&blocked(|| session.status(&clock))?.to_string()))
     })
 }
 
@@ -58,7 +59,7 @@ pub unsafe extern "C" fn wif_session_entry_key(session: *mut wif_session, error:
     fails(error, || {
         // SAFETY: as for a step.
         let session = unsafe { own(session)? };
-        Ok(emit(&session.entry_key()?.to_string()))
+        Ok(emit(&blocked(|| session.entry_key())?.to_string()))
     })
 }
 
