@@ -8,6 +8,7 @@
 #[path = "component/config.rs"]
 mod configuration;
 mod instance;
+pub mod json;
 mod session;
 mod ticker;
 
@@ -51,6 +52,15 @@ pub fn precompiled() -> &'static [u8] {
 pub fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     ENGINE.get_or_init(|| Engine::new(&config()).expect("the build script made an engine of the same configuration"))
+}
+
+/// To be called in the child of a `fork`, before anything else of this crate and while there is one thread: no thread of the parent is
+/// in the child, and with the one that ends endless calls gone unnoticed, none would be ended.
+///
+/// Credentials and instances of the parent are of no use in the child. Leave them as they are (forget them, do not drop them), and
+/// [resume](crate::Builder::resume) others from [their journals](crate::Credential::journal).
+pub fn forked() {
+    ticker::forked();
 }
 
 static PRECOMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plugin.cwasm"));

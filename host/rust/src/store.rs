@@ -1,10 +1,14 @@
 //! Where sessions of one identity meet, so that they make one exchange between them.
 
+mod directory;
+
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::clock::BoxFuture;
 use crate::secret::Secret;
+
+pub use directory::DirectoryStore;
 
 /// Anything that an embedding program's callable or store may fail with. Its text reaches logs: it must hold no secret.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -7,6 +7,7 @@ mod instance;
 #[allow(dead_code, reason = "shared with the host")]
 mod session;
 #[path = "../../../host/rust/src/component/ticker.rs"]
+#[allow(dead_code, reason = "shared with the host")]
 mod ticker;
 
 use wasmtime::Engine;

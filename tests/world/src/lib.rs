@@ -10,7 +10,6 @@
 pub mod drivers;
 pub mod jwt;
 mod machine;
-mod value;
 pub mod vector;
 pub mod world;
 

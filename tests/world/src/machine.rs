@@ -7,10 +7,9 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use wasmtime::component::{Component, Func, Instance, Linker, ResourceAny, Type, Val};
 use wasmtime::{Engine, Store};
+use wif::component::json::{to_json, to_val};
 use wif_engine::contract::{Capability, Clock};
 use wif_engine::{Session, json};
-
-use crate::value::{to_json, to_val};
 
 /// A session. Every value is in the contract's JSON form.
 pub trait Machine {

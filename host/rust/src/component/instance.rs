@@ -1,6 +1,6 @@
 //! An instance in a store of its own, with limits.
 
-use wasmtime::component::{ResourceAny, Val};
+use wasmtime::component::{Func, ResourceAny, Type, Val};
 use wasmtime::{AsContextMut, Store, StoreLimits, StoreLimitsBuilder};
 
 use super::{Component, engine, ticker};
@@ -81,14 +81,28 @@ impl Instance {
     ///
     /// Any error ends the instance, for whoever drives it cannot tell what it was in the middle of.
     pub fn call(&mut self, interface: &str, function: &str, parameters: &[Val]) -> Result<Option<Val>, Trap> {
-        let unknown = || Trap(format!("there is no {function} in {interface}"));
         let _running = begin(&mut self.store);
-        let interface = self.instance.get_export_index(&mut self.store, None, interface).ok_or_else(unknown)?;
-        let function = self.instance.get_export_index(&mut self.store, Some(&interface), function).ok_or_else(unknown)?;
-        let function = self.instance.get_func(&mut self.store, function).ok_or_else(unknown)?;
+        let function = self.function(interface, function)?;
         let mut results = vec![Val::Bool(false); function.ty(&self.store).results().len()];
         function.call(&mut self.store, parameters, &mut results)?;
         Ok(results.pop())
+    }
+
+    /// The types of a function's parameters, by which values are made for [`call`](Self::call).
+    ///
+    /// # Errors
+    ///
+    /// There is no such function.
+    pub fn parameters(&mut self, interface: &str, function: &str) -> Result<Vec<Type>, Trap> {
+        let function = self.function(interface, function)?;
+        Ok(function.ty(&self.store).params().map(|(_, r#type)| r#type).collect())
+    }
+
+    fn function(&mut self, interface: &str, function: &str) -> Result<Func, Trap> {
+        let unknown = || Trap(format!("there is no {function} in {interface}"));
+        let interface = self.instance.get_export_index(&mut self.store, None, interface).ok_or_else(unknown)?;
+        let function = self.instance.get_export_index(&mut self.store, Some(&interface), function).ok_or_else(unknown)?;
+        self.instance.get_func(&mut self.store, function).ok_or_else(unknown)
     }
 
     /// Drops a resource that a call returned.

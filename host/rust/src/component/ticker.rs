@@ -33,6 +33,12 @@ pub(super) fn enter() -> Running {
     Running(())
 }
 
+/// The thread and the calls of the process that was forked are not here.
+pub(super) fn forked() {
+    RUNNING.store(0, SeqCst);
+    TICKING.store(false, SeqCst);
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         RUNNING.fetch_sub(1, SeqCst);

@@ -3,6 +3,8 @@
 #![allow(clippy::disallowed_methods, reason = "real servers and real files have the machine's time")]
 
 mod a_busy_component_is_paced;
+#[cfg(unix)]
+mod a_directory_is_a_store;
 mod a_hostile_token_endpoint_harms_nobody;
 mod a_rejected_request_is_sent_once_more;
 mod a_rotated_file_is_read_whole;

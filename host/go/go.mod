@@ -1,0 +1,3 @@
+module wif
+
+go 1.22

@@ -1,0 +1,107 @@
+//! The Go package, with Go's own tools, against an emulator.
+//!
+//! ```text
+//! cargo test -p wif-go-package
+//! ```
+
+#![cfg(unix)]
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+// For its library: cargo builds it beside this test.
+use wif_c as _;
+use wif_emulator::{Emulator, Options};
+use wif_test_tools::{Missing, not_run, python};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
+}
+
+/// Go, out of a package for Python. None, and a line that says so, where a Debian package is missing.
+fn go() -> Option<PathBuf> {
+    match python(&folder().join("tests/requirements.txt")) {
+        Ok(interpreter) => Some(interpreter.with_file_name("go")),
+        Err(Missing::DebianPackage(package)) => {
+            not_run(package);
+            None
+        }
+        Err(missing) => panic!("{missing}"),
+    }
+}
+
+fn runs(program: &str) -> bool {
+    let status = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// The library as `make install` lays it.
+fn install(prefix: &Path) -> Option<()> {
+    for (program, package) in [("make", "make"), ("cc", "gcc"), ("pkg-config", "pkg-config")] {
+        if !runs(program) {
+            not_run(package);
+            return None;
+        }
+    }
+    let build = std::env::current_exe().expect("it runs");
+    let build = build.parent().expect("it is in a folder");
+    let mut make = Command::new("make");
+    make.args(["--silent", "--directory"]).arg(folder().join("../c")).arg("install");
+    make.arg(format!("PREFIX={}", prefix.display())).arg(format!("BUILD={}", build.display()));
+    ended_well(make.output().expect("it starts"));
+    Some(())
+}
+
+fn ended_well(output: Output) -> String {
+    let [out, errors] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(output.status.success(), "{}: {out}\n{errors}", output.status);
+    out
+}
+
+/// With Go's checks, and with its own tests: a cold burst, a revocation, contexts, functions as sources, errors, the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_package_serves_goroutines_and_http_clients() {
+    // Go takes what it has compiled to be good while the sources beside it are the same. So the place of the library is the same in each
+    // run, and its header stands in the flags.
+    let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go");
+    let prepared = tokio::task::spawn_blocking({
+        let prefix = prefix.clone();
+        move || go().zip(install(&prefix))
+    });
+    let Some((go, ())) = prepared.await.expect("no panic") else { return };
+    let options = Options { admin: Some(([127, 0, 0, 1], 0).into()), shortest_lifetime_seconds: 1, ..Options::default() };
+    let emulator = Emulator::start(options).await.expect("the options are good");
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = emulator.identity_provider().publish(directory.path().join("token")).expect("the directory is writable");
+    // What Go compiles of its own library is kept for the next run.
+    let cache = go.parent().and_then(Path::parent).expect("it is in a folder").join("cache");
+    let mut header = DefaultHasher::new();
+    std::fs::read(prefix.join("include/wif.h")).expect("it is installed").hash(&mut header);
+    prefix.hash(&mut header);
+    let flags = format!("-O2 -g -DWIF_HEADER={}", header.finish());
+    let run = async |arguments: &[&str]| {
+        let mut command = Command::new(&go);
+        command.args(arguments).current_dir(folder()).stdin(Stdio::null()).env_clear();
+        command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        command.env("HOME", directory.path()).env("GOCACHE", &cache).env("GOPATH", cache.join("path"));
+        command.env("CGO_ENABLED", "1").env("GOTOOLCHAIN", "local").env("GOPROXY", "off").env("GOFLAGS", "-mod=readonly");
+        command.env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig")).env("LD_LIBRARY_PATH", prefix.join("lib"));
+        command.env("CGO_CFLAGS", &flags);
+        command
+            .env("ANTHROPIC_BASE_URL", emulator.base_url())
+            .env("ANTHROPIC_FEDERATION_RULE_ID", &emulator.options().federation_rule_id)
+            .env("ANTHROPIC_ORGANIZATION_ID", &emulator.options().organization_id)
+            .env("ANTHROPIC_IDENTITY_TOKEN_FILE", file.path())
+            .env("EMULATOR_ADMIN", emulator.admin_url().expect("it was asked for"))
+            .env("HEADERS", folder().join("../../tests/headers"));
+        ended_well(tokio::process::Command::from(command).output().await.expect("it starts"))
+    };
+    let printed = run(&["test", "-count=1", "-v", "-skip=^Example", "./..."]).await;
+    assert!(printed.matches("--- PASS").count() >= 10, "{printed}");
+    // The README's example, as a workload meets it.
+    file.rotate().expect("the directory is writable");
+    let printed = run(&["test", "-count=1", "-v", "-run=^Example", "./..."]).await;
+    assert!(printed.contains("--- PASS: Example"), "{printed}");
+    run(&["vet", "./..."]).await;
+}

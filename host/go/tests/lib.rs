@@ -1,0 +1,1 @@
+//! Nothing: the package is in Go, and this crate has its test.

@@ -1,0 +1,111 @@
+package wif
+
+/*
+#include <wif.h>
+*/
+import "C"
+
+import (
+	"net/http"
+	"net/url"
+	"runtime"
+	"strings"
+	"unsafe"
+)
+
+// Token is an access token for requests to one origin. It is immutable, and shows no secret when it is printed.
+type Token struct {
+	// ID is 16 hexadecimal digits: safe to log, and what Reject takes.
+	ID string
+	// Origin is the only one that it may be sent to, such as https://api.anthropic.com.
+	Origin string
+	// Suspect says that the API has rejected it, and that it is served for want of a better one.
+	Suspect bool
+
+	value       string
+	set, merged [][2]string
+	fields      *C.wif_token
+}
+
+func newToken(fields *C.wif_token) *Token {
+	token := &Token{
+		ID: C.GoString(fields.id), Origin: C.GoString(fields.origin), Suspect: fields.suspect != 0, value: C.GoString(fields.value),
+		set: pairs(fields.headers), merged: pairs(fields.merged), fields: fields,
+	}
+	runtime.SetFinalizer(token, func(token *Token) { C.wif_token_free(token.fields) })
+	return token
+}
+
+// Reveal is the token's value. Every use of this is a place where a secret may leave.
+func (t *Token) Reveal() string { return t.value }
+
+// String hides the token.
+func (t *Token) String() string { return "wif.Token " + t.ID + " for " + t.Origin }
+
+// GoString hides the token.
+func (t *Token) GoString() string { return t.String() }
+
+// MarshalText hides the token from encoders.
+func (t *Token) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// IsFor says whether a request with this URL goes to Origin.
+func (t *Token) IsFor(u *url.URL) bool {
+	origin, err := url.Parse(t.Origin)
+	return err == nil && strings.EqualFold(origin.Scheme, u.Scheme) && strings.EqualFold(origin.Hostname(), u.Hostname()) &&
+		port(origin) == port(u)
+}
+
+func port(u *url.URL) string {
+	if port := u.Port(); port != "" {
+		return port
+	}
+	return map[string]string{"http": "80", "https": "443"}[strings.ToLower(u.Scheme)]
+}
+
+// Apply puts the token on a request to Origin: it takes off every form of the caller's own credential, sets ours, and merges the rest.
+func (t *Token) Apply(header http.Header) {
+	for name := range header {
+		if isCredential(name) {
+			delete(header, name)
+		}
+	}
+	for _, pair := range t.set {
+		header.Set(pair[0], pair[1])
+	}
+	for _, pair := range t.merged {
+		var there []string
+		for _, value := range header.Values(pair[0]) {
+			for _, part := range strings.Split(value, ",") {
+				if part = strings.TrimSpace(part); part != "" {
+					there = append(there, part)
+				}
+			}
+		}
+		for _, part := range strings.Split(pair[1], ",") {
+			if !contains(there, part) {
+				there = append(there, part)
+			}
+		}
+		header.Set(pair[0], strings.Join(there, ","))
+	}
+}
+
+func contains(list []string, text string) bool {
+	for _, one := range list {
+		if one == text {
+			return true
+		}
+	}
+	return false
+}
+
+func pairs(list **C.char) [][2]string {
+	var pairs [][2]string
+	for at := unsafe.Pointer(list); ; at = unsafe.Add(at, 2*unsafe.Sizeof(list)) {
+		pair := (*[2]*C.char)(at)
+		if pair[0] == nil {
+			return pairs
+		}
+		pairs = append(pairs, [2]string{C.GoString(pair[0]), C.GoString(pair[1])})
+	}
+}

@@ -1,0 +1,352 @@
+package wif_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"wif"
+)
+
+const hello = `{"model":"claude-sonnet-4-5-20250929","max_tokens":64,"messages":[{"role":"user","content":"Hello"}]}`
+
+// The emulator, as the test in Rust tells of it.
+var emulator, admin = os.Getenv("ANTHROPIC_BASE_URL"), os.Getenv("EMULATOR_ADMIN")
+
+type entry struct {
+	Kind          string `json:"kind"`
+	Reason        string `json:"reason"`
+	AccessTokenID string `json:"access_token_id"`
+	RequestID     string `json:"request_id"`
+}
+
+func ask(t *testing.T, method, path, body string, into any) {
+	t.Helper()
+	request, err := http.NewRequest(method, admin+path, strings.NewReader(body))
+	check(t, err)
+	response, err := http.DefaultClient.Do(request)
+	check(t, err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	check(t, err)
+	if response.StatusCode >= 300 {
+		t.Fatalf("%s %s: %s", method, path, text)
+	}
+	if into != nil {
+		check(t, json.Unmarshal(text, into))
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func equal[T comparable](t *testing.T, got, expected T) {
+	t.Helper()
+	if got != expected {
+		t.Fatalf("%v, where %v is expected", got, expected)
+	}
+}
+
+// world is the emulator as it is for one test: with a new identity token and no fault. It gives what happens from here on.
+func world(t *testing.T) func(kind string) []entry {
+	ask(t, "DELETE", "/faults", "", nil)
+	ask(t, "POST", "/token-file/rotate", "{}", nil)
+	var since struct{ Next int }
+	ask(t, "GET", "/history?since=0", "", &since)
+	entries := func(kind string) []entry {
+		var history struct{ Entries []entry }
+		ask(t, "GET", fmt.Sprintf("/history?since=%d", since.Next), "", &history)
+		var found []entry
+		for _, entry := range history.Entries {
+			if entry.Kind == kind {
+				found = append(found, entry)
+			}
+		}
+		return found
+	}
+	t.Cleanup(func() {
+		for _, exchange := range entries("exchange") {
+			if exchange.Reason == "jti_reused" {
+				t.Error("a spent identity token was sent again")
+			}
+		}
+	})
+	return entries
+}
+
+func discover(t *testing.T, options wif.Options) *wif.Credential {
+	t.Helper()
+	options.AllowLoopback = true
+	credential, err := wif.Discover(options)
+	check(t, err)
+	t.Cleanup(func() { check(t, credential.Close()) })
+	return credential
+}
+
+func TestATokenIsGotServedAndShownNowhere(t *testing.T) {
+	entries := world(t)
+	credential := discover(t, wif.Options{})
+	token, err := credential.Token(context.Background())
+	check(t, err)
+	equal(t, token.ID, entries("exchange")[0].AccessTokenID)
+	if credential.Current() != credential.Current() || credential.Current().ID != token.ID {
+		t.Fatal("it is not the one that is served")
+	}
+	status, err := credential.Status()
+	check(t, err)
+	encoded, err := json.Marshal(token)
+	check(t, err)
+	shown := fmt.Sprintf("%v %+v %#v %s %v %s", token, token, token, status, credential, encoded)
+	if strings.Contains(shown, token.Reveal()) || !strings.Contains(shown, `"state":"serving"`) {
+		t.Fatal(shown)
+	}
+	check(t, credential.Close())
+	check(t, credential.Close())
+	_, err = credential.Token(context.Background())
+	if !errors.Is(err, &wif.Error{Code: "closed"}) || credential.Current() != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestGoroutinesInAColdBurstShareOneExchange(t *testing.T) {
+	entries := world(t)
+	client := &http.Client{Transport: discover(t, wif.Options{}).Transport(nil)}
+	var all sync.WaitGroup
+	for range 20 {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			equal(t, post(t, client), 200)
+		}()
+	}
+	all.Wait()
+	equal(t, len(entries("exchange")), 1)
+	equal(t, len(entries("message")), 20)
+}
+
+func post(t *testing.T, client *http.Client) int {
+	request, err := http.NewRequest("POST", emulator+"/v1/messages", strings.NewReader(hello))
+	check(t, err)
+	request.Header.Set("anthropic-version", "2023-06-01")
+	request.Header.Set("x-api-key", "theirs")
+	response, err := client.Do(request)
+	check(t, err)
+	defer response.Body.Close()
+	_, err = io.Copy(io.Discard, response.Body)
+	check(t, err)
+	return response.StatusCode
+}
+
+func TestARevokedTokenIsReplacedAndTheCallerDoesNotNotice(t *testing.T) {
+	entries := world(t)
+	client := &http.Client{Transport: discover(t, wif.Options{}).Transport(nil)}
+	equal(t, post(t, client), 200)
+	ask(t, "POST", "/revoke", `{"all":true}`, nil)
+	ask(t, "POST", "/token-file/rotate", "{}", nil)
+	// Nothing is exchanged within five seconds of an exchange.
+	time.Sleep(5200 * time.Millisecond)
+	equal(t, post(t, client), 200)
+	equal(t, len(entries("exchange")), 2)
+	equal(t, len(entries("message")), 3)
+}
+
+func TestATokenGoesToItsOriginOnly(t *testing.T) {
+	world(t)
+	client := &http.Client{Transport: discover(t, wif.Options{}).Transport(nil)}
+	_, err := client.Get("http://127.0.0.1:9/v1/models")
+	if !errors.Is(err, &wif.Error{Code: "other-origin"}) {
+		t.Fatal(err)
+	}
+}
+
+func TestAContextEndsAWait(t *testing.T) {
+	world(t)
+	ask(t, "POST", "/faults", `{"endpoint":"exchange","fault":{"fault":"delay","ms":2000}}`, nil)
+	credential := discover(t, wif.Options{})
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := credential.Token(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	// What it waited for goes on, for others.
+	_, err := credential.Token(context.Background())
+	check(t, err)
+}
+
+func TestClosingEndsAWait(t *testing.T) {
+	world(t)
+	ask(t, "POST", "/faults", `{"endpoint":"exchange","fault":{"fault":"delay","ms":4000}}`, nil)
+	credential := discover(t, wif.Options{})
+	ended := make(chan error)
+	go func() {
+		_, err := credential.Token(context.Background())
+		ended <- err
+	}()
+	time.Sleep(100 * time.Millisecond)
+	check(t, credential.Close())
+	if err := <-ended; !errors.Is(err, &wif.Error{Code: "closed"}) {
+		t.Fatal(err)
+	}
+}
+
+func federation(source string) string {
+	return fmt.Sprintf(`{"base_url":%q,"federation":{"federation_rule_id":%q,"organization_id":%q,"identity_token":%s}}`,
+		emulator, os.Getenv("ANTHROPIC_FEDERATION_RULE_ID"), os.Getenv("ANTHROPIC_ORGANIZATION_ID"), source)
+}
+
+func TestFunctionsOfTheProgramAreSources(t *testing.T) {
+	world(t)
+	type source = func(context.Context, string) (string, error)
+	open := func(function source) *wif.Credential {
+		credential, err := wif.Open(federation(`{"source":"callable","name":"ours","freshness":"minted"}`), wif.Options{
+			AllowLoopback: true, IdentityTokens: map[string]source{"ours": function},
+		})
+		check(t, err)
+		t.Cleanup(func() { check(t, credential.Close()) })
+		return credential
+	}
+	credential := open(func(_ context.Context, audience string) (string, error) {
+		equal(t, audience, "https://api.anthropic.com")
+		var minted struct {
+			Token string `json:"identity_token"`
+		}
+		ask(t, "POST", "/identity-tokens", "{}", &minted)
+		return minted.Token, nil
+	})
+	_, err := credential.Token(context.Background())
+	check(t, err)
+	for words, function := range map[string]source{
+		"asleep":              func(context.Context, string) (string, error) { return "", errors.New("the server is asleep") },
+		"panicked with a map": func(context.Context, string) (string, error) { panic(map[string]int{"secret": 1}) },
+	} {
+		credential := open(function)
+		var status json.RawMessage
+		for range 200 {
+			ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+			_, err := credential.Token(ctx)
+			cancel()
+			status, _ = credential.Status()
+			if err == nil || strings.Contains(string(status), words) {
+				break
+			}
+		}
+		if !strings.Contains(string(status), words) || strings.Contains(string(status), "secret") {
+			t.Fatalf("%s", status)
+		}
+	}
+}
+
+func TestErrorsAreThoseOfTheContract(t *testing.T) {
+	entries := world(t)
+	var problem *wif.Error
+	_, err := wif.Open(`{"federation":{}}`, wif.Options{})
+	if !errors.As(err, &problem) || problem.Code != "configuration" || problem.Field != "federation.federation_rule_id" {
+		t.Fatal(err)
+	}
+	source := fmt.Sprintf(`{"source":"file","path":%q}`, os.Getenv("ANTHROPIC_IDENTITY_TOKEN_FILE"))
+	another := strings.Replace(federation(source), os.Getenv("ANTHROPIC_FEDERATION_RULE_ID"), "fdrl_01another", 1)
+	credential, err := wif.Open(another, wif.Options{AllowLoopback: true})
+	check(t, err)
+	defer credential.Close()
+	_, err = credential.Token(context.Background())
+	if !errors.As(err, &problem) || problem.Code != "refused" || problem.EndpointStatus != 401 {
+		t.Fatal(err)
+	}
+	equal(t, problem.RequestID, entries("exchange")[0].RequestID)
+	if wait, known := problem.RetryIn(); !known || wait <= 0 {
+		t.Fatal(wait)
+	}
+}
+
+func TestTheLogGoesToSlogWithoutASecret(t *testing.T) {
+	world(t)
+	var lines bytes.Buffer
+	credential := discover(t, wif.Options{Logger: slog.New(slog.NewJSONHandler(&lines, nil))})
+	token, err := credential.Token(context.Background())
+	check(t, err)
+	check(t, credential.Close())
+	if !strings.Contains(lines.String(), `"code":"exchange-succeeded"`) || strings.Contains(lines.String(), token.Reveal()) {
+		t.Fatal(lines.String())
+	}
+}
+
+func TestACallersOwnCredentialComesOffAndBetasAreMerged(t *testing.T) {
+	world(t)
+	token, err := discover(t, wif.Options{}).Token(context.Background())
+	check(t, err)
+	header := http.Header{"Anthropic-Beta": {"mine, files-api"}}
+	names := func(file string) []string {
+		text, err := os.ReadFile(os.Getenv("HEADERS") + "/" + file)
+		check(t, err)
+		var names []string
+		for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+			if !strings.HasPrefix(line, "#") {
+				names = append(names, line)
+			}
+		}
+		return names
+	}
+	for _, file := range []string{"credentials.txt", "others.txt"} {
+		for _, name := range names(file) {
+			header[name] = []string{"theirs"}
+		}
+	}
+	token.Apply(header)
+	token.Apply(header)
+	equal(t, header.Get("authorization"), "Bearer "+token.Reveal())
+	for _, name := range names("credentials.txt") {
+		if value, there := header[name]; there && value[0] == "theirs" {
+			t.Fatalf("%s is still there", name)
+		}
+	}
+	for _, name := range names("others.txt") {
+		equal(t, header[name][0], "theirs")
+	}
+	equal(t, header.Get("anthropic-beta"), "mine,files-api,oauth-2025-04-20")
+}
+
+func BenchmarkCurrent(b *testing.B) {
+	credential, err := wif.Discover(wif.Options{AllowLoopback: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer credential.Close()
+	if _, err := credential.Token(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+	for range b.N {
+		credential.Current()
+	}
+}
+
+func Example() {
+	credential, err := wif.Discover(wif.Options{AllowLoopback: true})
+	if err != nil {
+		panic(err)
+	}
+	defer credential.Close()
+	client := &http.Client{Transport: credential.Transport(nil)}
+	request, _ := http.NewRequest("GET", emulator+"/v1/models", nil)
+	request.Header.Set("anthropic-version", "2023-06-01")
+	response, err := client.Do(request)
+	if err != nil {
+		panic(err)
+	}
+	response.Body.Close()
+	fmt.Println(response.StatusCode)
+	// Output: 200
+}

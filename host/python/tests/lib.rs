@@ -1,0 +1,1 @@
+//! Nothing: the package is in Python, and this crate has its tests.
