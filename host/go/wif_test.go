@@ -289,31 +289,25 @@ func TestACallersOwnCredentialComesOffAndBetasAreMerged(t *testing.T) {
 	token, err := discover(t, wif.Options{}).Token(context.Background())
 	check(t, err)
 	header := http.Header{"Anthropic-Beta": {"mine, files-api"}}
-	names := func(file string) []string {
-		text, err := os.ReadFile(os.Getenv("HEADERS") + "/" + file)
-		check(t, err)
-		var names []string
-		for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
-			if !strings.HasPrefix(line, "#") {
-				names = append(names, line)
-			}
-		}
-		return names
+	text, err := os.ReadFile(os.Getenv("RULES"))
+	check(t, err)
+	var rules struct {
+		Credentials struct{ Names []string }
 	}
-	for _, file := range []string{"credentials.txt", "others.txt"} {
-		for _, name := range names(file) {
-			header[name] = []string{"theirs"}
-		}
+	check(t, json.Unmarshal(text, &rules))
+	others := []string{"accept", "content-type", "anthropic-version", "x-request-id"}
+	for _, name := range append(rules.Credentials.Names, others...) {
+		header[name] = []string{"theirs"}
 	}
 	token.Apply(header)
 	token.Apply(header)
 	equal(t, header.Get("authorization"), "Bearer "+token.Reveal())
-	for _, name := range names("credentials.txt") {
+	for _, name := range rules.Credentials.Names {
 		if value, there := header[name]; there && value[0] == "theirs" {
 			t.Fatalf("%s is still there", name)
 		}
 	}
-	for _, name := range names("others.txt") {
+	for _, name := range others {
 		equal(t, header[name][0], "theirs")
 	}
 	equal(t, header.Get("anthropic-beta"), "mine,files-api,oauth-2025-04-20")

@@ -172,7 +172,7 @@ pub(crate) fn read(response: &Response, secrets: &[&str], wall_ms: u64) -> Verdi
     }
     let class = class_of(response.status);
     let detail = error_detail(response.body.reveal())
-        .map(|detail| format!(" Its answer: {}.", scrub(&detail, secrets)))
+        .map(|detail| format!(" Its answer: {}.", scrub(&detail, secrets).trim_end_matches('.')))
         .unwrap_or_default();
     let message = format!("The token endpoint {} (status {}).{detail}", class.says, response.status);
     Verdict::Denied(Denial { class, message, status: response.status, retry_after_ms: retry_after(response, wall_ms) })
@@ -444,8 +444,8 @@ mod tests {
             Verdict::Granted(_) => unreachable!("a 400 grants nothing"),
         };
         let envelope = r#"{"type":"error","error":{"type":"invalid_request_error","message":"organization_id: no UUID"}}"#;
-        assert!(message(envelope).ends_with("invalid_request_error: organization_id: no UUID"));
-        assert!(message(r#"{"error":"invalid_grant","error_description":"no"}"#).ends_with("invalid_grant: no"));
+        assert!(message(envelope).ends_with("invalid_request_error: organization_id: no UUID."));
+        assert!(message(r#"{"error":"invalid_grant","error_description":"no"}"#).ends_with("invalid_grant: no."));
         assert!(!message("<html>canary</html>").contains("canary"));
     }
 }

@@ -9,7 +9,7 @@ use crate::base_url::BaseUrl;
 use crate::contract::{ConfigurationError, Field};
 use crate::document::Fields;
 use crate::shapes::is_placeholder_id;
-use crate::{Secret, hash_of, id_of};
+use crate::{RECIPES, Secret, hash_of, id_of};
 
 /// The audience that an identity token carries unless the federation rule says otherwise.
 pub(crate) const DEFAULT_AUDIENCE: &str = "https://api.anthropic.com";
@@ -352,8 +352,11 @@ impl IdentityTokenSource {
     }
 
     fn parse(mut fields: Fields) -> Result<Self, ConfigurationError> {
-        let own = ["file", "variable", "literal", "callable", "signer", "auto", "http"];
-        let sources: Vec<&str> = own.into_iter().chain(wif_recipes::names()).collect();
+        let own = ["file", "variable", "literal", "callable", "signer"];
+        let mut sources = own.to_vec();
+        if RECIPES {
+            sources.extend(["auto", "http"].into_iter().chain(wif_recipes::names()));
+        }
         let audience = |fields: &mut Fields| {
             fields.optional_text("audience").map(|audience| audience.unwrap_or_else(|| DEFAULT_AUDIENCE.to_owned()))
         };
@@ -388,9 +391,11 @@ impl IdentityTokenSource {
                 audience: audience(&mut fields)?,
                 lifetime_s: fields.number("lifetime_s", 600, 60..=86_400)?,
             })),
-            Some(5) => Self::Recipe(Box::new(RecipeSource { platform: Platform::Auto, given: fields.rest_of_texts()? })),
-            Some(position) => Self::Recipe(Box::new(RecipeSource::parse(&mut fields, sources[position])?)),
-            None => return Err(fields.error("source", &format!("is missing: one of {}", sources.join(", ")))),
+            Some(5) if RECIPES => {
+                Self::Recipe(Box::new(RecipeSource { platform: Platform::Auto, given: fields.rest_of_texts()? }))
+            }
+            Some(position) if RECIPES => Self::Recipe(Box::new(RecipeSource::parse(&mut fields, sources[position])?)),
+            _ => return Err(fields.error("source", &format!("is missing: one of {}", sources.join(", ")))),
         };
         fields.finish()?;
         Ok(source)

@@ -44,6 +44,9 @@ pub use session::Session;
 
 use sha2::{Digest, Sha256};
 
+/// Whether sources can be recipes. In a build without them nothing of what runs them is left.
+const RECIPES: bool = cfg!(feature = "recipes");
+
 /// The id of a token or an identity token: the first 16 hexadecimal digits of its SHA-256.
 #[must_use]
 pub fn id_of(token: &str) -> String {

@@ -173,7 +173,8 @@ impl Recipe {
             _ => return Err(members.error("freshness", "must be minted or shared")),
         };
         let parameters = parameters(&mut members)?;
-        let detected_by = members.list("detect")?.iter().map(|set| names_of(&members, "detect", set)).collect::<Result<_, _>>()?;
+        let detected_by =
+            members.list("detect")?.iter().map(|set| names_of(&members, "detect", set)).collect::<Result<_, _>>()?;
         let mut known: Vec<String> = parameters.iter().map(|parameter| parameter.name.clone()).collect();
         let list = members.list("steps")?;
         if list.len() > MAX_STEPS {
@@ -306,9 +307,7 @@ impl Request {
 impl Aws {
     fn parse(path: &str, value: &Value, known: &[String]) -> Result<Self, RecipeError> {
         let mut members = Members::of(path, value)?;
-        let mut part = |name: &'static str| {
-            members.template(name, known)?.ok_or_else(|| members.error(name, "is missing"))
-        };
+        let mut part = |name: &'static str| members.template(name, known)?.ok_or_else(|| members.error(name, "is missing"));
         let aws = Self {
             service: part("service")?,
             region: part("region")?,
@@ -324,9 +323,7 @@ impl Aws {
 impl Assertion {
     fn parse(path: &str, value: &Value, known: &[String]) -> Result<Self, RecipeError> {
         let mut members = Members::of(path, value)?;
-        let mut part = |name: &'static str| {
-            members.template(name, known)?.ok_or_else(|| members.error(name, "is missing"))
-        };
+        let mut part = |name: &'static str| members.template(name, known)?.ok_or_else(|| members.error(name, "is missing"));
         let assertion = Self {
             key: part("key")?,
             algorithm: part("algorithm")?,

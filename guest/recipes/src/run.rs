@@ -330,7 +330,11 @@ impl Run {
         let origin = format!("{scheme}://{authority}");
         if let Some(aws) = &request.aws {
             let path = path.split(['?', '#']).next().unwrap_or_default();
-            headers.extend(self.aws(aws, &Asked { request, authority, path, query: &query, headers: &headers, body: &body }, wall_ms)?);
+            headers.extend(self.aws(
+                aws,
+                &Asked { request, authority, path, query: &query, headers: &headers, body: &body },
+                wall_ms,
+            )?);
         }
         let url = url.to_string();
         let headers = headers.into_iter().map(|(name, value)| Header { name, value }).collect();
@@ -436,7 +440,9 @@ fn unknown(step: &Step, values: &Values) -> String {
             std::iter::once(&request.url).chain(aws).find_map(hole)
         }
         Action::Sign(assertion) => {
-            [&assertion.key, &assertion.key_id, &assertion.issuer, &assertion.subject, &assertion.audience].into_iter().find_map(hole)
+            [&assertion.key, &assertion.key_id, &assertion.issuer, &assertion.subject, &assertion.audience]
+                .into_iter()
+                .find_map(hole)
         }
         Action::Fail(_) => None,
     };

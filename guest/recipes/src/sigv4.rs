@@ -52,8 +52,7 @@ impl Signer<'_> {
             key = Zeroizing::new(mac(&*key, part));
         }
         let signature = hex(&mac(&*key, &text));
-        let value =
-            format!("AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}", self.key_id);
+        let value = format!("AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}", self.key_id);
         added.push(("authorization".to_owned(), Zeroizing::new(value)));
         added
     }

@@ -45,7 +45,7 @@ extern "C" {
 #endif
 
 /* The version of this header. A library with the same first two numbers, or the first where it is not 0, has all of it. */
-#define WIF_VERSION "0.1.0"
+#define WIF_VERSION "0.2.0"
 
 /* For time limits: none. */
 #define WIF_NO_LIMIT (-1)
@@ -176,7 +176,7 @@ void wif_answer_ok(wif_answer *answer, const char *text);
 /* Answers that it failed. The text reaches logs and errors: it must hold no secret. */
 void wif_answer_error(wif_answer *answer, const char *text);
 
-/* The library's version, such as "0.1.0". Static. */
+/* The library's version, such as "0.2.0". Static. */
 const char *wif_version(void);
 
 /* ---- A session without a driver ----

@@ -94,7 +94,7 @@ async fn the_package_serves_goroutines_and_http_clients() {
             .env("ANTHROPIC_ORGANIZATION_ID", &emulator.options().organization_id)
             .env("ANTHROPIC_IDENTITY_TOKEN_FILE", file.path())
             .env("EMULATOR_ADMIN", emulator.admin_url().expect("it was asked for"))
-            .env("HEADERS", folder().join("../../tests/headers"));
+            .env("RULES", folder().join("../../wit/rules.json"));
         ended_well(tokio::process::Command::from(command).output().await.expect("it starts"))
     };
     let printed = run(&["test", "-count=1", "-v", "-skip=^Example", "./..."]).await;

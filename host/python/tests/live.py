@@ -27,7 +27,7 @@ import wif.httpx2
 import wif.requests
 
 EMULATOR, ADMIN = os.environ["ANTHROPIC_BASE_URL"], os.environ["EMULATOR_ADMIN"]
-HEADERS = Path(os.environ["HEADERS"])
+RULES = json.loads(Path(os.environ["RULES"]).read_text())
 HELLO = {"model": "claude-sonnet-4-5-20250929", "max_tokens": 64, "messages": [{"role": "user", "content": "Hello"}]}
 VERSION = {"anthropic-version": "2023-06-01"}
 
@@ -175,13 +175,13 @@ class Tokens(Live):
 
     def test_a_callers_own_credential_comes_off_and_betas_are_merged(self):
         token = self.credential().token(20)
-        names = lambda file: [line for line in (HEADERS / file).read_text().splitlines() if not line.startswith("#")]
-        headers = {name: "theirs" for name in [*names("credentials.txt"), *names("others.txt")]}
+        others = ["accept", "content-type", "anthropic-version", "x-request-id"]
+        headers = {name: "theirs" for name in [*RULES["credentials"]["names"], *others]}
         headers["Anthropic-Beta"] = "mine, files-api"
         token.apply(headers)
         token.apply(headers)
-        self.assertNotIn("theirs", [headers[name] for name in headers if name not in names("others.txt")])
-        self.assertTrue(all(headers[name] == "theirs" for name in names("others.txt")))
+        self.assertNotIn("theirs", [headers[name] for name in headers if name not in others])
+        self.assertTrue(all(headers[name] == "theirs" for name in others))
         self.assertEqual(headers["anthropic-beta"].split(","), ["mine", "files-api", *token.merged["anthropic-beta"].split(",")])
         self.assertEqual(headers["authorization"], f"Bearer {token.value}")
 

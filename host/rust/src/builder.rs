@@ -214,13 +214,7 @@ impl Builder {
             journals: self.journals,
             readers: Arc::new(Semaphore::new(READERS)),
         };
-        let opening = Opening {
-            component: self.component.unwrap_or_else(|| Component::builtin().clone()),
-            configuration: self.configuration,
-            seed,
-            start: self.start,
-            can: host.capabilities(),
-        };
+        let opening = Opening { component, configuration: self.configuration, seed, start: self.start, can: host.capabilities() };
         let (published, generation) = Published::new(self.clock);
         let (commands, receiver) = mpsc::unbounded_channel();
         // It hears everything, for the driver may be at work before anybody can ask for the changes.

@@ -80,7 +80,8 @@ impl Default for Policy {
 /// Without the name and password that the proxy's URL may have.
 impl fmt::Debug for Policy {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { origins, loopback, directories, variables, sources, request_timeout, callable_timeout, proxy, past_the_proxy } = self;
+        let Self { origins, loopback, directories, variables, sources, request_timeout, callable_timeout, proxy, past_the_proxy } =
+            self;
         formatter
             .debug_struct("Policy")
             .field("origins", origins)

@@ -93,7 +93,9 @@ impl Transport {
     /// For one request: sources are asked once for each exchange, and each has rules of its own.
     async fn prepare_for_source(&self, way: Way, encrypted: bool) -> Result<Dialer, String> {
         let (policy, roots) = (self.policy.clone(), self.extra_roots.clone());
-        tokio::task::spawn_blocking(move || Dialer::of_source(&policy, roots, &way, encrypted)).await.map_err(|error| error.to_string())?
+        tokio::task::spawn_blocking(move || Dialer::of_source(&policy, roots, &way, encrypted))
+            .await
+            .map_err(|error| error.to_string())?
     }
 }
 
@@ -149,13 +151,7 @@ impl Checked {
 
 /// A request of a source is one that its recipe sends. What the configuration itself holds as a recipe goes to allowed origins
 /// only: whoever writes a configuration shall not choose what this machine's network is asked.
-fn check_source(
-    name: &str,
-    request: &types::HttpRequest,
-    url: &Url,
-    policy: &Policy,
-    grants: &Grants,
-) -> Result<Way, String> {
+fn check_source(name: &str, request: &types::HttpRequest, url: &Url, policy: &Policy, grants: &Grants) -> Result<Way, String> {
     policy.check_source(name)?;
     if Url::parse(&request.origin).ok().is_none_or(|origin| origin.origin() != url.origin()) {
         return Err("the URL is not one of its origin".to_owned());

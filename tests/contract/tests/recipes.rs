@@ -94,7 +94,8 @@ fn a_hole_that_nothing_fills_is_refused() {
 fn the_configuration_knows_each_platform_and_its_parameters() {
     let schema = read(&root().join("wit/configuration.schema.json"));
     let branches = schema["$defs"]["identity_token"]["oneOf"].as_array().expect("the sources");
-    let names = |value: &Value| -> BTreeSet<String> { value.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect() };
+    let names =
+        |value: &Value| -> BTreeSet<String> { value.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect() };
     for document in documents() {
         let name = &document["name"];
         let branch = branches.iter().find(|branch| branch["properties"]["source"]["const"] == *name);
@@ -109,5 +110,16 @@ fn the_configuration_knows_each_platform_and_its_parameters() {
             let required = branch["required"].as_array().is_some_and(|required| required.iter().any(|one| one == key));
             assert_eq!(required, parameter["required"] == true, "{name}: {key}");
         }
+    }
+}
+
+#[test]
+fn every_platform_has_its_page() {
+    let folder = root().join("guest/recipes");
+    let readme = std::fs::read_to_string(folder.join("README.md")).expect("the README");
+    for name in wif_recipes::names() {
+        assert!(readme.contains(&format!("| [`{name}`](platforms/{name}.md) |")), "{name} is not in the table");
+        let page = std::fs::read_to_string(folder.join(format!("platforms/{name}.md"))).unwrap_or_default();
+        assert!(page.contains(&format!("\"source\": \"{name}\"")), "the page of {name} shows no configuration");
     }
 }

@@ -129,8 +129,7 @@ impl Service {
                     return refuse(StatusCode::BAD_REQUEST, "ValidationError", "A parameter is not valid.");
                 }
                 let token = (self.mint)(field("Audience.member.1"));
-                let token =
-                    format!("<WebIdentityToken>{token}</WebIdentityToken><Expiration>2099-01-01T00:00:00Z</Expiration>");
+                let token = format!("<WebIdentityToken>{token}</WebIdentityToken><Expiration>2099-01-01T00:00:00Z</Expiration>");
                 xml(StatusCode::OK, result("GetWebIdentityToken", &token))
             }
             _ => refuse(StatusCode::BAD_REQUEST, "InvalidAction", "Could not find operation."),

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
+use axum::Router;
 use axum::extract::{Form, Path, Query};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
-use axum::Router;
 use serde_json::json as document;
 
 use crate::{Mint, json, text};
@@ -22,18 +22,24 @@ fn grant(token: String) -> Response {
     )
 }
 
-fn resource(query: &HashMap<String, String>, version: &str) -> Result<String, Response> {
+fn resource(query: &HashMap<String, String>, version: &str) -> Result<String, Box<Response>> {
     if query.get("api-version").map(String::as_str) != Some(version) {
-        return Err(refuse(StatusCode::BAD_REQUEST, "bad_request_102", "Required metadata parameter missing: api-version"));
+        return Err(Box::new(refuse(
+            StatusCode::BAD_REQUEST,
+            "bad_request_102",
+            "Required metadata parameter missing: api-version",
+        )));
     }
     match query.get("resource") {
         Some(resource) if resource.starts_with("api://") => Ok(resource.clone()),
-        Some(resource) => Err(refuse(
-            StatusCode::BAD_REQUEST,
-            "invalid_resource",
-            &format!("AADSTS500011: The resource principal named {resource} was not found in the tenant."),
-        )),
-        None => Err(refuse(StatusCode::BAD_REQUEST, "bad_request_102", "Required query parameter resource is missing")),
+        Some(resource) => {
+            let message = format!("AADSTS500011: The resource principal named {resource} was not found in the tenant.");
+            Err(Box::new(refuse(StatusCode::BAD_REQUEST, "invalid_resource", &message)))
+        }
+        None => {
+            let message = "Required query parameter resource is missing";
+            Err(Box::new(refuse(StatusCode::BAD_REQUEST, "bad_request_102", message)))
+        }
     }
 }
 
@@ -43,7 +49,7 @@ pub fn instance_metadata(mint: Mint) -> Router {
         if !text(&headers, "metadata").eq_ignore_ascii_case("true") {
             return refuse(StatusCode::BAD_REQUEST, "bad_request_101", "Required metadata header not specified");
         }
-        resource(&query, "2018-02-01").map_or_else(|refused| refused, |resource| grant(mint(&resource)))
+        resource(&query, "2018-02-01").map_or_else(|refused| *refused, |resource| grant(mint(&resource)))
     };
     Router::new().route("/metadata/identity/oauth2/token", get(answer))
 }
@@ -55,7 +61,7 @@ pub fn app_service(header: &str, mint: Mint) -> Router {
         if text(&headers, "x-identity-header") != header {
             return json(StatusCode::UNAUTHORIZED, &document!({ "statusCode": 401, "message": "The header is not valid." }));
         }
-        resource(&query, "2019-08-01").map_or_else(|refused| refused, |resource| grant(mint(&resource)))
+        resource(&query, "2019-08-01").map_or_else(|refused| *refused, |resource| grant(mint(&resource)))
     };
     Router::new().route("/msi/token", get(answer))
 }

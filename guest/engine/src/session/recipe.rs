@@ -157,7 +157,11 @@ pub(super) fn detect(detection: Detection, source: &RecipeSource, means: Means<'
 /// The first parameter that the configuration has to say and does not.
 fn lacking(recipe: &Recipe, source: &RecipeSource) -> Option<String> {
     let said = |name: &String| source.given.iter().any(|(given, _)| given == name);
-    recipe.parameters.iter().find(|parameter| parameter.required && !said(&parameter.name)).map(|parameter| parameter.name.clone())
+    recipe
+        .parameters
+        .iter()
+        .find(|parameter| parameter.required && !said(&parameter.name))
+        .map(|parameter| parameter.name.clone())
 }
 
 /// Takes what came of reading a variable that tells a platform.
@@ -179,12 +183,8 @@ pub(super) fn run(run: Box<Run>, recipe: &Recipe, means: Means<'_>) -> Next {
 fn task(ask: Ask, name: &str) -> Task {
     match ask {
         Ask::Variable(name) => Task::ReadVariable(name),
-        Ask::File(path) => {
-            Task::ReadFile(FileRequest { path, max_bytes: 4 * MAX_BYTES as u32, protection: FileProtection::Any })
-        }
-        Ask::Sign(signing) => {
-            Task::Sign(SignRequest { key: signing.key, algorithm: signing.algorithm, input: signing.input })
-        }
+        Ask::File(path) => Task::ReadFile(FileRequest { path, max_bytes: 4 * MAX_BYTES as u32, protection: FileProtection::Any }),
+        Ask::Sign(signing) => Task::Sign(SignRequest { key: signing.key, algorithm: signing.algorithm, input: signing.input }),
         Ask::Request(request) => {
             let header = |header: wif_recipes::Header| Header { name: header.name, value: Secret::from(header.value.as_str()) };
             Task::SendRequest(HttpRequest {

@@ -14,7 +14,6 @@ use super::exchange::Work;
 use super::recipe::{self, Detection, Means, Told};
 use super::tasks::Role;
 use super::{Plan, Session, field};
-use crate::Secret;
 use crate::configuration::{IdentityTokenSource, Platform, Signer};
 use crate::contract::{
     AssertionRequest, Capability, FailureCode, FileProtection, FileRequest, NoteCode, NoteLevel, Outcome, SignRequest, Task,
@@ -22,6 +21,7 @@ use crate::contract::{
 use crate::identity_token::MAX_BYTES;
 use crate::json::object;
 use crate::schedule::Random;
+use crate::{RECIPES, Secret};
 
 /// What the task that is out was asked for.
 #[derive(Debug)]
@@ -83,7 +83,8 @@ fn begin(source: &IdentityTokenSource, means: Means<'_>) -> Next {
             let request = SignRequest { key: signer.key.clone(), algorithm: signer.algorithm.clone(), input: input.clone() };
             return Next::Ask(Asked::Signature(input), Task::Sign(request));
         }
-        IdentityTokenSource::Recipe(source) => return recipe::begin(source, means),
+        IdentityTokenSource::Recipe(source) if RECIPES => return recipe::begin(source, means),
+        IdentityTokenSource::Recipe(_) => return Next::Failed { outcome: Outcome::Unsupported, at: None },
     };
     Next::Ask(Asked::Whole, task)
 }
@@ -92,11 +93,11 @@ fn begin(source: &IdentityTokenSource, means: Means<'_>) -> Next {
 fn go_on(asked: Asked, outcome: Outcome, source: &IdentityTokenSource, means: Means<'_>) -> Next {
     match (asked, outcome) {
         (Asked::Step(run), outcome) => match source.recipe() {
-            Some(recipe) => recipe::answered(run, recipe, outcome, means),
-            None => Next::Failed { outcome: Outcome::Lost, at: None },
+            Some(recipe) if RECIPES => recipe::answered(run, recipe, outcome, means),
+            _ => Next::Failed { outcome: Outcome::Lost, at: None },
         },
         (Asked::Platform(detection), outcome) => match source {
-            IdentityTokenSource::Recipe(source) => recipe::told_of_platform(detection, &outcome, source, means),
+            IdentityTokenSource::Recipe(source) if RECIPES => recipe::told_of_platform(detection, &outcome, source, means),
             _ => Next::Failed { outcome: Outcome::Lost, at: None },
         },
         (Asked::Whole, Outcome::Content(token)) => Next::Token(token),
@@ -163,7 +164,8 @@ impl Session {
                     trouble.failure.status = told.status;
                 }
             }
-            Next::Chosen { recipe, why, run } => self.run_on(*recipe, &why, run),
+            Next::Chosen { recipe, why, run } if RECIPES => self.run_on(*recipe, &why, run),
+            Next::Chosen { .. } => {}
         }
     }
 

@@ -190,7 +190,8 @@ async fn google_azure_and_vault_have_tokens() {
     let run = platform.token(json!({ "source": "azure-workload", "resource": "api://app" }), &variables).await;
     platform.gave_a_token(&run, &["canary-projected"]);
 
-    let vault = Server::start(wif_servers::vault("app", "canary-pod", "claude", "https://api.anthropic.com", platform.mint())).await;
+    let vault =
+        Server::start(wif_servers::vault("app", "canary-pod", "claude", "https://api.anthropic.com", platform.mint())).await;
     let (address, file) = (vault.url(), platform.write("pod", "canary-pod"));
     let source = json!({ "source": "vault", "role": "claude", "login_role": "app", "login_file": file });
     let run = platform.token(source, &[("VAULT_ADDR", &address)]).await;

@@ -85,9 +85,9 @@ impl Source {
         let tells = self.recipe.detected_by.iter().flatten().any(|tells| tells == name);
         tells && self.auto
             || self.recipe.steps.iter().any(|step| match &step.action {
-            Action::Variable(template) => fill(template, &readings, false).iter().any(|reading| reading == name),
-            _ => false,
-        })
+                Action::Variable(template) => fill(template, &readings, false).iter().any(|reading| reading == name),
+                _ => false,
+            })
     }
 
     pub(crate) fn reads_file(&self, path: &str) -> bool {
@@ -111,7 +111,10 @@ impl Source {
             format!("the source {} sends no such request: {method} {place}{}", self.recipe.name, url.path())
         })?;
         let reach = reach(url).ok_or_else(|| {
-            format!("plain http is for this machine and its metadata service only, not for {}", url.host_str().unwrap_or_default())
+            format!(
+                "plain http is for this machine and its metadata service only, not for {}",
+                url.host_str().unwrap_or_default()
+            )
         })?;
         let ca_file = request.ca_file.as_ref().and_then(|template| fill(template, &readings, false).into_iter().next());
         Ok(Way { reach, ca_file: ca_file.map(PathBuf::from) })
@@ -188,9 +191,8 @@ fn leads_to(reading: &str, request: &Request, url: &Url) -> bool {
         }
         None => meant == segment,
     };
-    let in_query = |name: &str| {
-        meant.query_pairs().any(|(known, _)| known == name) || request.query.iter().any(|(known, _)| known == name)
-    };
+    let in_query =
+        |name: &str| meant.query_pairs().any(|(known, _)| known == name) || request.query.iter().any(|(known, _)| known == name);
     bare && meant_path.len() == path.len()
         && meant_path.iter().zip(&path).all(same)
         && url.query_pairs().all(|(name, _)| in_query(&name))

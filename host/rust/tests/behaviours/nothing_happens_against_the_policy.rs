@@ -262,7 +262,7 @@ async fn a_profile_that_others_may_write_is_refused() {
         let answer = credential.token_within(Duration::from_secs(10)).await;
         match answer {
             Err(Error::Unavailable(failure)) if refused => {
-                let says = format!("(mode {mode:04o}); run chmod go-w on it");
+                let says = format!("(mode {mode:04o}): chmod go-w {}", profile.display());
                 assert!(failure.code == FailureCode::Configuration && failure.message.contains(&says), "{failure}");
             }
             Ok(_) if !refused => {}

@@ -42,12 +42,12 @@ fn it_carries_no_path_of_the_machine_that_built_it() {
     }
 }
 
-/// Everyone who uses it downloads it, audits it and keeps it in memory. With all sources it may weigh 420 KiB; until they are
-/// there, this bound leaves them their room.
+/// Everyone who uses it downloads it, audits it and keeps it in memory. The recipes of the platforms and what runs them are a
+/// quarter of it. 420 KiB is the aim.
 #[test]
 fn it_does_not_gain_weight() {
     let size = component::plugin_size();
-    assert!(size <= 377 * 1024, "it weighs {size} bytes");
+    assert!(size <= 504 * 1024, "it weighs {size} bytes");
 }
 
 #[test]

@@ -13,8 +13,12 @@ fn entry_key(world: &World) -> String {
     let configuration = world.setup.plugin["credential"].to_string();
     let can = [Capability::Store, Capability::OwnersVanish, Capability::ReadFile];
     let mut session = Session::open(&configuration, 0, &can, Start::Fresh).expect("it is valid");
-    let clock = Clock { wall_ms: 1, steady_ms: None };
-    let output = session.step(clock, Event::Woken);
+    // The identity token is valid from when it was written.
+    let written = std::fs::metadata(&world.setup.token_file).and_then(|file| file.modified()).expect("the file is there");
+    let wall_ms = written.duration_since(std::time::UNIX_EPOCH).expect("later than 1970").as_millis();
+    let clock = Clock { wall_ms: u64::try_from(wall_ms).expect("a time"), steady_ms: None };
+    session.step(clock, Event::Woken);
+    let output = session.step(clock, Event::Needed);
     let number = output.tasks.first().expect("the file is asked for").number;
     let content = std::fs::read_to_string(&world.setup.token_file).expect("the file is there");
     session.step(clock, Event::Finished(TaskResult { number, outcome: Outcome::Content(content.into()) }));

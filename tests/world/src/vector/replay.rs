@@ -297,7 +297,8 @@ impl<'a> Replay<'a> {
             if let Some(outcome) = scripted.nth(self.mints - 1) {
                 return outcome;
             }
-            let last = self.past.iter().filter(same).filter_map(outcome).filter_map(|outcome| self.claims_of(&outcome)).last();
+            let last =
+                self.past.iter().filter(same).filter_map(outcome).filter_map(|outcome| self.claims_of(&outcome)).next_back();
             let last = last.unwrap_or_else(|| json!({"iss": "i", "sub": "s"}));
             return json!({"content": self.fresh_identity_token(&last, self.mints)});
         }
