@@ -409,13 +409,13 @@ class Policy(Case):
         self.assertLess(len(self.played.events), 12)
 
     def test_one_credential_leaves(self):
-        lists = Path(__file__).parents[1] / "headers"
-        read = lambda name: [line for line in (lists / name).read_text().splitlines() if line and not line.startswith("#")]
+        rules = json.loads((Path(__file__).parents[2] / "wit" / "rules.json").read_text())
+        others = ["accept", "content-type", "anthropic-version", "x-request-id"]
         token = usable()["usable"]
-        theirs = [(name, "theirs") for name in read("credentials.txt") + read("others.txt")]
+        theirs = [(name, "theirs") for name in rules["credentials"]["names"] + others]
         out = put_on(theirs, token, ORIGIN + "/v1/messages")
         kept = [name for name, value in out if value == "theirs"]
-        self.assertEqual(kept, read("others.txt"))
+        self.assertEqual(kept, others)
         self.assertEqual([value for name, value in out if name == "authorization"], ["Bearer sk-ant-oat01-x"])
         merged = put_on([("Anthropic-Beta", "a,oauth-2025-04-20"), ("anthropic-beta", "b")], token, ORIGIN)
         self.assertEqual([value for name, value in merged if name == "anthropic-beta"], ["a,oauth-2025-04-20, b"])
