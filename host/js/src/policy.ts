@@ -115,7 +115,9 @@ export class Policy {
   }
 
   checkFile(path: string): string | undefined {
-    if (path === this.#file || this.#sources.readsFile(path)) return undefined;
+    if (path === this.#file) return undefined;
+    const source = this.#sources.ofFile(path);
+    if (source !== undefined) return this.#checkSourceName(source);
     const told = path === this.#told.get("ANTHROPIC_IDENTITY_TOKEN_FILE") || this.#toldByProfiles.has(path);
     if (this.#discovers && (told || this.#isProfile(path))) return undefined;
     return `the configuration does not name the file ${printable(path)}, and discovery does not read it`;

@@ -74,9 +74,9 @@ export class Sources {
     return this.#live().find((recipe) => this.#filled(recipe, "variable").includes(name))?.name;
   }
 
-  /** Whether a source reads this file. */
-  readsFile(path: string): boolean {
-    return this.#live().some((recipe) => this.#filled(recipe, "file").includes(path));
+  /** The source whose recipe reads this file. */
+  ofFile(path: string): string | undefined {
+    return this.#live().find((recipe) => this.#filled(recipe, "file").includes(path))?.name;
   }
 
   /** Whether a recipe is the configuration's own, and no platform's. */

@@ -54,6 +54,8 @@ pub struct Policy {
     directories: Option<Vec<PathBuf>>,
     variables: BTreeSet<String>,
     sources: Option<BTreeSet<String>>,
+    /// No source may send a request.
+    silent: bool,
     request_timeout: Duration,
     callable_timeout: Duration,
     proxy: Option<Url>,
@@ -69,6 +71,7 @@ impl Default for Policy {
             directories: None,
             variables: VARIABLES.into_iter().map(str::to_owned).collect(),
             sources: None,
+            silent: false,
             request_timeout: Duration::from_secs(60),
             callable_timeout: Duration::from_secs(30),
             proxy: None,
@@ -80,8 +83,18 @@ impl Default for Policy {
 /// Without the name and password that the proxy's URL may have.
 impl fmt::Debug for Policy {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { origins, loopback, directories, variables, sources, request_timeout, callable_timeout, proxy, past_the_proxy } =
-            self;
+        let Self {
+            origins,
+            loopback,
+            directories,
+            variables,
+            sources,
+            silent,
+            request_timeout,
+            callable_timeout,
+            proxy,
+            past_the_proxy,
+        } = self;
         formatter
             .debug_struct("Policy")
             .field("origins", origins)
@@ -89,6 +102,7 @@ impl fmt::Debug for Policy {
             .field("directories", directories)
             .field("variables", variables)
             .field("sources", sources)
+            .field("silent", silent)
             .field("request_timeout", request_timeout)
             .field("callable_timeout", callable_timeout)
             .field("proxy", &proxy.as_ref().map(|proxy| proxy.origin().ascii_serialization()))
@@ -98,11 +112,13 @@ impl fmt::Debug for Policy {
 }
 
 impl Policy {
-    /// Allows no origin any longer: what a credential finds in variables and files can be looked at, and nothing is sent.
+    /// Allows no origin any longer, and no request of a source: what a credential finds in variables and files can be looked at,
+    /// and nothing is sent.
     #[must_use]
     pub fn without_origins(mut self) -> Self {
         self.origins.clear();
         self.loopback = false;
+        self.silent = true;
         self
     }
 
@@ -259,6 +275,12 @@ impl Policy {
             return Ok(());
         }
         Err(format!("the policy does not allow the source {name}; allow it with Policy::allow_source(\"{name}\")"))
+    }
+
+    /// Whether that source may send requests.
+    pub(crate) fn check_source_sends(&self, name: &str) -> Result<(), String> {
+        self.check_source(name)?;
+        if self.silent { Err(format!("the policy allows no request, and so none of the source {name}")) } else { Ok(()) }
     }
 
     /// `resolved` is the path without symbolic links.

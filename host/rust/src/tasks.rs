@@ -84,7 +84,9 @@ impl Host {
     }
 
     async fn read_file(&self, request: types::FileRequest) -> Outcome {
-        if let Err(rule) = self.grants.check_file(&request.path) {
+        let source = self.grants.source_of_file(&request.path);
+        let allowed = source.map_or(Ok(()), |source| self.policy.check_source(source));
+        if let Err(rule) = self.grants.check_file(&request.path).and(allowed) {
             return Outcome::Denied(rule);
         }
         let profile = self.grants.is_profile(&request.path);

@@ -152,7 +152,7 @@ impl Checked {
 /// A request of a source is one that its recipe sends. What the configuration itself holds as a recipe goes to allowed origins
 /// only: whoever writes a configuration shall not choose what this machine's network is asked.
 fn check_source(name: &str, request: &types::HttpRequest, url: &Url, policy: &Policy, grants: &Grants) -> Result<Way, String> {
-    policy.check_source(name)?;
+    policy.check_source_sends(name)?;
     if Url::parse(&request.origin).ok().is_none_or(|origin| origin.origin() != url.origin()) {
         return Err("the URL is not one of its origin".to_owned());
     }

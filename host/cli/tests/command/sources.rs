@@ -41,6 +41,10 @@ impl Platform {
 
     /// `wif token` with this source, and these variables.
     async fn token(&self, identity_token: Value, variables: &[(&str, &str)]) -> Run {
+        self.run("token", &identity_token, variables).await
+    }
+
+    async fn run(&self, subcommand: &str, identity_token: &Value, variables: &[(&str, &str)]) -> Run {
         let options = self.emulator.options();
         let document = json!({
             "base_url": self.emulator.base_url(),
@@ -54,7 +58,10 @@ impl Platform {
         let path = self.write("configuration.json", &document.to_string());
         let mut command = bare(self.directory.path());
         command.envs(variables.iter().copied());
-        command.args(["token", "--timeout", "20", "--configuration", &path, "--allow-origin", self.emulator.base_url()]);
+        command.args([subcommand, "--configuration", &path, "--allow-origin", self.emulator.base_url()]);
+        if subcommand == "token" {
+            command.args(["--timeout", "20"]);
+        }
         Run::of(command).await
     }
 
@@ -241,6 +248,23 @@ async fn a_pod_asks_its_cluster_for_a_token_and_trusts_its_certificate_only() {
     let run = platform.token(source("web"), &variables).await;
     assert_ne!(run.code, 0);
     assert!(run.stderr.contains("cannot be reached"), "{}", run.stderr);
+}
+
+/// To look is not to ask: a platform would mint a token for nothing, and may count it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_asks_no_platform() {
+    let platform = Platform::new().await;
+    let server = Server::start(wif_servers::github_actions("canary", platform.mint())).await;
+    let url = format!("{}/token?api-version=2.0", server.url());
+    let variables = [("ACTIONS_ID_TOKEN_REQUEST_URL", url.as_str()), ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "canary")];
+    let run = platform.run("status", &json!({ "source": "github-actions" }), &variables).await;
+    assert_eq!(run.code, 0, "{}\n{}", run.stdout, run.stderr);
+    assert!(run.stdout.contains("github-actions (mints)") && !run.stdout.contains("canary"), "{}", run.stdout);
+    assert!(server.seen().is_empty(), "{:?}", server.seen());
+    // What can be told without a request is told.
+    let run = platform.run("status", &json!({ "source": "github-actions" }), &[]).await;
+    assert_ne!(run.code, 0, "{}", run.stdout);
+    assert!(run.stdout.contains("permissions: id-token: write"), "{}", run.stdout);
 }
 
 /// A recipe in the configuration reaches what the policy allows, and no metadata service.

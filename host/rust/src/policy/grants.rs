@@ -68,7 +68,7 @@ impl Grants {
 
     /// An `Err` is the rule that refuses.
     pub(crate) fn check_file(&self, path: &str) -> Result<(), String> {
-        let of_a_recipe = || self.sources.iter().any(|source| source.reads_file(path));
+        let of_a_recipe = || self.source_of_file(path).is_some();
         if self.file.as_deref() == Some(path)
             || self.is_profile(path)
             || self.discovers && self.is_named_elsewhere(path)
@@ -81,8 +81,13 @@ impl Grants {
 
     /// The platform whose recipe reads this variable. It needs no other leave than that of the source.
     pub(crate) fn platform_of(&self, variable: &str) -> Option<&str> {
-        let platforms = self.sources.iter().filter(|source| !source.is_own());
-        platforms.into_iter().find(|source| source.reads_variable(variable)).map(Source::name)
+        let mut platforms = self.sources.iter().filter(|source| !source.is_own());
+        platforms.find(|source| source.reads_variable(variable)).map(Source::name)
+    }
+
+    /// The source whose recipe reads this file.
+    pub(crate) fn source_of_file(&self, path: &str) -> Option<&str> {
+        self.sources.iter().find(|source| source.reads_file(path)).map(Source::name)
     }
 
     /// Whether a request is one of the source that the configuration names, and its way. An `Err` is the rule that refuses.

@@ -227,3 +227,105 @@ pub(crate) fn is_metadata(address: IpAddr) -> bool {
         IpAddr::V6(address) => address.segments()[..2] == [0xfd00, 0x0ec2],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn source(identity_token: &Value) -> Source {
+        Source::named_by(identity_token).pop().expect("it names one")
+    }
+
+    fn check(source: &Source, method: &str, url: &str, headers: &[&str]) -> Result<Way, String> {
+        source.check_request(method, &Url::parse(url).unwrap(), headers)
+    }
+
+    const IDENTITY: &str = "http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/identity";
+
+    /// F9: of a server that a source asks, a component gets what the recipe asks for, and nothing else.
+    #[test]
+    fn a_request_is_one_that_the_recipe_sends() {
+        let google = source(&json!({ "source": "google" }));
+        let way = check(&google, "GET", &format!("{IDENTITY}?audience=a&format=full"), &["metadata-flavor"]).unwrap();
+        assert_eq!(way, Way { reach: Reach::Metadata, ca_file: None });
+        let token = "http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/token";
+        for (method, url, headers) in [
+            ("POST", IDENTITY, &["metadata-flavor"][..]),
+            ("GET", token, &["metadata-flavor"]),
+            ("GET", &format!("{IDENTITY}/"), &["metadata-flavor"]),
+            ("GET", &format!("{IDENTITY}?audience=a&stolen=b"), &["metadata-flavor"]),
+            ("GET", &format!("{IDENTITY}#stolen"), &["metadata-flavor"]),
+            ("GET", &IDENTITY.replace("//", "//stolen@"), &["metadata-flavor"]),
+            ("GET", IDENTITY, &["metadata-flavor", "x-stolen"]),
+            ("GET", &IDENTITY.replace("google.internal", "google.internal.evil.example"), &["metadata-flavor"]),
+            ("GET", &IDENTITY.replace("http:", "https:"), &["metadata-flavor"]),
+            ("GET", &IDENTITY.replace(".internal", ".internal:81"), &["metadata-flavor"]),
+        ] {
+            assert!(check(&google, method, url, headers).is_err(), "{method} {url} {headers:?}");
+        }
+    }
+
+    /// What an answer tells fills one part of a path, and chooses no server.
+    #[test]
+    fn an_answer_chooses_no_server() {
+        let role = "http://169.254.169.254/latest/meta-data/iam/security-credentials/role-1";
+        let aws = source(&json!({ "source": "aws", "region": "eu-central-1" }));
+        assert!(check(&aws, "GET", role, &["x-aws-ec2-metadata-token"]).is_ok());
+        for url in [&format!("{role}/more"), &role.replace("/role-1", ""), "http://169.254.169.254/latest/user-data"] {
+            assert!(check(&aws, "GET", url, &["x-aws-ec2-metadata-token"]).is_err(), "{url}");
+        }
+        let own = source(&json!({ "source": "http", "recipe": {
+            "name": "aws", "freshness": "minted", "token": "{token}", "steps": [
+                { "request": { "method": "GET", "url": "https://ci.example/where", "take": { "server": "body" } } },
+                { "request": { "method": "GET", "url": "https://{server}/token", "take": { "token": "body" } } },
+                { "request": { "method": "GET", "url": "{server}", "take": { "token": "body" } } },
+            ],
+        } }));
+        assert_eq!(own.name(), "http", "it must not pass for a platform");
+        assert!(check(&own, "GET", "https://ci.example/where", &[]).is_ok());
+        for url in ["https://evil.example/token", "https://evil.example/"] {
+            assert!(check(&own, "GET", url, &[]).is_err(), "{url}");
+        }
+    }
+
+    /// F9, B3: plain HTTP leads to this machine and to its metadata service.
+    #[test]
+    fn plain_http_stays_near() {
+        let asked = |base: &str| {
+            let url = format!("{base}/token");
+            let source = source(&json!({ "source": "client-credentials", "token_url": url, "client_id": "c",
+                "client_secret_variable": "S" }));
+            check(&source, "POST", &url, &["authorization", "content-type"]).map(|way| way.reach)
+        };
+        for (base, reach) in [
+            ("https://idp.example", Reach::Private),
+            ("http://127.0.0.1:8080", Reach::Loopback),
+            ("http://localhost", Reach::Loopback),
+            ("http://[::1]", Reach::Loopback),
+            ("http://169.254.170.2", Reach::Metadata),
+            ("http://[fd00:ec2::23]", Reach::Metadata),
+        ] {
+            assert_eq!(asked(base), Ok(reach), "{base}");
+        }
+        for base in
+            ["http://idp.example", "http://10.0.0.1", "http://[fd00::1]", "http://localhost.evil.example", "http://8.8.8.8"]
+        {
+            assert!(asked(base).is_err(), "{base}");
+        }
+    }
+
+    /// F10.
+    #[test]
+    fn files_and_variables_are_those_of_the_recipe() {
+        let vault = source(&json!({ "source": "vault", "role": "r", "login_role": "app", "login_file": "/run/pod" }));
+        assert!(vault.reads_file("/run/pod") && vault.reads_variable("VAULT_TOKEN"));
+        for path in ["/etc/shadow", "/run/pod2", "/run/../run/pod"] {
+            assert!(!vault.reads_file(path), "{path}");
+        }
+        assert!(!vault.reads_variable("AWS_SECRET_ACCESS_KEY"));
+        let named = |name: &str| Source::named_by(&json!({ "source": name })).len();
+        assert_eq!([named("file"), named("callable"), named("nonsense")], [0, 0, 0]);
+    }
+}
