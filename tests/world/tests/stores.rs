@@ -28,6 +28,14 @@ impl Driven {
         Self { machine, now_ms: 0, output: Value::Null, open: Vec::new() }
     }
 
+    /// One that found the store empty and has the first access token, for an hour; and the entry `v1` that tells of it.
+    fn with_first(kind: Kind) -> (Self, Value) {
+        let mut session = Self::new(kind, 1);
+        session.begin("one", &json!("absent"));
+        let entry = session.exchange("one", FIRST, 3_600, "v1");
+        (session, entry)
+    }
+
     fn step(&mut self, event: &Value) -> &mut Self {
         let clock = json!({"wall-ms": START_MS + self.now_ms, "steady-ms": self.now_ms});
         self.output = self.machine.step(&clock, event);
@@ -104,9 +112,7 @@ const SECOND: &str = "sk-ant-oat01-second";
 #[test]
 fn a_rejected_token_is_not_taken_from_the_store_as_good() {
     both(|kind| {
-        let mut session = Driven::new(kind, 1);
-        session.begin("one", &json!("absent"));
-        let with_first = session.exchange("one", FIRST, 3_600, "v1");
+        let (mut session, with_first) = Driven::with_first(kind);
         session.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
         session.answer("load-entry", &entry("v1", &with_first));
         // What this session knows of the rejection is written while it reads its source; another one wrote before.
@@ -156,9 +162,7 @@ fn a_store_that_refuses_every_swap_is_asked_less_and_told_of_once() {
 #[test]
 fn an_older_token_does_not_replace_a_newer_one() {
     both(|kind| {
-        let mut session = Driven::new(kind, 1);
-        session.begin("one", &json!("absent"));
-        let with_first = session.exchange("one", FIRST, 3_600, "v1");
+        let (mut session, with_first) = Driven::with_first(kind);
         session.at(3_560_000, &json!("needed")).answer("load-entry", &entry("v1", &with_first));
         session.exchange("two", SECOND, 3_600, "v2");
         session.at(3_570_000, &json!("changed")).answer("load-entry", &entry("v3", &with_first));
@@ -170,9 +174,7 @@ fn an_older_token_does_not_replace_a_newer_one() {
 #[test]
 fn a_rejection_in_the_store_makes_the_held_token_suspect() {
     both(|kind| {
-        let mut one = Driven::new(kind, 1);
-        one.begin("one", &json!("absent"));
-        let with_first = one.exchange("one", FIRST, 3_600, "v1");
+        let (mut one, with_first) = Driven::with_first(kind);
         let mut other = Driven::new(kind, 2);
         other.begin("one", &entry("v1", &with_first));
         assert_eq!(other.served(), (Some(jwt::id_of(FIRST)), Some("good".into())));
@@ -188,9 +190,7 @@ fn a_rejection_in_the_store_makes_the_held_token_suspect() {
 #[test]
 fn rejections_that_different_sessions_saw_count_together() {
     both(|kind| {
-        let mut one = Driven::new(kind, 1);
-        one.begin("one", &json!("absent"));
-        let with_first = one.exchange("one", FIRST, 3_600, "v1");
+        let (mut one, with_first) = Driven::with_first(kind);
         one.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
         one.answer("load-entry", &entry("v1", &with_first));
         one.answer("swap-entry", &json!({"swapped": "v2"}));
@@ -211,9 +211,7 @@ fn rejections_that_different_sessions_saw_count_together() {
 #[test]
 fn a_store_is_asked_one_thing_at_a_time() {
     both(|kind| {
-        let mut session = Driven::new(kind, 1);
-        session.begin("one", &json!("absent"));
-        session.exchange("one", FIRST, 3_600, "v1");
+        let (mut session, _) = Driven::with_first(kind);
         session.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
         for now_ms in [700_001, 700_002, 700_003] {
             session.at(now_ms, &json!("changed")).at(now_ms, &json!("needed"));
@@ -246,9 +244,7 @@ fn a_late_token_of_another_subject_is_dropped() {
 #[test]
 fn an_answer_of_the_old_entry_means_nothing_for_another_subject() {
     both(|kind| {
-        let mut session = Driven::new(kind, 1);
-        session.begin("one", &json!("absent"));
-        let with_first = session.exchange("one", FIRST, 3_600, "v1");
+        let (mut session, with_first) = Driven::with_first(kind);
         session.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
         session.answer("load-entry", &entry("v1", &with_first));
         assert!(session.asks("swap-entry"), "what is known of the rejection is written while the source is read");
@@ -270,9 +266,7 @@ fn an_answer_of_the_old_entry_means_nothing_for_another_subject() {
 #[test]
 fn a_stop_of_forced_exchanges_holds_for_those_who_come_later() {
     both(|kind| {
-        let mut one = Driven::new(kind, 1);
-        one.begin("one", &json!("absent"));
-        let with_first = one.exchange("one", FIRST, 3_600, "v1");
+        let (mut one, with_first) = Driven::with_first(kind);
         one.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
         one.answer("load-entry", &entry("v1", &with_first));
         one.answer("swap-entry", &json!({"swapped": "v2"}));
@@ -297,9 +291,7 @@ fn a_stop_of_forced_exchanges_holds_for_those_who_come_later() {
 #[test]
 fn what_another_exchanged_in_the_meantime_is_not_sent() {
     both(|kind| {
-        let mut one = Driven::new(kind, 1);
-        one.begin("one", &json!("absent"));
-        let with_first = one.exchange("one", FIRST, 3_600, "v1");
+        let (mut one, with_first) = Driven::with_first(kind);
         let mut other = Driven::new(kind, 2);
         other.now_ms = 3_560_000;
         other.begin("two", &entry("v1", &with_first));
@@ -321,9 +313,7 @@ fn what_another_exchanged_in_the_meantime_is_not_sent() {
 #[test]
 fn a_suspect_token_is_replaced_by_one_that_ends_sooner() {
     both(|kind| {
-        let mut one = Driven::new(kind, 1);
-        one.begin("one", &json!("absent"));
-        one.exchange("one", FIRST, 3_600, "v1");
+        let (mut one, _) = Driven::with_first(kind);
         let mut other = Driven::new(kind, 2);
         // It has not seen the first one, which would outlive its own.
         other.now_ms = 3_560_000;
