@@ -699,6 +699,67 @@ scenario("an answer that does not come in time may have been granted", async () 
   assert.equal((await send(ask({ timeoutMs: 20 }), new Policy(), endless)).tag, "maybe-sent");
 });
 
+scenario("of a server that a source asks, a component gets what the recipe asks for, and nothing else", async () => {
+  const granted = (identityToken, options = {}) => new Policy(options, JSON.stringify({ federation: { identity_token: identityToken } }));
+  const refusal = (policy, name, method, url, headers = []) =>
+    policy.checkSource(name, URL.canParse(url) ? new URL(url).origin : url, { method, url, headers });
+  const identity = "http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/identity";
+  const google = granted({ source: "google" });
+  const asks = (method, url, headers = ["metadata-flavor"], policy = google) => refusal(policy, "google", method, url, headers);
+  assert.equal(asks("GET", `${identity}?audience=a&format=full`), undefined);
+  for (const [method, url, headers] of [
+    ["POST", identity],
+    ["GET", identity.replace(/identity$/, "token")],
+    ["GET", `${identity}/`],
+    ["GET", `${identity}?audience=a&stolen=b`],
+    ["GET", `${identity}#stolen`],
+    ["GET", identity.replace("//", "//stolen@")],
+    ["GET", identity, ["metadata-flavor", "x-stolen"]],
+    ["GET", identity.replace("google.internal", "google.internal.evil.example")],
+    ["GET", identity.replace("http:", "https:")],
+    ["GET", identity.replace(".internal", ".internal:81")],
+    ["GET", "no URL"],
+  ]) {
+    assert.notEqual(asks(method, url, headers), undefined, `${method} ${url} ${headers}`);
+  }
+  assert.match(asks("GET", identity, [], granted({ source: "google" }, { allowSources: ["aws"] })), /policy\.allowSources/);
+  assert.notEqual(asks("GET", identity, [], granted({ source: "aws" })), undefined, "the configuration names another one");
+
+  // What an answer tells chooses no server; and a recipe of one's own passes for no platform.
+  const steps = [
+    { request: { method: "GET", url: "https://ci.example/where", take: { server: "body" } } },
+    { request: { method: "GET", url: "https://{server}/token", take: { token: "body" } } },
+  ];
+  const recipe = { name: "aws", freshness: "minted", token: "{token}", steps };
+  const own = granted({ source: "http", recipe }, { allowOrigins: ["https://ci.example", "https://evil.example", "https://any0thing0"] });
+  assert.equal(refusal(own, "http", "GET", "https://ci.example/where"), undefined);
+  for (const url of ["https://evil.example/token", "https://any0thing0/token"]) assert.notEqual(refusal(own, "http", "GET", url), undefined, url);
+  assert.notEqual(refusal(own, "aws", "GET", "https://ci.example/where"), undefined);
+  assert.match(refusal(granted({ source: "http", recipe }), "http", "GET", "https://ci.example/where"), /policy\.allowOrigins/);
+
+  // Plain HTTP stays near.
+  const plain = (base) => {
+    const url = `${base}/token`;
+    const policy = granted({ source: "client-credentials", token_url: url, client_id: "c", client_secret_variable: "S" });
+    return refusal(policy, "client-credentials", "POST", url, ["authorization", "content-type"]);
+  };
+  for (const base of ["https://idp.example", "http://127.0.0.1:8080", "http://[::1]", "http://169.254.170.2", "http://[fd00:ec2::23]"]) {
+    assert.equal(plain(base), undefined, base);
+  }
+  for (const base of ["http://idp.example", "http://10.0.0.1", "http://[fd00::1]", "http://localhost.evil.example"]) {
+    assert.match(plain(base), /plain http/, base);
+  }
+
+  // Files and variables are those of the recipe, and of a source that is allowed.
+  const vault = { source: "vault", role: "r", login_role: "app", login_file: "/run/pod" };
+  assert.equal(granted(vault).checkFile("/run/pod"), undefined);
+  assert.equal(granted(vault).checkVariable("VAULT_TOKEN"), undefined);
+  for (const path of ["/etc/shadow", "/run/pod2"]) assert.notEqual(granted(vault).checkFile(path), undefined, path);
+  assert.notEqual(granted(vault).checkVariable("AWS_SECRET_ACCESS_KEY"), undefined);
+  assert.match(granted(vault, { allowSources: ["aws"] }).checkFile("/run/pod"), /policy\.allowSources/);
+  assert.match(granted(vault, { allowSources: ["aws"] }).checkVariable("VAULT_TOKEN"), /policy\.allowSources/);
+});
+
 scenario("only where no connection came about was nothing sent", async () => {
   const server = createServer((request) => request.socket.destroy()).listen(0, "127.0.0.1");
   await new Promise((resolve) => server.once("listening", resolve));

@@ -285,7 +285,7 @@ mod tests {
         } }));
         assert_eq!(own.name(), "http", "it must not pass for a platform");
         assert!(check(&own, "GET", "https://ci.example/where", &[]).is_ok());
-        for url in ["https://evil.example/token", "https://evil.example/"] {
+        for url in ["https://evil.example/token", "https://evil.example/", "https://any0thing0/token"] {
             assert!(check(&own, "GET", url, &[]).is_err(), "{url}");
         }
     }
