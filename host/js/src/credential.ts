@@ -4,7 +4,7 @@ import { interruptible } from "./abort.js";
 import type * as contract from "./contract.js";
 import { closed, componentStopped, type Failure, NoTokenError, overloaded, timedOut } from "./errors.js";
 import { credentialedFetch, credentialedMiddleware, type FetchOptions, type Middleware } from "./fetch.js";
-import { type Snapshot, usable, verdict } from "./snapshot.js";
+import { plainly, type Snapshot, usable, verdict } from "./snapshot.js";
 import type { Source } from "./source.js";
 import type { Token } from "./token.js";
 import type { Fetch } from "./transport.js";
@@ -66,6 +66,9 @@ export class Credential {
   /** The snapshot for which a rejection was reported: once is enough. */
   #rejectedIn = 0;
   readonly #handed: Handed = {};
+  readonly #requestsVanish: boolean;
+  /** The last token that was asked for, as a promise. */
+  #kept: { readonly token: Token; readonly promise: Promise<Token> } | undefined;
 
   static {
     inspected = (credential) => credential.#source;
@@ -75,6 +78,7 @@ export class Credential {
   constructor(source: Source, fetch: FetchOptions, maxWaiters: number) {
     this.#source = source;
     this.#maxWaiters = maxWaiters;
+    this.#requestsVanish = source.silenceMs !== Infinity;
     const carried = { credential: this, origin: () => originOf(source.snapshot) };
     this.fetch = credentialedFetch(carried, fetch);
     this.middleware = credentialedMiddleware(carried, fetch);
@@ -95,9 +99,25 @@ export class Credential {
    *
    * Throws `NoTokenError` if waiting would not help, if too many are waiting, and when it is closed.
    */
-  async token(options: TokenOptions = {}): Promise<Token> {
-    const current = this.current();
-    if (current !== undefined) return current;
+  token(options?: TokenOptions): Promise<Token> {
+    // No function waits where the token is at hand: its callers would pay for that.
+    let current: Token | undefined;
+    try {
+      current = this.current();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    if (current === undefined) return this.#comes(options);
+    // Where requests may vanish each has a promise of its own. Elsewhere one that has been kept does for all.
+    if (this.#requestsVanish) return Promise.resolve(current);
+    const kept = this.#kept;
+    if (kept?.token === current) return kept.promise;
+    const promise = Promise.resolve(current);
+    this.#kept = { token: current, promise };
+    return promise;
+  }
+
+  async #comes(options: TokenOptions = {}): Promise<Token> {
     const waiter = new Waiter(this.#source.snapshot);
     const token = await this.#waiting((beat) => this.#wait(waiter, options, beat));
     if (token === undefined) throw new NoTokenError(closed());
@@ -109,6 +129,8 @@ export class Credential {
     const source = this.#source;
     const now = source.attend();
     const { snapshot } = source;
+    const token = plainly(snapshot, now);
+    if (token !== undefined) return token;
     const found = verdict(snapshot, now);
     if (found.kind !== "serve") return undefined;
     if (now >= snapshot.nudgeFrom) source.need();

@@ -49,6 +49,8 @@ export interface Opening {
 export interface Surroundings {
   readonly policy: Policy;
   now(): Reading;
+  /** The time by which this driver measures, by one look at one clock. Undefined where that does not do. */
+  readonly glance?: () => number | undefined;
   /** Starts a task in the request whose event brought it. Answers, later, with `finished`. */
   start(task: contract.NumberedTask, session: number): void;
   /** Keeps a journal, before any task of the same output starts. If it throws, it could not be kept. */
@@ -93,6 +95,8 @@ export class Driver {
   #spoke = false;
   /** When the clock was last looked at, and what it showed. */
   #lastTick: Reading | undefined;
+  /** The latest time that it showed. */
+  #seenUpTo = -Infinity;
   readonly #pace: Pace | undefined;
   /** What the session has still to hear, once the component has rested. */
   readonly #owed = new Map<string, Heard>();
@@ -159,10 +163,19 @@ export class Driver {
 
   /** Does what is overdue, if anything is; where the clock went back nobody knows, and the session is asked. Gives the time. */
   tick(): number {
-    const reading = this.#around.now();
+    const glance = this.#around.glance?.();
+    if (glance !== undefined && glance < this.wakeAt && glance >= this.#seenUpTo) {
+      this.#seenUpTo = glance;
+      return glance;
+    }
+    return this.#tick(this.#around.now());
+  }
+
+  #tick(reading: Reading): number {
     const now = timeOf(reading);
-    const last = this.#lastTick;
+    const last = this.#lastTick === undefined ? undefined : seenLast(this.#lastTick, this.#seenUpTo);
     this.#lastTick = reading;
+    this.#seenUpTo = now;
     const back = last !== undefined && now < timeOf(last);
     const rest = this.restMs();
     if (rest > 0) {
@@ -428,6 +441,11 @@ function trapWords(trap: unknown): string {
 /** The driver's own time: steady where there is such a clock. */
 function timeOf({ wallMs, steadyMs }: Reading): number {
   return steadyMs ?? wallMs;
+}
+
+/** What the clock showed last: a glance gives the time that this driver measures by, and no other. */
+function seenLast(reading: Reading, seenUpTo: number): Reading {
+  return reading.steadyMs === undefined ? { wallMs: seenUpTo } : { ...reading, steadyMs: seenUpTo };
 }
 
 /** The time as the session takes it. */

@@ -3,7 +3,7 @@
 import { interruptible } from "./abort.js";
 import type { Credential } from "./credential.js";
 import { NoTokenError, otherOrigin } from "./errors.js";
-import { strip } from "./fields.js";
+import { type Field, stripped } from "./fields.js";
 import { rules } from "./plugin/rules.js";
 import { originOf, type Token } from "./token.js";
 import type { Fetch } from "./transport.js";
@@ -49,8 +49,12 @@ export function credentialedMiddleware(carried: Carried, options: FetchOptions):
 export function credentialedFetch({ credential, origin: known }: Carried, options: FetchOptions): Fetch {
   const { fetch, request, origin, replayUpTo } = options;
   const elsewhere = (actual: string, told = origin) => new NoTokenError(otherOrigin(told ?? actual, actual));
+  // A program's requests go to few places, and to parse a URL is the dearest of all that is done here.
+  let last: Place | undefined;
+  const placeOf = (url: string) => (last?.url === url ? last : (last = placed(url)));
   return async (input, init) => {
-    const target = originOf(urlOf(input));
+    const place = placeOf(urlOf(input));
+    const target = place.origin;
     if (origin !== undefined) {
       const actual = known();
       // Whoever asks for one of the two expects a credential there, and not that their own goes out.
@@ -62,7 +66,8 @@ export function credentialedFetch({ credential, origin: known }: Carried, option
     const asked = isRequest(input) ? input : undefined;
     const signal = init?.signal ?? asked?.signal ?? undefined;
     const limits = signal === undefined ? {} : { signal };
-    const exempt = isExempt(init?.method ?? asked?.method ?? "GET", headersOf(init?.headers ?? asked?.headers));
+    let fields = fieldsOf(init?.headers ?? asked?.headers);
+    const exempt = isExempt(init?.method ?? asked?.method ?? "GET", fields);
     let token = exempt && origin !== undefined ? undefined : await credential.token(limits);
     if (token !== undefined && token.origin !== target) {
       if (origin !== undefined) throw elsewhere(token.origin);
@@ -71,21 +76,16 @@ export function credentialedFetch({ credential, origin: known }: Carried, option
 
     const given = ownRequest(input, init);
     const more = replaces(init) ? undefined : init;
-    const headers = headersOf(more?.headers ?? given?.headers);
+    if (given !== undefined) fields = fieldsOf(more?.headers ?? given.headers);
     // The runtime says where the request really goes.
-    headers.delete("host");
-    if (exempt || token === undefined) {
-      strip(headers);
-      return send(await bodyOf(more, given, 0, signal), headers);
-    }
+    fields = fields.filter(([name]) => name !== "host");
+    if (exempt || token === undefined) return send(await bodyOf(more, given, 0, signal), stripped(fields));
     const body = await bodyOf(more, given, replayUpTo, signal);
     // While a stream was read the token may have come to its end.
     if (body.read) token = credential.current() ?? (await credential.token(limits));
     if (token.origin !== target) throw elsewhere(token.origin, target);
-    if (body.bytes) headers.delete("content-length");
-    const again = new Headers(headers);
-    token.apply(headers);
-    const first = await send(body, headers);
+    if (body.bytes) fields = fields.filter(([name]) => name !== "content-length");
+    const first = await send(body, token.applied(fields));
     if (!isRejection(first)) return first;
     if (!body.repeatable) {
       credential.rejected(token.id);
@@ -95,29 +95,30 @@ export function credentialedFetch({ credential, origin: known }: Carried, option
     if (other === undefined || other.origin !== target) return first;
     // Its text is of no interest, nor is whether it could be stopped.
     first.body?.cancel().catch(() => undefined);
-    other.apply(again);
-    const second = await send(body, again);
+    const second = await send(body, other.applied(fields));
     if (isRejection(second)) credential.rejected(other.id);
     return second;
 
-    function send(body: Body, headers: Headers): Promise<Response> {
+    function send(body: Body, sent: Field[]): Promise<Response> {
+      const headers = new Headers(sent as [string, string][]);
       // A redirect would take the credential along.
       const redirect = more?.redirect === "error" || given?.redirect === "error" ? "error" : "manual";
       const changed = { ...more, ...request, headers, redirect, ...body.init } as const;
-      return given === undefined ? fetch(withoutUser(urlOf(input)), changed) : fetch(new Request(given, changed));
+      return given === undefined ? fetch(place.plain, changed) : fetch(new Request(given, changed));
     }
   };
 }
 
 /** What is no request to the API as such: preflights, tunnels, echoes, other protocols. */
-function isExempt(method: string, headers: Headers): boolean {
+function isExempt(method: string, fields: readonly Field[]): boolean {
   const asked = method.toUpperCase();
-  return rules["exempt-methods"].some((exempt) => exempt === asked) || isUpgrade(headers);
+  return rules["exempt-methods"].some((exempt) => exempt === asked) || isUpgrade(fields);
 }
 
 /** Without `connection: upgrade` the field asks for nothing (RFC 9110 section 7.8). */
-function isUpgrade(headers: Headers): boolean {
-  return headers.has("upgrade") && /(^|,)\s*upgrade\s*(,|$)/i.test(headers.get("connection") ?? "");
+function isUpgrade(fields: readonly Field[]): boolean {
+  const asks = ([name, value]: Field) => name === "connection" && /(^|,)\s*upgrade\s*(,|$)/i.test(value);
+  return fields.some(([name]) => name === "upgrade") && fields.some(asks);
 }
 
 /** A request, of this runtime's class or of another's: of a library, or of another realm. */
@@ -136,6 +137,12 @@ function replaces(init: RequestInit | undefined): init is Request {
 
 function urlOf(input: string | URL | Request): string {
   return isRequest(input) ? input.url : String(input);
+}
+
+/** The fields, their names in lower case. */
+function fieldsOf(headers: HeadersInit | undefined): Field[] {
+  if (headers === undefined) return [];
+  return [...(headers instanceof Headers ? headers : headersOf(headers))];
 }
 
 function headersOf(headers: HeadersInit | undefined): Headers {
@@ -247,6 +254,20 @@ async function readUpTo(
 function isRejection(response: Response): boolean {
   const { status, "grpc-status": grpcStatus } = rules.rejections;
   return response.status === status || response.headers.get("grpc-status") === grpcStatus;
+}
+
+/** Where a request goes. */
+interface Place {
+  readonly url: string;
+  /** Undefined for everything but `http` and `https`. */
+  readonly origin: string | undefined;
+  /** The URL without user information. */
+  readonly plain: string;
+}
+
+function placed(url: string): Place {
+  const origin = originOf(url);
+  return { url, origin, plain: origin === undefined ? url : withoutUser(url) };
 }
 
 /** Name and password in a URL are a caller's credential, too. */

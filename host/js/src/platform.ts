@@ -15,6 +15,8 @@ export interface Platform {
   /** Whether this session is the only one of its kind, wherever isolates run: it is in a Durable Object. */
   readonly alone?: boolean;
   now(): Reading;
+  /** The time that the driver measures by, by one look at one clock. Undefined where that does not do. */
+  readonly glance?: () => number | undefined;
   /** Keeps the request that calls it alive until this has ended. */
   waitUntil?(work: Promise<unknown>): void;
   /** Calls back once after this time; does not keep the process alive. Gives what cancels it. */

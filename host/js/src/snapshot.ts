@@ -71,6 +71,12 @@ export function beforeTheFirstStep(): Snapshot {
   };
 }
 
+/** The token, where nothing else has to be looked at: it is good, and nobody has to be asked for another yet. */
+export function plainly({ access, nudgeFrom }: Snapshot, now: number): Token | undefined {
+  if (access.kind !== "usable") return undefined;
+  return now < access.holdAt && now < nudgeFrom && now < access.unusableAt ? access.token : undefined;
+}
+
 /** The rules for callers' requests of `wit/session.wit`. */
 export function verdict(snapshot: Snapshot, now: number): Verdict {
   const { access } = snapshot;

@@ -75,6 +75,7 @@ export class LocalSource implements Source {
     this.driver = new Driver(opening, {
       policy,
       now: () => platform.now(),
+      ...(platform.glance === undefined ? {} : { glance: platform.glance }),
       start: (task, session) => this.#start(task, session),
       keep: (journal) => keep(hooks, journal),
       published: (change) => this.#published(change),

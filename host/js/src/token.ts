@@ -1,7 +1,7 @@
 // The credential of one request.
 
 import type { Standing } from "./contract.js";
-import { type Field, keepThroughHops, merge, strip } from "./fields.js";
+import { credentialed, type Field } from "./fields.js";
 
 /** What a token is made of. Holds the secret. */
 export interface Parts {
@@ -49,10 +49,15 @@ export class Token {
    * and `anthropic-workspace-id`, for the workspace is the credential's and not the caller's. A `connection` header that names one of these, or one of ours, no longer does.
    */
   apply(headers: Headers): void {
-    strip(headers);
-    keepThroughHops(headers, [...this.#parts.set, ...this.#parts.merge]);
-    for (const [name, value] of this.#parts.set) headers.set(name, value);
-    for (const [name, value] of this.#parts.merge) merge(headers, name, value);
+    const before = [...headers];
+    const after = this.applied(before);
+    for (const [name] of before) if (!after.some(([kept]) => kept === name)) headers.delete(name);
+    for (const field of after) if (!before.includes(field as [string, string])) headers.set(...field);
+  }
+
+  /** @internal What `apply` makes of these fields, their names in lower case. */
+  applied(fields: readonly Field[]): Field[] {
+    return credentialed(fields, this.#parts.set, this.#parts.merge);
   }
 
   /** Secret: `Bearer` and the token, for clients that take no headers. None where the credential is no bearer token. */

@@ -908,7 +908,7 @@ scenario("a request goes to the token endpoint, and nowhere else of its origin",
 
 scenario("the steady clock counts what the machine slept, and never goes back", () => {
   let [wall, monotonic] = [1_000_000, 500];
-  const now = steady(
+  const { now } = steady(
     () => wall,
     () => monotonic,
   );
@@ -921,6 +921,25 @@ scenario("the steady clock counts what the machine slept, and never goes back", 
   wall -= 86_400_000;
   monotonic += 10;
   assert.equal(now().steadyMs - start, 7_200_110);
+});
+
+scenario("a glance at the clock says the same as the clock, or nothing", () => {
+  let [wall, monotonic] = [1_000_000, 500.5];
+  const { now, glance } = steady(
+    () => wall,
+    () => monotonic,
+  );
+  assert.equal(glance(), undefined, "before the first reading");
+  const start = now().steadyMs;
+  [wall, monotonic] = [wall + 40, monotonic + 39.2];
+  assert.equal(glance() - start, 40);
+  assert.equal(now().steadyMs - start, 40, "it does not go back, by less than a millisecond either");
+  for (const jump of [7_200_000, -1, -7_200_000, 100]) {
+    const read = now().steadyMs;
+    wall += jump;
+    assert.equal(glance(), undefined, `the wall clock jumped by ${jump} ms`);
+    assert.ok(now().steadyMs >= read);
+  }
 });
 
 await finish();

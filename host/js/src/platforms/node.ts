@@ -25,7 +25,7 @@ let readers = 0;
 export const node: Platform = {
   modules,
   ownersVanish: false,
-  now: steady(),
+  ...steady(),
   timer(callback, afterMs) {
     const timer = setTimeout(callback, afterMs);
     timer.unref();

@@ -1,17 +1,40 @@
 import type { Reading } from "../driver.js";
 
-/**
- * A clock that never goes back and counts while the machine sleeps: the runtime's own stops then, so what the wall clock is
- * ahead of it is added, from a second on.
- */
-export function steady(wall = () => Date.now(), monotonic = () => performance.now()): () => Reading {
+/** A clock that never goes back and counts while the machine sleeps. */
+export interface Steady {
+  readonly now: () => Reading;
+  /**
+   * The steady time, by one look at the wall clock: half of what `now` costs. Undefined where the wall clock shows another time
+   * than in the moments after `now` was asked. Then `now` has to say what became of it.
+   */
+  readonly glance: () => number | undefined;
+}
+
+/** So long after `now` the wall clock is believed, in milliseconds. So far it can mislead, and for no longer. */
+const GLANCES_MS = 100;
+
+/** The runtime's own clock stops while the machine sleeps, so what the wall clock is ahead of it is added, from a second on. */
+export function steady(wall = () => Date.now(), monotonic = () => performance.now()): Steady {
   const offset = wall() - monotonic();
   let ahead = 0;
-  return () => {
-    const wallMs = wall();
-    const plain = monotonic();
-    const drift = wallMs - offset - plain;
-    if (drift - ahead >= 1000) ahead = drift;
-    return { wallMs, steadyMs: plain + ahead };
+  let last = -Infinity;
+  // What `now` read last.
+  let at = { wallMs: Infinity, steadyMs: 0 };
+  return {
+    now: () => {
+      const wallMs = wall();
+      const plain = monotonic();
+      const drift = wallMs - offset - plain;
+      if (drift - ahead >= 1000) ahead = drift;
+      last = Math.max(last, plain + ahead);
+      at = { wallMs, steadyMs: last };
+      return at;
+    },
+    glance: () => {
+      const passed = wall() - at.wallMs;
+      if (!(passed >= 0 && passed < GLANCES_MS)) return undefined;
+      last = Math.max(last, at.steadyMs + passed);
+      return last;
+    },
   };
 }

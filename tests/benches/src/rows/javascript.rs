@@ -26,6 +26,7 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Number>> {
     let mut program = Command::new("node");
     let node = samples(&serde_json::from_slice(&output(program.arg(workshop.program("bench.mjs")))?)?)?;
     numbers.extend(requests("node", "Node", &node)?);
+    numbers.extend(client(&node)?);
     numbers.push(
         number(&node, "started", "javascript.node.start", "Node: from import to the first task", Unit::Nanoseconds)?
             .remark("In a process of its own. The WebAssembly is compiled in it."),
@@ -80,6 +81,21 @@ fn requests(id: &str, name: &str, measured: &Measured) -> anyhow::Result<Vec<Num
             .beside("the vendor's TypeScript SDK, from its cache", median("sdk-awaited")?),
         row("applied", "applied", format!("{name}: … applied to headers: stripped, set, merged"))?.detail(),
         row("edge", "edge", format!("{name}: an edge through the component that changes nothing"))?,
+    ])
+}
+
+/// The vendor's SDK from the call to the socket.
+fn client(measured: &Measured) -> anyhow::Result<Vec<Number>> {
+    let own = measured.get("sdk-request").map(Samples::median).context("sdk-request was not measured")?;
+    let row = |sample: &str, suffix: &str, what: &str| {
+        let what = format!("Node: the vendor's SDK from `messages.create` to the socket, {what}");
+        let number = number(measured, sample, &format!("javascript.node.{suffix}"), &what, Unit::Nanoseconds)?;
+        anyhow::Ok(number.beside("its own cache of tokens", own))
+    };
+    Ok(vec![
+        row("credentials-request", "credentials", "with `credentials`")?,
+        row("fetch-request", "fetch", "with `fetch`")?,
+        row("middleware-request", "middleware", "with `middleware`")?.detail(),
     ])
 }
 
