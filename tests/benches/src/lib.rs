@@ -5,7 +5,7 @@
 //! ```
 //!
 //! It takes two minutes, most of them for Envoy, writes `tests/benches/numbers.json`, and renders the README's table from that file; a test fails
-//! when the two differ. With the name of a group (`request`, `edges`, `start`, `size`, `callers`, `memory`, `python`, `javascript`, `envoy`) it measures
+//! when the two differ. With the name of a group (`request`, `edges`, `start`, `size`, `callers`, `memory`, `scale`, `python`, `javascript`, `envoy`) it measures
 //! that one, prints it and writes nothing; `render` writes the table from the file that is there.
 //!
 //! # How it is measured
@@ -25,6 +25,8 @@
 //!   its parent sees it; beside it the same program that says so at once.
 //! - **Memory** in the component is what its linear memory grew by; in the host, the bytes allocated and not freed; for an
 //!   instance and for a whole credential, by what the process grew.
+//! - **Many identities** are credentials of one process, from one to ten thousand, each in a new process. All are made at once
+//!   against an endpoint on the same machine.
 //! - **The vendor's Python SDK** answers from its cache, in a process of its own in the same run, pinned by hash in
 //!   `requirements.txt`. Without Python or a package registry that row says so, and the others stand.
 //! - **JavaScript** is measured in Node and in workerd, each in a process of its own, where the package, plain JavaScript and the
@@ -73,13 +75,14 @@ pub use report::{Baseline, Number, Numbers, Unit};
 /// Measures a group of numbers.
 type Group = fn() -> anyhow::Result<Vec<Number>>;
 
-const GROUPS: [(&str, Group); 9] = [
+const GROUPS: [(&str, Group); 10] = [
     ("request", rows::request::measure),
     ("edges", rows::edges::measure),
     ("start", rows::start::measure),
     ("size", rows::size::measure),
     ("callers", rows::callers::measure),
     ("memory", rows::memory::measure),
+    ("scale", rows::scale::measure),
     ("python", rows::python::measure),
     ("javascript", rows::javascript::measure),
     ("envoy", rows::envoy::measure),

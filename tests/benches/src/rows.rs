@@ -7,6 +7,7 @@ pub(crate) mod javascript;
 pub(crate) mod memory;
 pub(crate) mod python;
 pub(crate) mod request;
+pub(crate) mod scale;
 pub(crate) mod size;
 pub(crate) mod start;
 
@@ -16,6 +17,7 @@ pub(crate) fn child(mode: &str) -> anyhow::Result<()> {
         start::NOTHING => start::child_nothing(),
         start::READY => start::child_ready(),
         memory::INSTANCES => memory::child_instances(),
+        scale::IDENTITIES => scale::child(),
         memory::CREDENTIALS => memory::child_credentials(),
         _ => anyhow::bail!("no such child: {mode}"),
     }

@@ -1,7 +1,7 @@
 //! Connections to the token endpoint: over TLS that the platform's roots verify, or through the proxy that the policy names.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use http::Uri;
@@ -32,7 +32,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
 /// Makes a connection for each request.
 pub(super) struct Dialer {
-    tls: rustls::ClientConfig,
+    tls: Arc<rustls::ClientConfig>,
     tcp: Tcp,
     proxies: Option<Matcher>,
 }
@@ -64,7 +64,7 @@ impl Dialer {
         }
     }
 
-    fn with(policy: &Policy, resolver: names::Resolver, tls: rustls::ClientConfig, proxied: bool) -> Self {
+    fn with(policy: &Policy, resolver: names::Resolver, tls: Arc<rustls::ClientConfig>, proxied: bool) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(resolver);
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -98,12 +98,30 @@ impl Dialer {
 
     /// With TLS on top where the scheme is `https`.
     fn encrypted<C>(&self, connector: C) -> HttpsConnector<C> {
-        let builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(self.tls.clone());
+        let builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config((*self.tls).clone());
         builder.https_or_http().enable_http1().wrap_connector(connector)
     }
 }
 
-fn platform_tls(extra_roots: Vec<CertificateDer<'static>>) -> Result<rustls::ClientConfig, String> {
+/// What the platform trusts, and these certificates beside it.
+fn platform_tls(extra_roots: Vec<CertificateDer<'static>>) -> Result<Arc<rustls::ClientConfig>, String> {
+    /// The platform's certificates, parsed, are some 120 KiB. All credentials of a process share them, for as long as one of
+    /// them has connected.
+    static SHARED: Mutex<Weak<rustls::ClientConfig>> = Mutex::new(Weak::new());
+    if !extra_roots.is_empty() {
+        return Ok(Arc::new(verified_by_the_platform(extra_roots)?));
+    }
+    // Whoever comes second waits: it takes a while, and need not be done twice.
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(tls) = shared.upgrade() {
+        return Ok(tls);
+    }
+    let tls = Arc::new(verified_by_the_platform(extra_roots)?);
+    *shared = Arc::downgrade(&tls);
+    Ok(tls)
+}
+
+fn verified_by_the_platform(extra_roots: Vec<CertificateDer<'static>>) -> Result<rustls::ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra_roots, Arc::clone(&provider))
         .map_err(|error| format!("this machine has no root certificates (Debian: ca-certificates): {error}"))?;
@@ -116,7 +134,7 @@ fn platform_tls(extra_roots: Vec<CertificateDer<'static>>) -> Result<rustls::Cli
 }
 
 /// Trusts the certificates in this file, and no others.
-fn tls_to(ca_file: &Path) -> Result<rustls::ClientConfig, String> {
+fn tls_to(ca_file: &Path) -> Result<Arc<rustls::ClientConfig>, String> {
     let cannot = |error: &dyn std::fmt::Display| format!("the certificates in {} cannot be used: {error}", ca_file.display());
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(ca_file).map_err(|error| cannot(&error))? {
@@ -126,12 +144,13 @@ fn tls_to(ca_file: &Path) -> Result<rustls::ClientConfig, String> {
     tls_that_trusts(roots)
 }
 
-fn tls_that_trusts(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, String> {
-    Ok(rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+fn tls_that_trusts(roots: rustls::RootCertStore) -> Result<Arc<rustls::ClientConfig>, String> {
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .with_root_certificates(roots)
-        .with_no_client_auth())
+        .with_no_client_auth();
+    Ok(Arc::new(tls))
 }
 
 async fn dial<C, T>(mut connector: C, to: &Uri) -> Result<Box<dyn Connection>, String>

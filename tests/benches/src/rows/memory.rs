@@ -62,7 +62,7 @@ fn credential_number(bytes: Option<f64>) -> Number {
     match bytes {
         Some(bytes) => number
             .value(bytes)
-            .remark("Beside its instance a credential keeps an HTTP client with the platform's root certificates, parsed."),
+            .remark("Beside its instance a credential keeps what drives it. The platform's root certificates are shared."),
         None => number,
     }
 }
@@ -220,7 +220,7 @@ fn tell<Identity>(mut one_more: impl FnMut(u32) -> anyhow::Result<Identity>) -> 
 
 /// The bytes of memory of this process, where the system tells. A page that many instances map, such as one of the
 /// component's data, counts once.
-fn resident() -> Option<f64> {
+pub(crate) fn resident() -> Option<f64> {
     let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").ok()?;
     let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok().map(|kib| kib * 1024.0)

@@ -1,0 +1,108 @@
+//! A process with many identities, such as a gateway for tenants: from one to ten thousand.
+
+use std::process::Stdio;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+use wif::Credential;
+use wif_emulator::{Emulator, Options};
+
+use super::memory::resident;
+use crate::report::{Number, Unit};
+use crate::rig;
+
+/// Opens as many credentials as the variable [`HOW_MANY`] says.
+pub(crate) const IDENTITIES: &str = "child-identities";
+const HOW_MANY: &str = "WIF_IDENTITIES";
+const CURVE: [u32; 5] = [1, 10, 100, 1_000, 10_000];
+/// Requests that are timed, spread over the identities.
+const REQUESTS: usize = 200_000;
+
+/// What a process with so many identities needs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Point {
+    identities: u32,
+    /// Bytes of memory for each, where the system tells.
+    each: Option<f64>,
+    /// Nanoseconds from the first made to the last one's token.
+    ready: f64,
+    /// Nanoseconds of a request that finds a good token.
+    request: f64,
+}
+
+pub(crate) fn measure() -> anyhow::Result<Vec<Number>> {
+    let points = CURVE.iter().map(|identities| point(*identities)).collect::<anyhow::Result<Vec<_>>>()?;
+    let (Some(one), Some(most)) = (points.first(), points.last()) else { anyhow::bail!("nothing was measured") };
+    let curve = |of: fn(&Point) -> f64, unit: f64, name: &str| {
+        let told = points.iter().map(|point| format!("{}: {:.1}", point.identities, of(point) / unit));
+        format!("By number of identities, in {name}: {}.", told.collect::<Vec<_>>().join(", "))
+    };
+    let each = |point: &Point| point.each.unwrap_or_default();
+    let memory = Number::new("scale.memory", "10,000 identities in one process: memory for each", Unit::Bytes);
+    Ok(vec![
+        match most.each {
+            Some(bytes) => memory.value(bytes).remark(curve(each, 1024.0, "KiB")),
+            None => memory.remark("This system does not tell what a process has in memory."),
+        }
+        .at_most("≤ 12 KiB", 12.0 * 1024.0),
+        Number::new("scale.ready", "… from the first one made to the last one's token", Unit::Nanoseconds)
+            .value(most.ready)
+            .remark(curve(|point| point.ready, 1e6, "ms")),
+        Number::new("scale.request", "… a request, spread over them", Unit::Nanoseconds)
+            .value(most.request)
+            .beside("with one identity", one.request)
+            .remark(curve(|point| point.request, 1.0, "ns")),
+    ])
+}
+
+fn point(identities: u32) -> anyhow::Result<Point> {
+    let runtime = rig::runtime(1)?;
+    // One identity token serves all of them.
+    let emulator = runtime.block_on(Emulator::start(Options { check_jti: false, ..Options::default() }))?;
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("token");
+    std::fs::write(&file, emulator.identity_provider().token().without_jti().sign().expose())?;
+    let mut child = rig::child(IDENTITIES, emulator.base_url(), emulator.options(), &file)?;
+    let output = child.env(HOW_MANY, identities.to_string()).stderr(Stdio::inherit()).output()?;
+    anyhow::ensure!(output.status.success(), "the child with {identities} identities failed");
+    serde_json::from_slice(&output.stdout).context("the child's answer is none")
+}
+
+pub(crate) fn child() -> anyhow::Result<()> {
+    let identities: u32 = std::env::var(HOW_MANY)?.parse()?;
+    let runtime = rig::runtime(2)?;
+    // What the first one needs is there for all.
+    let first = runtime.block_on(ready(rig::discovered))?;
+    let before = resident();
+    let start = Instant::now();
+    let mut credentials = runtime.block_on(async {
+        let mut starting = JoinSet::new();
+        for _ in 0..identities {
+            starting.spawn(ready(rig::discovered));
+        }
+        starting.join_all().await.into_iter().collect::<anyhow::Result<Vec<_>>>()
+    })?;
+    #[allow(clippy::cast_precision_loss, reason = "less than 2^52 nanoseconds")]
+    let nanoseconds = |since: Instant| since.elapsed().as_nanos() as f64;
+    let ready = nanoseconds(start);
+    let each = before.zip(resident()).map(|(before, after)| (after - before) / f64::from(identities));
+    credentials.push(first);
+    let start = Instant::now();
+    for request in 0..REQUESTS {
+        // Not one after the other in memory.
+        let credential = &credentials[request.wrapping_mul(7919) % credentials.len()];
+        anyhow::ensure!(std::hint::black_box(credential.current()).is_some(), "a token is gone");
+    }
+    #[allow(clippy::cast_precision_loss, reason = "less than 2^52")]
+    let request = nanoseconds(start) / REQUESTS as f64;
+    println!("{}", serde_json::to_string(&Point { identities, each, ready, request })?);
+    Ok(())
+}
+
+async fn ready(make: fn() -> anyhow::Result<Credential>) -> anyhow::Result<Credential> {
+    let credential = make()?;
+    credential.token().await?;
+    Ok(credential)
+}
