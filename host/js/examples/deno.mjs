@@ -1,3 +1,4 @@
+import { getIdToken } from "@deno/oidc"; // On Deno Deploy: deno add jsr:@deno/oidc
 import { createWif } from "wif-credential";
 
 const wif = createWif({
@@ -8,8 +9,7 @@ const wif = createWif({
       identity_token: { source: "callable", freshness: "minted" },
     },
   },
-  // On Deno Deploy: import { getIdToken } from "@deno/oidc"
-  identityToken: ({ audience }) => globalThis.getIdToken(audience),
+  identityToken: ({ audience }) => getIdToken(audience),
 });
 
 const answer = await wif.fetch("https://api.anthropic.com/v1/models", { headers: { "anthropic-version": "2023-06-01" } });

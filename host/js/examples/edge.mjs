@@ -1,17 +1,17 @@
+import { getVercelOidcToken } from "@vercel/oidc"; // 3.8 or later, which knows skipCache
 import { createWif } from "wif-credential";
 
-// On Vercel the identity token belongs to the request, and is asked for in it: import { getVercelOidcToken } from "@vercel/oidc".
-// Without a `jti` of its own and `skipCache` it gives the same token again, which can be exchanged once.
+// On Vercel the identity token belongs to the request, and is asked for in it. Without a `jti` of its own and `skipCache` the
+// function gives the same token again, which can be exchanged once.
 const wif = createWif({
   configuration: {
     federation: {
-      federation_rule_id: process.env.FEDERATION_RULE_ID,
-      organization_id: process.env.ORGANIZATION_ID,
+      federation_rule_id: process.env.ANTHROPIC_FEDERATION_RULE_ID,
+      organization_id: process.env.ANTHROPIC_ORGANIZATION_ID,
       identity_token: { source: "callable", freshness: "minted" },
     },
   },
-  identityToken: ({ audience }) =>
-    globalThis.getVercelOidcToken({ audience, jti: crypto.randomUUID(), skipCache: true }),
+  identityToken: ({ audience }) => getVercelOidcToken({ audience, jti: crypto.randomUUID(), skipCache: true }),
 });
 
 export default async function handler() {

@@ -29,6 +29,9 @@ pub struct Workshop {
 /// Packages that programs import, by the folder below `node_modules`.
 const LINKED: [&str; 5] = ["@anthropic-ai", "@cloudflare/workers-types", "edge-runtime", "miniflare", "wrangler"];
 
+/// Packages that only do something on their platform, and what each gives: here, what the program says.
+const PLATFORMS: [(&str, &str); 2] = [("@vercel/oidc", "getVercelOidcToken"), ("@deno/oidc", "getIdToken")];
+
 impl Workshop {
     /// Builds the package, unless one of the same sources and the same component is there.
     ///
@@ -185,6 +188,15 @@ impl Workshop {
                 fs::create_dir_all(scope).map_err(at(scope))?;
             }
             link_folder(&self.runtimes.join("node_modules").join(name), &link).map_err(at(&link))?;
+        }
+        for (name, function) in PLATFORMS {
+            let package = self.packages().join(name);
+            fs::create_dir_all(&package).map_err(at(&package))?;
+            let module = format!("export const {function} = (...given) => globalThis.{function}(...given);\n");
+            for (file, text) in [("package.json", r#"{"type":"module","exports":"./index.js"}"#), ("index.js", &module)] {
+                let file = package.join(file);
+                fs::write(&file, text).map_err(at(&file))?;
+            }
         }
         let plugin = self.folder.join("plugin.wasm");
         fs::write(&plugin, component).map_err(at(&plugin))?;

@@ -93,7 +93,7 @@ pub(crate) fn child() -> anyhow::Result<()> {
     for request in 0..REQUESTS {
         // Not one after the other in memory.
         let credential = &credentials[request.wrapping_mul(7919) % credentials.len()];
-        anyhow::ensure!(std::hint::black_box(credential.current()).is_some(), "a token is gone");
+        anyhow::ensure!(std::hint::black_box(credential.try_current()).is_some(), "a token is gone");
     }
     #[allow(clippy::cast_precision_loss, reason = "less than 2^52")]
     let request = nanoseconds(start) / REQUESTS as f64;

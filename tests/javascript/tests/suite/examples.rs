@@ -145,6 +145,20 @@ async fn programs_in_node_deno_and_bun() {
     }
 }
 
+/// The identity token is spent after the first run: what the second one knows it has from the journal.
+#[tokio::test]
+async fn a_program_that_keeps_its_journal_does_not_spend_an_identity_token_twice() {
+    workshop_async().await;
+    let world = World::with(options()).await;
+    let kept = tempfile::tempdir().expect("a directory");
+    for run in ["first", "second"] {
+        let mut command = Command::new("node");
+        command.env("STATE_DIRECTORY", kept.path());
+        assert_eq!(output(command, &world, "journal.mjs").await, "200", "the {run} run");
+    }
+    assert_eq!(world.exchanges(), 1);
+}
+
 /// Runs an example of a Worker, and gives the URL at which it answers.
 async fn worker(world: &World, name: &str, mut options: Value, folder: &Path) -> (Program, String) {
     let workshop = workshop_async().await;
@@ -371,8 +385,8 @@ async fn an_edge_function() {
     bundled.unwrap_or_else(|missing| panic!("{missing}"));
     let emulated = world.emulator.options();
     let environment = json!({
-        "FEDERATION_RULE_ID": emulated.federation_rule_id,
-        "ORGANIZATION_ID": emulated.organization_id,
+        "ANTHROPIC_FEDERATION_RULE_ID": emulated.federation_rule_id,
+        "ANTHROPIC_ORGANIZATION_ID": emulated.organization_id,
     });
     let globals = json!({ "PRELUDE": prelude(&world), "process": { "env": environment } });
     let mut program = node("edge.mjs");
