@@ -110,6 +110,11 @@ impl Number {
         self.target(target, |number| number.measured.map(|measured| measured <= limit))
     }
 
+    /// So many times what was measured beside it.
+    pub(crate) fn at_most_times(self, times: f64) -> Self {
+        self.target(&format!("≤ {times} ×"), |number| number.ratio.map(|ratio| ratio <= times))
+    }
+
     pub(crate) fn remark(mut self, remark: impl Into<String>) -> Self {
         self.remark = Some(remark.into());
         self

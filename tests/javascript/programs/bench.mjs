@@ -12,6 +12,10 @@ if (process.argv.at(-1) === "start") {
   // Timers have their turn: the first task waits for one where the first step took long.
   while (asked === undefined) await new Promise(setImmediate);
   console.log(JSON.stringify([imported - start, asked - start].map((milliseconds) => milliseconds * 1e6)));
+} else if (process.argv.at(-1) === "sdk") {
+  const start = performance.now();
+  await import("@anthropic-ai/sdk");
+  console.log((performance.now() - start) * 1e6);
 } else {
   const { createWif } = await import("wif-credential");
   const { measure } = await import("./measured.mjs");
@@ -21,6 +25,7 @@ if (process.argv.at(-1) === "start") {
   Object.assign(samples, await requests({ createWif, clock, batches: 25, calls: 200 }));
   const program = fileURLToPath(import.meta.url);
   const starts = Array.from({ length: 9 }, () => JSON.parse(execFileSync(process.execPath, [program, "start"])));
+  samples["sdk-imported"] = starts.map(() => Number(execFileSync(process.execPath, [program, "sdk"])));
   samples.imported = starts.map(([imported]) => imported);
   samples.started = starts.map(([, started]) => started);
   console.log(JSON.stringify(samples));

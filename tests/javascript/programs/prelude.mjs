@@ -11,8 +11,8 @@ async function mint() {
   return (await answer.json()).identity_token;
 }
 
-globalThis.getIdToken = mint;
-globalThis.getVercelOidcToken = mint;
+// The packages `@vercel/oidc` and `@deno/oidc` that examples import here ask this.
+globalThis.identityTokenOfThePlatform = mint;
 globalThis.fetch = async (input, init) => {
   const url = input instanceof Request ? input.url : String(input);
   if (url === "http://127.0.0.1:4180/token") {
