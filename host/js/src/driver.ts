@@ -93,10 +93,8 @@ export class Driver {
   #stillborn = 0;
   /** Whether this session has said something. */
   #spoke = false;
-  /** When the clock was last looked at, and what it showed. */
-  #lastTick: Reading | undefined;
-  /** The latest time that it showed. */
-  #seenUpTo = -Infinity;
+  /** What the clock showed when it was last looked at. */
+  #seen = -Infinity;
   readonly #pace: Pace | undefined;
   /** What the session has still to hear, once the component has rested. */
   readonly #owed = new Map<string, Heard>();
@@ -164,8 +162,8 @@ export class Driver {
   /** Does what is overdue, if anything is; where the clock went back nobody knows, and the session is asked. Gives the time. */
   tick(): number {
     const glance = this.#around.glance?.();
-    if (glance !== undefined && glance < this.wakeAt && glance >= this.#seenUpTo) {
-      this.#seenUpTo = glance;
+    if (glance !== undefined && glance < this.wakeAt && glance >= this.#seen) {
+      this.#seen = glance;
       return glance;
     }
     return this.#tick(this.#around.now());
@@ -173,17 +171,16 @@ export class Driver {
 
   #tick(reading: Reading): number {
     const now = timeOf(reading);
-    const last = this.#lastTick === undefined ? undefined : seenLast(this.#lastTick, this.#seenUpTo);
-    this.#lastTick = reading;
-    this.#seenUpTo = now;
-    const back = last !== undefined && now < timeOf(last);
+    const seen = this.#seen;
+    this.#seen = now;
+    const back = now < seen;
     const rest = this.restMs();
     if (rest > 0) {
       if (now >= this.wakeAt || back) this.wakeAt = now + rest;
       return now;
     }
     // What has passed since the last step counts.
-    if (back) this.#step({ tag: "woken" }, "woken", last);
+    if (back) this.#step({ tag: "woken" }, "woken", showing(seen, reading));
     if (now < this.wakeAt && !back) return now;
     this.wakeAt = Infinity;
     if (this.#session === undefined) {
@@ -443,9 +440,9 @@ function timeOf({ wallMs, steadyMs }: Reading): number {
   return steadyMs ?? wallMs;
 }
 
-/** What the clock showed last: a glance gives the time that this driver measures by, and no other. */
-function seenLast(reading: Reading, seenUpTo: number): Reading {
-  return reading.steadyMs === undefined ? { wallMs: seenUpTo } : { ...reading, steadyMs: seenUpTo };
+/** This time, read as that one was. */
+function showing(time: number, { wallMs, steadyMs }: Reading): Reading {
+  return steadyMs === undefined ? { wallMs: time } : { wallMs, steadyMs: time };
 }
 
 /** The time as the session takes it. */
