@@ -2,9 +2,8 @@
 
 use serde_json::Value;
 
-use crate::json::Writer;
-use crate::state::{Epoch, Reading, string, take};
-use crate::timeline::Moment;
+use crate::json::{Writer, string, take};
+use crate::timeline::{Epoch, Moment, Reading};
 
 /// Two different tokens rejected within this time mean that new ones do not help.
 const WINDOW_MS: u64 = 600_000;
@@ -130,7 +129,7 @@ mod tests {
         let mut json = Writer::with_capacity(64);
         rejections.write(&mut json, written);
         let value = serde_json::from_str(json.end().reveal()).unwrap();
-        Rejections::read(value).unwrap().revive(Reading::new(read, Default::default(), crate::state::Writer::Another))
+        Rejections::read(value).unwrap().revive(Reading::new(read, Default::default(), crate::timeline::Writer::Another))
     }
 
     #[test]
@@ -169,5 +168,16 @@ mod tests {
         let back = through_a_document(&rejections, epoch(10_000_000), epoch(10_000_000 - 1_000));
         assert_eq!(back.stopped_until(), Moment::default());
         assert!(back.contains("a") && back.contains("b"), "a rejected token stays rejected");
+    }
+
+    /// D10: a rejection that another clock dated ahead counts as one of now. It would stop forced exchanges until that time came.
+    #[test]
+    fn a_rejection_that_lies_ahead_happened_now() {
+        let mut rejections = Rejections::default();
+        rejections.add("a", at(0));
+        let epoch = |wall_ms| Epoch { now: at(0), wall_ms, steady_ms: None };
+        let mut read = through_a_document(&rejections, epoch(13_600_000), epoch(10_000_000));
+        assert!(!read.clone().add("b", at(600_000)), "ten minutes have passed");
+        assert!(read.add("b", at(599_999)));
     }
 }
