@@ -15,8 +15,6 @@ pub(crate) struct Request {
     filter: Rc<RefCell<Filter>>,
     id: u32,
     state: State,
-    /// It is a call of gRPC.
-    is_grpc: bool,
 }
 
 enum State {
@@ -32,7 +30,7 @@ enum State {
 
 impl Request {
     pub(crate) fn new(filter: Rc<RefCell<Filter>>, id: u32) -> Self {
-        Self { filter, id, state: State::Elsewhere, is_grpc: false }
+        Self { filter, id, state: State::Elsewhere }
     }
 }
 
@@ -65,7 +63,6 @@ impl Request {
             // Whatever stands before the @ may be a credential, too.
             hostcalls::set_map_value(MapType::HttpRequestHeaders, ":authority", filter.authority().as_bytes())?;
         }
-        self.is_grpc = head.is_grpc;
         if head.exempt {
             self.state = State::Without;
             return Ok(true);
@@ -103,7 +100,7 @@ impl Request {
         };
         let status = hostcalls::get_map_value(MapType::HttpResponseHeaders, ":status").ok().flatten();
         let status = status.unwrap_or_default();
-        let rejected = status == b"401" || self.is_grpc && is_grpc_rejection();
+        let rejected = status == b"401" || is_grpc_rejection();
         if !rejected && status.first() != Some(&b'3') {
             return true;
         }
@@ -128,7 +125,7 @@ impl Drop for Request {
     }
 }
 
-/// Whether the answer to a call of gRPC is a status alone, and says that the token is not accepted.
+/// Whether the answer has a status of gRPC, and it says that the token is not accepted.
 fn is_grpc_rejection() -> bool {
     let status = hostcalls::get_map_value(MapType::HttpResponseHeaders, "grpc-status").ok().flatten();
     status.is_some_and(|status| status == REJECTED_GRPC_STATUS.as_bytes())
