@@ -3,6 +3,7 @@ component may not get. The table of `wrong.py` says which sentence of the contra
 
 import json
 import os
+import socket
 import tempfile
 import threading
 import time
@@ -310,6 +311,28 @@ class Policy(Case):
         for changed in wrong:
             outcome = tasks.outcome({"send-request": self.request(**changed)})
             self.assertTrue(outcome.keys() & {"denied", "failed"}, f"{changed}: {outcome}")
+
+    def test_a_request_carries_no_field_of_its_own(self):
+        seen = []
+        server = socket.create_server(("127.0.0.1", 0))
+        origin = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        def serve():
+            connection, _ = server.accept()
+            with connection, connection.makefile("rb") as lines:
+                seen.extend(iter(lambda: lines.readline().strip().decode(), ""))
+                connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        request = self.request(url=origin + "/v1/oauth/token", origin=origin) | {"timeout-ms": 10_000}
+        outcome = Tasks(json.dumps(federation(base_url=origin)), [origin]).outcome({"send-request": request})
+        thread.join()
+        server.close()
+        self.assertEqual(outcome["response"]["status"], 204)
+        self.assertEqual(seen[0], "POST /v1/oauth/token HTTP/1.1")
+        names = {line.split(":")[0].lower() for line in seen[1:]}
+        self.assertEqual(names - {"host", "content-length", "accept-encoding"}, {"content-type", "anthropic-beta"})
 
     def test_other_files_and_variables_are_refused(self):
         with tempfile.TemporaryDirectory() as folder:
