@@ -1,4 +1,4 @@
-"""Runs the conformance vectors on the component: `python vectors.py PLUGIN FOLDER`.
+"""Runs the conformance vectors on the component with the driver around it: `python vectors.py PLUGIN FOLDER`.
 
 `tests/vectors/README.md` describes the format. Prints a line of JSON for each file: its name, and why it failed or null.
 """
@@ -288,9 +288,11 @@ def vectors(folder):
 
 
 def main(component, folder):
+    from driven import Driven
+
     plugin = Plugin(Path(component).read_bytes())
     for name, vector in vectors(folder):
-        print(json.dumps({"name": name, "reason": failure(plugin, vector)}))
+        print(json.dumps({"name": name, "reason": failure(Driven(plugin, vector), vector)}))
 
 
 if __name__ == "__main__":

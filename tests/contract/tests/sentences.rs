@@ -180,6 +180,7 @@ fn every_row_has_words_of_the_contract() {
 fn every_test_that_is_named_is_there() {
     let python = |file: &str| text(&format!("tests/python/{file}.py"));
     let (wrong, callers, guests, live) = (python("wrong"), python("callers"), python("guests"), python("live"));
+    let cases = python("cases");
     let folders = ["tests/world/tests", "host/rust/tests/behaviours", "tests/contract/tests"];
     for row in rows() {
         for test in &row.tests {
@@ -188,6 +189,7 @@ fn every_test_that_is_named_is_there() {
                 Some(("Callers" | "Recovery" | "Policy", name)) => has(&callers, name),
                 Some(("Guests", name)) => has(&guests, name),
                 Some(("Live", name)) => has(&live, name),
+                Some(("Requests", name)) => has(&cases, name),
                 Some((_, "rs")) => folders.iter().any(|folder| root().join(folder).join(test).exists()),
                 _ if test.contains('/') => root().join("tests").join(test).exists(),
                 _ => has(&wrong, test),
