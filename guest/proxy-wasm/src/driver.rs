@@ -6,7 +6,7 @@ use std::fmt;
 
 use wif_engine::contract::{
     Access, Capability, Clock, ConfigurationError, Event, Failure, Note, NumberedTask, Outcome, Output, Progress, Standing,
-    Start, Status, Task, TaskResult, Usable,
+    Start, Task, TaskResult, Usable,
 };
 use wif_engine::{Secret, Session};
 
@@ -30,13 +30,23 @@ pub trait Host {
 }
 
 /// What is driven: the engine's session, and in tests what plays one.
-pub trait Machine: fmt::Debug {
+///
+/// Nothing here but what the filter needs: whatever a trait object has is linked, called or not.
+pub trait Machine {
     /// Takes an event and answers.
     fn step(&mut self, now: Clock, event: Event) -> Output;
     /// Under which key a store has its entry.
     fn entry_key(&self) -> Option<String>;
-    /// A glance, where it can be looked at.
-    fn status(&self, now: Clock) -> Option<Status>;
+    /// The engine's session, where it is one.
+    fn as_session(&self) -> Option<&Session> {
+        None
+    }
+}
+
+impl fmt::Debug for dyn Machine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Machine")
+    }
 }
 
 impl Machine for Session {
@@ -48,8 +58,8 @@ impl Machine for Session {
         Self::entry_key(self)
     }
 
-    fn status(&self, now: Clock) -> Option<Status> {
-        Some(Self::status(self, now))
+    fn as_session(&self) -> Option<&Session> {
+        Some(self)
     }
 }
 
@@ -283,10 +293,10 @@ impl Driver {
         self.journal.take()
     }
 
-    /// The session, for a glance.
+    /// The engine's session, for a glance.
     #[must_use]
-    pub fn session(&self) -> &dyn Machine {
-        &*self.session
+    pub fn session(&self) -> Option<&Session> {
+        self.session.as_session()
     }
 
     fn record_time(&mut self, wall_ms: u64) {

@@ -41,6 +41,17 @@ fn run_all() {
     world.run(10 * MINUTE);
 }
 
+/// The picture in `wit/README.md`.
+#[test]
+fn the_picture_has_the_arrows_of_the_table() {
+    let readme = include_str!("../../../wit/README.md");
+    let (_, picture) = readme.split_once("```mermaid").expect("a picture");
+    let (picture, _) = picture.split_once("```").expect("its end");
+    let arrows = picture.lines().filter_map(|line| line.trim().split_once(" --> ")).filter(|(from, _)| *from != "[*]");
+    let pictured: BTreeSet<(String, String)> = arrows.map(|(from, to)| (from.replace('_', "-"), to.replace('_', "-"))).collect();
+    assert_eq!(pictured, drawn());
+}
+
 #[test]
 fn every_arrow_that_is_drawn_is_taken_and_no_other() {
     run_all();

@@ -4,8 +4,7 @@
 mod filter {
     use serde_json::{Value, json};
     use wif_engine::contract::{
-        Access, Capability, Clock, ConfigurationError, Event, Header, Output, PendingReason, Progress, Standing, Start, Status,
-        Usable,
+        Access, Capability, Clock, ConfigurationError, Event, Header, Output, PendingReason, Progress, Standing, Start, Usable,
     };
     use wif_guest_script::{Line, Script};
     use wif_proxy_wasm::driver::Machine;
@@ -19,7 +18,6 @@ mod filter {
         Ok(Box::new(Scripted(Script::read(configuration))))
     }
 
-    #[derive(Debug)]
     struct Scripted(Script);
 
     impl Machine for Scripted {
@@ -45,10 +43,6 @@ mod filter {
         }
 
         fn entry_key(&self) -> Option<String> {
-            None
-        }
-
-        fn status(&self, _: Clock) -> Option<Status> {
             None
         }
     }

@@ -110,8 +110,8 @@ impl Seen for ProxyWasm {
     }
 
     fn status(&mut self, host: &dyn Host) -> Value {
-        let status = self.driver.session().status(Clock { wall_ms: host.wall_ms(), steady_ms: None });
-        form::status_to_json(&status.expect("an engine's session"))
+        let session = self.driver.session().expect("it is the engine's");
+        form::status_to_json(&session.status(Clock { wall_ms: host.wall_ms(), steady_ms: None }))
     }
 
     fn take_journal(&mut self) -> Option<Value> {
