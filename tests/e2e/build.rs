@@ -57,19 +57,24 @@ fn build() -> Result<(), String> {
         let module = Guest { package, prebuilt_variable }.build_module()?;
         let wasm = fs::read(&module.path).map_err(|error| format!("cannot read {}: {error}", module.path.display()))?;
         write(name, &wasm)?;
-        if name == "proxy-wasm.wasm" {
+        if let Some(compiled_name) = match name {
+            "proxy-wasm.wasm" => Some("proxy-wasm.cwasm"),
+            "filter-scripted.wasm" => Some("filter-scripted.cwasm"),
+            _ => None,
+        } {
             let compiled =
                 engine::config().target(&target()?).and_then(|config| wasmtime::Engine::new(config)?.precompile_module(&wasm));
-            write("proxy-wasm.cwasm", &compiled.map_err(|error| format!("{name} does not compile: {error:#}"))?)?;
+            write(compiled_name, &compiled.map_err(|error| format!("{name} does not compile: {error:#}"))?)?;
         }
     }
     Ok(())
 }
 
-/// What Envoy loads: the package, the variable that names a prebuilt module, and the name in the tests.
-const MODULES: [(&str, &str, &str); 3] = [
+/// What proxies load: the package, the variable that names a prebuilt module, and the name in the tests.
+const MODULES: [(&str, &str, &str); 4] = [
     ("wif-proxy-wasm-module", "WIF_PROXY_WASM_MODULE", "proxy-wasm.wasm"),
     ("wif-guest-filter-crashing", "WIF_TEST_GUEST_FILTER_CRASHING", "filter-crashing.wasm"),
+    ("wif-guest-filter-scripted", "WIF_TEST_GUEST_FILTER_SCRIPTED", "filter-scripted.wasm"),
     ("wif-guest-filter-prying", "WIF_TEST_GUEST_FILTER_PRYING", "filter-prying.wasm"),
 ];
 

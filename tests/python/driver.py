@@ -3,7 +3,7 @@
     plugin = Plugin(Path("wif_plugin.wasm").read_bytes())
     with Driver(plugin, '{"federation": {…}}') as credential:
         token = credential.token(timeout=30)
-        send(url, put_on(headers, token, "https://api.anthropic.com"))
+        send(carry(Request("POST", url, headers, []), token))
 
 One thread steps the session. It takes events from a queue, so steps are serial. Every task runs in a thread of its own and puts
 what came of it into the queue. Callers read a snapshot, and never step.
@@ -39,11 +39,15 @@ CLOSE_AFTER_SECONDS = 40
 
 
 class Unavailable(Exception):
-    """There is no token. `failure` is the contract's record, where the session said why."""
+    """There is no token. A proxy answers with `code` and `retry_after_s`. `failure` is the contract's record, where the session said why
+    so long ago."""
 
-    def __init__(self, message, failure=None):
+    def __init__(self, code, message, failure=None, age_ms=0):
         super().__init__(message)
-        self.failure = failure
+        self.code, self.failure = code, failure
+        seconds = RULES["replies"]["retry-after-s"]
+        left_ms = max(1, (failure or {}).get("retry-in-ms", seconds["otherwise"] * 1000 + age_ms) - age_ms)
+        self.retry_after_s = seconds[code] if code in seconds else min(-(-left_ms // 1000), seconds["otherwise"])
 
 
 @dataclass(frozen=True)
@@ -122,11 +126,8 @@ class Driver:
     def token(self, timeout):
         """A token as the contract's `usable`, by the rules for callers' requests. Raises `Unavailable`."""
         give_up_ms = self._clock.steady_ms() + timeout * 1000
-        hold_until_ms, held = None, None
+        hold_until_ms, held, waits = None, None, False
         with self._changed:
-            if self._waiting >= MAX_WAITERS:
-                raise Unavailable("too many callers are waiting")
-            self._waiting += 1
             try:
                 joined = self._snapshot.number
                 while True:
@@ -148,17 +149,24 @@ class Driver:
                             return snapshot.token
                         wait_ms = min(wait_ms, hold_until_ms - now)
                     elif snapshot.access == "closed" or self._closing:
-                        raise Unavailable("the credential is closed")
+                        raise Unavailable("closed", "the credential is closed")
                     elif isinstance(snapshot.access, dict) and "failed" in snapshot.access:
                         failure = snapshot.access["failed"]
-                        raise Unavailable(shown(f"{failure['message']} {failure['action']}"), failure)
+                        text = shown(f"{failure['message']} {failure['action']}")
+                        raise Unavailable(failure["code"], text, failure, now - snapshot.at_ms)
                     elif snapshot.access == "idle" or snapshot.token:
                         self._need(now)
                     if wait_ms <= 0:
-                        raise Unavailable(f"no token within {timeout} s")
+                        raise Unavailable("timed-out", f"no token within {timeout} s")
+                    if not waits:
+                        if self._waiting >= MAX_WAITERS:
+                            if snapshot.serves(now):
+                                return snapshot.token
+                            raise Unavailable("overloaded", "too many callers are waiting")
+                        waits, self._waiting = True, self._waiting + 1
                     self._changed.wait(min(wait_ms, NEEDED_EVERY_MS) / 1000)
             finally:
-                self._waiting -= 1
+                self._waiting -= waits
 
     def rejected(self, token_id):
         """The API answered 401 to this token. Returns when the session knows it, so that a caller who asks again does not get it
@@ -171,6 +179,31 @@ class Driver:
         stepped = threading.Event()
         self._events.put(({"rejected": token_id}, None, stepped))
         stepped.wait(timeout=5)
+
+    def another(self, token_id, timeout=None):
+        """Another token than this one, which the API rejected; None where there is none for so long, or for as long as callers hold."""
+        joined, until_ms = self._snapshot.number, None
+        self.rejected(token_id)
+        with self._changed:
+            while True:
+                now, snapshot = self._clock.steady_ms(), self._snapshot
+                passing = self._passing if self._passing and self._passing.number > joined else None
+                if passing:
+                    return passing.token if passing.token["id"] != token_id else None
+                serves = snapshot.serves(now)
+                if serves and snapshot.token["id"] != token_id and snapshot.token["standing"] == "good":
+                    return snapshot.token
+                if serves and snapshot.token["standing"] == "suspect" and not snapshot.underway:
+                    return None  # The session knows, and cannot do anything about it now.
+                if snapshot.access == "closed" or isinstance(snapshot.access, dict) and "failed" in snapshot.access:
+                    return None
+                if snapshot.access == "idle" or snapshot.token and not serves:
+                    self._need(now)
+                if until_ms is None:
+                    until_ms = now + (snapshot.wait_at_most_ms if timeout is None else timeout * 1000)
+                if now >= until_ms:
+                    return None
+                self._changed.wait(min(until_ms - now, NEEDED_EVERY_MS) / 1000)
 
     def changed(self):
         """A hint: a file or the network may have changed. Also after a clock was moved."""
@@ -373,23 +406,3 @@ def checked(output, origins):
         message, action = f"The policy does not allow {token['origin']}.", "Allow it, or mend `base_url`."
         return output | {"access": {"failed": {"code": "denied-by-host", "message": message, "action": action}}}
     return output
-
-
-CREDENTIALS, PREFIXES = set(RULES["credentials"]["names"]), tuple(RULES["credentials"]["prefixes"])
-
-
-def put_on(headers, token, origin):
-    """A caller's header fields, as pairs, with ours in place of every form of its own credential. `origin` is where the request
-    finally goes."""
-    if parse_origin(origin) != parse_origin(token["origin"]):
-        raise Unavailable(f"the token is for {token['origin']}, and the request goes to {origin}")
-    plain = [(name, name.lower().replace("_", "-"), value) for name, value in headers]
-    out = [(name, value) for name, like, value in plain if like not in CREDENTIALS and not like.startswith(PREFIXES)]
-    out += [(header["name"], header["value"]) for header in token["set"]]
-    for header in token["merge"]:
-        theirs = [value for name, value in out if name.lower() == header["name"]]
-        have = [item.strip() for value in theirs for item in value.split(",")]
-        missing = [item.strip() for item in header["value"].split(",") if item.strip() not in have]
-        out = [(name, value) for name, value in out if name.lower() != header["name"]]
-        out.append((header["name"], ", ".join(theirs + missing)))
-    return out

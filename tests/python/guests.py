@@ -34,31 +34,23 @@ class Recording(Tasks):
 
 class Guests(unittest.TestCase):
     def test_what_is_none_of_its_business_is_neither_read_nor_sent(self):
-        goal = f"file=/etc/hostname variable=ANTHROPIC_API_KEY origin={ORIGIN}"
-        for where in (
-            f"url={ORIGIN}/v1/files header=x-api-key",
-            f"url={ORIGIN}/v1/oauth/token header=x-api-key",
-            "url=https://evil.example/v1/oauth/token",
-        ):
-            source = {"source": "file", "path": f"{goal} {where}"}
-            configuration = json.dumps({"federation": {"identity_token": source}})
-            tasks = Recording(configuration, environ={"ANTHROPIC_API_KEY": "sk-ant-api03-canary"})
-            with Driver(guest("exfiltrating"), configuration, tasks) as driver:
-                with self.assertRaisesRegex(Unavailable, "denied, denied, denied"):
-                    driver.token(timeout=20)
-            self.assertEqual(tasks.sent, [], where)
-
-    def test_the_control_reads_what_is_named_and_sends_an_exchange(self):
-        # The guest takes its orders from anywhere in the document, so the path is a whole one.
-        configuration = json.dumps({
-            "federation": {"identity_token": {"source": "file", "path": "/etc/passwd"}},
-            "note": f"file=/etc/passwd variable=X origin={ORIGIN} url={ORIGIN}/v1/oauth/token",
-        })
-        tasks = Recording(configuration)
-        with Driver(guest("exfiltrating"), configuration, tasks) as driver:
-            with self.assertRaisesRegex(Unavailable, "content, denied, response"):
-                driver.token(timeout=20)
-        self.assertEqual(tasks.sent, [f"{ORIGIN}/v1/oauth/token"])
+        document = json.loads((Path(__file__).parents[1] / "guests" / "attempts.json").read_text())
+        for attempt in document["attempts"]:
+            with self.subTest(attempt["name"]):
+                url = attempt["url"].format(api=ORIGIN)
+                goal = f"file={attempt['file']} variable={attempt['variable']} origin={ORIGIN} url={url} header={attempt.get('header', '')}"
+                named = {"federation": {"identity_token": {"source": "file", "path": "/etc/hostname"}}}
+                kind = {"discover": {}} if attempt.get("discovers") else named
+                configuration = json.dumps(kind | {"base_url": ORIGIN, "says": goal})
+                stolen = dict.fromkeys(("ANTHROPIC_API_KEY", "AWS_SECRET_ACCESS_KEY", "HOME", "PATH"), "canary")
+                tasks = Recording(configuration, environ=stolen)
+                with Driver(guest("exfiltrating"), configuration, tasks) as driver:
+                    with self.assertRaises(Unavailable) as raised:
+                        driver.token(timeout=20)
+                answers = raised.exception.failure["message"].split(", ")
+                # A response is told with the names of its header fields.
+                self.assertEqual([answer.split()[0] for answer in answers], attempt["answers"])
+                self.assertEqual(tasks.sent, [f"{ORIGIN}/v1/oauth/token"] if attempt.get("sent") else [])
 
     def test_a_loop_a_deep_recursion_and_a_hoard_cost_the_instance(self):
         for what in ("loop", "recursion", "memory"):

@@ -12,7 +12,8 @@ import urllib.request
 from pathlib import Path
 
 from component import Plugin
-from driver import Driver, SystemClock, Unavailable, put_on
+from driver import Driver, SystemClock, Unavailable
+from request import put_on
 from tasks import Tasks
 
 PLUGIN = Plugin(Path(os.environ["WIF_PLUGIN"]).read_bytes())
@@ -81,7 +82,7 @@ class Live(unittest.TestCase):
         """A request with the credential: its status."""
         token = driver.token(20)
         try:
-            ask("GET", "/v1/models", url=EMULATOR, headers=put_on([("anthropic-version", "2023-06-01")], token, EMULATOR))
+            ask("GET", "/v1/models", url=EMULATOR, headers=put_on([("anthropic-version", "2023-06-01")], token))
             return 200, token["id"]
         except urllib.error.HTTPError as error:
             return error.code, token["id"]

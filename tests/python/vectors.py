@@ -1,4 +1,4 @@
-"""Runs the conformance vectors on the component: `python vectors.py PLUGIN FOLDER`.
+"""Runs the conformance vectors on the component with the driver around it: `python vectors.py PLUGIN FOLDER`.
 
 `tests/vectors/README.md` describes the format. Prints a line of JSON for each file: its name, and why it failed or null.
 """
@@ -269,11 +269,30 @@ def failure(plugin, vector):
         return str(error)
 
 
-def main(component, folder):
-    plugin = Plugin(Path(component).read_bytes())
+def with_preset(vector, presets):
+    """What a vector, or a preset, says together with the preset that it begins with."""
+    if "preset" not in vector:
+        return vector
+    whole = dict(with_preset(presets[vector["preset"]], presets))
+    names, steps = whole.get("names", {}) | vector.get("names", {}), whole.get("steps", []) + vector.get("steps", [])
+    return whole | vector | {"names": names, "steps": steps}
+
+
+def vectors(folder):
+    """Each vector by its name."""
+    presets = json.loads((Path(folder) / "presets.json").read_text("utf-8"))
     for path in sorted(Path(folder).rglob("*.json")):
         name = path.relative_to(folder).with_suffix("").as_posix()
-        print(json.dumps({"name": name, "reason": failure(plugin, json.loads(path.read_text("utf-8")))}))
+        if name != "presets":
+            yield name, with_preset(json.loads(path.read_text("utf-8")), presets)
+
+
+def main(component, folder):
+    from driven import Driven
+
+    plugin = Plugin(Path(component).read_bytes())
+    for name, vector in vectors(folder):
+        print(json.dumps({"name": name, "reason": failure(Driven(plugin, vector), vector)}))
 
 
 if __name__ == "__main__":

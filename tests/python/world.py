@@ -93,10 +93,14 @@ class Play:
         self.reading()
         return self.answer("read-file", {"content": token or identity_token()})
 
+    def serving_by(self, answer):
+        """The token endpoint has answered."""
+        self.sending()
+        return self.answer("send-request", answer)
+
     def serving(self, token="sk-ant-oat01-first", lives_s=3600):
         """A token is there."""
-        self.sending()
-        return self.answer("send-request", granted(token, lives_s))
+        return self.serving_by(granted(token, lives_s))
 
     def quiet(self, answers, until_ms=None, event=None):
         """Answers what is asked, by kind (an outcome, or what makes one), and wakes it in time, as a good driver does."""

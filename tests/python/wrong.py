@@ -3,95 +3,8 @@
 Whatever a driver does, a session never traps, and no identity token is lost or sent twice where the contract promises that it is not.
 Where a broken rule costs something, its test shows what: that is why the rule is there.
 
-Each line of this table begins with words of a sentence, as they stand in `wit/`, and ends with the tests that break it. Those whose
-names begin with `Callers.` or `Recovery.` or `Policy.` are in `callers.py`: there the duty is the driver's own, and a session is played.
-
-session.wit
-| The same configuration, seed, start and sequence of (clock, event) give the same outputs | same_inputs_give_the_same_outputs |
-| after `open` | the_first_step_may_be_any_event |
-| `wake-in-ms` has passed | a_wake_far_too_late_costs_nothing_but_the_wait |
-| once for all callers | many_needed_start_one_exchange |
-| a caller finds `idle` | idle_lasts_until_somebody_says_needed |
-| a task ended | a_task_that_is_never_answered_is_given_up, a_reader_that_is_never_answered_is_asked_again |
-| every second of a task, if its owner can vanish | silence_makes_a_task_lost_where_owners_vanish |
-| `rejected` with the id that the request carried | a_rejection_of_another_token_does_nothing, many_rejections_start_one_exchange |
-| except within five seconds of the last request to the endpoint | a_rejection_within_five_seconds_waits |
-| a watched file moved | a_storm_of_hints_sends_nothing_twice |
-| before shutting down | after_closing_no_event_starts_anything |
-| Steps of one session are serial | a_step_during_a_step_is_refused_before_the_component |
-| No task, callable or waker runs under the lock that serialises them | Recovery.a_callable_may_ask_its_own_driver |
-| Publish `access` with its times as an immutable snapshot before starting tasks | Callers.a_snapshot_is_there_before_a_task_starts |
-| Where several outputs follow each other in one turn, the last one counts | the_first_output_of_a_turn_is_out_of_date |
-| do that at most 64 times, then yield | hundreds_of_steps_in_a_turn_change_nothing, answers_in_the_same_turn_make_no_loop |
-| Correctness never depends on a timer | without_any_timer_needed_is_enough |
-| steps with `woken` on each tick at or after the time | a_tick_before_the_time_changes_nothing |
-| Keep the newest `journal` before a task of the same output starts | an_older_journal_sends_the_identity_token_again, Recovery.a_journal_is_kept_before_a_request_leaves |
-| Where it has to outlive the process and cannot be | a_journal_that_cannot_be_kept_sends_nothing, Recovery.a_journal_that_cannot_be_kept_sends_nothing |
-| open a new session from the newest journal (`resumed`) with a new seed | the_newest_journal_sends_nothing_twice, equal_seeds_refresh_at_the_same_moment |
-| Without a journal open it from `fresh` only where no session ran before | fresh_after_another_session_sends_a_spent_token |
-| and from `lost` otherwise | lost_where_nothing_came_before_costs_nothing |
-| Serve the last snapshot within its times until the new session has a usable token | Recovery.the_last_token_is_served_while_a_session_is_reopened |
-| Drop the results of the old session's tasks | results_of_an_earlier_session_mean_nothing |
-| a request whose result is not in the journal counts as perhaps sent | a_request_without_a_result_is_sent_once_more_at_most |
-| Task numbers begin again with each session | results_of_an_earlier_session_mean_nothing |
-| A journal that cannot be read counts as `lost` | a_journal_cut_off_anywhere_counts_as_lost, a_journal_that_is_no_journal_counts_as_lost |
-| One survives a restart and a reboot | a_journal_survives_a_reboot |
-| on another machine the times in it are taken with caution | a_journal_from_another_machine_keeps_what_was_spent |
-| opened again after a pause that grows, and after four traps on one journal from `lost` | Recovery.a_session_that_traps_again_is_opened_after_pauses_and_then_from_lost |
-| Who receives a task owns it | still_running_without_the_capability_means_nothing |
-| A stopped task is owed no `finished` | an_abandoned_task_needs_no_result |
-| A late success of an abandoned exchange is still taken | a_late_success_is_taken |
-| After `closing` no result is taken | a_result_after_closing_is_lost |
-| Treat every output as hostile until checked | Policy.a_request_is_the_exchange_or_nothing, Policy.other_files_and_variables_are_refused, Policy.a_hostile_token_ends_the_session |
-| Obey the limits of `authority.json`: sizes, numbers, rates and delays | Policy.a_flood_of_tasks_and_wakes_is_bounded |
-| and the rest after a long step | Policy.a_long_step_is_followed_by_a_rest |
-| Follow no redirect | a_redirect_that_was_followed_is_no_answer |
-| Send each request once | a_request_that_was_sent_twice_costs_a_refusal |
-| `unsent` only if no byte of it left | a_false_unsent_sends_the_identity_token_again |
-| `pending`: wait, up to the caller's deadline | Callers.pending_waits_up_to_the_deadline |
-| `failed`: answer at once | Callers.failed_answers_at_once |
-| `idle`: say `needed` and wait | Callers.idle_says_needed_once_for_all |
-| A caller that holds for a refresh waits | Callers.a_caller_holds_for_a_refresh_and_not_longer |
-| is served | Callers.a_good_token_is_served_without_a_step, Callers.past_refresh_the_first_caller_says_needed |
-| Waiters are bounded and then shed | Callers.waiters_are_bounded |
-| Strip every form of the caller's own credential before ours is set | Policy.one_credential_leaves |
-| set it only when the request's final origin is | Policy.a_token_goes_to_its_origin_only |
-| it would get the same token otherwise | whoever_asks_before_the_rejection_is_stepped_gets_the_same_token, Callers.a_rejection_is_stepped_before_it_returns |
-| An exchange is sent only by the step that saw its own lease | a_store_that_always_agrees_makes_two_exchanges |
-| A session has one operation of the store out at a time | one_operation_of_the_store_is_out_at_a_time |
-| None until the configuration is complete and the source was read | the_entry_key_comes_when_the_source_was_read |
-| Fails on a document that can never work | a_document_that_can_never_work_is_refused |
-| Takes an event and answers. Never fails | any_outcome_for_any_task_leaves_it_alive |
-| A glance that changes nothing | status_at_any_time_changes_nothing |
-
-types.wit
-| May jump either way | the_wall_clock_may_be_anything |
-| never goes back | a_steady_clock_that_goes_back_lengthens_nothing |
-| counts while the machine sleeps | a_steady_clock_that_stops_serves_a_dead_token |
-| Either every step of a session has it or none | a_steady_clock_that_comes_and_goes_lengthens_nothing |
-| A session never asks for a task whose capability was not given | nothing_is_asked_without_its_capability, an_answer_without_its_capability_means_nothing |
-| from a store whose swap is atomic | a_store_that_always_agrees_makes_two_exchanges |
-| a swap always succeeds | a_cache_that_refuses_a_swap_is_no_cache |
-| a task of which nothing is heard for five seconds counts as lost | silence_makes_a_task_lost_where_owners_vanish |
-| The newest journal of an earlier session with the same or another configuration | a_journal_of_another_configuration_keeps_what_was_spent |
-| Late or spurious is fine | a_tick_before_the_time_changes_nothing, a_wake_far_too_late_costs_nothing_but_the_wait |
-| An unknown number is ignored | a_result_for_an_unknown_number_is_ignored |
-| Whoever receives a task owns it and answers with `finished`, once | a_task_that_is_finished_twice_counts_once |
-| Any other id than the current token's, or of the last one of unknown life that was passed on, does nothing | a_rejection_of_another_token_does_nothing |
-| and no later result is taken | a_result_after_closing_is_lost |
-| Beside each case stand the tasks that it may answer | any_outcome_for_any_task_leaves_it_alive |
-| Bytes that are not UTF-8 are replaced by U+FFFD | content_may_be_anything |
-| the complete answer, whatever its status | an_answer_may_be_anything |
-| it is cut after 200 characters | a_long_text_is_cut |
-| and must hold no secret | a_text_with_a_token_is_withheld |
-| Of late results a successful exchange is still taken, and nothing else | of_late_results_only_a_successful_exchange_is_taken |
-| When it expires, Unix time | a_supplied_token_that_has_expired_is_not_served |
-| Changes with every write | versions_that_do_not_change_lengthen_nothing |
-| not begun, for the journal of the same output could not be kept | a_journal_that_cannot_be_kept_sends_nothing |
-| unless its policy allows the source by name | Policy.a_request_is_the_exchange_or_nothing |
-| A longer answer is `maybe-sent` | an_answer_may_be_anything |
-| A longer file is `failed` | content_may_be_anything |
-| it serves exactly the callers that were already waiting | Callers.a_passing_token_serves_those_who_waited |
+`tests/contract/sentences.md` leads from each sentence to the tests that break it. Those whose duty is the driver's own are in `callers.py`,
+`guests.py` and `live.py`.
 """
 
 import json
@@ -101,7 +14,7 @@ import unittest
 from pathlib import Path
 
 from component import Refused
-from world import BEARER, PLUGIN, REFUSED, Play, SessionCase, answer, federation, granted, id_of, identity_token
+from world import BEARER, PLUGIN, REFUSED, START_MS, Play, SessionCase, answer, canonical, federation, granted, id_of, identity_token
 
 OUTCOMES = {
     "response": granted("sk-ant-oat01-misplaced"),
@@ -437,6 +350,47 @@ class Results(SessionCase):
                 self.assertNotIn("usable", output["access"])
                 self.assertLess(output["wake-in-ms"], 3_600_000)
                 self.assertLess(len(json.dumps(output)), 20_000)
+
+    def test_an_answer_without_its_fields_costs_advice_and_no_token(self):
+        self.serves(Play().serving_by(answer(200, {"access_token": "sk-ant-oat01-first", "expires_in": 3600})))
+        play = Play()
+        play.sending()
+        failure = self.failed(play.answer("send-request", answer(429, "{}")), "rate-limited")
+        # Nobody finds it in the endpoint's history, and it waits for a time of its own.
+        self.assertNotIn("request-id", failure)
+        self.assertLess(failure["retry-in-ms"], 60_000)
+
+    def test_an_answer_that_is_cut_off_is_no_token(self):
+        whole = canonical({"access_token": "sk-ant-oat01-first", "expires_in": 3600, "token_type": "Bearer"})
+        for length in range(len(whole)):
+            output = Play().serving_by(answer(200, whole[:length]))
+            self.failed(output, "answer-unusable")
+
+    def test_a_signature_that_is_none_costs_a_refusal(self):
+        play = at("sign")
+        play.answer("sign", {"content": "bm8gc2lnbmF0dXJl"})
+        self.assertEqual(len(play.sent), 1)
+        self.failed(play.answer("send-request", REFUSED), "refused")
+
+    def test_a_source_that_is_answered_from_a_cache_shows_no_rotation(self):
+        play = Play()
+        play.serving()
+        answers = {"read-file": {"content": identity_token()}, "send-request": granted("sk-ant-oat01-second")}
+        # The file was rotated long ago, and the driver reads it no more.
+        play.quiet(answers, 3_600_000, "needed")
+        self.failed(play.step("needed"), "identity-token-spent", "identity-token-expired")
+        self.sent_once(play)
+
+    def test_a_callable_that_answers_from_a_cache_gives_the_rejected_token(self):
+        play = Play(BEARER, ["supply-token"])
+        play.step("woken")
+        kept = {"token": {"value": "sk-ant-oat01-first", "expires-at-ms": START_MS + 3_600_000}}
+        self.serves(play.answer("supply-token", kept))
+        play.step({"rejected": id_of("sk-ant-oat01-first")}, 10_000)
+        self.assertEqual(play.tasks[play.number("supply-token")]["supply-token"]["rejected"], id_of("sk-ant-oat01-first"))
+        output = play.answer("supply-token", kept)
+        # It is not published as good once more.
+        self.assertNotEqual(output["access"].get("usable", {}).get("standing"), "good")
 
     def test_content_may_be_anything(self):
         contents = ("", "\0", "\ufffd\ufffd", "eyJ.eyJ.e", "a" * 1_000_000, "{" * 100_000, identity_token() * 300, "\ud800")
@@ -895,6 +849,14 @@ class Stores(SessionCase):
         self.assertLess(len(play.tasks), 10 * 20)
         self.sent_once(play)
 
+    def test_an_entry_that_a_host_wrote_is_ignored(self):
+        for value in ("", "{}", "null", '{"token":"sk-ant-oat01-forged"}', "[" * 10_000):
+            play = at("load-entry")
+            output = play.answer("load-entry", {"entry": {"version": "1", "value": value}})
+            self.assertNotIn("usable", output["access"])
+            # And it is replaced, by its version, by what a session writes.
+            self.assertEqual(play.tasks[play.number("swap-entry")]["swap-entry"]["expected"], "1")
+
     def test_one_operation_of_the_store_is_out_at_a_time(self):
         play = at("load-entry")
         for event in ("woken", "needed", "changed") * 20:
@@ -911,24 +873,17 @@ class Stores(SessionCase):
 
 
 class Table(unittest.TestCase):
-    """The table at the top of this file."""
+    """`tests/contract/sentences.md`. That each sentence stands there is checked beside it."""
 
-    def test_every_sentence_stands_in_the_contract_and_every_test_in_the_table(self):
+    def test_every_test_here_stands_beside_a_sentence(self):
         import callers
 
-        listed, contract = set(), ""
-        for line in __doc__.splitlines():
-            if re.fullmatch(r"\w+\.wit", line):
-                lines = (Path(__file__).parents[2] / "wit" / line).read_text().splitlines()
-                contract = " ".join(" ".join(line.strip().removeprefix("///") for line in lines).split())
-            elif line.startswith("| "):
-                sentence, tests = line.strip("| ").split(" | ")
-                self.assertIn(sentence, contract)
-                listed |= {test if "." in test else "." + test for test in tests.split(", ")}
-        tests = lambda prefix, of: {prefix + name.removeprefix("test_") for name in dir(of) if name.startswith("test_")}
-        here = set().union(*(tests(".", of) for of in (Steps, Results, Rejections, Owners, Clocks, Journals, Stores)))
-        there = set().union(*(tests(of.__name__ + ".", of) for of in (callers.Callers, callers.Recovery, callers.Policy)))
-        self.assertEqual(listed, here | there)
+        table = (Path(__file__).parents[1] / "contract" / "sentences.md").read_text()
+        listed = {test for line in table.splitlines() for test in re.split(r", | \| ", line.strip("| "))[1:]}
+        of = [("", case) for case in (Steps, Results, Rejections, Owners, Clocks, Journals, Stores)]
+        of += [(case.__name__ + ".", case) for case in (callers.Callers, callers.Recovery, callers.Policy)]
+        tests = {prefix + name.removeprefix("test_") for prefix, case in of for name in dir(case) if name.startswith("test_")}
+        self.assertEqual(tests - listed, set())
 
 
 KINDS = ("send-request", "read-file", "read-variable", "supply-assertion", "supply-token", "sign", "load-entry", "swap-entry")

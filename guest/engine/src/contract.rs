@@ -87,8 +87,8 @@ pub enum Event {
     /// other id than the current token's, or of the last one of unknown life that was passed on, does nothing.
     Rejected(String),
     /// A hint: a file, the store or the network may have changed. A store is looked at again at once. So is a shared
-    /// source while a token is wanted, but not within five seconds of the last request to the endpoint. A send that
-    /// waits out a backoff is brought forward only when its input really is another one.
+    /// source while a token is wanted, but not within five seconds of the last request to the endpoint. A pause is
+    /// cut short only when the identity token really is another one.
     Changed,
     /// Start nothing new. Running tasks are abandoned, and no later result is taken. The token stays usable until it
     /// expires.
@@ -461,7 +461,7 @@ pub struct Output {
     /// Work to start, in this order.
     pub tasks: Vec<NumberedTask>,
     /// Tasks whose result is no longer awaited: they may be stopped, and need not be. Of late results a successful exchange is
-    /// still taken, and nothing else.
+    /// still taken, for its identity token is spent, and no other late result is.
     pub abandon: Vec<u32>,
     /// Step again with `woken` after this time, unless another event comes first. Without it there is nothing to wait
     /// for.

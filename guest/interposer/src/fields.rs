@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use crate::bindings::wif::credential::types::{Header, Standing};
 
-    /// E7.
+    /// E7: the API repeats the credential.
     #[test]
     fn a_token_is_found_wherever_it_stands() {
         let credential = Usable {

@@ -53,7 +53,7 @@ mod tests {
         Target::among(scheme, Some(authority), API)
     }
 
-    /// E2.
+    /// E2: where a request goes.
     #[test]
     fn an_origin_is_compared_in_normal_form() {
         for authority in ["api.anthropic.com", "API.Anthropic.com", "api.anthropic.com:443", "user:password@api.anthropic.com"] {
@@ -63,7 +63,7 @@ mod tests {
         }
     }
 
-    /// B1, E2.
+    /// B1 (only the origin itself), E2 (where a request goes).
     #[test]
     fn what_only_resembles_the_origin_is_another() {
         let others = [

@@ -7,6 +7,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::panic;
 
+use wif_engine::contract::{Capability, ConfigurationError, Start};
+
+use crate::driver::{Machine, Open, open_session};
 use crate::hostcalls::{self, LogLevel};
 use crate::request::Request;
 use crate::root::Root;
@@ -16,7 +19,23 @@ use crate::root::Root;
 struct Contexts {
     roots: RefCell<BTreeMap<u32, Root>>,
     requests: RefCell<BTreeMap<u32, Request>>,
-    on_request: Cell<Option<fn()>>,
+    make: Cell<Make>,
+}
+
+/// What a module is made of besides the filter.
+#[derive(Debug, Clone, Copy)]
+pub struct Make {
+    /// Opens what the filter drives.
+    pub open: Open,
+    /// Called with each request before the filter is.
+    pub on_request: Option<fn()>,
+}
+
+impl Default for Make {
+    /// The engine's session, and nothing else: what is shipped.
+    fn default() -> Self {
+        Self { open: open_session, on_request: None }
+    }
 }
 
 thread_local! {
@@ -29,12 +48,22 @@ const CONTINUE: u32 = 0;
 /// What waits, or was answered.
 const PAUSE: u32 = 1;
 
-/// Sets the VM up: for a module's `_initialize`. The function is called with each request before the filter is.
-pub fn start(on_request: Option<fn()>) {
+/// Sets the VM up: for a module's `_initialize`.
+pub fn start(make: Make) {
     panic::set_hook(Box::new(|panic| {
         let _ = hostcalls::log(LogLevel::Critical, &panic.to_string());
     }));
-    CONTEXTS.with(|contexts| contexts.on_request.set(on_request));
+    CONTEXTS.with(|contexts| contexts.make.set(make));
+}
+
+/// Opens what a filter drives.
+pub(crate) fn open(
+    configuration: &str,
+    seed: u64,
+    can: &[Capability],
+    from: Start,
+) -> Result<Box<dyn Machine>, ConfigurationError> {
+    (CONTEXTS.with(|contexts| contexts.make.get()).open)(configuration, seed, can, from)
 }
 
 fn of_root<T>(id: u32, otherwise: T, callback: impl FnOnce(&mut Root) -> T) -> T {
@@ -92,7 +121,7 @@ extern "C" fn proxy_on_http_call_response(_: u32, call: u32, headers: u32, body_
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_headers(id: u32, _: u32, _: u32) -> u32 {
-    if let Some(on_request) = CONTEXTS.with(|contexts| contexts.on_request.get()) {
+    if let Some(on_request) = CONTEXTS.with(|contexts| contexts.make.get().on_request) {
         on_request();
     }
     of_request(id, Request::on_http_request_headers)

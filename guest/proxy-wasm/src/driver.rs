@@ -2,6 +2,7 @@
 //! timers and no steady clock, and whoever performs a task may vanish.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 
 use wif_engine::contract::{
     Access, Capability, Clock, ConfigurationError, Event, Failure, Note, NumberedTask, Outcome, Output, Progress, Standing,
@@ -28,10 +29,61 @@ pub trait Host {
     fn note(&mut self, note: &Note);
 }
 
+/// What is driven: the engine's session, and in tests what plays one.
+///
+/// Nothing here but what the filter needs: whatever a trait object has is linked, called or not.
+pub trait Machine {
+    /// Takes an event and answers.
+    fn step(&mut self, now: Clock, event: Event) -> Output;
+    /// Under which key a store has its entry.
+    fn entry_key(&self) -> Option<String>;
+    /// The engine's session, where it is one.
+    fn as_session(&self) -> Option<&Session> {
+        None
+    }
+}
+
+impl fmt::Debug for dyn Machine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Machine")
+    }
+}
+
+impl Machine for Session {
+    fn step(&mut self, now: Clock, event: Event) -> Output {
+        Self::step(self, now, event)
+    }
+
+    fn entry_key(&self) -> Option<String> {
+        Self::entry_key(self)
+    }
+
+    fn as_session(&self) -> Option<&Session> {
+        Some(self)
+    }
+}
+
+/// Opens what is driven, from a document, a seed, capabilities and what came before.
+pub type Open = fn(&str, u64, &[Capability], Start) -> Result<Box<dyn Machine>, ConfigurationError>;
+
+/// Opens the engine's session.
+///
+/// # Errors
+///
+/// The document can never work here; the error names its field.
+pub fn open_session(
+    configuration: &str,
+    seed: u64,
+    can: &[Capability],
+    from: Start,
+) -> Result<Box<dyn Machine>, ConfigurationError> {
+    Ok(Box::new(Session::open(configuration, seed, can, from)?))
+}
+
 /// One session, what callers may read of it, and what is under way for it.
 #[derive(Debug)]
 pub struct Driver {
-    session: Session,
+    session: Box<dyn Machine>,
     /// The wall clock as last seen, and the milliseconds that it went forward since the driver was made. What it goes back does
     /// not count.
     wall_ms: u64,
@@ -43,7 +95,7 @@ pub struct Driver {
     queue: VecDeque<NumberedTask>,
     journal: Option<Secret>,
     /// The token that a caller saw rejected, until the session has heard of it.
-    rejected: Option<String>,
+    unheard_rejection: Option<String>,
     needed: bool,
     asked_at_ms: Option<u64>,
 }
@@ -73,15 +125,11 @@ pub enum Verdict {
 }
 
 impl Driver {
-    /// Opens a session. Nothing happens before the first [`tick`](Self::tick).
-    ///
-    /// # Errors
-    ///
-    /// The document can never work here; the error names its field.
-    pub fn open(configuration: &str, seed: u64, can: &[Capability], from: Start) -> Result<Self, ConfigurationError> {
-        let session = Session::open(configuration, seed, can, from)?;
+    /// Around a session that was opened. Nothing happens before the first [`tick`](Self::tick).
+    #[must_use]
+    pub fn new(session: Box<dyn Machine>) -> Self {
         let published = Published { at_ms: 0, access: Access::Idle, progress: Progress::Resting, wait_at_most_ms: 0 };
-        Ok(Self {
+        Self {
             session,
             wall_ms: 0,
             elapsed_ms: 0,
@@ -90,22 +138,22 @@ impl Driver {
             running: BTreeMap::new(),
             queue: VecDeque::new(),
             journal: None,
-            rejected: None,
+            unheard_rejection: None,
             needed: false,
             asked_at_ms: None,
-        })
+        }
     }
 
     /// What a caller does at this time of the wall clock. Does not enter the session; says by [`is_needed`](Self::is_needed) when it
     /// should be entered.
     pub fn verdict(&mut self, wall_ms: u64) -> Verdict {
-        self.see(wall_ms);
+        self.record_time(wall_ms);
         let Published { at_ms, access, progress, wait_at_most_ms } = &self.published;
         let age_ms = self.elapsed_ms - at_ms;
         let past = |time: Option<u64>| time.is_some_and(|time| age_ms >= time);
         let (verdict, needed) = match access {
             // Its rejection has not been heard of yet: a moment later all is clear.
-            Access::Usable(usable) if self.rejected.as_ref() == Some(&usable.id) => (Verdict::Wait, true),
+            Access::Usable(usable) if self.unheard_rejection.as_ref() == Some(&usable.id) => (Verdict::Wait, true),
             Access::Usable(usable) if past(usable.unusable_in_ms) => (Verdict::Wait, true),
             Access::Usable(usable) if past(usable.hold_in_ms) && *progress == Progress::Underway => {
                 (Verdict::Hold(*wait_at_most_ms), past(usable.refresh_in_ms))
@@ -138,14 +186,14 @@ impl Driver {
 
     /// The driver's own time at this time of the wall clock, in milliseconds: for how long something has lasted.
     pub fn elapsed_ms(&mut self, wall_ms: u64) -> u64 {
-        self.see(wall_ms);
+        self.record_time(wall_ms);
         self.elapsed_ms
     }
 
     /// Whether [`tick`](Self::tick) is wanted now, for a caller's sake.
     #[must_use]
     pub fn is_needed(&self) -> bool {
-        self.needed || self.rejected.is_some()
+        self.needed || self.unheard_rejection.is_some()
     }
 
     /// What the newest output says that callers may do.
@@ -166,22 +214,23 @@ impl Driver {
     /// Whether the API has rejected the token that is held.
     #[must_use]
     pub fn holds_a_rejected_token(&self) -> bool {
-        let rejected = |usable: &Usable| usable.standing == Standing::Suspect || self.rejected.as_ref() == Some(&usable.id);
+        let rejected =
+            |usable: &Usable| usable.standing == Standing::Suspect || self.unheard_rejection.as_ref() == Some(&usable.id);
         self.usable().is_some_and(rejected)
     }
 
     /// The API answered 401 to the token with this id. Whether that is news, the session knows; it hears of it with the next
     /// [`tick`](Self::tick), and callers wait for that.
-    pub fn rejected(&mut self, id: &str) {
+    pub fn report_rejection(&mut self, id: &str) {
         if self.usable().is_some_and(|usable| usable.id == id) {
-            self.rejected = Some(id.to_owned());
+            self.unheard_rejection = Some(id.to_owned());
         }
     }
 
     /// Time has passed, or somebody is waiting. `changed`: and the store was written since.
     pub fn tick(&mut self, host: &mut impl Host, changed: bool) {
-        self.see(host.wall_ms());
-        if let Some(id) = self.rejected.take() {
+        self.record_time(host.wall_ms());
+        if let Some(id) = self.unheard_rejection.take() {
             self.event(host, Event::Rejected(id));
         }
         if changed {
@@ -212,7 +261,7 @@ impl Driver {
 
     /// A task ended.
     pub fn finished(&mut self, host: &mut impl Host, number: u32, outcome: Outcome) {
-        self.see(host.wall_ms());
+        self.record_time(host.wall_ms());
         self.running.remove(&number);
         self.event(host, Event::Finished(TaskResult { number, outcome }));
         self.work(host);
@@ -220,7 +269,7 @@ impl Driver {
 
     /// Something else happened.
     pub fn happened(&mut self, host: &mut impl Host, event: Event) {
-        self.see(host.wall_ms());
+        self.record_time(host.wall_ms());
         self.event(host, event);
         self.work(host);
     }
@@ -244,13 +293,13 @@ impl Driver {
         self.journal.take()
     }
 
-    /// The session, for a glance.
+    /// The engine's session, for a glance.
     #[must_use]
-    pub fn session(&self) -> &Session {
-        &self.session
+    pub fn session(&self) -> Option<&Session> {
+        self.session.as_session()
     }
 
-    fn see(&mut self, wall_ms: u64) {
+    fn record_time(&mut self, wall_ms: u64) {
         if self.wall_ms > 0 {
             self.elapsed_ms += wall_ms.saturating_sub(self.wall_ms);
         }

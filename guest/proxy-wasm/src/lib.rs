@@ -48,11 +48,11 @@
 
 #[cfg(target_arch = "wasm32")]
 mod callbacks;
+#[cfg(target_arch = "wasm32")]
+mod credential;
 pub mod driver;
 #[cfg(target_arch = "wasm32")]
 mod fields;
-#[cfg(target_arch = "wasm32")]
-mod filter;
 #[cfg(target_arch = "wasm32")]
 mod hostcalls;
 #[cfg(target_arch = "wasm32")]
@@ -70,4 +70,4 @@ pub mod settings;
 mod shared;
 
 #[cfg(target_arch = "wasm32")]
-pub use callbacks::start;
+pub use callbacks::{Make, start};

@@ -5,21 +5,19 @@ use std::rc::Rc;
 
 use wif_rules::{Head, REJECTED_GRPC_STATUS, is_credential};
 
+use crate::credential::{Credential, Fate, TokenId};
 use crate::fields::Fields;
-use crate::filter::{Fate, Filter, TokenId};
 use crate::hostcalls::{self, MapType, Refused};
 use crate::reply;
 
 /// The context of one request.
 pub(crate) struct Request {
-    filter: Rc<RefCell<Filter>>,
+    credential: Rc<RefCell<Credential>>,
     id: u32,
-    state: State,
-    /// It is a call of gRPC.
-    is_grpc: bool,
+    stage: Stage,
 }
 
-enum State {
+enum Stage {
     /// It goes elsewhere, or has not begun.
     Elsewhere,
     /// It goes to the API without a credential, or was answered here.
@@ -31,8 +29,8 @@ enum State {
 }
 
 impl Request {
-    pub(crate) fn new(filter: Rc<RefCell<Filter>>, id: u32) -> Self {
-        Self { filter, id, state: State::Elsewhere, is_grpc: false }
+    pub(crate) fn new(credential: Rc<RefCell<Credential>>, id: u32) -> Self {
+        Self { credential, id, stage: Stage::Elsewhere }
     }
 }
 
@@ -43,47 +41,46 @@ impl Request {
             Ok(goes_on) => goes_on,
             // The proxy does not tell where the request goes or what it is, or does not change it: then it goes nowhere.
             Err(_) => {
-                self.filter.borrow().refuse(&reply::denied_by_proxy());
-                self.state = State::Without;
+                self.credential.borrow().refuse(&reply::denied_by_proxy());
+                self.stage = Stage::Without;
                 false
             }
         }
     }
 
     fn decide(&mut self) -> Result<bool, Refused> {
-        let mut filter = self.filter.borrow_mut();
+        let mut credential = self.credential.borrow_mut();
         // The route's cluster, or, as an upstream filter, the one that the request has reached. Without a route there is none, and
         // the proxy answers.
         let cluster = hostcalls::get_property("xds\0cluster_name")?.unwrap_or_default();
-        if !filter.leads_to_api(&cluster) {
-            return filter.pass_by(&cluster).map(|()| true);
+        if !credential.leads_to_api(&cluster) {
+            return credential.pass_by(&cluster).map(|()| true);
         }
         let fields = Fields::read(MapType::HttpRequestHeaders)?;
         let head = Head::read(fields.iter());
         head.credentials.iter().try_for_each(|name| hostcalls::remove_map_value(MapType::HttpRequestHeaders, name))?;
         if head.names_user {
             // Whatever stands before the @ may be a credential, too.
-            hostcalls::set_map_value(MapType::HttpRequestHeaders, ":authority", filter.authority().as_bytes())?;
+            hostcalls::set_map_value(MapType::HttpRequestHeaders, ":authority", credential.authority().as_bytes())?;
         }
-        self.is_grpc = head.is_grpc;
         if head.exempt {
-            self.state = State::Without;
+            self.stage = Stage::Without;
             return Ok(true);
         }
         // It might name one of ours, for the next hop to drop (RFC 9110 section 7.6.1).
         if head.has_connection {
             hostcalls::remove_map_value(MapType::HttpRequestHeaders, b"connection")?;
         }
-        self.state = match filter.arrive(self.id, &fields) {
-            Fate::Carries(token) => State::Carrying(token),
-            Fate::Waits => State::Waiting,
-            Fate::Answered => State::Without,
+        self.stage = match credential.arrive(self.id, &fields) {
+            Fate::Carries(token) => Stage::Carrying(token),
+            Fate::Waits => Stage::Waiting,
+            Fate::Answered => Stage::Without,
         };
-        Ok(matches!(self.state, State::Carrying(_)))
+        Ok(matches!(self.stage, Stage::Carrying(_)))
     }
 
     pub(crate) fn on_http_request_trailers(&mut self) -> bool {
-        if matches!(self.state, State::Elsewhere) {
+        if matches!(self.stage, Stage::Elsewhere) {
             return true;
         }
         // What cannot be taken out of a request that has begun holds it.
@@ -93,28 +90,28 @@ impl Request {
     }
 
     pub(crate) fn on_http_response_headers(&mut self) -> bool {
-        let token = match self.state {
-            State::Elsewhere | State::Without => return true,
-            State::Waiting => match self.filter.borrow_mut().given(self.id) {
+        let token = match self.stage {
+            Stage::Elsewhere | Stage::Without => return true,
+            Stage::Waiting => match self.credential.borrow_mut().given(self.id) {
                 Some(token) => token,
                 None => return true,
             },
-            State::Carrying(token) => token,
+            Stage::Carrying(token) => token,
         };
         let status = hostcalls::get_map_value(MapType::HttpResponseHeaders, ":status").ok().flatten();
         let status = status.unwrap_or_default();
-        let rejected = status == b"401" || self.is_grpc && is_grpc_rejection();
+        let rejected = status == b"401" || is_grpc_rejection();
         if !rejected && status.first() != Some(&b'3') {
             return true;
         }
-        let mut filter = self.filter.borrow_mut();
-        let stands_upstream = filter.stands_upstream();
+        let mut credential = self.credential.borrow_mut();
+        let stands_upstream = credential.stands_upstream();
         if !rejected && stands_upstream {
             // What an upstream filter sets stays on the request; a route that follows redirects would carry it elsewhere.
             let _ = hostcalls::remove_map_value(MapType::HttpResponseHeaders, b"location");
         }
         if rejected && (stands_upstream || is_from_upstream()) {
-            filter.rejected(&token);
+            credential.report_rejection(&token);
         }
         true
     }
@@ -122,13 +119,13 @@ impl Request {
 
 impl Drop for Request {
     fn drop(&mut self) {
-        if matches!(self.state, State::Waiting) {
-            self.filter.borrow_mut().depart(self.id);
+        if matches!(self.stage, Stage::Waiting) {
+            self.credential.borrow_mut().depart(self.id);
         }
     }
 }
 
-/// Whether the answer to a call of gRPC is a status alone, and says that the token is not accepted.
+/// Whether the answer has a status of gRPC, and it says that the token is not accepted.
 fn is_grpc_rejection() -> bool {
     let status = hostcalls::get_map_value(MapType::HttpResponseHeaders, "grpc-status").ok().flatten();
     status.is_some_and(|status| status == REJECTED_GRPC_STATUS.as_bytes())

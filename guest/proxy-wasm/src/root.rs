@@ -8,7 +8,7 @@ use wif_engine::contract::ConfigurationError;
 use wif_engine::{Secret, id_of};
 use wif_rules::{Journals, Place};
 
-use crate::filter::Filter;
+use crate::credential::Credential;
 use crate::hostcalls::{self, BufferType, LogLevel};
 use crate::outside::log;
 use crate::request::Request;
@@ -22,7 +22,7 @@ thread_local! {
 /// The context of one plugin configuration in one VM.
 pub(crate) struct Root {
     id: u32,
-    filter: Option<Rc<RefCell<Filter>>>,
+    credential: Option<Rc<RefCell<Credential>>>,
     /// Where the filter's journal is kept.
     place: Option<Place>,
     /// The proxy wants the context to end, and waits for what it is still doing.
@@ -32,12 +32,12 @@ pub(crate) struct Root {
 impl Root {
     /// A context that is not configured yet.
     pub(crate) fn new(id: u32) -> Self {
-        Self { id, filter: None, place: None, ending: false }
+        Self { id, credential: None, place: None, ending: false }
     }
 
     /// The context of a request.
     pub(crate) fn request(&self, id: u32) -> Option<Request> {
-        Some(Request::new(Rc::clone(self.filter.as_ref()?), id))
+        Some(Request::new(Rc::clone(self.credential.as_ref()?), id))
     }
 
     fn configure(&mut self, bytes: usize) -> Result<(), ConfigurationError> {
@@ -49,8 +49,8 @@ impl Root {
         let settings = Settings::parse(&document)?;
         self.keep();
         let (place, journal) = JOURNALS.with_borrow_mut(|journals| journals.open(id_of(settings.source().reveal())));
-        let filter = Filter::open(self.id, settings, journal)?;
-        if let Some(before) = self.filter.replace(Rc::new(RefCell::new(filter))) {
+        let credential = Credential::open(self.id, settings, journal)?;
+        if let Some(before) = self.credential.replace(Rc::new(RefCell::new(credential))) {
             before.borrow_mut().close();
         }
         self.place = Some(place);
@@ -59,7 +59,9 @@ impl Root {
 
     /// Remembers the newest journal.
     fn keep(&mut self) {
-        let Some(journal) = self.filter.as_ref().and_then(|filter| filter.borrow_mut().take_journal()) else { return };
+        let Some(journal) = self.credential.as_ref().and_then(|credential| credential.borrow_mut().take_journal()) else {
+            return;
+        };
         if let Some(place) = &self.place {
             JOURNALS.with_borrow_mut(|journals| journals.keep(place, journal));
         }
@@ -67,8 +69,8 @@ impl Root {
 
     /// Closes the session, and ticks no more: the proxy would go on with it for ever.
     fn close(&mut self) {
-        if let Some(filter) = &self.filter {
-            filter.borrow_mut().close();
+        if let Some(credential) = &self.credential {
+            credential.borrow_mut().close();
         }
         self.keep();
         let _ = hostcalls::set_tick_period(Duration::ZERO);
@@ -77,7 +79,7 @@ impl Root {
 
 impl Root {
     fn end_if_quiet(&mut self) {
-        if self.ending && !self.filter.as_ref().is_some_and(|filter| filter.borrow().exchanges()) {
+        if self.ending && !self.credential.as_ref().is_some_and(|credential| credential.borrow().exchanges()) {
             self.ending = false;
             self.close();
             let _ = hostcalls::done();
@@ -89,12 +91,12 @@ impl Root {
 impl Root {
     /// Whether this context made this call.
     pub(crate) fn made(&self, call: u32) -> bool {
-        self.filter.as_ref().is_some_and(|filter| filter.borrow().made(call))
+        self.credential.as_ref().is_some_and(|credential| credential.borrow().made(call))
     }
 
     pub(crate) fn on_http_call_response(&mut self, call: u32, headers: usize, body_bytes: usize) {
-        if let Some(filter) = &self.filter {
-            filter.borrow_mut().answered(call, headers, body_bytes);
+        if let Some(credential) = &self.credential {
+            credential.borrow_mut().answered(call, headers, body_bytes);
             self.keep();
         }
         self.end_if_quiet();
@@ -102,7 +104,7 @@ impl Root {
 
     /// An exchange that is out is waited for: its identity token may be spent, and the token that it brings is for all.
     pub(crate) fn on_done(&mut self) -> bool {
-        if self.filter.as_ref().is_some_and(|filter| filter.borrow().exchanges()) {
+        if self.credential.as_ref().is_some_and(|credential| credential.borrow().exchanges()) {
             self.ending = true;
             return false;
         }
@@ -126,8 +128,8 @@ impl Root {
     }
 
     pub(crate) fn on_tick(&mut self) {
-        if let Some(filter) = &self.filter {
-            filter.borrow_mut().tick();
+        if let Some(credential) = &self.credential {
+            credential.borrow_mut().tick();
             self.keep();
         }
         self.end_if_quiet();

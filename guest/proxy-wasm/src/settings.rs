@@ -12,7 +12,7 @@ const API: &str = "https://api.anthropic.com";
 
 /// What is wrong with an exchange through the filter.
 const WAITS_FOR_ITSELF: &str =
-    "must be a cluster that is not in `clusters`: through an upstream filter, what it asks for itself would wait for itself";
+    "must be a cluster that is not in `clusters`: through an upstream credential, what it asks for itself would wait for itself";
 
 /// The plugin's configuration, checked.
 #[derive(Debug)]

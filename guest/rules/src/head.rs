@@ -28,8 +28,6 @@ pub struct Head {
     pub names_user: bool,
     /// It has a `connection` field, which might name a field of ours, for the next hop to drop (RFC 9110 section 7.6.1).
     pub has_connection: bool,
-    /// It is a call of gRPC, whose answer has a status of its own.
-    pub is_grpc: bool,
     /// The names of the fields that are a caller's own credential, in whatever form.
     pub credentials: Vec<Vec<u8>>,
 }
@@ -48,7 +46,6 @@ impl Head {
                     head.has_connection = true;
                     named |= names_upgrade(value);
                 }
-                b"content-type" => head.is_grpc = value.starts_with(b"application/grpc"),
                 b"upgrade" => upgrades = true,
                 name if is_credential(name) => head.credentials.push(name.to_vec()),
                 _ => {}
@@ -71,12 +68,6 @@ mod tests {
     fn a_callers_credentials_are_found_and_nothing_else() {
         let head = head(&[(":authority", "user@api"), ("x-api-key", "k"), ("accept", "*/*"), ("x_goog_user", "u")]);
         assert_eq!(head.credentials, [&b"x-api-key"[..], b"x_goog_user"]);
-        assert!(head.names_user && !head.has_connection && !head.is_grpc);
-    }
-
-    #[test]
-    fn a_call_of_grpc_is_known_by_its_content_type() {
-        assert!(head(&[("content-type", "application/grpc+proto")]).is_grpc);
-        assert!(!head(&[("content-type", "application/json")]).is_grpc);
+        assert!(head.names_user && !head.has_connection);
     }
 }

@@ -39,7 +39,7 @@ fn proxied(case: &Case) -> Sent {
     Sent { url: String::new(), fields: fields.into_iter().map(text).collect(), trailers }
 }
 
-/// E1, E4, E5, E10.
+/// E1 (the caller's own credential), E4 (upgrades and tunnels), E5 (preflights), E10 (the caller's own betas).
 #[test]
 fn the_cases_of_what_leaves_hold() {
     let cases: Vec<Case> = that_send(&LACKS).into_iter().filter(|case| case.request.is_for_the_api()).collect();
@@ -48,7 +48,7 @@ fn the_cases_of_what_leaves_hold() {
     all_hold(cases.len(), 33, &failed);
 }
 
-/// E12.
+/// E12: the API answers 401.
 #[test]
 fn the_cases_of_what_answers_mean_hold() {
     let carries = |case: &Case| case.request.is_for_the_api() && case.request.method != "OPTIONS";

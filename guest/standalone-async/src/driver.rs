@@ -9,7 +9,7 @@ use std::task::{Poll, Waker};
 use wif_engine::contract::{Event, Failure, FailureCode, HttpRequest, Outcome, Status, Usable};
 
 use crate::clock::{Instant, NANOS_PER_MS, instant};
-use crate::desk::{Desk, LONGEST_CALL, Verdict};
+use crate::desk::{Desk, LONGEST_CALL, Next};
 use crate::http;
 use crate::time::{First, first, sleep_until};
 
@@ -49,10 +49,10 @@ pub(crate) async fn token() -> Result<Usable, Failure> {
     loop {
         let steps = STEPS.get();
         // Nobody settles: the host keeps the instance while its exchange runs.
-        let (verdict, wake_at) = with(|desk| (desk.verdict(called, called), desk.wake_at()))?;
-        match verdict {
-            Verdict::Answer(answer) => return answer,
-            Verdict::Wait(until) => {
+        let (next, wake_at) = with(|desk| (desk.next(called, called), desk.wake_at()))?;
+        match next {
+            Next::Answer(answer) => return answer,
+            Next::Wait(until) => {
                 if waiting.is_none() {
                     waiting = Some(Waiting::begin()?);
                 }
@@ -71,9 +71,9 @@ pub(crate) async fn token() -> Result<Usable, Failure> {
 pub(crate) fn begin() -> Result<Option<Usable>, Failure> {
     let called = instant();
     step(Event::Needed)?;
-    match with(|desk| desk.verdict(called, called))? {
-        Verdict::Answer(answer) => answer.map(Some),
-        Verdict::Wait(_) => {
+    match with(|desk| desk.next(called, called))? {
+        Next::Answer(answer) => answer.map(Some),
+        Next::Wait(_) => {
             if KEPT_UNTIL.replace(Some(called.saturating_add(LONGEST_CALL))).is_none() {
                 wit_bindgen::spawn_local(keep());
             }
@@ -183,7 +183,7 @@ async fn keep() {
     while let Some(until) = KEPT_UNTIL.get().filter(|until| instant() < *until) {
         let steps = STEPS.get();
         let now = instant();
-        let Ok((Verdict::Wait(_), wake_at)) = with(|desk| (desk.verdict(now, now), desk.wake_at())) else { return };
+        let Ok((Next::Wait(_), wake_at)) = with(|desk| (desk.next(now, now), desk.wake_at())) else { return };
         if let First::Other(()) = first(pin!(changed(steps)), sleep_until(Some(next_look(wake_at, until)))).await {
             let _ = wake();
         }

@@ -54,7 +54,7 @@ pub(crate) struct Desk {
 }
 
 /// What a caller does.
-pub(crate) enum Verdict {
+pub(crate) enum Next {
     Answer(Result<Usable, Failure>),
     /// Waits for what comes next, at most until then.
     Wait(Instant),
@@ -105,7 +105,7 @@ impl Desk {
 
     /// What a caller does that called then and has told the session. Before `settled_by` it does not leave before its own
     /// instance's exchanges have ended.
-    pub(crate) fn verdict(&self, called: Instant, settled_by: Instant) -> Verdict {
+    pub(crate) fn next(&self, called: Instant, settled_by: Instant) -> Next {
         let now = instant();
         let longest = called.saturating_add(LONGEST_CALL);
         let until = match &self.access {
@@ -113,15 +113,15 @@ impl Desk {
             Access::Usable(usable) => {
                 let until = called.saturating_add(self.wait_at_most);
                 if now >= until || self.progress == Progress::Resting || usable.hold_in_ms != Some(0) {
-                    return Verdict::Answer(Ok(usable.clone()));
+                    return Next::Answer(Ok(usable.clone()));
                 }
                 until
             }
-            Access::Failed(failure) => return Verdict::Answer(Err(failure.clone())),
+            Access::Failed(failure) => return Next::Answer(Err(failure.clone())),
             // The session is never closed here, and not idle after it was told of a caller.
             Access::Pending(_) | Access::Idle | Access::Closed => longest,
         };
-        if now >= until { Verdict::Answer(Err(overdue())) } else { Verdict::Wait(until) }
+        if now >= until { Next::Answer(Err(overdue())) } else { Next::Wait(until) }
     }
 
     /// Where credentials from here may go.

@@ -7,7 +7,7 @@ use wasi::io::poll::{self, Pollable};
 use wif_engine::contract::{Event, Failure, Status, Usable};
 
 use crate::clock::{Instant, instant};
-use crate::desk::{Desk, LONGEST_CALL, Verdict};
+use crate::desk::{Desk, LONGEST_CALL, Next};
 use crate::http::Exchange;
 
 /// The session and the requests that are under way for it.
@@ -31,9 +31,9 @@ impl Driver {
         self.desk.step(Event::Needed);
         loop {
             self.work();
-            match self.desk.verdict(called, called.saturating_add(LONGEST_CALL)) {
-                Verdict::Answer(answer) => return answer,
-                Verdict::Wait(until) => self.pass(until),
+            match self.desk.next(called, called.saturating_add(LONGEST_CALL)) {
+                Next::Answer(answer) => return answer,
+                Next::Wait(until) => self.pass(until),
             }
         }
     }

@@ -23,11 +23,11 @@ pub(crate) enum Next {
 /// What is known of one stream. Its hooks may be nested, so no lock is held while Envoy is asked for anything.
 pub(crate) struct Filter {
     module: Arc<Module>,
-    state: Mutex<State>,
+    known: Mutex<Known>,
 }
 
 #[derive(Default)]
-struct State {
+struct Known {
     /// It goes to the API, so no credential of the caller's goes with it.
     strips: bool,
     /// What it carries.
@@ -40,7 +40,7 @@ struct State {
 
 impl Filter {
     pub(crate) fn new(module: Arc<Module>) -> Self {
-        Self { module, state: Mutex::default() }
+        Self { module, known: Mutex::default() }
     }
 
     /// The request's header.
@@ -52,7 +52,7 @@ impl Filter {
             let clean = ours.iter().all(|name| stream.remove(Fields::Request, name.as_str().as_bytes()));
             return if clean { Next::Go } else { self.refuse(reply::stopped()) };
         }
-        self.state().strips = true;
+        self.known().strips = true;
         // Read once, and changed afterwards: every word with Envoy costs as much as all that is decided here.
         let Some(fields) = stream.fields(Fields::Request) else { return self.refuse(reply::stopped()) };
         let (head, again) = (Head::read(fields.iter().copied()), was_sent(&fields));
@@ -68,7 +68,7 @@ impl Filter {
                 let Some(scheduler) = stream.scheduler() else { return self.refuse(reply::stopped()) };
                 let (place, promise) = wait(scheduler);
                 self.module.metrics().begins_to_wait();
-                self.state().place = Some(place.held_by(self.module.wait(reason, promise)));
+                self.known().place = Some(place.held_by(self.module.wait(reason, promise)));
                 Next::Wait
             }
         }
@@ -76,7 +76,7 @@ impl Filter {
 
     /// What it waited for is there.
     pub(crate) fn waited(&self, stream: &mut Stream<'_>) -> Next {
-        let Some(place) = self.state().place.take() else { return Next::Wait };
+        let Some(place) = self.known().place.take() else { return Next::Wait };
         self.module.metrics().ends_to_wait();
         // Nobody wakes a stream without a word.
         let known = place.take().unwrap_or(Err(Error::Closed));
@@ -85,13 +85,13 @@ impl Filter {
 
     /// The request's trailers. A reply if they cannot be cleaned.
     pub(crate) fn request_trailers(&self, stream: &mut Stream<'_>) -> Option<Reply> {
-        let strips = self.state().strips;
+        let strips = self.known().strips;
         (strips && !strip_trailers(stream)).then(reply::stopped)
     }
 
     /// The answer's header. What the request carried is sent by now.
     pub(crate) fn response(&self, stream: &mut Stream<'_>) {
-        let answered_here = self.state().answered_here;
+        let answered_here = self.known().answered_here;
         let Some(token) = self.uncover(stream) else { return };
         if !answered_here && is_rejection(stream) {
             self.module.reject(&token);
@@ -100,7 +100,7 @@ impl Filter {
 
     /// Envoy, or one of its filters, answers instead of the API.
     pub(crate) fn answered_here(&self) {
-        self.state().answered_here = true;
+        self.known().answered_here = true;
     }
 
     /// The stream has ended, perhaps without an answer.
@@ -110,7 +110,7 @@ impl Filter {
 
     /// The stream is gone.
     pub(crate) fn end(&self) {
-        let place = self.state().place.take();
+        let place = self.known().place.take();
         if place.is_some() {
             self.module.metrics().ends_to_wait();
         }
@@ -126,14 +126,14 @@ impl Filter {
             return self.refuse(reply::stopped());
         }
         self.module.carries(&token);
-        self.state().token = Some(token);
+        self.known().token = Some(token);
         Next::Go
     }
 
     /// Takes our credential off a request that was sent: what writes about it from here on, an access log or a tap, must not have
     /// it. A retry runs through an upstream filter of its own, which puts it on again.
     fn uncover(&self, stream: &mut Stream<'_>) -> Option<Token> {
-        let token = self.state().token.take()?;
+        let token = self.known().token.take()?;
         for (name, _) in token.headers() {
             // What Envoy does not let go of it has shown before.
             let _ = stream.remove(Fields::Request, name.as_str().as_bytes());
@@ -146,9 +146,9 @@ impl Filter {
         Next::Answer(reply)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         // Every change is one assignment.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -51,7 +51,5 @@ def reason(vector):
     return "the component is stopped each time"
 
 
-folder = Path(sys.argv[1])
-for path in sorted(folder.rglob("*.json")):
-    name = path.relative_to(folder).with_suffix("").as_posix()
-    print(json.dumps({"name": name, "reason": reason(json.loads(path.read_text("utf-8")))}))
+for name, vector in runner.vectors(sys.argv[1]):
+    print(json.dumps({"name": name, "reason": reason(vector)}))

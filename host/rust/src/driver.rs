@@ -2,7 +2,7 @@
 //!
 //! One task owns the session, so that steps are serial; nothing else ever enters the component.
 
-mod answer;
+mod checked;
 mod notes;
 mod pace;
 mod recovery;
@@ -21,7 +21,7 @@ use crate::secret::Secret;
 use crate::snapshot::{Access, Published, Snapshot, Words as _, before_the_first_step};
 use crate::status::{Change, Failure, Note, Status, shown};
 use crate::tasks::{Ended, Host, Running};
-use answer::Answer;
+use checked::Checked;
 use pace::Pace;
 use recovery::{Cause, Recovery, Restart};
 
@@ -194,11 +194,11 @@ impl Driver {
         if matches!(cause, Cause::Finished(_)) {
             self.pace.handed_over(ended);
         }
-        answer::wipe(&mut event);
-        match stepped.map(|output| Answer::check(output, now.steady_ms, ended, &self.host.policy)) {
-            Ok(Ok(answer)) => {
+        checked::wipe(&mut event);
+        match stepped.map(|output| Checked::check(output, now.steady_ms, ended, &self.host.policy)) {
+            Ok(Ok(checked)) => {
                 self.recovery.passed(cause, now.steady_ms);
-                self.accept(answer, cause, now.steady_ms);
+                self.accept(checked, cause, now.steady_ms);
             }
             Ok(Err(breach)) => {
                 let breach = format!("it broke the contract: {breach}");
@@ -209,8 +209,8 @@ impl Driver {
     }
 
     /// Publishes, keeps the journal, and only then starts tasks.
-    fn accept(&mut self, answer: Answer, cause: Cause, now: u64) {
-        let Answer { mut snapshot, origin_denied, tasks, abandon, wake_at, journal, notes } = answer;
+    fn accept(&mut self, checked: Checked, cause: Cause, now: u64) {
+        let Checked { mut snapshot, origin_denied, tasks, abandon, wake_at, journal, notes } = checked;
         if origin_denied && self.published.snapshot.load().usable(now).is_some() {
             // An origin comes with the configuration: it does not change while there is a token.
             self.recover("it broke the contract: the token's origin has changed", Cause::Answering, now);

@@ -55,6 +55,7 @@ fn root() -> PathBuf {
 fn every_fault_that_is_cited_stands_in_the_catalogue_and_every_other_is_listed_as_not_held() {
     let catalogue = std::fs::read_to_string(root().join("tests/faults.md")).expect("the catalogue");
     let (tables, not_held) = catalogue.split_once("## Not held by a test yet").expect("its last part");
+    let (tables, _) = tables.split_once("## Where each is held").expect("the part before it");
     let rows = tables.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next());
     let known: BTreeSet<String> = rows.filter(|word| is_id(word)).map(str::to_owned).collect();
     let not_held: BTreeSet<String> = words(not_held).filter(|word| is_id(word)).map(str::to_owned).collect();
@@ -66,4 +67,44 @@ fn every_fault_that_is_cited_stands_in_the_catalogue_and_every_other_is_listed_a
     assert!(silent.is_empty(), "in the catalogue and cited nowhere: {silent:?}");
     let wrong: Vec<_> = not_held.intersection(&cited).collect();
     assert!(wrong.is_empty(), "listed as not held, and cited: {wrong:?}");
+}
+
+/// Each id that is held has a row, and each test in it is there and cites the id.
+#[test]
+fn the_tests_that_are_named_beside_an_id_are_there_and_cite_it() {
+    let catalogue = std::fs::read_to_string(root().join("tests/faults.md")).expect("the catalogue");
+    let (_, held) = catalogue.split_once("## Where each is held").expect("its part");
+    let (held, _) = held.split_once("## Not held by a test yet").expect("its last part");
+    let rows: Vec<(&str, &str)> = held.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | ")).collect();
+    let named: BTreeSet<String> = rows.iter().map(|(id, _)| (*id).to_owned()).filter(|id| is_id(id)).collect();
+    let missing: Vec<_> = cited().difference(&named).cloned().collect();
+    assert!(missing.is_empty(), "cited, and without a row: {missing:?}");
+    for (id, tests) in rows.into_iter().filter(|(id, _)| is_id(id)) {
+        for test in tests.split('`').skip(1).step_by(2) {
+            let (path, function) = test.split_once(": ").map_or((test, None), |(path, function)| (path, Some(function)));
+            let text = std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{id}: {path}: {error}"));
+            assert!(words(&text).any(|word| word == id), "{path} does not cite {id}");
+            assert!(function.is_none_or(|name| text.contains(&format!("fn {name}("))), "{path} has no test {name}", name = test);
+        }
+    }
+}
+
+/// Whoever reads a test sees what an id stands for.
+#[test]
+fn no_comment_is_an_id_alone() {
+    let mut files = Vec::new();
+    for folder in ["guest", "host", "tests"] {
+        gather(&root().join(folder), &mut files);
+    }
+    let mut bare = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("text");
+        for line in text.lines().map(str::trim_start).filter(|line| line.starts_with("//")) {
+            let mut said = words(line).filter(|word| !word.chars().all(|letter| letter == '/')).peekable();
+            if said.peek().is_some() && said.all(is_id) {
+                bare.push(format!("{}: {line}", file.display()));
+            }
+        }
+    }
+    assert!(bare.is_empty(), "{bare:#?}");
 }

@@ -1,6 +1,7 @@
-// The package around components that misbehave: node guests.mjs <which>. `tests/guests` has them.
+// The package around components that misbehave: node guests.mjs <attempts.json> <which>. `tests/guests` has them.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { createWif } from "wif-credential";
 import { finish, scenario } from "./scenarios.mjs";
 
@@ -85,19 +86,26 @@ const scenarios = {
   },
   exfiltrating() {
     process.env.ANTHROPIC_API_KEY = "canary-of-the-environment";
-    const goal = "file=/etc/hostname variable=ANTHROPIC_API_KEY origin=https://api.anthropic.com";
-    for (const [what, where] of [
-      ["another path of an allowed origin", "url=https://api.anthropic.com/v1/files header=x-api-key"],
-      ["the token endpoint with a key of its own", "url=https://api.anthropic.com/v1/oauth/token header=x-api-key"],
-      ["another origin", "url=https://evil.example/v1/oauth/token"],
-    ]) {
-      scenario(`a component reads nothing that is none of its business, and sends nothing to ${what}`, async () => {
-        const federation = { identity_token: { source: "file", path: `${goal} ${where}` } };
-        const wif = make({ federation });
-        await assert.rejects(wif.token(), (error) => {
-          assert.match(error.message, /denied, denied, denied/);
-          return error.code === "configuration";
-        });
+    const api = "https://api.anthropic.com";
+    for (const attempt of JSON.parse(readFileSync(process.argv.at(-2), "utf8")).attempts) {
+      scenario(`a component gets no more than is granted: ${attempt.name}`, async () => {
+        const { file, variable, header = "", url } = attempt;
+        const says = `file=${file} variable=${variable} origin=${api} url=${url.replace("{api}", api)} header=${header}`;
+        const named = { federation: { identity_token: { source: "file", path: "/etc/hostname" } } };
+        const configuration = { ...(attempt.discovers ? { discover: {} } : named), base_url: api, says };
+        const sent = [];
+        const fetch = async (input) => {
+          sent.push(String(input.url ?? input));
+          return new Response("{}");
+        };
+        const wif = createWif({ configuration, fetch });
+        const error = await wif.token().catch((error) => error);
+        assert.equal(error.code, "configuration");
+        // A response is told with the names of its header fields.
+        const answers = /(\w+), (\w+), (\w+)/.exec(error.message)?.slice(1);
+        assert.deepEqual(answers, attempt.answers);
+        assert.deepEqual(sent, attempt.sent ? [`${api}/v1/oauth/token`] : []);
+        wif.close();
       });
     }
   },

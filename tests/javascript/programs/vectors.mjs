@@ -390,10 +390,21 @@ function run(vector) {
   }
 }
 
+const read = (name) => JSON.parse(readFileSync(join(folder, name), "utf8"));
+const presets = read("presets.json");
+
+/** What a vector, or a preset, says together with the preset that it begins with. */
+function withPreset(vector) {
+  if (vector.preset === undefined) return vector;
+  const whole = withPreset(presets[vector.preset]);
+  const names = { ...whole.names, ...vector.names };
+  return { ...whole, ...vector, names, steps: [...(whole.steps ?? []), ...(vector.steps ?? [])] };
+}
+
 const files = readdirSync(folder, { recursive: true })
-  .filter((name) => name.endsWith(".json"))
+  .filter((name) => name.endsWith(".json") && name !== "presets.json")
   .sort();
 for (const name of files) {
-  const reason = run(JSON.parse(readFileSync(join(folder, name), "utf8")));
+  const reason = run(withPreset(read(name)));
   console.log(JSON.stringify({ name: relative(".", name).replace(/\.json$/, ""), reason: reason ?? null }));
 }

@@ -75,6 +75,8 @@ impl Kind {
 
 thread_local! {
     static STATES: RefCell<BTreeSet<(String, String)>> = RefCell::default();
+    static PASSED: RefCell<BTreeSet<(String, String)>> = RefCell::default();
+    static ACCESSES: RefCell<BTreeSet<(String, String)>> = RefCell::default();
 }
 
 /// The changes of state that steps have made on this thread, of the engine called as a library: from which state to which.
@@ -82,7 +84,18 @@ pub fn changes_of_state() -> BTreeSet<(String, String)> {
     STATES.take()
 }
 
-struct NativeMachine(Session);
+/// The changes of state that time has made between these steps.
+pub fn changes_between_steps() -> BTreeSet<(String, String)> {
+    PASSED.take()
+}
+
+/// What these steps have said that callers may do: in which state which access.
+pub fn accesses_of_states() -> BTreeSet<(String, String)> {
+    ACCESSES.take()
+}
+
+/// A session, and the state that its last step led to.
+struct NativeMachine(Session, Option<String>);
 
 impl NativeMachine {
     fn open(opening: &Opening) -> Result<Self, Value> {
@@ -93,7 +106,7 @@ impl NativeMachine {
             .collect();
         let from = json::start_from_json(&opening.from.to_string()).expect("scenarios start validly");
         Session::open(&opening.configuration, opening.seed, &can, from)
-            .map(Self)
+            .map(|session| Self(session, None))
             .map_err(|error| serde_json::to_value(error).expect("a plain record"))
     }
 }
@@ -109,11 +122,18 @@ impl Machine for NativeMachine {
         let clock = json::clock_from_json(&clock.to_string()).expect("a clock");
         let event = json::event_from_json(&event.to_string()).unwrap_or_else(|error| panic!("{event}: {error:?}"));
         let before = self.state(clock);
+        if let Some(left) = self.1.take().filter(|left| *left != before) {
+            PASSED.with_borrow_mut(|states| states.insert((left, before.clone())));
+        }
         let output = json::output_to_json(&self.0.step(clock, event));
         let after = self.state(clock);
+        let access = &output["access"];
+        let access = access.as_str().or_else(|| access.as_object()?.keys().next().map(String::as_str)).expect("a case");
+        ACCESSES.with_borrow_mut(|accesses| accesses.insert((after.clone(), access.to_owned())));
         if before != after {
-            STATES.with_borrow_mut(|states| states.insert((before, after)));
+            STATES.with_borrow_mut(|states| states.insert((before, after.clone())));
         }
+        self.1 = Some(after);
         output
     }
 

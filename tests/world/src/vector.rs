@@ -27,6 +27,9 @@ pub struct Vector {
     /// The faults of the catalogue that this shows the answer to.
     #[serde(default)]
     pub faults: Vec<String>,
+    /// What it begins with; [`load`] has put it in.
+    #[serde(default)]
+    pub preset: Option<String>,
     /// The configuration: a document, or a string that is taken as it is.
     pub configuration: Value,
     /// The seed.
@@ -95,31 +98,60 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors")
 }
 
+/// The file of presets, which is no vector.
+const PRESETS: &str = "presets.json";
+
 /// Every vector below a folder, with its path from there, in the order of paths.
 ///
 /// # Panics
 ///
 /// If a file is no vector.
-pub fn load(folder: &Path) -> Vec<(String, Vector)> {
+pub fn load(below: &Path) -> Vec<(String, Vector)> {
+    let presets = read(&folder().join(PRESETS));
     let mut files = Vec::new();
-    let mut folders = vec![folder.to_path_buf()];
+    let mut folders = vec![below.to_path_buf()];
     while let Some(next) = folders.pop() {
         for entry in fs::read_dir(&next).unwrap_or_else(|error| panic!("{}: {error}", next.display())) {
             let path = entry.expect("a readable folder").path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "json") {
+            } else if path.extension().is_some_and(|extension| extension == "json") && !path.ends_with(PRESETS) {
                 files.push(path);
             }
         }
     }
     files.sort();
     let load = |path: PathBuf| {
-        let name = path.strip_prefix(folder).expect("found below it").with_extension("").display().to_string();
-        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
-        (name.clone(), serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}")))
+        let name = path.strip_prefix(below).expect("found below it").with_extension("").display().to_string();
+        let whole = with_preset(read(&path), &presets);
+        (name.clone(), serde_json::from_value(whole).unwrap_or_else(|error| panic!("{name}: {error}")))
     };
     files.into_iter().map(load).collect()
+}
+
+fn read(path: &Path) -> Value {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// What a vector, or a preset, says together with the preset that it begins with.
+fn with_preset(mut vector: Value, presets: &Value) -> Value {
+    let Some(name) = vector["preset"].as_str() else { return vector };
+    let preset = presets.get(name).unwrap_or_else(|| panic!("no preset is called {name}"));
+    let mut whole = with_preset(preset.clone(), presets);
+    let own = vector.as_object_mut().expect("an object");
+    for (key, value) in std::mem::take(own) {
+        match (key.as_str(), value) {
+            ("names", Value::Object(names)) if whole["names"].is_object() => {
+                whole["names"].as_object_mut().expect("an object").extend(names);
+            }
+            ("steps", Value::Array(steps)) if whole["steps"].is_array() => {
+                whole["steps"].as_array_mut().expect("a list").extend(steps);
+            }
+            (_, value) => whole[key] = value,
+        }
+    }
+    whole
 }
 
 /// A configuration as the session takes it.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use wif_world::vector::{folder, load};
+use serde_json::json;
+use wif_world::vector::{Step, folder, load};
 use wif_world::world::{Settings, Weather, World};
-use wif_world::{Kind, changes_of_state};
+use wif_world::{Kind, accesses_of_states, changes_between_steps, changes_of_state};
 
 const MINUTE: u64 = 60_000;
 
@@ -21,8 +22,8 @@ fn drawn() -> BTreeSet<(String, String)> {
     .collect()
 }
 
-#[test]
-fn every_arrow_that_is_drawn_is_taken_and_no_other() {
+/// Every vector, and an endpoint that fails during a refresh.
+fn run_all() {
     for (name, vector) in load(&folder()) {
         if !name.starts_with("wrong/") {
             vector.run(Kind::Native).unwrap_or_else(|why| panic!("{name}: {why}"));
@@ -38,9 +39,77 @@ fn every_arrow_that_is_drawn_is_taken_and_no_other() {
         world.around.endpoint.weather = None;
     }
     world.run(10 * MINUTE);
-    let (drawn, taken) = (drawn(), changes_of_state());
+}
+
+/// The picture in `wit/README.md`.
+#[test]
+fn the_picture_has_the_arrows_of_the_table() {
+    let readme = include_str!("../../../wit/README.md");
+    let (_, picture) = readme.split_once("```mermaid").expect("a picture");
+    let (picture, _) = picture.split_once("```").expect("its end");
+    let arrows = picture.lines().filter_map(|line| line.trim().split_once(" --> ")).filter(|(from, _)| *from != "[*]");
+    let pictured: BTreeSet<(String, String)> = arrows.map(|(from, to)| (from.replace('_', "-"), to.replace('_', "-"))).collect();
+    assert_eq!(pictured, drawn());
+}
+
+#[test]
+fn every_arrow_that_is_drawn_is_taken_and_no_other() {
+    run_all();
+    let (drawn, mut taken) = (drawn(), changes_of_state());
+    // `closing` leads there from everywhere: see below.
+    taken.retain(|(_, to)| to != "closed");
     let missing: Vec<_> = taken.difference(&drawn).collect();
     assert!(missing.is_empty(), "taken and not drawn: {missing:?}");
     let idle: Vec<_> = drawn.difference(&taken).collect();
     assert!(idle.is_empty(), "drawn and never taken: {idle:?}");
+}
+
+/// The sentences below the arrows.
+#[test]
+fn a_token_that_runs_out_between_steps_changes_the_state_as_it_is_said() {
+    run_all();
+    let said = [("refreshing", "starting"), ("retrying", "failed"), ("serving", "idle"), ("serving", "starting")];
+    assert_eq!(changes_between_steps(), said.map(|(from, to)| (from.to_owned(), to.to_owned())).into());
+}
+
+#[test]
+fn closing_leads_from_every_state_to_closed() {
+    for (name, vector) in load(&folder()) {
+        let reopens = |step: &Step| step.reopen.is_some();
+        for steps in 0..=vector.steps.len() {
+            let mut cut = vector.clone();
+            cut.steps.truncate(steps);
+            if name.starts_with("wrong/") || vector.refused.is_some() || cut.steps.last().is_some_and(reopens) {
+                continue;
+            }
+            let at_ms = cut.steps.last().map_or(0, |step| step.at_ms);
+            let closing = json!({"at-ms": at_ms, "event": "closing", "status": {"state": "closed"}});
+            cut.steps.push(serde_json::from_value(closing).expect("a step"));
+            cut.run(Kind::Native).unwrap_or_else(|why| panic!("{name}, closed after {steps} steps: {why}"));
+        }
+    }
+    let from: BTreeSet<String> = changes_of_state().into_iter().filter(|(_, to)| to == "closed").map(|(from, _)| from).collect();
+    let states: BTreeSet<String> = drawn().into_iter().flat_map(|(from, to)| [from, to]).collect();
+    assert_eq!(from, states);
+}
+
+/// The rows under "Rules for callers' requests": in which state a caller meets which access.
+#[test]
+fn a_caller_meets_the_access_that_stands_beside_the_state() {
+    let contract = include_str!("../../../wit/session.wit");
+    let (_, rules) = contract.split_once("## Rules for callers' requests").expect("its part");
+    let (rules, _) = rules.split_once("## Sharing").expect("the next one");
+    let rows = rules.lines().filter_map(|line| line.trim_start().strip_prefix("///    | `"));
+    let listed: BTreeSet<(String, String)> = rows
+        .map(|row| {
+            let mut names = row.split('`').step_by(2).map(str::to_owned);
+            (names.next().expect("a state"), names.next().expect("an access"))
+        })
+        .collect();
+    run_all();
+    let met = accesses_of_states();
+    let missing: Vec<_> = met.difference(&listed).collect();
+    assert!(missing.is_empty(), "met and not listed: {missing:?}");
+    let never: Vec<_> = listed.difference(&met).collect();
+    assert!(never.is_empty(), "listed and never met: {never:?}");
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
+use serde_json::Value;
 use wif_world::both;
 use wif_world::vector::{folder, load};
 
@@ -19,6 +20,38 @@ fn every_vector_holds() {
             .collect();
         assert!(failures.is_empty(), "{} of {} vectors, {kind:?}:\n\n{}", failures.len(), vectors.len(), failures.join("\n\n"));
     });
+}
+
+/// A reader sees at once what is particular about a vector.
+#[test]
+fn no_vector_repeats_what_a_preset_says_and_every_preset_is_used() {
+    let presets: Value = read(&folder().join("presets.json"));
+    let whole = |name: &str, key: &str| {
+        let preset = &presets[name];
+        let below = preset["preset"].as_str().map_or(&Value::Null, |below| &presets[below][key]);
+        if preset[key].is_null() { below.clone() } else { preset[key].clone() }
+    };
+    let mut unused: HashSet<&str> = presets.as_object().expect("presets by name").keys().map(String::as_str).collect();
+    let alike = ["configuration", "seed", "can", "wall-ms", "steady-ms"];
+    for (name, _) in load(&folder()) {
+        let vector = read(&folder().join(format!("{name}.json")));
+        let Some(preset) = vector["preset"].as_str() else {
+            let is_first = name == "sessions/from-open-to-closing";
+            let fits = |preset: &&str| alike.iter().all(|key| vector[*key] == whole(preset, key));
+            let fitting = presets.as_object().expect("presets").keys().map(String::as_str).find(fits);
+            assert!(is_first || fitting.is_none(), "{name} can begin with the preset {fitting:?}");
+            continue;
+        };
+        unused.remove(preset);
+        for key in alike {
+            assert!(vector[key].is_null() || vector[key] != whole(preset, key), "{name} repeats {key} of its preset");
+        }
+    }
+    assert!(unused.is_empty(), "{unused:?}");
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).expect("it is there")).expect("it is JSON")
 }
 
 /// A suite that cannot fail proves nothing: each file in `wrong/` expects one thing that is not so, and fails by it.

@@ -3,5 +3,5 @@
 #[cfg(target_arch = "wasm32")]
 #[unsafe(no_mangle)]
 extern "C" fn _initialize() {
-    wif_proxy_wasm::start(None);
+    wif_proxy_wasm::start(wif_proxy_wasm::Make::default());
 }

@@ -24,7 +24,7 @@ async fn forward_proxy() -> (String, Arc<Mutex<String>>) {
     (address, seen)
 }
 
-/// B5.
+/// B5: a proxy is configured.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_proxy_of_the_environment_is_used_and_named() {
     let place = Place::new().await;

@@ -58,7 +58,7 @@ async fn a_cut_answer_spends_the_token() {
     assert_eq!(world.denied(token.expose()).await, Reason::JtiReused);
 }
 
-/// B9.
+/// B9: `expires_in` as it comes.
 #[tokio::test]
 async fn expires_in_can_be_anything() {
     for (name, expected) in [
@@ -78,7 +78,7 @@ async fn expires_in_can_be_anything() {
     }
 }
 
-/// B8.
+/// B8: `token_type` as it comes.
 #[tokio::test]
 async fn token_type_can_be_anything() {
     for (name, expected) in
@@ -97,7 +97,7 @@ async fn members_that_nobody_knows_can_be_nested() {
     assert_eq!(met.answer.expires_in(), 3600);
 }
 
-/// B6.
+/// B6: an answer that is no token, or has no end.
 #[tokio::test]
 async fn a_success_can_have_any_body() {
     for (name, text) in [("not_json", "access granted"), ("json_array", "[]"), ("empty", "")] {
@@ -111,7 +111,7 @@ async fn a_success_can_have_any_body() {
     met.assert_spent().await;
 }
 
-/// B11.
+/// B11: every status has its class.
 #[tokio::test]
 async fn failures_before_the_exchange_spend_nothing() {
     for (name, status) in [("html_502", 502), ("rate_limited", 429), ("overloaded", 529), ("server_error", 500)] {

@@ -4,7 +4,7 @@ use wif_emulator::Options;
 
 use crate::world::{BETWEEN_EXCHANGES, Place, World};
 
-/// C7, E12.
+/// C7 (many rejections, one exchange), E12 (the API answers 401).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_revoked_token_is_replaced_while_the_request_is_retried() {
     let Some(world) = World::start(Place::Upstream, Options::default(), &[|_| {}]).await else { return };

@@ -41,8 +41,8 @@ impl<B: http_body::Body<Data = Bytes>> Body<B> {
     /// Remembers the body, if it has no more than `limit` bytes. With a `length` it is whole when that has been sent, for then
     /// nobody asks whether more comes.
     pub(super) fn recording(body: B, length: Option<u64>, limit: usize) -> (Self, Arc<Tape>) {
-        let state = if body.is_end_stream() { State::Whole } else { State::Running };
-        let tape = Arc::new(Tape(Mutex::new(Recording { recorded: Recorded::default(), length, sent: 0, left: limit, state })));
+        let stage = if body.is_end_stream() { Stage::Whole } else { Stage::Running };
+        let tape = Arc::new(Tape(Mutex::new(Recording { recorded: Recorded::default(), length, sent: 0, left: limit, stage })));
         (Self { source: Source::Recording { body, tape: Arc::clone(&tape) } }, tape)
     }
 
@@ -117,7 +117,7 @@ struct Recording {
     sent: u64,
     /// So many bytes more may come.
     left: usize,
-    state: State,
+    stage: Stage,
 }
 
 #[derive(Default)]
@@ -127,7 +127,7 @@ pub(super) struct Recorded {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum Stage {
     Running,
     Whole,
     /// Too long, broken, or of no use any more.
@@ -138,9 +138,9 @@ impl Tape {
     /// The whole body, if all of it has been sent and remembered. Nothing is remembered from here on.
     pub(super) fn take(&self) -> Option<Recorded> {
         let mut recording = self.lock();
-        let all_sent = recording.state == State::Running && recording.length == Some(recording.sent);
-        let whole = recording.state == State::Whole || all_sent;
-        recording.state = State::Stopped;
+        let all_sent = recording.stage == Stage::Running && recording.length == Some(recording.sent);
+        let whole = recording.stage == Stage::Whole || all_sent;
+        recording.stage = Stage::Stopped;
         let recorded = std::mem::take(&mut recording.recorded);
         whole.then_some(recorded)
     }
@@ -161,9 +161,9 @@ impl Tape {
                     return None;
                 }
                 let mut recording = self.lock();
-                if recording.state == State::Running {
+                if recording.stage == Stage::Running {
                     recording.recorded.trailers = Some(trailers.clone());
-                    recording.state = State::Whole;
+                    recording.stage = Stage::Whole;
                 }
                 Some(Frame::trailers(trailers))
             }
@@ -182,14 +182,14 @@ impl Tape {
         recording.sent = recording.sent.saturating_add(data.len() as u64);
         let overhead = if recording.recorded.data.is_empty() { 0 } else { PIECE };
         match recording.left.checked_sub(data.len() + overhead) {
-            Some(left) if recording.state == State::Running => {
+            Some(left) if recording.stage == Stage::Running => {
                 recording.left = left;
                 // A small piece would keep the whole buffer that it was read into.
                 let piece = if data.len() < SMALL { Bytes::copy_from_slice(data) } else { data.clone() };
                 recording.recorded.data.push_back(piece);
             }
             _ => {
-                recording.state = State::Stopped;
+                recording.stage = Stage::Stopped;
                 recording.recorded = Recorded::default();
             }
         }
@@ -197,11 +197,11 @@ impl Tape {
 
     fn end(&self, whole: bool) {
         let mut recording = self.lock();
-        match recording.state {
-            State::Running if whole => recording.state = State::Whole,
-            State::Whole if whole => {}
+        match recording.stage {
+            Stage::Running if whole => recording.stage = Stage::Whole,
+            Stage::Whole if whole => {}
             _ => {
-                recording.state = State::Stopped;
+                recording.stage = Stage::Stopped;
                 recording.recorded = Recorded::default();
             }
         }

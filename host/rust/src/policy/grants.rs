@@ -202,7 +202,7 @@ mod tests {
     const FEDERATION: &str = r#"{"base_url": "https://gateway.example/claude/", "federation": {
         "identity_token": {"source": "file", "path": "/run/token"}}}"#;
 
-    /// F10.
+    /// F10: nothing that is not named.
     #[test]
     fn what_neither_the_configuration_nor_discovery_names_is_refused() {
         let named = grants(FEDERATION);
@@ -234,7 +234,7 @@ mod tests {
         assert!(callable.check_variable("CI_TOKEN").is_err(), "it is the name of a callable");
     }
 
-    /// F9.
+    /// F9: no more than the purpose needs.
     #[test]
     fn a_request_is_the_exchange_or_nothing() {
         let named = grants(FEDERATION);

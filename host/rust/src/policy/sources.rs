@@ -316,7 +316,7 @@ mod tests {
         }
     }
 
-    /// F10.
+    /// F10: nothing that is not named.
     #[test]
     fn files_and_variables_are_those_of_the_recipe() {
         let vault = source(&json!({ "source": "vault", "role": "r", "login_role": "app", "login_file": "/run/pod" }));

@@ -152,7 +152,7 @@ fn v4(high: u16, low: u16) -> Ipv4Addr {
 mod tests {
     use super::*;
 
-    /// B3.
+    /// B3: a name that leads to a private address.
     #[test]
     fn addresses_lead_only_where_a_name_may_lead() {
         let cases = [

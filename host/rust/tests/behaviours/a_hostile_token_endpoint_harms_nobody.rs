@@ -304,7 +304,7 @@ async fn a_token_with_another_prefix_is_taken() {
     assert_eq!(scene.replaced().await.reveal_authorization(), Some("Bearer sk-ant-another"));
 }
 
-/// B8.
+/// B8: `token_type` as it comes.
 #[tokio::test]
 async fn only_a_bearer_token_is_taken() {
     for taken in [r#""token_type":"bearer","#, r#""token_type":"BEARER","#, ""] {

@@ -32,7 +32,7 @@ async fn accepting_from(first: u32) -> Api {
     .await
 }
 
-/// E12.
+/// E12: the API answers 401.
 #[tokio::test]
 async fn with_the_new_token_and_the_same_body() {
     let api = accepting_from(2).await;
@@ -79,7 +79,7 @@ async fn a_stream_whose_length_was_said_is_sent_again_once_all_of_it_went() {
     assert!(api.requests()[1].ends_with("one two"), "{}", api.requests()[1]);
 }
 
-/// E12, E14: what is remembered of a body that comes in tiny pieces is bounded by what it takes, not by its length.
+/// E12: what is remembered of a body that comes in tiny pieces is bounded by what it takes, not by its length.
 #[tokio::test]
 async fn but_not_if_its_pieces_take_more_than_allowed() {
     let api = accepting_from(2).await;
@@ -128,7 +128,7 @@ async fn but_not_while_its_body_is_still_being_sent() {
     drop(sender);
 }
 
-/// E12.
+/// E12: the API answers 401.
 #[tokio::test]
 async fn but_not_if_its_body_is_longer_than_allowed() {
     for (limit, sent) in [(4, 1), (5, 2), (0, 1)] {

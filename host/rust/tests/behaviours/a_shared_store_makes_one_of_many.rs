@@ -104,7 +104,7 @@ async fn a_store_that_does_not_answer_holds_up_no_end() {
     .await;
 }
 
-/// A8, C1.
+/// A8 (several share one identity token), C1 (many callers, one exchange).
 #[tokio::test]
 async fn eight_cold_credentials_make_one_exchange() {
     let gate = Arc::new(Notify::new());

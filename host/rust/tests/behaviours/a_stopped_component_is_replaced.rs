@@ -29,7 +29,7 @@ fn told(credential: &Credential) -> u64 {
     u64::from_str_radix(credential.try_current().unwrap().id(), 16).unwrap()
 }
 
-/// F1, C5.
+/// F1 (loops, recursion, hoards), C5 (the component stops).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_do_not_notice_a_trap() {
     let credential = crashing("changed=panic");
@@ -58,7 +58,7 @@ async fn callers_do_not_notice_a_trap() {
     assert!(served.load(Ordering::SeqCst) > 100);
 }
 
-/// F1.
+/// F1: loops, recursion, hoards.
 #[tokio::test]
 async fn a_loop_ends_with_its_deadline() {
     let (log, _guard) = Log::start();
@@ -71,7 +71,7 @@ async fn a_loop_ends_with_its_deadline() {
     credential.token().await.unwrap();
 }
 
-/// F1.
+/// F1: loops, recursion, hoards.
 #[tokio::test]
 async fn a_memory_bomb_bursts_inside() {
     let (log, _guard) = Log::start();

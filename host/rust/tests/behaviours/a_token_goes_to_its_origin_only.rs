@@ -69,7 +69,7 @@ async fn a_host_header_has_no_say() {
     assert_eq!(fields(&api.request(), "authorization"), ["Bearer sk-ant-oat01-1"]);
 }
 
-/// E2.
+/// E2: where a request goes.
 #[tokio::test]
 async fn a_request_that_names_no_origin_is_not_sent_unless_the_layer_was_told_one() {
     let layer = vendors_layer().await;
@@ -86,7 +86,7 @@ async fn a_request_that_names_no_origin_is_not_sent_unless_the_layer_was_told_on
     assert!(headers_of(&layer, post("https://evil.example/")).await["authorization"] == "Bearer theirs");
 }
 
-/// E2.
+/// E2: where a request goes.
 #[tokio::test]
 async fn a_token_for_another_origin_than_the_layer_was_told_is_not_used() {
     let layer = vendors_layer().await.origin("https://gateway.example").unwrap();
@@ -101,7 +101,7 @@ async fn a_token_for_another_origin_than_the_layer_was_told_is_not_used() {
     assert_eq!(plain, PolicyError::PlainHttp("http://gateway.example".to_owned()));
 }
 
-/// E3.
+/// E3: the API redirects.
 #[tokio::test]
 async fn a_redirect_is_returned_as_it_is() {
     let elsewhere = Api::start().await;
@@ -139,7 +139,7 @@ async fn a_preflight_on_the_wire_is_without_a_credential() {
     assert!(fields(&seen, "authorization").is_empty() && fields(&seen, "cookie").is_empty(), "{seen}");
 }
 
-/// E9.
+/// E9: there is no token.
 #[tokio::test]
 async fn without_a_token_nothing_is_sent() {
     let refuse = |_| Reply::with(401, r#"{"type":"error","error":{"type":"authentication_error","message":"no"}}"#);
@@ -176,7 +176,7 @@ async fn without_a_token_nothing_is_sent() {
     assert_eq!(text(response).await, "{}");
 }
 
-/// E9.
+/// E9: there is no token.
 #[tokio::test]
 async fn a_request_waits_for_a_token_as_long_as_it_was_told() {
     let gate = std::sync::Arc::new(tokio::sync::Notify::new());

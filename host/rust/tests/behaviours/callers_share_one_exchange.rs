@@ -8,7 +8,7 @@ use wif::Error;
 
 use crate::support::{Endpoint, Reply, TokenFile, credential, identity_token, now_s, until};
 
-/// C1.
+/// C1: many callers, one exchange.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_callers_without_a_token() {
     let gate = Arc::new(Notify::new());
@@ -36,7 +36,7 @@ async fn ten_thousand_callers_without_a_token() {
     assert!(request.starts_with("POST /v1/oauth/token HTTP/1.1\r\n"), "{request}");
 }
 
-/// C4.
+/// C4: callers that leave.
 #[tokio::test]
 async fn callers_that_leave_take_nothing_with_them() {
     let gate = Arc::new(Notify::new());
@@ -64,7 +64,7 @@ async fn callers_that_leave_take_nothing_with_them() {
     assert_eq!(credential.try_current().unwrap().id(), token.id());
 }
 
-/// C7.
+/// C7: many rejections, one exchange.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_rejections_of_one_token_make_one_exchange() {
     let endpoint = Endpoint::start(|count| Reply::token(&format!("sk-ant-oat01-{count}"), 3600)).await;

@@ -77,7 +77,7 @@ async fn a_header_has_a_name() {
     refused("answer=header-case").await;
 }
 
-/// B1.
+/// B1: only the origin itself.
 #[tokio::test]
 async fn a_token_is_for_an_origin_that_the_policy_allows() {
     for script in ["answer=origin", "answer=origin-look-alike"] {
@@ -113,7 +113,7 @@ async fn tasks_are_bounded() {
     refused("answer=tasks").await;
 }
 
-/// D4.
+/// D4: numbers beyond every range.
 #[tokio::test]
 async fn times_do_not_overflow() {
     let credential = Credential::builder().component(lying()).configuration("answer=overflow").build().unwrap();

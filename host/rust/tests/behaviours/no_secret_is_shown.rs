@@ -75,7 +75,7 @@ async fn neither_in_logs_nor_in_debug_nor_in_status() {
     }
 }
 
-/// B13.
+/// B13: an error repeats the identity token.
 #[tokio::test]
 async fn not_even_if_the_server_says_it_back() {
     let (log, _guard) = Log::start();

@@ -13,7 +13,7 @@ async fn failure(credential: &Credential) -> wif::Failure {
     }
 }
 
-/// B1.
+/// B1: only the origin itself.
 #[tokio::test]
 async fn another_origin_is_denied_and_the_message_says_how_to_allow_it() {
     let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-x", 3600)).await;
@@ -26,7 +26,7 @@ async fn another_origin_is_denied_and_the_message_says_how_to_allow_it() {
     assert_eq!(endpoint.requests(), 0);
 }
 
-/// B1.
+/// B1: only the origin itself.
 #[test]
 fn origins_are_parsed_and_nothing_else() {
     let allow = |origin: &str| Policy::default().allow_origin(origin).map(|_| ());
@@ -96,7 +96,7 @@ async fn a_variable_is_read_only_if_it_is_allowed() {
     assert_eq!(read.code, FailureCode::IdentityTokenMalformed, "{read}");
 }
 
-/// A12.
+/// A12: a path that climbs out.
 #[tokio::test]
 async fn a_file_is_read_only_below_an_allowed_directory() {
     let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-x", 3600)).await;
@@ -113,7 +113,7 @@ async fn a_file_is_read_only_below_an_allowed_directory() {
     build(both).token().await.unwrap();
 }
 
-/// A1.
+/// A1: a file that is none.
 #[tokio::test]
 async fn a_pipe_or_a_device_is_no_token_file() {
     let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-x", 3600)).await;
@@ -131,7 +131,7 @@ async fn a_pipe_or_a_device_is_no_token_file() {
     }
 }
 
-/// B2.
+/// B2: a redirect.
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let target = Endpoint::start(|_| Reply::token("sk-ant-oat01-stolen", 3600)).await;
@@ -145,7 +145,7 @@ async fn a_redirect_is_not_followed() {
     assert_eq!((endpoint.requests(), target.requests()), (1, 0));
 }
 
-/// B6.
+/// B6: an answer that is no token, or has no end.
 #[tokio::test]
 async fn an_endless_answer_is_cut_off() {
     let endless = "x".repeat(1 << 20);
@@ -202,7 +202,7 @@ async fn plain_http_to_this_machine_goes_past_the_proxy() {
     assert_eq!((endpoint.requests(), proxy.requests()), (1, 0));
 }
 
-/// B5.
+/// B5: a proxy is configured.
 #[tokio::test]
 async fn a_proxy_sees_where_to_and_nothing_else() {
     let proxy = Endpoint::start(|_| Reply::with(502, "no")).await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use wif::{Credential, Error, Policy};
 
 use crate::support::{Endpoint, Reply, guest};
@@ -29,48 +30,26 @@ async fn tried_with(endpoint: &Endpoint, kind: &str, script: &str, policy: Polic
 const DISCOVERS: &str = r#""discover": {}, "#;
 const NAMES_A_FILE: &str = r#""federation": {"identity_token": {"source": "file", "path": "/etc/hostname"}}, "#;
 
+/// What every host that loads components is tried with, the theft of the machine's secrets first.
 #[tokio::test]
-async fn files_and_variables_that_nobody_named_are_not_read() {
-    let endpoint = Endpoint::start(|_| Reply::with(200, "{}")).await;
-    let url = format!("url={}/v1/oauth/token", endpoint.origin);
-    for (kind, what) in [
-        (DISCOVERS, "file=/etc/hostname variable=CARGO_MANIFEST_DIR"),
-        (DISCOVERS, "file=/etc/passwd variable=ANTHROPIC_ADMIN_KEY"),
-        (NAMES_A_FILE, "file=/etc/passwd variable=ANTHROPIC_API_KEY"),
-        (NAMES_A_FILE, "file=/etc/../etc/hostname variable=HOME"),
-    ] {
-        let answers = tried(&endpoint, kind, &format!("{what} {url}")).await;
-        assert_eq!(answers, "denied, denied, response content-type", "{kind} {what}");
+async fn no_more_than_is_granted() {
+    let document: Value = serde_json::from_str(include_str!("../../../../tests/guests/attempts.json")).unwrap();
+    let attempts = document["attempts"].as_array().unwrap();
+    assert!(attempts.len() >= 9);
+    for attempt in attempts {
+        let endpoint = Endpoint::start(|_| Reply::with(200, "{}")).await;
+        let text = |name: &str| attempt[name].as_str().unwrap_or_default().replace("{api}", &endpoint.origin);
+        let kind = if attempt["discovers"] == true { DISCOVERS } else { NAMES_A_FILE };
+        let script = ["file", "variable", "url", "header"].map(|name| format!("{name}={}", text(name))).join(" ");
+        let answers = tried(&endpoint, kind, &script).await;
+        // A response is told with the names of its header fields.
+        let answers: Vec<&str> = answers.split(", ").filter_map(|answer| answer.split(' ').next()).collect();
+        assert_eq!(Value::from(answers), attempt["answers"], "{}", attempt["name"]);
+        assert_eq!(endpoint.requests(), u32::from(attempt["sent"] == true), "{}", attempt["name"]);
+        if attempt["sent"] == true {
+            assert!(endpoint.last().contains("stolen: "), "{}", endpoint.last());
+        }
     }
-    assert!(endpoint.last().ends_with("stolen:  "), "{}", endpoint.last());
-}
-
-/// The control: what is named is read, and the exchange is let out.
-#[tokio::test]
-async fn what_the_configuration_names_is_read() {
-    let endpoint = Endpoint::start(|_| Reply::with(200, "{}")).await;
-    let url = format!("url={}/v1/oauth/token", endpoint.origin);
-    let answers = tried(&endpoint, NAMES_A_FILE, &format!("file=/etc/hostname variable=X {url}")).await;
-    assert_eq!((answers.as_str(), endpoint.requests()), ("content, denied, response content-type", 1));
-}
-
-#[tokio::test]
-async fn a_request_that_is_no_exchange_is_not_sent() {
-    let endpoint = Endpoint::start(|_| Reply::with(200, "{}")).await;
-    let origin = &endpoint.origin;
-    for what in [
-        format!("url={origin}/v1/files"),
-        format!("url={origin}/v1/oauth/token?to=elsewhere"),
-        format!("url={origin}/v1/oauth/token header=x-api-key"),
-        format!("url={origin}/v1/oauth/token header=authorization"),
-        format!("url={origin}/v1/oauth/token header=host"),
-        format!("url={origin}/x/../v1/files"),
-        "url=https://evil.example/v1/oauth/token".to_owned(),
-    ] {
-        let answers = tried(&endpoint, NAMES_A_FILE, &format!("file=/etc/hostname variable=X {what}")).await;
-        assert_eq!(answers, "content, denied, denied", "{what}");
-    }
-    assert_eq!(endpoint.requests(), 0);
 }
 
 /// F9: the policy allows both origins; a request for one of them does not go to the other.

@@ -29,7 +29,7 @@ async fn an_extra_root_certificate_is_trusted() {
     assert_eq!(server.refusals(), []);
 }
 
-/// B4.
+/// B4: a server that is not verified.
 #[tokio::test]
 async fn a_certificate_of_an_unknown_authority_is_refused() {
     let server = Server::start(&authority("ours"), certificate_for(HERE)).await;
@@ -39,7 +39,7 @@ async fn a_certificate_of_an_unknown_authority_is_refused() {
     refuses(&server, Some(authority("theirs").pem()), AlertDescription::UnknownCA).await;
 }
 
-/// B4.
+/// B4: a server that is not verified.
 #[tokio::test]
 async fn a_certificate_for_another_name_is_refused() {
     let authority = authority("ours");
@@ -47,7 +47,7 @@ async fn a_certificate_for_another_name_is_refused() {
     refuses(&server, Some(authority.pem()), AlertDescription::BadCertificate).await;
 }
 
-/// B4.
+/// B4: a server that is not verified.
 #[tokio::test]
 async fn an_expired_certificate_is_refused() {
     let authority = authority("ours");

@@ -33,7 +33,7 @@ fn with_trailers() -> Frames {
     StreamBody::new(tokio_stream::iter([Ok(Frame::data(Bytes::from("{}"))), Ok(Frame::trailers(trailers))]))
 }
 
-/// E1.
+/// E1: the caller's own credential.
 #[tokio::test]
 async fn on_the_wire_of_http_1() {
     let api = Api::start().await;
@@ -68,7 +68,7 @@ async fn on_the_wire_of_http_1() {
     }
 }
 
-/// E1.
+/// E1: the caller's own credential.
 #[tokio::test]
 async fn on_the_wire_of_http_2() {
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -142,7 +142,7 @@ async fn trailers_of_credentials_alone_are_not_sent() {
     assert!(api.request().ends_with("\r\n2\r\n{}\r\n0\r\n\r\n"), "{}", api.request());
 }
 
-/// E8.
+/// E8: logs see no token.
 #[tokio::test]
 async fn the_value_is_marked_as_sensitive() {
     let mut headers = HeaderMap::new();
@@ -198,7 +198,7 @@ fn other_field() -> impl Strategy<Value = (HeaderName, HeaderValue)> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// E1.
+    /// E1: the caller's own credential.
     #[test]
     fn whatever_the_headers_are(
         credentials in prop::collection::vec(credential_field(), 0..8),

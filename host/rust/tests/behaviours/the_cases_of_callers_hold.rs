@@ -77,7 +77,8 @@ async fn run(case: &Case) -> Vec<Option<Told>> {
     answers
 }
 
-/// C1-C4, E9.
+/// C1 (many callers, one exchange), C2 (a refresh holds nobody up), C3 (waiting is bounded), C4 (callers that leave), E9 (there
+/// is no token).
 #[tokio::test]
 async fn of_what_they_are_told_and_when() {
     let (mut ran, mut failed) = (0, Vec::new());

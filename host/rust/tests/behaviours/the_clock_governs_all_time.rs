@@ -29,7 +29,7 @@ fn builder(endpoint: &Endpoint, clock: &TestClock) -> wif::Builder {
         .seed(7)
 }
 
-/// C2.
+/// C2: a refresh holds nobody up.
 #[tokio::test]
 async fn a_token_is_refreshed_ahead_of_time_without_a_caller() {
     let endpoint = Endpoint::start(|count| Reply::token(&format!("sk-ant-oat01-{count}"), 3600)).await;

@@ -5,7 +5,7 @@ use wif::component::{self, Instance, SESSION_INTERFACE};
 
 use crate::support::{START_MS, TestClock, guest, settle, until};
 
-/// F3.
+/// F3: what it imports.
 #[test]
 fn it_imports_nothing() {
     // Inside, its parts import each other; only the outermost level meets the host.

@@ -4,7 +4,7 @@ use wif::{Error, Start};
 
 use crate::support::{Endpoint, Reply, TokenFile, credential, identity_token, now_s};
 
-/// A8b.
+/// A8b: a restart finds it exchanged.
 #[tokio::test]
 async fn a_restart_takes_the_token_along() {
     let endpoint = Endpoint::start(|count| Reply::token(&format!("sk-ant-oat01-{count}"), 3600)).await;
@@ -19,7 +19,7 @@ async fn a_restart_takes_the_token_along() {
     assert_eq!(endpoint.requests(), 1);
 }
 
-/// A6, A8b.
+/// A6 (what is spent is not sent again), A8b (a restart finds it exchanged).
 #[tokio::test]
 async fn a_spent_identity_token_stays_spent() {
     let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-x", 3600)).await;
@@ -36,7 +36,7 @@ async fn a_spent_identity_token_stays_spent() {
     assert_eq!(other.requests(), 0);
 }
 
-/// C14.
+/// C14: what comes after closing.
 #[tokio::test]
 async fn after_shutdown_the_token_is_served_and_nothing_is_started() {
     let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-x", 3600)).await;

@@ -6,7 +6,7 @@ use crate::harness::{Form, Plan, in_every_form};
 const ACTIVE: &str = "^http\\.gateway\\.downstream_rq_active$";
 
 in_every_form! {
-    /// C1.
+    /// C1: many callers, one exchange.
     async fn callers_without_a_token_share_one_exchange(form: Form) {
         for workers in [2, 4] {
             let Some(world) = Plan::new(form).concurrency(workers).closed().start().await else { return };
@@ -36,7 +36,7 @@ in_every_form! {
 }
 
 in_every_form! {
-    /// C4.
+    /// C4: callers that leave.
     async fn callers_that_leave_stop_no_exchange(form: Form) {
         let Some(world) = Plan::new(form).closed().start().await else { return };
         let leaving = world.caller.start_burst_that_leaves(30, std::time::Duration::from_millis(500));
@@ -54,7 +54,7 @@ in_every_form! {
 }
 
 in_every_form! {
-    /// C3.
+    /// C3: waiting is bounded.
     async fn so_many_requests_wait_and_no_more(form: Form) {
         let plan = Plan::new(form).closed().plugin(|plugin| plugin["waiting"] = json!({ "requests": 5 }));
         let Some(world) = plan.start().await else { return };
@@ -77,7 +77,7 @@ in_every_form! {
 }
 
 in_every_form! {
-    /// C3, E9.
+    /// C3 (waiting is bounded), E9 (there is no token).
     async fn requests_wait_so_long_and_no_longer(form: Form) {
         let plan = Plan::new(form).closed().plugin(|plugin| plugin["waiting"] = json!({ "at_most_ms": 500 }));
         let Some(world) = plan.start().await else { return };

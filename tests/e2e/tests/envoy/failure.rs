@@ -9,7 +9,7 @@ use wif_emulator::{Fault, Options, Outcome, Reason};
 use crate::harness::{Form, Plan, Traffic, in_every_form, in_wasm_forms};
 
 in_every_form! {
-    /// B11, E9, B13.
+    /// B11 (every status has its class), E9 (there is no token), B13 (an error repeats the identity token).
     async fn a_refusal_is_told_to_callers_without_its_reason_and_is_not_repeated_for_each(form: Form) {
         let rule = "fdrl_01another";
         let plan = Plan::new(form).plugin(move |plugin| {
@@ -29,7 +29,7 @@ in_every_form! {
 }
 
 in_every_form! {
-    /// B11, B15.
+    /// B11 (every status has its class), B15 (an outage of hours).
     async fn an_endpoint_that_is_down_from_the_start_is_asked_seldom_and_found_again(form: Form) {
         let Some(world) = Plan::new(form).start().await else { return };
         world.emulator.set_outage(Some(Fault::status(500)));
@@ -91,7 +91,7 @@ async fn full_listener() -> (TcpListener, Vec<JoinHandle<io::Result<TcpStream>>>
 }
 
 in_every_form! {
-    /// B15.
+    /// B15: an outage of hours.
     async fn a_token_is_served_through_an_outage_until_it_ends(form: Form) {
         let options = Options { token_lifetime_seconds: 12, shortest_lifetime_seconds: 1, ..Options::default() };
         let Some(world) = Plan::new(form).options(options).start().await else { return };
@@ -126,7 +126,7 @@ fn bad_answers() -> Vec<(Fault, &'static [&'static str])> {
 }
 
 in_every_form! {
-    /// B6, B14.
+    /// B6 (an answer that is no token, or has no end), B14 (a connection ends early).
     async fn half_an_answer_harms_nobody_and_the_next_rotation_brings_a_token(form: Form) {
         for (fault, codes) in bad_answers() {
             let Some(world) = Plan::new(form).start().await else { return };
@@ -147,7 +147,7 @@ in_every_form! {
 }
 
 in_every_form! {
-    /// B6.
+    /// B6: an answer that is no token, or has no end.
     async fn an_endpoint_that_never_answers_is_given_up(form: Form) {
         let plan = Plan::new(form).closed().plugin(|plugin| plugin["credential"]["exchange_timeout_ms"] = json!(1000));
         let Some(world) = plan.start().await else { return };

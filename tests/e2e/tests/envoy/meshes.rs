@@ -438,13 +438,13 @@ async fn what_the_documents_of_envoy_gateway_have_envoy_do_works() {
     serves(Given::by_envoy_gateway).await;
 }
 
-/// C5.
+/// C5: the component stops.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn as_the_documents_of_istio_say_a_trap_passes_and_what_waited_in_it_is_ended() {
     recovers(Given::by_istio).await;
 }
 
-/// C5.
+/// C5: the component stops.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn as_the_documents_of_envoy_gateway_say_a_trap_passes_and_what_waited_in_it_is_ended() {
     recovers(Given::by_envoy_gateway).await;

@@ -24,7 +24,7 @@ fn with_another_rule(mut resources: Resources) -> Resources {
 }
 
 in_every_form! {
-    /// C11.
+    /// C11: another configuration meanwhile.
     async fn another_identity_takes_over_under_load_and_no_request_fails(form: Form) {
         let Some(mut world) = Plan::new(form).start().await else { return };
         world.emulator.set_resources(with_another_rule(world.emulator.resources())).expect("they are good");

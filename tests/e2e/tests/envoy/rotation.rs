@@ -12,7 +12,7 @@ fn short_lived() -> Options {
 }
 
 in_every_form! {
-    /// A9, C2.
+    /// A9 (identity tokens rotate fast), C2 (a refresh holds nobody up).
     async fn a_rotated_identity_token_is_exchanged_ahead_of_time_and_nobody_waits(form: Form) {
         let options = Options { token_lifetime_seconds: SHORT_S, ..short_lived() };
         let Some(world) = Plan::new(form).options(options).start().await else { return };
@@ -31,7 +31,7 @@ in_every_form! {
 }
 
 in_every_form! {
-    /// A6, E9.
+    /// A6 (what is spent is not sent again), E9 (there is no token).
     async fn a_spent_identity_token_is_not_sent_again_and_its_rotation_ends_the_wait(form: Form) {
         let options = Options { token_lifetime_seconds: 6, ..short_lived() };
         let Some(world) = Plan::new(form).options(options).start().await else { return };

@@ -29,7 +29,8 @@ fn sent(sent: &Sent) -> requests::Sent {
     requests::Sent { url: sent.uri.to_string(), fields: pairs(&sent.fields), trailers: pairs(&sent.trailers) }
 }
 
-/// E1, E2, E4, E5, E10.
+/// E1 (the caller's own credential), E2 (where a request goes), E4 (upgrades and tunnels), E5 (preflights), E10 (the caller's own
+/// betas).
 #[tokio::test]
 async fn of_what_leaves() {
     let world = World::start().await;

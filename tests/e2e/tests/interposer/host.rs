@@ -67,7 +67,7 @@ pub(crate) const ONE_REQUEST: Limits = Limits { requests: 1, at_once: 1 };
 
 /// An application that is served.
 pub(crate) struct Application {
-    handler: ProxyHandler<State>,
+    handler: ProxyHandler<Shared>,
     instances: Arc<AtomicUsize>,
 }
 
@@ -256,7 +256,7 @@ impl World {
         let pre = linker(&engine).instantiate_pre(&component).expect("the host has all that it imports");
         let pre = wasmtime_wasi_http::p3::bindings::ServicePre::new(pre).expect("it serves HTTP");
         let instances = Arc::default();
-        let state = State {
+        let shared = Shared {
             pre: ProxyPre::P3(pre),
             engine,
             limits,
@@ -269,7 +269,7 @@ impl World {
             forbidden: self.forbidden,
             seen: self.seen.clone(),
         };
-        Application { handler: ProxyHandler::new(state), instances }
+        Application { handler: ProxyHandler::new(shared), instances }
     }
 }
 
@@ -370,7 +370,7 @@ impl Application {
     }
 }
 
-struct State {
+struct Shared {
     pre: ProxyPre<Host>,
     engine: Engine,
     limits: Limits,
@@ -384,7 +384,7 @@ struct State {
     seen: Seen,
 }
 
-impl State {
+impl Shared {
     /// What an instance is given.
     fn host(&self) -> wasmtime::Result<Host> {
         let mut wasi = WasiCtx::builder();
@@ -409,7 +409,7 @@ fn linker(engine: &Engine) -> Linker<Host> {
     linker
 }
 
-impl HandlerState for State {
+impl HandlerState for Shared {
     type StoreData = Host;
     type WorkerExpiration = Expiration;
     type WorkerState = Limits;

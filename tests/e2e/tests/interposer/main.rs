@@ -100,7 +100,7 @@ async fn no_token_is_in_what_the_application_sees() {
     assert_eq!(seen["trailers"], json!([["x-checksum", "1"]]));
 }
 
-/// E9.
+/// E9: there is no token.
 #[tokio::test]
 async fn without_a_token_nothing_is_sent() {
     let world = World::start().await;

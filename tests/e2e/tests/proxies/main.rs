@@ -1,6 +1,7 @@
 //! The filter in proxies of the same ABI that differ from Envoy: in what they compare where a key of their shared data is missing,
 //! and in the statuses that they know.
 
+mod callers;
 #[path = "../standalone/engine.rs"]
 mod engine;
 mod proxy;

@@ -11,6 +11,9 @@ use crate::engine;
 
 const COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/proxy-wasm.cwasm"));
 
+/// The same around a session that says what its configuration tells it to.
+const SCRIPTED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/filter-scripted.cwasm"));
+
 /// Where the endpoint and the API are.
 pub(crate) const ORIGIN: &str = "https://api.anthropic.com";
 
@@ -69,6 +72,8 @@ pub(crate) struct Request {
     pub(crate) passed: bool,
     /// It was answered with this status.
     pub(crate) answered: Option<u32>,
+    /// And with these fields.
+    pub(crate) reply: BTreeMap<String, String>,
 }
 
 /// One worker's VM, as its functions see it.
@@ -144,6 +149,20 @@ impl Around {
 
 impl Proxy {
     pub(crate) fn new(rule: Rule, workers: usize) -> Self {
+        let credential = json!({"federation": {
+            "federation_rule_id": "fdrl_1", "organization_id": "00000000-0000-4000-8000-000000000001",
+            "identity_token": {"source": "file", "path": "/token"}
+        }});
+        Self::of(COMPILED, rule, workers, &json!({"credential": credential}))
+    }
+
+    /// One worker whose session follows a script.
+    pub(crate) fn scripted(script: &str, waiting: &Value) -> Self {
+        let script: Value = serde_json::from_str(script).expect("a script");
+        Self::of(SCRIPTED, Rule::ComparedAlways, 1, &json!({"credential": script, "waiting": waiting}))
+    }
+
+    fn of(compiled: &[u8], rule: Rule, workers: usize, settings: &Value) -> Self {
         let around = Around {
             rule,
             refused: HashMap::new(),
@@ -159,9 +178,9 @@ impl Proxy {
         let around = Arc::new(Mutex::new(around));
         let engine = Engine::new(&engine::config()).expect("the build's own configuration");
         // SAFETY: the build script compiled these bytes, with this very configuration.
-        let module = unsafe { Module::deserialize(&engine, COMPILED) }.expect("what the build compiled");
+        let module = unsafe { Module::deserialize(&engine, compiled) }.expect("what the build compiled");
         let linker = linker(&engine);
-        let workers = (0..workers).map(|_| Worker::new(&engine, &linker, &module, &around)).collect();
+        let workers = (0..workers).map(|_| Worker::new(&engine, &linker, &module, &around, settings)).collect();
         Self { workers, around }
     }
 
@@ -191,18 +210,17 @@ impl Proxy {
 }
 
 impl Worker {
-    fn new(engine: &Engine, linker: &Linker<Vm>, module: &Module, around: &Arc<Mutex<Around>>) -> Self {
-        let configuration = json!({
+    fn new(engine: &Engine, linker: &Linker<Vm>, module: &Module, around: &Arc<Mutex<Around>>, settings: &Value) -> Self {
+        let mut configuration = json!({
             "position": "downstream",
             "clusters": ["api"],
             "token_endpoint": {"cluster": "endpoint"},
             "origin": ORIGIN,
-            "files": {"/token": {"cluster": "files", "path": "/token"}},
-            "credential": {"federation": {
-                "federation_rule_id": "fdrl_1", "organization_id": "00000000-0000-4000-8000-000000000001",
-                "identity_token": {"source": "file", "path": "/token"}
-            }}
+            "files": {"/token": {"cluster": "files", "path": "/token"}}
         });
+        for (name, value) in settings.as_object().expect("settings by name") {
+            configuration[name] = value.clone();
+        }
         let vm = Vm {
             around: Arc::clone(around),
             configuration: configuration.to_string(),
@@ -289,6 +307,12 @@ impl Worker {
         self.call::<(u32, u32, u32), u32>("proxy_on_response_headers", (id, 1, 0));
         self.call::<u32, u32>("proxy_on_done", id);
         self.call::<u32, ()>("proxy_on_delete", id);
+    }
+
+    /// The proxy wants the configuration's context to end.
+    pub(crate) fn close(&mut self) {
+        self.store.data_mut().context = ROOT;
+        self.call::<u32, u32>("proxy_on_done", ROOT);
     }
 
     pub(crate) fn seen(&self, id: u32) -> Request {
@@ -464,12 +488,14 @@ fn linker(engine: &Engine) -> Linker<Vm> {
                                             _ds: u32,
                                             _b: u32,
                                             _bs: u32,
-                                            _h: u32,
-                                            _hs: u32,
+                                            headers: u32,
+                                            size: u32,
                                             _grpc: i32| {
+        let reply = fields(&read(&mut caller, headers, size)).into_iter().collect();
         let vm = caller.data_mut();
         let context = vm.context;
-        vm.requests.get_mut(&context).expect("a request").answered = Some(status);
+        let request = vm.requests.get_mut(&context).expect("a request");
+        (request.answered, request.reply) = (Some(status), reply);
         OK
     });
     function!("proxy_http_call", |caller,

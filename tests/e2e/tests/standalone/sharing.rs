@@ -169,7 +169,7 @@ async fn what_is_no_regular_file_is_refused() {
     }
 }
 
-/// D4.
+/// D4: numbers beyond every range.
 #[tokio::test]
 async fn a_version_with_the_last_number_is_a_failure() {
     let world = World::start().await;

@@ -15,7 +15,7 @@ mod filter {
 
     #[unsafe(no_mangle)]
     extern "C" fn _initialize() {
-        wif_proxy_wasm::start(Some(crash_on_command));
+        wif_proxy_wasm::start(wif_proxy_wasm::Make { on_request: Some(crash_on_command), ..Default::default() });
     }
 
     fn crash_on_command() {

@@ -5,52 +5,31 @@ use wif_guest_kit::types::{
     Access, Clock, Event, Failure, FailureCode, Header, Output, PendingReason, Progress, Standing, Start, Usable,
 };
 use wif_guest_kit::{Behaviour, component, name, saying};
+use wif_guest_script::{Line, Script};
 
-struct Scripted {
-    lines: Vec<Value>,
-    /// Which line holds, and since when.
-    at: usize,
-    since_ms: u64,
-    begun_ms: Option<u64>,
-}
+struct Scripted(Script);
 
 component!(Scripted);
 
 impl Behaviour for Scripted {
     fn open(configuration: &str, _: &Start) -> Self {
-        let script: Value = serde_json::from_str(configuration).expect("a script");
-        let lines = script["session"].as_array().expect("a list of lines").clone();
-        Self { lines, at: 0, since_ms: 0, begun_ms: None }
+        Self(Script::read(configuration))
     }
 
     fn step(&mut self, now: &Clock, event: &Event) -> Output {
-        let now_ms = now.steady_ms.unwrap_or(now.wall_ms);
-        let now_ms = now_ms - *self.begun_ms.get_or_insert(now_ms);
-        while let Some(next) = self.lines.get(self.at + 1) {
-            match next["from-ms"].as_u64() {
-                Some(from_ms) if from_ms <= now_ms => self.since_ms = from_ms,
-                None if next["on"] == name(event) && self.since_ms <= now_ms => self.since_ms = now_ms,
-                _ => break,
-            }
-            self.at += 1;
-            // An event has one effect.
-            if next["on"].is_string() {
-                break;
-            }
-        }
-        let (line, age_ms) = (&self.lines[self.at], now_ms - self.since_ms);
-        let mut output = saying(access(&line["access"], age_ms));
-        output.progress = if line["progress"] == "underway" { Progress::Underway } else { Progress::Resting };
-        output.wait_at_most_ms = line["wait-at-most-ms"].as_u64().and_then(|wait| wait.try_into().ok()).unwrap_or(1_000);
-        let next = self.lines.get(self.at + 1).and_then(|next| next["from-ms"].as_u64());
-        output.wake_in_ms = next.and_then(|next| next.saturating_sub(now_ms).try_into().ok());
+        let line = self.0.line(now.steady_ms.unwrap_or(now.wall_ms), name(event));
+        let mut output = saying(access(&line));
+        output.progress = if line.is_underway() { Progress::Underway } else { Progress::Resting };
+        output.wait_at_most_ms = line.wait_at_most_ms();
+        output.wake_in_ms = line.next_in_ms;
         output
     }
 }
 
-/// What callers may do, so long after it was first said.
-fn access(access: &Value, age_ms: u64) -> Access {
-    let time = |of: &Value, name: &str| of[name].as_u64().map(|time| time.saturating_sub(age_ms));
+/// What callers may do.
+fn access(line: &Line<'_>) -> Access {
+    let access = &line.says["access"];
+    let time = |part: &Value, name: &str| line.time(part, name);
     if let Some(usable) = access.get("usable") {
         let token = usable["token"].as_str().expect("a token");
         let authorization = Header { name: "authorization".to_owned(), value: format!("Bearer sk-ant-oat01-{token}") };

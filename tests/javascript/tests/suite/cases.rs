@@ -22,7 +22,8 @@ fn scripted() -> Workshop {
     Workshop::with(component).unwrap_or_else(|missing| panic!("{missing}"))
 }
 
-/// E1, E2, E4, E5, E10, E12.
+/// E1 (the caller's own credential), E2 (where a request goes), E4 (upgrades and tunnels), E5 (preflights), E10 (the caller's own
+/// betas), E12 (the API answers 401).
 #[test]
 fn of_requests_in_every_runtime_of_programs() {
     for runtime in RUNTIMES {
@@ -31,7 +32,8 @@ fn of_requests_in_every_runtime_of_programs() {
     }
 }
 
-/// C1-C4, E9.
+/// C1 (many callers, one exchange), C2 (a refresh holds nobody up), C3 (waiting is bounded), C4 (callers that leave), E9 (there
+/// is no token).
 #[test]
 fn of_callers_in_every_runtime_of_programs() {
     let workshop = scripted();

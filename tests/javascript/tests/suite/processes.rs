@@ -133,7 +133,7 @@ async fn a_refresh_goes_on_behind_the_request_that_started_it() {
     }
 }
 
-/// A8, A8b.
+/// A8 (several share one identity token), A8b (a restart finds it exchanged).
 #[tokio::test]
 async fn a_journal_takes_the_token_along_and_a_store_is_shared() {
     for runtime in RUNTIMES {

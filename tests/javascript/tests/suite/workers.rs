@@ -267,7 +267,7 @@ async fn refresh_behind_a_request(world: &World, worker: &Worker, path: &str) {
     worker.advance(45).await;
 }
 
-/// C2, C4.
+/// C2 (a refresh holds nobody up), C4 (callers that leave).
 #[tokio::test]
 async fn a_refresh_goes_on_when_the_request_that_started_it_has_ended() {
     for version in VERSIONS {

@@ -26,9 +26,9 @@ impl ProxyWasm {
             .map(|name| serde_json::from_value(name.clone().into()).expect("scenarios name real capabilities"))
             .collect();
         let from = form::start_from_json(&opening.from.to_string()).expect("scenarios start validly");
-        let driver = driver::Driver::open(&opening.configuration, opening.seed, &can, from);
-        let driver = driver.map_err(|error| serde_json::to_value(error).expect("a plain record"))?;
-        Ok(Box::new(Self { driver, notes: Vec::new(), next_tick_ms: 0 }))
+        let session = driver::open_session(&opening.configuration, opening.seed, &can, from);
+        let session = session.map_err(|error| serde_json::to_value(error).expect("a plain record"))?;
+        Ok(Box::new(Self { driver: driver::Driver::new(session), notes: Vec::new(), next_tick_ms: 0 }))
     }
 
     fn tick(&mut self, host: &mut dyn Host) {
@@ -59,7 +59,7 @@ impl Driver for ProxyWasm {
         match event {
             Event::Finished(result) => self.driver.finished(&mut proxy, result.number, result.outcome),
             Event::Rejected(id) => {
-                self.driver.rejected(&id);
+                self.driver.report_rejection(&id);
                 self.tick(host);
             }
             event => self.driver.happened(&mut proxy, event),
@@ -110,7 +110,8 @@ impl Seen for ProxyWasm {
     }
 
     fn status(&mut self, host: &dyn Host) -> Value {
-        form::status_to_json(&self.driver.session().status(Clock { wall_ms: host.wall_ms(), steady_ms: None }))
+        let session = self.driver.session().expect("it is the engine's");
+        form::status_to_json(&session.status(Clock { wall_ms: host.wall_ms(), steady_ms: None }))
     }
 
     fn take_journal(&mut self) -> Option<Value> {

@@ -33,7 +33,7 @@ fn it_is_valid() {
     wasmparser::Validator::new().validate_all(module()).unwrap();
 }
 
-/// F3.
+/// F3: what it imports.
 #[test]
 fn it_imports_functions_of_the_proxy_that_are_written_down_and_nothing_else() {
     let imports = imports();

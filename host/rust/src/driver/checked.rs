@@ -21,7 +21,7 @@ const NUDGE_AGAIN: Duration = Duration::from_secs(1);
 /// A thousand years, in milliseconds: later is never.
 const NEVER_MS: u64 = 31_557_600_000_000;
 
-pub(super) struct Answer {
+pub(super) struct Checked {
     pub(super) snapshot: Snapshot,
     /// There is a token, for an origin that the policy refuses; the access says so.
     pub(super) origin_denied: bool,
@@ -32,7 +32,7 @@ pub(super) struct Answer {
     pub(super) notes: Vec<Note>,
 }
 
-impl Answer {
+impl Checked {
     /// Checks what concerns callers. Tasks are checked when they are done, for a refusal is an answer to them.
     /// The step began at `now`, and what it says of times counts from then; but it is left alone from its end on.
     pub(super) fn check(output: types::Output, now: u64, ended: u64, policy: &Policy) -> Result<Self, String> {

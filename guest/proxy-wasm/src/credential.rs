@@ -7,6 +7,7 @@ use wif_engine::contract::{ConfigurationError, Event, Start, Usable};
 use wif_engine::{Secret, id_of};
 use wif_rules::{Reply, merge};
 
+use crate::callbacks;
 use crate::driver::{Driver, Host, Verdict};
 use crate::fields::Fields;
 use crate::hostcalls::{self, LogLevel, MapType, Refused};
@@ -34,7 +35,8 @@ const CLUSTERS: usize = 16;
 /// The id of a token: 16 hexadecimal digits.
 pub(crate) type TokenId = [u8; 16];
 
-pub(crate) struct Filter {
+/// What all requests of a configuration share in one VM.
+pub(crate) struct Credential {
     driver: Driver,
     outside: Outside,
     /// The root context, which performs all tasks.
@@ -69,21 +71,21 @@ pub(crate) enum Fate {
     Answered,
 }
 
-impl Filter {
+impl Credential {
     /// *Secret*: `journal`, of an earlier filter of this VM, whose ledger is taken over.
     pub(crate) fn open(root: u32, settings: Settings, journal: Option<Secret>) -> Result<Self, ConfigurationError> {
         let from = journal.map_or(Start::Fresh, Start::Resumed);
         let can = settings.capabilities();
         let seed = shared::seed(wall_nanos())
             .map_err(|message| ConfigurationError { field: "the proxy's shared data".to_owned(), message })?;
-        let driver = Driver::open(settings.credential.reveal(), seed, &can, from);
-        let driver = driver.map_err(|error| ConfigurationError {
+        let session = callbacks::open(settings.credential.reveal(), seed, &can, from);
+        let session = session.map_err(|error| ConfigurationError {
             field: if error.field.is_empty() { "credential".to_owned() } else { format!("credential.{}", error.field) },
             ..error
         })?;
         let outside = Outside::new(settings, Metrics::define());
         Ok(Self {
-            driver,
+            driver: Driver::new(session),
             outside,
             root,
             waiting: Vec::new(),
@@ -198,9 +200,9 @@ impl Filter {
     }
 
     /// The API answered 401 to the token with this id.
-    pub(crate) fn rejected(&mut self, id: &TokenId) {
+    pub(crate) fn report_rejection(&mut self, id: &TokenId) {
         if let Ok(id) = std::str::from_utf8(id) {
-            self.driver.rejected(id);
+            self.driver.report_rejection(id);
         }
         if self.driver.is_needed() {
             self.pace(NOW_MS);
