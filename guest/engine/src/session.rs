@@ -5,6 +5,7 @@
 mod configuring;
 mod exchange;
 mod identity;
+mod login;
 mod recipe;
 mod sharing;
 mod source;
@@ -239,11 +240,14 @@ impl Session {
 
     /// When another token is wanted than the one that is held.
     fn due_at(&self) -> Moment {
-        let exchangeable = matches!(self.plan, Plan::Federation(_) | Plan::Bearer(Bearer::Callable(_)));
+        let exchangeable = matches!(self.plan, Plan::Federation(_) | Plan::Bearer(Bearer::Callable(_) | Bearer::Login(_)));
         if !exchangeable {
             return Moment::NEVER;
         }
         if self.identity.key().is_none() && self.wants_identity() {
+            return self.now;
+        }
+        if self.login_is_unsaved() {
             return self.now;
         }
         if !self.wanted {

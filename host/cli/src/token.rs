@@ -20,7 +20,7 @@ use crate::{help, output, warnings};
 pub(crate) struct Options {
     #[command(flatten)]
     common: Common,
-    /// Print a JSON object: `token`, the name of its `header`, its `id` and `origin`, and when it is to be refreshed and may no
+    /// Print a JSON object: `token`, the name of its `header`, what requests carry beside it (`other_headers`), its `id` and `origin`, and when it is to be refreshed and may no
     /// longer be used, as moments (`refresh_at`, `unusable_at`, RFC 3339 in UTC) and from now on (`refresh_in_ms`,
     /// `unusable_in_ms`).
     #[arg(long)]
@@ -105,7 +105,11 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     }
     let status = credential.status().await;
     credential.shutdown().await;
-    let (name, value) = token.headers().first().context("the credential has no header")?;
+    let mut headers = token.headers().iter();
+    let (name, value) = headers.next().context("the credential has no header")?;
+    // Such as the workspace of a login.
+    let others: serde_json::Map<String, serde_json::Value> =
+        headers.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.into()))).collect();
     let value = value.to_str().context("the credential is no text")?;
     let bare = value.strip_prefix("Bearer ").unwrap_or(value);
     if options.json {
@@ -116,6 +120,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         let document = json!({
             "token": bare,
             "header": name.as_str(),
+            "other_headers": others,
             "id": token.id(),
             "origin": token.origin(),
             "refresh_at": refresh_in.and_then(moment),

@@ -58,6 +58,7 @@ impl Session {
                 self.work = Work::Asking;
                 self.emit(Role::Ask, Task::SupplyToken(request));
             }
+            Plan::Bearer(Bearer::Login(_)) => self.look_at_login(),
             Plan::Federation(_) if self.share.is_some() && self.identity.key().is_some() => self.load(None),
             Plan::Federation(_) => self.read_source(),
             _ => {}
@@ -551,6 +552,9 @@ impl Session {
     }
 
     pub(super) fn token_supplied(&mut self, outcome: Outcome) {
+        if matches!(self.plan, Plan::Bearer(Bearer::Login(_))) {
+            return self.login_answered(outcome);
+        }
         self.work = Work::Resting;
         let why = match outcome {
             Outcome::Token(token) => match self.take_supplied(token) {
