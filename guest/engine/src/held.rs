@@ -4,10 +4,9 @@ use serde_json::Value;
 
 use crate::configuration::KeyHeader;
 use crate::contract::{Header, Standing};
-use crate::json::Writer;
+use crate::json::{Writer, string, take};
 use crate::schedule::{Random, Windows};
-use crate::state::{Epoch, Reading, string, take};
-use crate::timeline::Moment;
+use crate::timeline::{Epoch, Moment, Reading};
 use crate::{Secret, id_of};
 
 /// An access token and its times.
@@ -119,6 +118,16 @@ impl Held {
             unusable: before(windows.margin),
         };
         Self { life: Some(life), ..Self::forever(value, Scheme::Bearer) }
+    }
+
+    /// Ends at this moment: all its times move with the end.
+    pub(crate) fn end_at(&mut self, expires: Moment) {
+        if let Some(life) = &mut self.life {
+            let by = expires.since(life.expires);
+            for time in [&mut life.expires, &mut life.refresh, &mut life.hold, &mut life.unusable] {
+                *time = time.offset(by);
+            }
+        }
     }
 
     pub(crate) fn usable_at(&self, now: Moment) -> bool {

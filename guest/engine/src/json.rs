@@ -226,6 +226,27 @@ impl Writer {
     }
 }
 
+/// What may be missing, but not malformed.
+pub(crate) fn optional<T>(value: Value, read: impl FnOnce(Value) -> Option<T>) -> Option<Option<T>> {
+    if value.is_null() { Some(None) } else { read(value).map(Some) }
+}
+
+/// Moves a member out, so that no copy of a secret stays behind; nothing, if it is not there or this is no object.
+pub(crate) fn take(value: &mut Value, member: &str) -> Value {
+    value.get_mut(member).map_or(Value::Null, Value::take)
+}
+
+pub(crate) fn string(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+pub(crate) fn small(value: &Value) -> Option<u32> {
+    u32::try_from(value.as_u64()?).ok()
+}
+
 /// An object of the members that are there.
 pub(crate) fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
     let mut object = Map::new();

@@ -4,17 +4,16 @@ use serde_json::Value;
 
 use crate::contract::Disposition;
 use crate::identity_token::LEEWAY_MS;
-use crate::json::Writer;
-use crate::state::{string, take};
+use crate::json::{Writer, string, take};
 
 /// More identity tokens than a source shows within the longest life of one.
 const BOUND: usize = 32;
 
 /// A bounded list of identity tokens by id. Only those that were sent are in it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Ledger(Vec<Line>);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Line {
     id: String,
     disposition: Disposition,
@@ -87,14 +86,17 @@ impl Ledger {
         self.0.retain(|line| line.expires_at_ms.saturating_add(LEEWAY_MS) > issued_at_ms);
     }
 
-    /// Takes over what another session knows.
-    pub(crate) fn merge(&mut self, other: &Self) {
+    /// Takes over what another session knows. Whether that was news.
+    pub(crate) fn merge(&mut self, other: &Self) -> bool {
+        let mut news = false;
         for line in &other.0 {
             let known = self.disposition(&line.id);
-            if known == Disposition::Unspent || line.disposition == Disposition::Spent {
+            if known == Disposition::Unspent || known == Disposition::Uncertain && line.disposition == Disposition::Spent {
                 self.mark(&line.id, line.disposition, line.expires_at_ms);
+                news = true;
             }
         }
+        news
     }
 }
 

@@ -38,6 +38,7 @@ mod session;
 mod shapes;
 mod state;
 mod timeline;
+mod tokens;
 
 pub use base_url::origin_of;
 pub use secret::Secret;

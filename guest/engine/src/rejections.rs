@@ -2,9 +2,8 @@
 
 use serde_json::Value;
 
-use crate::json::Writer;
-use crate::state::{Epoch, Reading, string, take};
-use crate::timeline::Moment;
+use crate::json::{Writer, string, take};
+use crate::timeline::{Epoch, Moment, Reading};
 
 /// Two different tokens rejected within this time mean that new ones do not help.
 const WINDOW_MS: u64 = 600_000;
@@ -130,7 +129,7 @@ mod tests {
         let mut json = Writer::with_capacity(64);
         rejections.write(&mut json, written);
         let value = serde_json::from_str(json.end().reveal()).unwrap();
-        Rejections::read(value).unwrap().revive(Reading::new(read, Default::default(), crate::state::Writer::Another))
+        Rejections::read(value).unwrap().revive(Reading::new(read, Default::default(), crate::timeline::Writer::Another))
     }
 
     #[test]

@@ -1,39 +1,45 @@
-//! The session: takes an event, decides, answers. What a step does is told in six parts: `source` gets an identity token,
-//! `identity` says whose it is, `exchange` gets an access token for it, `sharing` agrees with other sessions, `tasks` keeps the
-//! work that is out, `view` says what it all means for callers.
+//! The session: takes an event, decides, answers.
+//!
+//! Each thing that changes has an owner, whose fields nobody else writes: the tokens, [`Tokens`]; the attempt to get one,
+//! `attempt`; what is known, `known`; what goes out of a step, `outgoing`; whose tokens these are, `identity`; what is known of
+//! the store, `sharing`; time, [`Timeline`]. What a step does is told in the order of things: `configuring` finds the credential,
+//! `source` gets an identity token, `deciding` whether it is exchanged, `sharing` agrees with other sessions, `exchange` asks the
+//! endpoint, `program` the embedding program, and `view` says what it all means for callers.
 
+mod attempt;
 mod configuring;
+mod deciding;
 mod exchange;
 mod identity;
+mod known;
 mod login;
+mod outgoing;
+mod program;
 mod recipe;
 mod sharing;
 mod source;
-mod tasks;
 mod view;
 
 use crate::Secret;
 use crate::base_url::BaseUrl;
 use crate::configuration::{Bearer, Configuration, Credential, Federation};
 use crate::contract::{
-    Capability, Clock, ConfigurationError, Event, Failure, FailureCode, Field, Note, NoteCode, NoteLevel, NumberedTask, Output,
-    Standing, Start, Status,
+    Capability, Clock, ConfigurationError, Event, Field, NoteCode, NoteLevel, Outcome, Output, Standing, Start, Status, Task,
 };
 use crate::discovery::Discovery;
-use crate::held::{Ends, Held};
-use crate::identity_token::About;
 use crate::ledger::Ledger;
 use crate::lint::Warning;
-use crate::rejections::Rejections;
-use crate::schedule::{Pace, Random};
+use crate::schedule::Random;
 use crate::scrub::scrub;
-use crate::state::{Epoch, Known, Lease, State};
+use crate::state::{Document, Lease, State};
 use crate::timeline::{Moment, Timeline};
+use crate::tokens::{Rejected, Tokens};
 
-use exchange::{Sent, Work};
+use attempt::{Attempt, Work};
 use identity::Identity;
+use known::Known;
+use outgoing::{Outgoing, Role};
 use sharing::Share;
-use tasks::{Role, Tasks};
 
 /// A host's text is cut after this many characters.
 const MAX_HOST_TEXT: usize = 200;
@@ -48,10 +54,7 @@ pub struct Session {
     configuration: Configuration,
     can: Vec<Capability>,
     // Time and chance.
-    timeline: Timeline,
-    now: Moment,
-    wall_ms: u64,
-    steady_ms: Option<u64>,
+    time: Timeline,
     random: Random,
     // What is to be done.
     plan: Plan,
@@ -59,36 +62,13 @@ pub struct Session {
     identity: Identity,
     wanted: bool,
     closing: bool,
-    // What is known. What few sessions have, or have for a moment, is boxed: a host may hold many sessions.
-    resumed: Option<Box<State>>,
-    lost_before: bool,
-    held: Option<Held>,
-    ends: Ends,
-    /// A token of unknown expiry: it serves the callers that this step wakes.
-    passing: Option<Box<Held>>,
-    /// The id of the last token of unknown life, which was passed on and not kept.
-    passed: Option<String>,
-    pace: Pace,
-    ledger: Ledger,
-    rejections: Rejections,
-    seen: Option<About>,
-    waiting: Option<String>,
-    failure: Option<Trouble>,
-    // What is under way.
-    work: Work,
-    late: Vec<Sent>,
-    tasks: Tasks,
+    // What is known, and what is under way. What few sessions have is boxed: a host may hold many sessions.
+    tokens: Tokens,
+    known: Known,
+    attempt: Attempt,
     share: Option<Box<Share>>,
-    // What this step answers with.
-    emitted: Vec<NumberedTask>,
-    abandoned: Vec<u32>,
-    notes: Vec<Note>,
-    changed: bool,
-    // What status tells.
-    warnings: Vec<Warning>,
-    started: u32,
-    succeeded: u32,
-    clock_skew_ms: Option<i64>,
+    out: Outgoing,
+    figures: Figures,
 }
 
 /// What the session is for.
@@ -103,14 +83,13 @@ enum Plan {
     Bearer(Bearer),
 }
 
-/// The last failure, and when the session tries again.
-#[derive(Debug)]
-struct Trouble {
-    failure: Failure,
-    /// When it is tried again.
-    until: Option<Moment>,
-    /// When the source is expected to rotate the identity token, where that is awaited.
-    rotation: Option<Moment>,
+/// What only the status tells.
+#[derive(Debug, Default)]
+struct Figures {
+    warnings: Vec<Warning>,
+    started: u32,
+    succeeded: u32,
+    clock_skew_ms: Option<i64>,
 }
 
 impl Session {
@@ -121,13 +100,13 @@ impl Session {
         let configuration = Configuration::parse(configuration)?;
         check_capabilities(&configuration, can)?;
         let mut random = Random::new(seed);
-        let mut notes = Vec::new();
+        let mut out = Outgoing::default();
         let resumed = match &from {
             Start::Resumed(journal) => {
                 let journal = State::parse(journal.reveal());
                 if journal.is_none() {
-                    let message = "The journal cannot be read: what an earlier session knew is lost.".to_owned();
-                    notes.push(Note { code: NoteCode::StateIgnored, level: NoteLevel::Warning, message, fields: Vec::new() });
+                    let message = "The journal cannot be read: what an earlier session knew is lost.";
+                    out.note(NoteCode::StateIgnored, NoteLevel::Warning, message, Vec::new());
                 }
                 journal.map(Box::new)
             }
@@ -137,43 +116,23 @@ impl Session {
         let ledger = resumed.as_ref().map(|journal| journal.ledger.clone()).unwrap_or_default();
         let shares = can.iter().any(|capability| matches!(capability, Capability::Store | Capability::Cache));
         let share = shares.then(|| Box::new(Share::new(random.next(), !can.contains(&Capability::Store))));
+        let lost_before = matches!(from, Start::Lost) || matches!(from, Start::Resumed(_)) && resumed.is_none();
         Ok(Self {
-            lost_before: matches!(from, Start::Lost) || matches!(from, Start::Resumed(_)) && resumed.is_none(),
             wanted: configuration.prefetch,
             base_url: configuration.base_url.clone().unwrap_or_default(),
             configuration,
             can: can.to_vec(),
-            timeline: Timeline::default(),
-            now: Moment::default(),
-            wall_ms: 0,
-            steady_ms: None,
+            time: Timeline::default(),
             random,
             plan: Plan::Unopened,
-            identity: Identity::default(),
+            identity: Identity::after(resumed),
             closing: false,
-            resumed,
-            held: None,
-            ends: Ends::default(),
-            passing: None,
-            passed: None,
-            pace: Pace::default(),
-            ledger,
-            rejections: Rejections::default(),
-            seen: None,
-            waiting: None,
-            failure: None,
-            work: Work::Resting,
-            late: Vec::new(),
-            tasks: Tasks::default(),
+            tokens: Tokens::default(),
+            known: Known::new(ledger, lost_before),
+            attempt: Attempt::default(),
             share,
-            emitted: Vec::new(),
-            abandoned: Vec::new(),
-            notes,
-            changed: false,
-            warnings: Vec::new(),
-            started: 0,
-            succeeded: 0,
-            clock_skew_ms: None,
+            out,
+            figures: Figures::default(),
         })
     }
 
@@ -186,15 +145,13 @@ impl Session {
 
     /// Takes an event and answers.
     pub fn step(&mut self, now: Clock, event: Event) -> Output {
-        self.now = self.timeline.advance(now);
-        self.wall_ms = now.wall_ms;
-        self.steady_ms = now.steady_ms;
+        self.time.advance(now);
         self.drop_unusable();
         match event {
             Event::Woken => {}
             Event::Needed => self.wanted = true,
             Event::Finished(result) if !self.closing => self.finished(result.number, result.outcome),
-            Event::StillRunning(number) => self.tasks.heard(number, self.now),
+            Event::StillRunning(number) => self.out.heard(number, self.time.now()),
             Event::Rejected(id) => self.rejected(&id),
             Event::Changed => self.look_again(),
             Event::Closing => self.close(),
@@ -208,7 +165,7 @@ impl Session {
     /// A glance that changes nothing.
     #[must_use]
     pub fn status(&self, now: Clock) -> Status {
-        self.status_at(self.timeline.at(now), now.wall_ms)
+        self.status_at(self.time.at(now), now.wall_ms)
     }
 
     /// Starts whatever is due.
@@ -218,13 +175,13 @@ impl Session {
         }
         match self.plan {
             Plan::Unopened => self.configure(),
-            Plan::Unconfigured(retry_at) if self.now >= retry_at => self.configure(),
+            Plan::Unconfigured(retry_at) if self.time.now() >= retry_at => self.configure(),
             _ => {}
         }
         self.ask_store();
-        match self.work {
-            Work::Following { poll_at } if self.now >= poll_at => self.load(None),
-            Work::Resting if self.now >= self.next_look() => self.begin(),
+        match *self.attempt.work() {
+            Work::Following { poll_at } if self.time.now() >= poll_at => self.load(None),
+            Work::Resting if self.time.now() >= self.next_look() => self.begin(),
             _ => {}
         }
         self.keep_share();
@@ -233,9 +190,9 @@ impl Session {
     /// When the source, the store or the endpoint is to be asked next, with nothing under way.
     fn next_look(&self) -> Moment {
         if self.share.as_deref().is_some_and(Share::wants_look) && self.identity.key().is_some() {
-            return self.now;
+            return self.time.now();
         }
-        self.due_at().max(self.pace.look_at)
+        self.due_at().max(self.attempt.pace().look_at)
     }
 
     /// When another token is wanted than the one that is held.
@@ -245,86 +202,75 @@ impl Session {
             return Moment::NEVER;
         }
         if self.identity.key().is_none() && self.wants_identity() {
-            return self.now;
+            return self.time.now();
         }
         if self.login_is_unsaved() {
-            return self.now;
+            return self.time.now();
         }
         if !self.wanted {
             return Moment::NEVER;
         }
-        let Some(held) = &self.held else { return self.now };
+        let Some(held) = self.tokens.held() else { return self.time.now() };
         let refresh = held.life.map_or(Moment::NEVER, |life| life.refresh);
         match held.standing {
             Standing::Good => refresh,
-            Standing::Suspect => refresh.min(self.rejections.stopped_until()),
+            Standing::Suspect => refresh.min(self.known.rejections().stopped_until()),
         }
     }
 
     /// Whether it is to be known whose identity tokens the source gives, though nobody asks for a token: to serve what an earlier
     /// session left, to serve it on, or to look into the store.
     fn wants_identity(&self) -> bool {
-        self.identity.waits() || self.held.is_some() || self.share.as_deref().is_some_and(Share::wants_look)
+        self.identity.waits() || self.tokens.held().is_some() || self.share.as_deref().is_some_and(Share::wants_look)
     }
 
     fn due(&self) -> bool {
-        self.due_at() <= self.now
+        self.due_at() <= self.time.now()
     }
 
     fn drop_unusable(&mut self) {
-        if let Some(held) = self.held.take_if(|held| !held.usable_at(self.now)) {
-            self.changed = true;
-            let fields = only("token", &held.id);
-            self.note(NoteCode::TokenUnusable, NoteLevel::Error, "The access token has run out and is no longer served.", fields);
+        if let Some(id) = self.tokens.expire(self.time.now()) {
+            self.known.change();
+            let message = "The access token has run out and is no longer served.";
+            self.out.note(NoteCode::TokenUnusable, NoteLevel::Error, message, only("token", &id));
         }
     }
 
     fn rejected(&mut self, id: &str) {
-        if self.held.is_none() && self.passed.as_deref() == Some(id) && !self.rejections.contains(id) {
+        let now = self.time.now();
+        let Some(rejected) = self.tokens.reject(id, self.known.rejections()) else { return };
+        let stopped = self.known.reject(id, now);
+        let fields = only("token", id);
+        if rejected == Rejected::Passed {
             // Every request asks for such a token anyway; the program must learn that this one is of no use.
-            self.rejections.add(id, self.now);
-            self.changed = true;
-            let fields = only("token", id);
             let message = "The API answered 401 to the access token that the program supplied.";
-            return self.note(NoteCode::TokenRejected, NoteLevel::Warning, message, fields);
+            return self.out.note(NoteCode::TokenRejected, NoteLevel::Warning, message, fields);
         }
-        let Some(held) = self.held.as_mut().filter(|held| held.id == id && held.standing == Standing::Good) else { return };
-        held.standing = Standing::Suspect;
         // Whoever saw the rejection wants another token, though the first caller may have come before this session had one.
         self.wanted = true;
-        let fields = only("token", id);
-        let stopped = self.rejections.add(id, self.now);
-        self.changed = true;
         if let (Some(share), Plan::Federation(_)) = (&mut self.share, &self.plan) {
-            share.want_write(self.now);
+            share.want_write(now);
         }
-        self.note(NoteCode::TokenRejected, NoteLevel::Warning, "The API answered 401 to the current access token.", fields);
+        self.out.note(NoteCode::TokenRejected, NoteLevel::Warning, "The API answered 401 to the current access token.", fields);
         if stopped {
             let message = "Two access tokens were rejected within ten minutes, so that new ones do not help: no exchange is forced \
                            for ten minutes, and the API's own answer reaches the callers.";
-            self.note(NoteCode::ForcedExchangesStopped, NoteLevel::Error, message, Vec::new());
+            self.out.note(NoteCode::ForcedExchangesStopped, NoteLevel::Error, message, Vec::new());
             return;
         }
-        // The situation has changed: what slept out a backoff is woken.
-        self.pace.retry_at = self.pace.retry_at.min(self.now);
-        self.pace.look_at = self.pace.floor;
+        self.attempt.wake(now);
     }
 
     /// Something may have changed outside: looks at the source again where a look costs nothing.
     fn look_again(&mut self) {
         if let Plan::Unconfigured(retry_at) = &mut self.plan {
-            *retry_at = self.now;
+            *retry_at = self.time.now();
         }
         let Plan::Federation(federation) = &self.plan else { return };
         if let Some(share) = &mut self.share {
             share.want_look();
         }
-        if let Work::Following { poll_at } = &mut self.work {
-            *poll_at = self.now;
-        }
-        if federation.identity_token.shared() {
-            self.pace.look_at = self.pace.look_at.min(self.now.max(self.pace.floor));
-        }
+        self.attempt.look_soon(self.time.now(), federation.identity_token.shared());
     }
 
     fn close(&mut self) {
@@ -332,19 +278,16 @@ impl Session {
             return;
         }
         self.closing = true;
-        self.work = Work::Resting;
-        self.late.clear();
-        self.abandoned.extend(self.tasks.forget(|_| true));
-        self.note(NoteCode::Closing, NoteLevel::Info, "The session is closing.", Vec::new());
+        self.attempt.close();
+        self.out.forget(|_| true);
+        self.out.note(NoteCode::Closing, NoteLevel::Info, "The session is closing.", Vec::new());
     }
 
-    fn finished(&mut self, number: u32, outcome: crate::contract::Outcome) {
-        if let Some(position) = self.late.iter().position(|sent| sent.number == number) {
-            let sent = self.late.remove(position);
-            self.answered_late(sent, outcome);
-            return;
+    fn finished(&mut self, number: u32, outcome: Outcome) {
+        if let Some(sent) = self.attempt.take_late(number) {
+            return self.answered_late(sent, outcome);
         }
-        let Some(role) = self.tasks.take(number) else { return };
+        let Some(role) = self.out.take(number) else { return };
         match role {
             Role::Variable(name) => self.variable_read(name, outcome),
             Role::ProfileFile => self.profile_read(outcome),
@@ -360,49 +303,43 @@ impl Session {
     /// Treats tasks of which nothing was heard for too long as lost. A request may yet be answered.
     fn give_up_overdue(&mut self) {
         let vanish = self.can.contains(&Capability::OwnersVanish);
-        for (number, role, vanished) in self.tasks.overdue(self.now, vanish) {
-            self.abandoned.push(number);
+        for (number, role, vanished) in self.out.overdue(self.time.now(), vanish) {
+            self.out.abandon(number);
             let fields = only("task", &number.to_string());
-            self.note(NoteCode::TaskLost, NoteLevel::Warning, "A task did not end in its time: treated as lost.", fields);
+            self.out.note(NoteCode::TaskLost, NoteLevel::Warning, "A task did not end in its time: treated as lost.", fields);
             let compares = self.share.as_ref().is_some_and(|share| !share.cache_only);
             if role == Role::Send {
                 self.abandon_send();
             } else if vanished && role == Role::Load && compares && !self.closing {
                 // Nothing is wrong with the store either.
-                self.tasks.take(number);
+                self.out.take(number);
                 self.ask_store();
             } else {
-                self.finished(number, crate::contract::Outcome::Lost);
+                self.finished(number, Outcome::Lost);
             }
             let shared = self.federation().is_none_or(|federation| federation.identity_token.shared());
             if vanished && (role == Role::Read || role == Role::Send && !shared) {
                 // Nothing is wrong with what was asked, and a source that mints has another identity token: whoever waits now
                 // asks anew, at once.
-                self.failure = None;
-                self.pace.retry_at = self.now;
-                self.pace.look_at = self.pace.floor;
+                self.attempt.ask_anew(self.time.now());
             }
         }
     }
 
-    fn epoch(&self) -> Epoch {
-        Epoch { now: self.now, wall_ms: self.wall_ms, steady_ms: self.steady_ms }
-    }
-
     /// *Secret.* All that is known, as a journal or, with the lease that is to stand in it, as an entry.
     fn state_document(&self, ledger: &Ledger, lease: Option<&Lease>) -> Secret {
-        let known = Known {
+        let document = Document {
             configuration: self.identity.configuration(),
             identity: self.identity.owner(),
-            held: self.held.as_ref(),
-            ends: self.share.is_some().then_some(&self.ends),
-            pace: &self.pace,
-            failure: self.failure.as_ref().map(|trouble| &trouble.failure),
+            held: self.tokens.held(),
+            ends: self.share.is_some().then_some(self.tokens.ends()),
+            pace: self.attempt.pace(),
+            failure: self.attempt.failure().map(|trouble| &trouble.failure),
             ledger,
-            rejections: &self.rejections,
+            rejections: self.known.rejections(),
             lease,
         };
-        known.write(self.epoch())
+        document.write(self.time.epoch())
     }
 
     fn federation(&self) -> Option<&Federation> {
@@ -412,28 +349,19 @@ impl Session {
         }
     }
 
-    fn note(&mut self, code: NoteCode, level: NoteLevel, message: &str, fields: Vec<Field>) {
-        // A step that notes more than this is in a state that nobody will read about.
-        if self.notes.len() < 32 {
-            self.notes.push(Note { code, level, message: message.to_owned(), fields });
-        }
-    }
-
     fn warn(&mut self, warning: Warning) {
-        match self.warnings.iter_mut().find(|known| known.kind == warning.kind) {
+        match self.figures.warnings.iter_mut().find(|known| known.kind == warning.kind) {
             Some(known) => known.text = warning.text,
             None => {
-                self.note(NoteCode::LifetimesConflict, NoteLevel::Warning, &warning.text, Vec::new());
-                self.warnings.push(warning);
+                self.out.note(NoteCode::LifetimesConflict, NoteLevel::Warning, &warning.text, Vec::new());
+                self.figures.warnings.push(warning);
             }
         }
     }
 
     /// What is secret and at hand.
     fn secrets(&self) -> Vec<&str> {
-        let held = self.held.iter().chain(self.passing.as_deref()).map(|held| &held.value);
-        let sent = self.late.iter().map(|sent| &sent.identity.value);
-        held.chain(sent).map(Secret::reveal).collect()
+        self.tokens.secrets().chain(self.attempt.secrets()).collect()
     }
 
     /// A text from outside, fit to be shown. All of the host's pass here; the endpoint's pass through `answer`.
@@ -457,17 +385,9 @@ impl Session {
         message.push('.');
     }
 
-    fn fail(&mut self, code: FailureCode, message: String, action: &str, until: Option<Moment>) {
-        let failure = Failure {
-            code,
-            message,
-            action: action.to_owned(),
-            retry_in_ms: None,
-            rotation_in_ms: None,
-            status: None,
-            request_id: None,
-        };
-        self.failure = Some(Trouble { failure, until, rotation: None });
+    /// Hands a task to the host.
+    fn emit(&mut self, role: Role, task: Task) -> u32 {
+        self.out.emit(self.time.now(), role, task)
     }
 }
 
@@ -501,9 +421,9 @@ fn only(name: &str, value: &str) -> Vec<Field> {
     vec![field(name, value)]
 }
 
-fn secret_content(outcome: crate::contract::Outcome) -> Result<Secret, crate::contract::Outcome> {
+fn secret_content(outcome: Outcome) -> Result<Secret, Outcome> {
     match outcome {
-        crate::contract::Outcome::Content(content) => Ok(content),
+        Outcome::Content(content) => Ok(content),
         other => Err(other),
     }
 }

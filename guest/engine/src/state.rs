@@ -7,11 +7,12 @@ use serde_json::Value;
 use crate::Secret;
 use crate::contract::{Failure, FailureCode, Standing};
 use crate::held::{Ends, Held, KeptEnds};
-use crate::json;
+use crate::json::{Writer, optional, small, string, take};
 use crate::ledger::Ledger;
 use crate::rejections::Rejections;
-use crate::schedule::{Pace, Random};
-use crate::timeline::Moment;
+use crate::schedule::Pace;
+use crate::timeline::{Epoch, Reading, Written};
+use crate::tokens::{From, Offer};
 
 /// The form of the document. One of another form is ignored.
 const VERSION: u32 = 1;
@@ -21,90 +22,6 @@ const MAX_PAUSE_MS: u64 = 600_000;
 
 /// How long a lease is good for without a sign of life, in milliseconds.
 pub(crate) const LEASE_MS: u64 = 4_000;
-
-/// Translates between a session's moments and the wall clock, in which the document keeps its times.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Epoch {
-    pub(crate) now: Moment,
-    pub(crate) wall_ms: u64,
-    /// The reading of the steady clock, where there is one.
-    pub(crate) steady_ms: Option<u64>,
-}
-
-impl Epoch {
-    pub(crate) fn wall(self, moment: Moment) -> i64 {
-        i64::try_from(self.wall_ms).unwrap_or(i64::MAX).saturating_add(moment.since(self.now))
-    }
-
-    pub(crate) fn moment(self, wall_ms: i64) -> Moment {
-        let now = i64::try_from(self.wall_ms).unwrap_or(i64::MAX);
-        self.now.offset(wall_ms.saturating_sub(now))
-    }
-}
-
-/// Who wrote a document, as seen from whoever reads it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Writer {
-    /// An earlier session of this machine: its journal. The steady clock went on between the two, or began anew with a boot.
-    Before,
-    /// Any session that shares the store: an entry. Only the wall clock is common to both, and roughly so.
-    Another,
-}
-
-/// When a document was written, by its writer's clocks. Documents of earlier versions do not say.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Written {
-    wall_ms: Option<i64>,
-    steady_ms: Option<u64>,
-}
-
-/// Translates the wall times of a document into moments, so that reading lengthens nothing: what was left of a pause or of a
-/// life when the document was written is the most that can be left now, whatever the wall clock did since.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Reading {
-    epoch: Epoch,
-    by: Writer,
-    /// The wall clock at the writing, and how much time has passed since at least.
-    since: Option<(i64, u64)>,
-}
-
-impl Reading {
-    pub(crate) fn new(epoch: Epoch, written: Written, by: Writer) -> Self {
-        let elapsed_ms = match (by, written.steady_ms, epoch.steady_ms) {
-            // A reading below the writer's is of another boot, which began after the writing.
-            (Writer::Before, Some(then), Some(now)) => now.checked_sub(then).unwrap_or(now),
-            _ => 0,
-        };
-        Self { epoch, by, since: written.wall_ms.map(|wall_ms| (wall_ms, elapsed_ms)) }
-    }
-
-    pub(crate) fn now(self) -> Moment {
-        self.epoch.now
-    }
-
-    /// The end of a pause of which none is longer than `longest_ms`; nothing if it is over. An entry is read again and again:
-    /// what was left at its writing would begin anew each time, so there the wall clock counts alone. An end that is too far
-    /// away was set before this clock went back, and nobody can tell when it was meant.
-    pub(crate) fn end_of_pause(self, wall_ms: i64, longest_ms: u64) -> Option<Moment> {
-        let end = match self.by {
-            Writer::Before => self.moment(wall_ms),
-            Writer::Another => self.epoch.moment(wall_ms),
-        };
-        Some(end).filter(|end| *end <= self.epoch.now + longest_ms)
-    }
-
-    /// The end of something that lives.
-    pub(crate) fn moment(self, wall_ms: i64) -> Moment {
-        let by_the_wall = self.epoch.moment(wall_ms);
-        match self.since {
-            Some((written_ms, elapsed_ms)) => {
-                let left = wall_ms.saturating_sub(written_ms).saturating_sub_unsigned(elapsed_ms);
-                by_the_wall.min(self.epoch.now.offset(left))
-            }
-            None => by_the_wall,
-        }
-    }
-}
 
 /// A token in the document.
 #[derive(Debug)]
@@ -125,21 +42,11 @@ impl Kept {
         })
     }
 
-    /// The token as it is now. It lives no longer than it was issued for, than was left when it was written down, and than this
-    /// session once knew it to live.
-    #[inline(never)]
-    pub(crate) fn revive(self, reading: Reading, ends: &mut Ends, random: &mut Random) -> Held {
+    /// The token as it is now. It lives no longer than it was issued for, and than was left when it was written down.
+    pub(crate) fn offer(self, reading: Reading, from: From) -> Offer {
+        let standing = if self.suspect { Standing::Suspect } else { Standing::Good };
         let expires = reading.moment(self.expires_wall_ms).min(reading.now() + self.lifetime_ms);
-        let expires = ends.bound(&self.id(), expires);
-        let mut held = Held::until(self.value, self.lifetime_ms, expires, random);
-        if self.suspect {
-            held.standing = Standing::Suspect;
-        }
-        held
-    }
-
-    pub(crate) fn id(&self) -> String {
-        crate::id_of(self.value.reveal())
+        Offer { value: self.value, lifetime_ms: self.lifetime_ms, expires, standing, from }
     }
 }
 
@@ -258,27 +165,6 @@ impl State {
     }
 }
 
-/// What may be missing, but not malformed.
-fn optional<T>(value: Value, read: impl FnOnce(Value) -> Option<T>) -> Option<Option<T>> {
-    if value.is_null() { Some(None) } else { read(value).map(Some) }
-}
-
-/// Moves a member out, so that no copy of a secret stays behind; nothing, if it is not there or this is no object.
-pub(crate) fn take(value: &mut Value, member: &str) -> Value {
-    value.get_mut(member).map_or(Value::Null, Value::take)
-}
-
-pub(crate) fn string(value: Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text),
-        _ => None,
-    }
-}
-
-fn small(value: &Value) -> Option<u32> {
-    u32::try_from(value.as_u64()?).ok()
-}
-
 fn read_failure(mut value: Value) -> Option<Failure> {
     let status = optional(take(&mut value, "status"), |value| u16::try_from(value.as_u64()?).ok())?;
     Some(Failure {
@@ -293,7 +179,7 @@ fn read_failure(mut value: Value) -> Option<Failure> {
 }
 
 /// What a session knows, to be written down.
-pub(crate) struct Known<'a> {
+pub(crate) struct Document<'a> {
     pub(crate) configuration: Option<&'a str>,
     pub(crate) identity: Option<&'a str>,
     pub(crate) held: Option<&'a Held>,
@@ -305,7 +191,7 @@ pub(crate) struct Known<'a> {
     pub(crate) lease: Option<&'a Lease>,
 }
 
-impl Known<'_> {
+impl Document<'_> {
     /// More than the document takes, in bytes: grown on the way, it would leave copies of the token behind.
     fn size(&self) -> usize {
         let token = self.held.map_or(0, |held| held.value.reveal().len());
@@ -316,7 +202,7 @@ impl Known<'_> {
     /// *Secret.* The document. By hand, as it is read: each refresh writes it twice, and derives make hundreds of
     /// small pieces of it.
     pub(crate) fn write(&self, epoch: Epoch) -> Secret {
-        let mut json = json::Writer::with_capacity(self.size());
+        let mut json = Writer::with_capacity(self.size());
         json.raw(r#"{"version":"#).unsigned(VERSION.into());
         json.raw(r#","written_wall_ms":"#).signed(epoch.wall(epoch.now));
         if let Some(steady_ms) = epoch.steady_ms {
@@ -376,6 +262,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::timeline::Moment;
 
     fn document() -> Value {
         json!({
@@ -415,34 +302,6 @@ mod tests {
         assert!(ignored > paths.len() * 6, "{ignored} of {}", paths.len() * strange.len());
     }
 
-    fn reading(wall_ms: u64, steady_ms: Option<u64>, by: Writer) -> Reading {
-        let epoch = Epoch { now: Moment::default(), wall_ms, steady_ms };
-        Reading::new(epoch, Written { wall_ms: Some(1_000_000), steady_ms: Some(5_000) }, by)
-    }
-
-    /// D10: written with 60 s to go; whatever the wall clock did since, no more than that is left.
-    #[test]
-    fn reading_never_lengthens_what_was_left_at_the_writing() {
-        let left = |reading: Reading| reading.moment(1_060_000).since(Moment::default());
-        assert_eq!(left(reading(1_020_000, None, Writer::Another)), 40_000);
-        assert_eq!(left(reading(0, None, Writer::Another)), 60_000, "the wall clock went back");
-        assert_eq!(left(reading(0, Some(25_000), Writer::Before)), 40_000, "the steady clock knows better");
-        assert_eq!(left(reading(1_050_000, Some(25_000), Writer::Before)), 10_000, "the wall clock went ahead");
-        assert_eq!(left(reading(0, Some(2_000), Writer::Before)), 58_000, "a boot since");
-        assert_eq!(left(reading(0, Some(25_000), Writer::Another)), 60_000, "another machine's steady clock says nothing");
-    }
-
-    /// D10: an entry is read again and again, and its pause ends all the same.
-    #[test]
-    fn a_pause_in_an_entry_does_not_begin_anew_with_each_look() {
-        let pause =
-            |wall_ms, by| reading(wall_ms, None, by).end_of_pause(1_060_000, 600_000).map(|end| end.since(Moment::default()));
-        assert_eq!(pause(990_000, Writer::Another), Some(70_000));
-        assert_eq!(pause(1_000_000, Writer::Another), Some(60_000), "ten seconds later");
-        assert_eq!(pause(400_000, Writer::Another), None, "no pause is that long");
-        assert_eq!(pause(400_000, Writer::Before), Some(60_000), "a journal is read once");
-    }
-
     #[test]
     fn a_document_that_does_not_say_when_it_was_written_is_read() {
         let mut document = document();
@@ -451,7 +310,7 @@ mod tests {
         }
         let state = State::parse(&document.to_string()).expect("an earlier version's");
         let epoch = Epoch { now: Moment::default(), wall_ms: 10, steady_ms: Some(1) };
-        assert_eq!(Reading::new(epoch, state.written, Writer::Before).moment(15).since(Moment::default()), 5);
+        assert_eq!(Reading::new(epoch, state.written, crate::timeline::Writer::Before).moment(15).since(Moment::default()), 5);
     }
 
     fn gather(value: &Value, path: String, paths: &mut Vec<String>) {

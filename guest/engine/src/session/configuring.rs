@@ -1,11 +1,12 @@
 //! From the configuration to a plan, by way of discovery where it leaves something open.
 
-use super::tasks::Role;
+use super::attempt::Trouble;
+use super::outgoing::Role;
 use super::{Plan, Session, field, secret_content};
 use crate::configuration::{Bearer, Credential, Discover};
 use crate::contract::{Capability, FailureCode, Field, NoteCode, NoteLevel, Outcome, Task};
 use crate::discovery::{Discovery, File, FoundCredential, Next, Problem, VARIABLES};
-use crate::held::{Held, Scheme};
+use crate::held::Scheme;
 
 /// How long to wait before looking for a configuration again, in milliseconds.
 const RETRY_MS: u64 = 60_000;
@@ -43,7 +44,7 @@ impl Session {
             // What a host does not show is not set, as far as anybody can tell.
             Err(_) => discovery.hidden(name),
         }
-        if !self.tasks.any(|role| matches!(role, Role::Variable(_))) {
+        if !self.out.any(|role| matches!(role, Role::Variable(_))) {
             self.discover(Discovery::variables_read);
         }
     }
@@ -69,7 +70,7 @@ impl Session {
             Next::Read(_) => self.profile_read(Outcome::Absent),
             Next::Found(found) => {
                 for message in found.ignored {
-                    self.note(NoteCode::SourceIgnored, NoteLevel::Warning, &message, Vec::new());
+                    self.out.note(NoteCode::SourceIgnored, NoteLevel::Warning, &message, Vec::new());
                 }
                 // What the configuration says about the place goes before what was found.
                 if self.configuration.base_url.is_none() {
@@ -87,16 +88,16 @@ impl Session {
 
     fn discovery_lost(&mut self) {
         let of_discovery = |role| matches!(role, Role::Variable(_) | Role::ProfileFile);
-        self.abandoned.extend(self.tasks.forget(of_discovery));
+        self.out.forget(of_discovery);
         let message = "The host did not say which variables and files there are.".to_owned();
         let action = "Discovery is repeated.".to_owned();
         self.unconfigured(Problem { message, action }, 1_000);
     }
 
     fn unconfigured(&mut self, problem: Problem, retry_ms: u64) {
-        let retry_at = self.now + retry_ms;
-        self.note(NoteCode::ConfigurationFailed, NoteLevel::Error, &problem.message, Vec::new());
-        self.fail(FailureCode::Configuration, problem.message, &problem.action, Some(retry_at));
+        let retry_at = self.time.now() + retry_ms;
+        self.out.note(NoteCode::ConfigurationFailed, NoteLevel::Error, &problem.message, Vec::new());
+        self.attempt.fail(Trouble::new(FailureCode::Configuration, problem.message, &problem.action, Some(retry_at)));
         self.plan = Plan::Unconfigured(retry_at);
     }
 
@@ -107,21 +108,17 @@ impl Session {
             Plan::Bearer(bearer) => bearer.hash(&self.base_url),
             Plan::Unopened | Plan::Discovering(_) | Plan::Unconfigured(_) => return,
         };
-        self.failure = None;
+        self.attempt.recovered();
         self.plan = plan;
         let mut fields = self.describe();
         fields.push(field("found-in", by));
-        self.note(NoteCode::Configured, NoteLevel::Info, "The credential is configured.", fields);
+        self.out.note(NoteCode::Configured, NoteLevel::Info, "The credential is configured.", fields);
         self.configured(configuration);
         match &self.plan {
-            Plan::Bearer(Bearer::Literal(value) | Bearer::LongLived(value)) => {
-                self.held = Some(Held::forever(value.clone(), Scheme::Bearer));
-            }
-            Plan::Bearer(Bearer::ApiKey { key, in_header }) => {
-                self.held = Some(Held::forever(key.clone(), Scheme::ApiKey(*in_header)));
-            }
+            Plan::Bearer(Bearer::Literal(value) | Bearer::LongLived(value)) => self.tokens.fix(value.clone(), Scheme::Bearer),
+            Plan::Bearer(Bearer::ApiKey { key, in_header }) => self.tokens.fix(key.clone(), Scheme::ApiKey(*in_header)),
             // Its file is the truth: an earlier session's token may be another person's.
-            Plan::Bearer(Bearer::Login(_)) => self.held = None,
+            Plan::Bearer(Bearer::Login(_)) => drop(self.tokens.discard()),
             _ => {}
         }
     }

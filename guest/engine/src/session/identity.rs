@@ -2,12 +2,14 @@
 //! say, and a place may show those of another workload one day. So an access token belongs to both: the configuration and the
 //! subject. What an earlier session left waits until the source was read once.
 
-use super::tasks::Role;
-use super::{Plan, Session, Trouble, field, only};
-use crate::contract::{NoteCode, NoteLevel, Standing};
+use super::outgoing::Role;
+use super::{Plan, Session, field, only};
+use crate::contract::{NoteCode, NoteLevel};
 use crate::hash_of;
 use crate::identity_token::About;
-use crate::state::{Reading, State, Writer};
+use crate::state::State;
+use crate::timeline::{Reading, Writer};
+use crate::tokens::From;
 
 /// What is told of an access token of the subject before.
 pub(super) const OF_ANOTHER: &str = "The source shows another subject's identity token: the access token is dropped.";
@@ -15,6 +17,8 @@ pub(super) const OF_ANOTHER: &str = "The source shows another subject's identity
 /// Whose tokens a session keeps, as far as it is known.
 #[derive(Debug, Default)]
 pub(super) struct Identity {
+    /// What an earlier session left, until it is known whether its configuration was the same.
+    resumed: Option<Box<State>>,
     /// A hash over the configuration; none until discovery is done.
     configuration: Option<String>,
     /// The key of the entry: a hash over the configuration, the issuer and the subject. None until all are known.
@@ -34,6 +38,11 @@ struct Left {
 }
 
 impl Identity {
+    /// After an earlier session, which left this.
+    pub(super) fn after(resumed: Option<Box<State>>) -> Self {
+        Self { resumed, ..Self::default() }
+    }
+
     pub(super) fn key(&self) -> Option<&str> {
         self.key.as_deref()
     }
@@ -56,10 +65,10 @@ impl Identity {
 impl Session {
     /// The configuration is known, by this hash. What a session with another one left is dropped.
     pub(super) fn configured(&mut self, configuration: String) {
-        if let Some(state) = self.resumed.take() {
+        if let Some(state) = self.identity.resumed.take() {
             // An earlier version kept this hash alone, as the identity.
             if state.configuration.as_ref().or(state.identity.as_ref()) == Some(&configuration) {
-                let reading = Reading::new(self.epoch(), state.written, Writer::Before);
+                let reading = Reading::new(self.time.epoch(), state.written, Writer::Before);
                 self.identity.left = Some(Box::new(Left { state: *state, reading }));
             } else {
                 self.discard_left();
@@ -99,12 +108,12 @@ impl Session {
                 self.discard_left();
                 // What the endpoint asked for, it asked of everybody.
                 self.resume_pace(&left);
-                self.forgive();
+                self.attempt.forgive(self.time.now());
             }
             None => match self.identity.key.take().or(self.identity.assumed.take()) {
                 Some(before) if before != key => self.leave_identity(),
                 // The source can be read again.
-                Some(_) if self.pace.retry_at.max(self.pace.floor) <= self.now => self.failure = None,
+                Some(_) if self.attempt.retry_at() <= self.time.now() => self.attempt.recovered(),
                 _ => {}
             },
         }
@@ -125,47 +134,44 @@ impl Session {
     #[inline(never)]
     fn resume_pace(&mut self, left: &Left) {
         let Left { state, reading } = left;
-        self.pace = state.pace.revive(*reading, state.tried.clone());
-        // Callers are answered at once during a pause that an earlier session began, and told why.
-        let until = self.pace.retry_at.max(self.pace.floor);
-        let failure = state.failure.clone().filter(|_| until > self.now);
-        self.failure = failure.map(|failure| Trouble { failure, until: Some(until), rotation: None });
+        let pace = state.pace.revive(*reading, state.tried.clone());
+        self.attempt.resume(pace, state.failure.clone(), self.time.now());
     }
 
     #[inline(never)]
     fn take_over(&mut self, left: Box<Left>) {
         self.resume_pace(&left);
         let Left { state, reading } = *left;
-        self.ends = state.ends.revive(reading);
-        self.rejections = state.rejections.revive(reading);
-        let held = state.token.map(|token| token.revive(reading, &mut self.ends, &mut self.random));
-        self.held = held.filter(|held| held.usable_at(self.now));
-        if let Some(held) = self.held.as_mut().filter(|held| self.rejections.contains(&held.id)) {
-            held.standing = Standing::Suspect;
+        self.tokens.resume(state.ends.revive(reading));
+        self.known.resume(state.rejections.revive(reading));
+        if let Some(token) = state.token {
+            let offer = token.offer(reading, From::Journal);
+            // One that has run out is as good as none.
+            let _ = self.tokens.offer(offer, self.known.rejections(), self.time.now(), &mut self.random);
         }
-        let token = self.held.as_ref().map(|held| field("token", &held.id));
+        let token = self.tokens.held().map(|held| field("token", &held.id));
         let message = "The state of an earlier session was taken over.";
-        self.note(NoteCode::Resumed, NoteLevel::Info, message, token.into_iter().collect());
+        self.out.note(NoteCode::Resumed, NoteLevel::Info, message, token.into_iter().collect());
     }
 
     fn discard_left(&mut self) {
         let message = "The earlier session had another identity: its token is dropped, and what it spent stays spent.";
-        self.note(NoteCode::Resumed, NoteLevel::Info, message, Vec::new());
-        self.changed = true;
+        self.out.note(NoteCode::Resumed, NoteLevel::Info, message, Vec::new());
+        self.known.change();
     }
 
     /// The source shows the identity tokens of somebody else. What is held and what went wrong was of the one before; the ledger
     /// is everybody's.
     fn leave_identity(&mut self) {
-        if let Some(held) = self.held.take() {
-            self.note(NoteCode::TokenUnusable, NoteLevel::Warning, OF_ANOTHER, only("token", &held.id));
+        if let Some(id) = self.tokens.discard() {
+            self.out.note(NoteCode::TokenUnusable, NoteLevel::Warning, OF_ANOTHER, only("token", &id));
         }
-        self.rejections.lift_the_stop();
-        self.forgive();
-        self.abandoned.extend(self.tasks.forget(|role| matches!(role, Role::Load | Role::Lease | Role::Write)));
+        self.known.lift_the_stop();
+        self.attempt.forgive(self.time.now());
+        self.out.forget(|role| matches!(role, Role::Load | Role::Lease | Role::Write));
         if let Some(share) = &mut self.share {
             share.leave();
         }
-        self.changed = true;
+        self.known.change();
     }
 }

@@ -1,17 +1,18 @@
 //! A person's login: looks at its credentials file, serves what is in it, and refreshes it when it is due.
 
-use super::exchange::Work;
-use super::tasks::Role;
+use super::attempt::{Trouble, Work};
+use super::outgoing::Role;
 use super::{Plan, Session, field, only};
 use crate::answer::{self, Pause, Verdict};
 use crate::configuration::Bearer;
 use crate::contract::{
     Entry, FailureCode, FileProtection, FileRequest, NoteCode, NoteLevel, Outcome, Standing, Swap, Task,
 };
-use crate::held::{Held, Scheme};
+use crate::held::Scheme;
 use crate::login::{Brought, Credentials, LEASE_MS, Login, Stage};
 use crate::schedule::MIN_INTERVAL_MS;
 use crate::timeline::Moment;
+use crate::tokens::{From, Offer};
 use crate::{Secret, id_of};
 
 /// A token with less than this is replaced rather than begun with, where it can be. In milliseconds.
@@ -50,13 +51,13 @@ impl Session {
     fn ask(&mut self, stage: Stage, task: Task) {
         let Some(login) = self.login() else { return };
         login.stage = stage;
-        self.work = Work::Asking;
+        self.attempt.begin(Work::Asking);
         self.emit(Role::Ask, task);
     }
 
     /// The task of the login that was out is over.
     pub(super) fn login_answered(&mut self, outcome: Outcome) {
-        self.work = Work::Resting;
+        self.attempt.stop();
         let Some(login) = self.login() else { return };
         match core::mem::take(&mut login.stage) {
             Stage::Resting => {}
@@ -68,7 +69,7 @@ impl Session {
             Stage::Leasing(credentials) => self.login_leased(*credentials, outcome),
             Stage::Refreshing(credentials, sent) => self.login_refreshed(*credentials, sent, outcome),
             Stage::Writing => self.login_written(outcome),
-            Stage::Releasing => self.rest_login(self.pace.retry_at.max(self.pace.floor)),
+            Stage::Releasing => self.attempt.rest_until(self.attempt.retry_at()),
         }
     }
 
@@ -132,32 +133,26 @@ impl Session {
             // Somebody has logged in or refreshed since: theirs is newer.
         }
         let id = id_of(credentials.access_token.reveal());
-        let left = credentials.expires_at.map(|at| at.saturating_mul(1000).saturating_sub(self.wall_ms));
-        let new = self.held.as_ref().is_none_or(|held| held.id != id);
-        if new && left != Some(0) && !self.rejections.contains(&id) {
-            let value = credentials.access_token.clone();
-            self.held = Some(match left {
-                Some(left) => Held::until(value, left, self.now + left, &mut self.random),
-                None => Held::forever(value, Scheme::Bearer),
-            });
-            self.changed = true;
-            self.failure = None;
-            self.pace.succeeded();
-            self.note(NoteCode::TokenAdopted, NoteLevel::Info, "The access token of the login's file is served.", only("token", &id));
+        let (now, wall_ms) = (self.time.now(), self.time.wall_ms());
+        let left = credentials.expires_at.map(|at| at.saturating_mul(1000).saturating_sub(wall_ms));
+        let new = self.tokens.held().is_none_or(|held| held.id != id);
+        if new && self.serve_login(credentials.access_token.clone(), left) {
+            let message = "The access token of the login's file is served.";
+            self.out.note(NoteCode::TokenAdopted, NoteLevel::Info, message, only("token", &id));
             if left.is_none_or(|left| left > SHORT_MS) {
-                return self.rest_login(self.now);
+                return self.attempt.rest_until(now);
             }
         }
         self.drop_unusable();
         if !self.due() && !left.is_some_and(|left| left <= SHORT_MS) {
-            return self.rest_login(self.now);
+            return self.attempt.rest_until(self.time.now());
         }
         let Some(login) = self.login() else { return };
         let path = login.path.clone();
         if let Err(why) = login.refreshes(&credentials) {
-            if self.held.as_ref().is_some_and(|held| held.standing == Standing::Good) {
+            if self.tokens.held().is_some_and(|held| held.standing == Standing::Good) {
                 // It may be replaced before its end.
-                return self.rest_login(self.now + LOOK_MS);
+                return self.attempt.rest_until(self.time.now() + LOOK_MS);
             }
             let what = if left == Some(0) { "has expired" } else { "was rejected by the API" };
             let message = format!("The access token of the login's file {path} {what}.");
@@ -166,12 +161,34 @@ impl Session {
         self.lease_login(credentials);
     }
 
+    /// Serves the token of the file, which lives for `left` milliseconds, if it is of use.
+    fn serve_login(&mut self, value: Secret, left: Option<u64>) -> bool {
+        let now = self.time.now();
+        let served = match left {
+            Some(left) => {
+                // Read again and again, it lives no longer than it is known to.
+                let offer = Offer { value, lifetime_ms: left, expires: now + left, standing: Standing::Good, from: From::Entry };
+                self.tokens.offer(offer, self.known.rejections(), now, &mut self.random).is_ok()
+            }
+            None if self.known.rejections().contains(&id_of(value.reveal())) => false,
+            None => {
+                self.tokens.fix(value, Scheme::Bearer);
+                true
+            }
+        };
+        if served {
+            self.known.change();
+            self.attempt.succeeded();
+        }
+        served
+    }
+
     /// Puts this session's lease into the file, unless another has its own there.
     fn lease_login(&mut self, credentials: Credentials) {
-        let not_before = self.pace.retry_at.max(self.pace.floor);
-        let now = self.now;
+        let not_before = self.attempt.retry_at();
+        let now = self.time.now();
         if now < not_before {
-            return self.rest_login(not_before.min(now + LOOK_MS));
+            return self.attempt.rest_until(not_before.min(now + LOOK_MS));
         }
         let Some(login) = self.login() else { return };
         if credentials.leased_by_another(&login.owner) {
@@ -184,10 +201,10 @@ impl Session {
                 }
             };
             if now - since < LEASE_MS {
-                return self.rest_login(now + FOLLOW_MS);
+                return self.attempt.rest_until(now + FOLLOW_MS);
             }
             let message = "Nothing was heard of the session that was refreshing the login.";
-            self.note(NoteCode::LeaseTakenOver, NoteLevel::Warning, message, Vec::new());
+            self.out.note(NoteCode::LeaseTakenOver, NoteLevel::Warning, message, Vec::new());
         }
         let Some(login) = self.login() else { return };
         login.watched = None;
@@ -213,10 +230,10 @@ impl Session {
                 let request = login.request(&base_url, refresh_token, timeout_ms);
                 let mut credentials = credentials;
                 credentials.version = Some(version);
-                self.started = self.started.saturating_add(1);
-                self.pace.floor = self.now + MIN_INTERVAL_MS;
-                self.note(NoteCode::ExchangeStarted, NoteLevel::Info, "A refresh of the login was started.", Vec::new());
-                self.ask(Stage::Refreshing(Box::new(credentials), self.now), Task::SendRequest(request));
+                self.figures.started = self.figures.started.saturating_add(1);
+                self.attempt.not_before(self.time.now() + MIN_INTERVAL_MS);
+                self.out.note(NoteCode::ExchangeStarted, NoteLevel::Info, "A refresh of the login was started.", Vec::new());
+                self.ask(Stage::Refreshing(Box::new(credentials), self.time.now()), Task::SendRequest(request));
             }
             Outcome::Conflict(entry) => self.login_conflicts(entry),
             other => {
@@ -234,7 +251,7 @@ impl Session {
             None => self.no_login(&Outcome::Absent),
             Some(_) if login.conflicts > MAX_CONFLICTS => {
                 login.conflicts = 0;
-                self.rest_login(self.now + FOLLOW_MS);
+                self.attempt.rest_until(self.time.now() + FOLLOW_MS);
             }
             Some(entry) => self.take_login(entry),
         }
@@ -248,19 +265,28 @@ impl Session {
                 let mut secrets = self.secrets();
                 secrets.extend([used.reveal(), credentials.access_token.reveal()]);
                 let request_id = answer::request_id(response, &secrets);
-                match answer::read(response, &secrets, self.wall_ms) {
+                match answer::read(response, &secrets, self.time.wall_ms()) {
                     Verdict::Granted(grant) => {
-                        let expires_at = self.wall_ms.saturating_add(grant.lifetime_ms) / 1000;
+                        let expires_at = self.time.wall_ms().saturating_add(grant.lifetime_ms) / 1000;
                         let brought = Brought::read(&response.body, grant.token.clone(), expires_at, &used);
-                        let held = Held::until(grant.token, grant.lifetime_ms, sent + grant.lifetime_ms, &mut self.random);
-                        let mut fields = only("token", &held.id);
+                        let mut fields = only("token", &id_of(grant.token.reveal()));
                         fields.extend(request_id.map(|id| field("request-id", &id)));
-                        self.note(NoteCode::ExchangeSucceeded, NoteLevel::Info, "The login was refreshed.", fields);
-                        self.succeeded = self.succeeded.saturating_add(1);
-                        self.held = Some(held);
-                        self.failure = None;
-                        self.pace.succeeded();
-                        self.changed = true;
+                        self.out.note(NoteCode::ExchangeSucceeded, NoteLevel::Info, "The login was refreshed.", fields);
+                        self.figures.succeeded = self.figures.succeeded.saturating_add(1);
+                        let offer = Offer {
+                            value: grant.token,
+                            lifetime_ms: grant.lifetime_ms,
+                            expires: sent + grant.lifetime_ms,
+                            standing: Standing::Good,
+                            from: From::Endpoint,
+                        };
+                        if self.tokens.offer(offer, self.known.rejections(), self.time.now(), &mut self.random).is_ok() {
+                            self.attempt.succeeded();
+                        } else {
+                            // It is kept all the same, for the refresh token beside it.
+                            self.attempt.pause(Pause::Transient, self.time.now(), &mut self.random);
+                        }
+                        self.known.change();
                         let value = credentials.with(&brought);
                         if let Some(login) = self.login() {
                             login.unsaved = Some(brought);
@@ -273,7 +299,7 @@ impl Session {
                     }
                     Verdict::Denied(denial) => {
                         if let Some(pause) = denial.retry_after_ms {
-                            self.pace.not_before(self.now + pause);
+                            self.attempt.not_before(self.time.now() + pause);
                         }
                         (denial.class.code, denial.message, denial.class.action, Pause::Transient)
                     }
@@ -298,26 +324,23 @@ impl Session {
                 Pause::Transient,
             ),
         };
-        match pause {
-            Pause::Terminal => self.pace.terminal(self.now, &mut self.random),
-            _ => self.pace.transient(self.now, &mut self.random),
-        }
-        let until = self.pace.retry_at.max(self.pace.floor);
-        self.note(NoteCode::ExchangeFailed, NoteLevel::Warning, &message, only("action", action));
-        self.fail(code, message, action, Some(until));
+        self.attempt.pause(pause, self.time.now(), &mut self.random);
+        let until = self.attempt.retry_at();
+        self.out.note(NoteCode::ExchangeFailed, NoteLevel::Warning, &message, only("action", action));
+        self.attempt.fail(Trouble::new(code, message, action, Some(until)));
         let value = credentials.with_lease(None);
         self.swap_login(Stage::Releasing, &credentials, value);
     }
 
     fn login_written(&mut self, outcome: Outcome) {
-        let now = self.now;
+        let now = self.time.now();
         match outcome {
             Outcome::Swapped(_) => {
                 if let Some(login) = self.login() {
                     login.unsaved = None;
                     login.conflicts = 0;
                 }
-                self.rest_login(now);
+                self.attempt.rest_until(now);
             }
             // What is there is compared with what this session has.
             Outcome::Conflict(Some(entry)) => self.login_conflicts(Some(entry)),
@@ -326,13 +349,13 @@ impl Session {
                 if let Some(login) = self.login() {
                     login.unsaved = None;
                 }
-                self.rest_login(now);
+                self.attempt.rest_until(now);
             }
             other => {
                 let why = self.why_not_kept(&other);
                 let message = format!("The login was refreshed, and its file could not be replaced: {why}. It is tried again.");
-                self.note(NoteCode::StateIgnored, NoteLevel::Error, &message, Vec::new());
-                self.rest_login(now + LOOK_MS);
+                self.out.note(NoteCode::StateIgnored, NoteLevel::Error, &message, Vec::new());
+                self.attempt.rest_until(now + LOOK_MS);
             }
         }
     }
@@ -344,19 +367,13 @@ impl Session {
         }
     }
 
-    /// Nothing is done before `until`, unless something changes.
-    fn rest_login(&mut self, until: Moment) {
-        self.work = Work::Resting;
-        self.pace.look_at = until;
-    }
-
     fn login_fails(&mut self, code: FailureCode, message: String, action: &str, look_ms: u64) {
-        let until = self.now + look_ms;
-        if self.failure.as_ref().is_none_or(|trouble| trouble.failure.message != message) {
-            self.note(NoteCode::ExchangeFailed, NoteLevel::Warning, &message, only("action", action));
+        let until = self.time.now() + look_ms;
+        if self.attempt.failure().is_none_or(|trouble| trouble.failure.message != message) {
+            self.out.note(NoteCode::ExchangeFailed, NoteLevel::Warning, &message, only("action", action));
         }
-        self.fail(code, message, action, Some(until));
-        self.rest_login(until);
+        self.attempt.fail(Trouble::new(code, message, action, Some(until)));
+        self.attempt.rest_until(until);
     }
 
     /// Whether a refresh brought something that the file does not have yet.

@@ -1,13 +1,14 @@
 //! Acting as one with the sessions that share a store: load, adopt, follow, lead.
 
-use super::exchange::Work;
-use super::tasks::Role;
-use super::{Session, Trouble, only};
-use crate::contract::{Disposition, Entry, FailureCode, NoteCode, NoteLevel, Outcome, Standing, Swap, Task};
+use super::attempt::{Trouble, Work};
+use super::outgoing::Role;
+use super::{Session, only};
+use crate::contract::{Disposition, Entry, FailureCode, NoteCode, NoteLevel, Outcome, Swap, Task};
 use crate::identity_token::IdentityToken;
 use crate::ledger::Ledger;
-use crate::state::{LEASE_MS, Lease, Reading, State, Writer};
-use crate::timeline::Moment;
+use crate::state::{LEASE_MS, Lease, State};
+use crate::timeline::{Moment, Reading, Writer};
+use crate::tokens::From;
 
 /// How often the holder of a lease shows that it lives.
 const BEAT_MS: u64 = LEASE_MS / 3;
@@ -89,7 +90,7 @@ impl Session {
     /// Whether an operation of the store is out. There is one at a time: of two, the older one's answer may come last, and what
     /// the younger one brought would be forgotten.
     pub(super) fn store_is_asked(&self) -> bool {
-        self.tasks.any(|role| matches!(role, Role::Load | Role::Lease | Role::Write))
+        self.out.any(|role| matches!(role, Role::Load | Role::Lease | Role::Write))
     }
 
     /// Asks the store, as soon as it has answered what it was asked before.
@@ -97,7 +98,7 @@ impl Session {
         let (Some(share), Some(key)) = (&mut self.share, self.identity.key()) else { return };
         share.look = false;
         let task = Task::LoadEntry(key.to_owned());
-        self.work = Work::Loading(in_hand);
+        self.attempt.begin(Work::Loading(in_hand));
         if !self.store_is_asked() {
             self.emit(Role::Load, task);
         }
@@ -108,18 +109,18 @@ impl Session {
         if self.store_is_asked() {
             return;
         }
-        match core::mem::replace(&mut self.work, Work::Resting) {
+        match self.attempt.stop() {
             Work::Loading(in_hand) => self.load(in_hand),
             // The operation that it waited for may have told of this very identity token, or of a pause.
             Work::Leasing(identity) if self.due() => self.decide(*identity),
             // What it waited for brought a token.
             Work::Leasing(_) => {}
-            work => self.work = work,
+            work => self.attempt.begin(work),
         }
     }
 
     pub(super) fn loaded(&mut self, outcome: Outcome) {
-        let in_hand = match core::mem::replace(&mut self.work, Work::Resting) {
+        let in_hand = match self.attempt.stop() {
             Work::Loading(in_hand) => in_hand,
             _ => None,
         };
@@ -142,11 +143,11 @@ impl Session {
     /// With the entry just seen: uses its token, waits for its lease, or goes on to an exchange, of the identity token in hand if
     /// there is one.
     fn lead_or_follow(&mut self, in_hand: Option<Box<IdentityToken>>) {
-        self.work = Work::Resting;
+        self.attempt.stop();
         if !self.due() {
             return;
         }
-        let now = self.now;
+        let now = self.time.now();
         let Some(share) = &mut self.share else { return };
         if let Some(lease) = share.theirs.clone().filter(|_| !share.cache_only) {
             let version = share.version.clone().unwrap_or_default();
@@ -159,25 +160,25 @@ impl Session {
             };
             if now - since < LEASE_MS {
                 let poll_at = now + (FOLLOW_MS - self.random.up_to(FOLLOW_MS / 4));
-                self.work = Work::Following { poll_at };
+                self.attempt.begin(Work::Following { poll_at });
                 return;
             }
             share.watched = None;
             share.theirs = None;
             // Its owner is gone; whether its request left nobody knows.
-            self.ledger.mark(&lease.identity_token, Disposition::Uncertain, lease.expires_at_ms);
-            self.changed = true;
+            self.known.mark(&lease.identity_token, Disposition::Uncertain, lease.expires_at_ms);
+            self.known.change();
             let fields = only("identity-token", &lease.identity_token);
-            self.note(
+            self.out.note(
                 NoteCode::LeaseTakenOver,
                 NoteLevel::Warning,
                 "Nothing was heard of the session that held the lease.",
                 fields,
             );
         }
-        let not_before = self.pace.floor.max(self.pace.retry_at);
+        let not_before = self.attempt.retry_at();
         let mints = self.federation().is_some_and(|federation| !federation.identity_token.shared());
-        if now < self.pace.floor || mints && now < not_before {
+        if now < self.attempt.pace().floor || mints && now < not_before {
             return self.sleep();
         }
         match in_hand {
@@ -193,7 +194,7 @@ impl Session {
             return self.lead_or_follow(None);
         }
         if self.store_is_asked() {
-            self.work = Work::Leasing(Box::new(identity));
+            self.attempt.begin(Work::Leasing(Box::new(identity)));
             return;
         }
         let Some(share) = &mut self.share else { return };
@@ -203,22 +204,22 @@ impl Session {
             expires_at_ms: identity.about.expires_at_ms,
             beat: 0,
         });
-        self.work = Work::Leasing(Box::new(identity));
+        self.attempt.begin(Work::Leasing(Box::new(identity)));
         self.swap(Role::Lease);
     }
 
     pub(super) fn lease_answered(&mut self, outcome: Outcome) {
-        let Work::Leasing(identity) = core::mem::replace(&mut self.work, Work::Resting) else { return };
+        let Work::Leasing(identity) = self.attempt.stop() else { return };
         match outcome {
             Outcome::Swapped(version) => {
-                let now = self.now;
+                let now = self.time.now();
                 if let Some(share) = &mut self.share {
                     share.version = Some(version);
                     share.conflicts = 0;
                     share.beat_at = Some(now + BEAT_MS);
                 }
                 let fields = only("identity-token", &identity.about.id);
-                self.note(NoteCode::LeaseTaken, NoteLevel::Info, "The lease on the exchange was taken.", fields);
+                self.out.note(NoteCode::LeaseTaken, NoteLevel::Info, "The lease on the exchange was taken.", fields);
                 self.send(*identity);
             }
             Outcome::Conflict(entry) => {
@@ -228,7 +229,7 @@ impl Session {
                 self.take_entry(entry);
                 if self.conflicted() {
                     let pause = FOLLOW_MS + self.random.up_to(FOLLOW_MS);
-                    self.pace.look_at = self.now + pause;
+                    self.attempt.look_at(self.time.now() + pause);
                 } else {
                     self.lead_or_follow(None);
                 }
@@ -248,13 +249,13 @@ impl Session {
         let Some(share) = &mut self.share else { return };
         share.beat_at = None;
         share.mine = None;
-        share.write_at = Some(self.now);
+        share.write_at = Some(self.time.now());
         self.keep_share();
     }
 
     /// Writes what is due to be written.
     pub(super) fn keep_share(&mut self) {
-        let now = self.now;
+        let now = self.time.now();
         if self.store_is_asked() || self.identity.key().is_none() {
             return;
         }
@@ -273,7 +274,7 @@ impl Session {
     }
 
     pub(super) fn written(&mut self, outcome: Outcome) {
-        let now = self.now;
+        let now = self.time.now();
         let Some(share) = &mut self.share else { return };
         match outcome {
             Outcome::Swapped(version) => {
@@ -314,34 +315,17 @@ impl Session {
             return self.store_silent("The entry in the store cannot be read: it is replaced.");
         };
         share.theirs = entry.lease.filter(|lease| lease.owner != share.owner);
-        let reading = Reading::new(self.epoch(), entry.written, Writer::Another);
-        let before = self.ledger.clone();
-        self.ledger.merge(&entry.ledger);
-        self.changed |= self.rejections.merge(entry.rejections.revive(reading)) || before != self.ledger;
-        if let Some(held) = self.held.as_mut().filter(|held| self.rejections.contains(&held.id)) {
-            held.standing = Standing::Suspect;
-        }
-        let theirs = entry.pace.revive(reading, entry.tried);
-        if theirs.retry_at > self.pace.retry_at {
-            let until = Some(theirs.retry_at.max(theirs.floor));
-            self.failure = entry.failure.map(|failure| Trouble { failure, until, rotation: None }).or(self.failure.take());
-            self.pace = crate::schedule::Pace { look_at: self.pace.look_at, floor: self.pace.floor.max(theirs.floor), ..theirs };
-        }
-        let Some(token) = entry.token.filter(|token| !self.rejections.contains(&token.id())) else { return };
-        let token = token.revive(reading, &mut self.ends, &mut self.random);
-        let better = match &self.held {
-            None => true,
-            Some(held) if held.id == token.id => false,
-            Some(held) => held.standing == Standing::Suspect || token.outlives(held),
-        };
-        if better && token.usable_at(self.now) {
-            let fields = only("token", &token.id);
-            self.note(NoteCode::TokenAdopted, NoteLevel::Info, "An access token was taken over from the store.", fields);
-            self.held = Some(token);
-            self.failure = None;
-            self.waiting = None;
-            self.pace.succeeded();
-            self.changed = true;
+        let reading = Reading::new(self.time.epoch(), entry.written, Writer::Another);
+        self.known.merge(&entry.ledger, entry.rejections.revive(reading));
+        self.tokens.heed(self.known.rejections());
+        self.attempt.join(entry.pace.revive(reading, entry.tried), entry.failure);
+        let Some(token) = entry.token else { return };
+        let offer = token.offer(reading, From::Entry);
+        if let Ok(held) = self.tokens.offer(offer, self.known.rejections(), self.time.now(), &mut self.random) {
+            let fields = only("token", &held.id);
+            self.out.note(NoteCode::TokenAdopted, NoteLevel::Info, "An access token was taken over from the store.", fields);
+            self.attempt.succeeded();
+            self.known.change();
         }
     }
 
@@ -355,27 +339,27 @@ impl Session {
     /// Tells once what is wrong with the store, until it has taken something.
     fn store_silent(&mut self, message: &str) {
         if self.share.as_mut().is_some_and(|share| !core::mem::replace(&mut share.silent, true)) {
-            self.note(NoteCode::StateIgnored, NoteLevel::Warning, message, Vec::new());
+            self.out.note(NoteCode::StateIgnored, NoteLevel::Warning, message, Vec::new());
         }
     }
 
     fn store_failed(&mut self, outcome: &Outcome) {
-        self.work = Work::Resting;
-        let until = self.now + STORE_PAUSE_MS;
-        self.pace.look_at = until;
+        let until = self.time.now() + STORE_PAUSE_MS;
+        self.attempt.rest_until(until);
         let message = format!("The store that sessions share does not answer: {}.", self.why_the_store_fails(outcome));
-        if self.failure.as_ref().is_none_or(|trouble| trouble.failure.code != FailureCode::StoreFailed) {
-            self.note(NoteCode::ExchangeFailed, NoteLevel::Warning, &message, Vec::new());
+        if !self.attempt.failed_with(FailureCode::StoreFailed) {
+            self.out.note(NoteCode::ExchangeFailed, NoteLevel::Warning, &message, Vec::new());
         }
-        self.fail(FailureCode::StoreFailed, message, "Mend the store. Without it an exchange could be made twice.", Some(until));
+        let action = "Mend the store. Without it an exchange could be made twice.";
+        self.attempt.fail(Trouble::new(FailureCode::StoreFailed, message, action, Some(until)));
     }
 
     /// What others should know. While this session's request is out, its lease tells of the identity token; were it in the
     /// ledger as well, others would keep it there whatever the answer says.
     fn shared_ledger(&self) -> Ledger {
-        let mut ledger = self.ledger.clone();
+        let mut ledger = self.known.ledger().clone();
         let leads = self.share.as_ref().is_some_and(|share| share.mine.is_some());
-        if let (Work::Sending(sent), true) = (&self.work, leads) {
+        if let (Work::Sending(sent), true) = (self.attempt.work(), leads) {
             ledger.mark(&sent.identity.about.id, sent.prior, sent.identity.about.expires_at_ms);
         }
         ledger

@@ -10,10 +10,11 @@ use serde_json::Value;
 
 use wif_recipes::{Recipe, Run};
 
-use super::exchange::Work;
+use super::attempt::{Trouble, Work};
+use super::outgoing::Role;
 use super::recipe::{self, Detection, Means, Told};
-use super::tasks::Role;
 use super::{Plan, Session, field};
+use crate::answer::Pause;
 use crate::configuration::{IdentityTokenSource, Platform, Signer};
 use crate::contract::{
     AssertionRequest, Capability, FailureCode, FileProtection, FileRequest, NoteCode, NoteLevel, Outcome, SignRequest, Task,
@@ -135,34 +136,31 @@ impl Session {
             // Discovery found it; a configuration with it would have been refused.
             Next::Failed { outcome: Outcome::Unsupported, at: None }
         } else {
-            begin(source, Means { can: &self.can, wall_ms: self.wall_ms, random: &mut self.random })
+            begin(source, Means { can: &self.can, wall_ms: self.time.wall_ms(), random: &mut self.random })
         };
         self.go_on_with_source(next);
     }
 
     /// The task of the source that was out is over.
     pub(super) fn source_answered(&mut self, outcome: Outcome) {
-        let Work::Reading(asked) = core::mem::replace(&mut self.work, Work::Resting) else { return };
+        let Work::Reading(asked) = self.attempt.stop() else { return };
         let Plan::Federation(federation) = &self.plan else { return };
-        let means = Means { can: &self.can, wall_ms: self.wall_ms, random: &mut self.random };
+        let means = Means { can: &self.can, wall_ms: self.time.wall_ms(), random: &mut self.random };
         let next = go_on(asked, outcome, &federation.identity_token, means);
         self.go_on_with_source(next);
     }
 
     fn go_on_with_source(&mut self, next: Next) {
-        self.work = Work::Resting;
+        self.attempt.stop();
         match next {
             Next::Ask(asked, task) => {
-                self.work = Work::Reading(asked);
+                self.attempt.begin(Work::Reading(asked));
                 self.emit(Role::Read, task);
             }
             Next::Token(token) => self.take_identity_token(token),
             Next::Failed { outcome, at } => self.source_has_none(outcome, at),
             Next::Told(told) => {
-                self.source_failed(told.code, told.message, &told.action);
-                if let Some(trouble) = &mut self.failure {
-                    trouble.failure.status = told.status;
-                }
+                self.source_failed_with(told.code, told.message, &told.action, told.status);
             }
             Next::Chosen { recipe, why, run } if RECIPES => self.run_on(*recipe, &why, run),
             Next::Chosen { .. } => {}
@@ -172,8 +170,8 @@ impl Session {
     /// The platform was recognised, and stays what it is.
     fn run_on(&mut self, recipe: Recipe, why: &str, run: Box<Run>) {
         let message = format!("Identity tokens come from {}, for {why} is set.", recipe.title);
-        self.note(NoteCode::Configured, NoteLevel::Info, &message, vec![field("identity_token", &recipe.name)]);
-        let means = Means { can: &self.can, wall_ms: self.wall_ms, random: &mut self.random };
+        self.out.note(NoteCode::Configured, NoteLevel::Info, &message, vec![field("identity_token", &recipe.name)]);
+        let means = Means { can: &self.can, wall_ms: self.time.wall_ms(), random: &mut self.random };
         let next = recipe::run(run, &recipe, means);
         if let Plan::Federation(federation) = &mut self.plan
             && let IdentityTokenSource::Recipe(source) = &mut federation.identity_token
@@ -247,19 +245,24 @@ impl Session {
 
     /// The source gives nothing that can be exchanged: it is asked again later.
     pub(super) fn source_failed(&mut self, code: FailureCode, message: String, action: &str) {
+        self.source_failed_with(code, message, action, None);
+    }
+
+    fn source_failed_with(&mut self, code: FailureCode, message: String, action: &str, status: Option<u16>) {
         self.assume();
         let shared = self.federation().is_some_and(|federation| federation.identity_token.shared());
         if shared {
-            self.pace.look_at = self.now + self.poll_ms();
+            self.attempt.look_at(self.time.now() + self.poll_ms());
         } else {
-            let floor = self.pace.retry_at;
-            self.pace.transient(self.now, &mut self.random);
-            self.pace.look_at = self.pace.retry_at.max(floor);
+            let floor = self.attempt.pace().retry_at;
+            self.attempt.pause(Pause::Transient, self.time.now(), &mut self.random);
+            self.attempt.look_at(self.attempt.pace().retry_at.max(floor));
         }
-        if self.failure.as_ref().is_none_or(|trouble| trouble.failure.code != code) {
-            self.note(NoteCode::IdentityTokenUnusable, NoteLevel::Warning, &message, Vec::new());
+        if !self.attempt.failed_with(code) {
+            self.out.note(NoteCode::IdentityTokenUnusable, NoteLevel::Warning, &message, Vec::new());
         }
-        let until = self.pace.look_at;
-        self.fail(code, message, action, Some(until));
+        let mut trouble = Trouble::new(code, message, action, Some(self.attempt.pace().look_at));
+        trouble.failure.status = status;
+        self.attempt.fail(trouble);
     }
 }

@@ -1,8 +1,8 @@
 //! What it all means for callers, and for people who look.
 
-use super::exchange::Work;
+use super::attempt::{Trouble, Work};
 use super::sharing::Share;
-use super::{Plan, Session, Trouble};
+use super::{Plan, Session};
 use crate::configuration::Bearer;
 use crate::contract::{
     Access, Capability, Disposition, Failure, IdentityTokenStatus, Output, PendingReason, Progress, Standing, State, Status,
@@ -17,29 +17,30 @@ const MAX_WAKE_MS: u64 = 86_400_000;
 impl Session {
     pub(super) fn output(&mut self) -> Output {
         let access = self.access();
-        self.passing = None;
+        self.tokens.passed_on();
         // What waits to be taken over stands in the journal that is there.
-        let keeps = self.changed && !self.closing && self.identity.configuration().is_some() && !self.identity.waits();
-        self.changed &= !keeps;
-        let journal = keeps.then(|| self.state_document(&self.ledger, None));
+        let keeps = !self.closing && self.identity.configuration().is_some() && !self.identity.waits();
+        let journal = self.known.take_change(keeps).then(|| self.state_document(self.known.ledger(), None));
         let discovering = matches!(self.plan, Plan::Discovering(_));
+        let progress = if self.attempt.resting() && !discovering { Progress::Resting } else { Progress::Underway };
+        let (tasks, abandon, notes) = self.out.take_all();
         Output {
             access,
-            progress: if self.resting() && !discovering { Progress::Resting } else { Progress::Underway },
+            progress,
             wait_at_most_ms: self.configuration.wait_at_most_ms,
-            tasks: core::mem::take(&mut self.emitted),
-            abandon: core::mem::take(&mut self.abandoned),
-            wake_in_ms: self.next_wake().map(|at| u32::try_from((at - self.now).min(MAX_WAKE_MS)).unwrap_or(u32::MAX)),
+            tasks,
+            abandon,
+            wake_in_ms: self.next_wake().map(|at| u32::try_from((at - self.time.now()).min(MAX_WAKE_MS)).unwrap_or(u32::MAX)),
             journal,
-            notes: core::mem::take(&mut self.notes),
+            notes,
         }
     }
 
     fn access(&self) -> Access {
-        if let Some(held) = self.held.as_ref() {
+        if let Some(held) = self.tokens.held() {
             return Access::Usable(self.usable(held));
         }
-        if let Some(passing) = self.passing.as_ref() {
+        if let Some(passing) = self.tokens.passing() {
             let usable = self.usable(passing);
             return Access::Usable(Usable { refresh_in_ms: Some(0), hold_in_ms: Some(0), unusable_in_ms: Some(0), ..usable });
         }
@@ -49,8 +50,8 @@ impl Session {
         if let Some(reason) = self.pending_reason() {
             return Access::Pending(reason);
         }
-        match &self.failure {
-            Some(trouble) => Access::Failed(failure_at(trouble, self.now)),
+        match self.attempt.failure() {
+            Some(trouble) => Access::Failed(failure_at(trouble, self.time.now())),
             None if !self.wanted => Access::Idle,
             // A very short life ended before the next exchange may begin: it begins within seconds.
             None => Access::Pending(PendingReason::ReadingIdentityToken),
@@ -58,12 +59,12 @@ impl Session {
     }
 
     fn usable(&self, held: &Held) -> Usable {
-        let until = |moment: Moment| moment - self.now;
+        let until = |moment: Moment| moment - self.time.now();
         let life = held.life;
         let refresh_in_ms = self.refresh_at(held).map(until);
         let hold_in_ms = match held.standing {
             // Callers wait for what runs to replace a rejected token; with nothing running they are served at once.
-            Standing::Suspect if !self.resting() => Some(0),
+            Standing::Suspect if !self.attempt.resting() => Some(0),
             _ => life.map(|life| until(life.hold)),
         };
         Usable {
@@ -84,14 +85,14 @@ impl Session {
     /// From when on a `needed` does something.
     fn refresh_at(&self, held: &Held) -> Option<Moment> {
         if !self.wanted {
-            return held.life.map(|life| life.refresh.max(self.now));
+            return held.life.map(|life| life.refresh.max(self.time.now()));
         }
         let due = self.due_at();
-        if due > self.now {
+        if due > self.time.now() {
             return (due != Moment::NEVER).then_some(due);
         }
         // A refresh is due, and runs or waits: the next thing to do is what the session would be woken for.
-        self.next_action().map(|at| at.max(self.now + 1))
+        self.next_action().map(|at| at.max(self.time.now() + 1))
     }
 
     /// What the session does next by itself, apart from letting the token run out.
@@ -100,8 +101,8 @@ impl Session {
             return None;
         }
         let vanish = self.can.contains(&Capability::OwnersVanish);
-        let resting = match (&self.plan, &self.work) {
-            (Plan::Unopened, _) => Some(self.now),
+        let resting = match (&self.plan, self.attempt.work()) {
+            (Plan::Unopened, _) => Some(self.time.now()),
             (Plan::Unconfigured(at), _) => Some(*at),
             (_, Work::Following { poll_at }) => Some(*poll_at),
             (_, Work::Resting) => Some(self.next_look()).filter(|at| *at != Moment::NEVER),
@@ -109,25 +110,21 @@ impl Session {
         };
         let stands = self.identity.key().is_some() && !self.store_is_asked();
         let share = self.share.as_deref().filter(|_| stands).and_then(Share::next_act);
-        resting.into_iter().chain(share).chain(self.tasks.next_end(vanish)).min()
+        resting.into_iter().chain(share).chain(self.out.next_end(vanish)).min()
     }
 
     fn next_wake(&self) -> Option<Moment> {
-        let unusable = self.held.as_ref().and_then(|held| held.life).map(|life| life.unusable);
+        let unusable = self.tokens.held().and_then(|held| held.life).map(|life| life.unusable);
         let next = self.next_action().into_iter().chain(unusable).min()?;
         // What is due now was begun in this very step, or waits for something else.
-        Some(next.max(self.now + 1))
-    }
-
-    fn resting(&self) -> bool {
-        matches!(self.work, Work::Resting)
+        Some(next.max(self.time.now() + 1))
     }
 
     fn pending_reason(&self) -> Option<PendingReason> {
         if matches!(self.plan, Plan::Unopened | Plan::Discovering(_)) {
             return Some(PendingReason::Discovering);
         }
-        match self.work {
+        match self.attempt.work() {
             Work::Resting => None,
             Work::Loading(_) | Work::Leasing(_) => Some(PendingReason::ReadingStore),
             Work::Reading(_) => Some(PendingReason::ReadingIdentityToken),
@@ -138,7 +135,7 @@ impl Session {
     }
 
     pub(super) fn status_at(&self, now: Moment, wall_ms: u64) -> Status {
-        let held = self.held.as_ref().filter(|held| held.usable_at(now));
+        let held = self.tokens.held().filter(|held| held.usable_at(now));
         let (state, summary) = self.state(held.is_some());
         let (next, next_at) = self.next(held, now);
         Status {
@@ -156,11 +153,11 @@ impl Session {
             identity_token: self.identity_token_status(wall_ms),
             next: next.to_owned(),
             next_in_ms: next_at.map(|at| at - now),
-            failure: self.failure.as_ref().map(|trouble| failure_at(trouble, now)),
-            warnings: self.warnings.iter().map(|warning| warning.text.clone()).collect(),
-            exchanges_started: self.started,
-            exchanges_succeeded: self.succeeded,
-            clock_skew_ms: self.clock_skew_ms,
+            failure: self.attempt.failure().map(|trouble| failure_at(trouble, now)),
+            warnings: self.figures.warnings.iter().map(|warning| warning.text.clone()).collect(),
+            exchanges_started: self.figures.started,
+            exchanges_succeeded: self.figures.succeeded,
+            clock_skew_ms: self.figures.clock_skew_ms,
         }
     }
 
@@ -171,10 +168,10 @@ impl Session {
         if matches!(self.plan, Plan::Unopened | Plan::Discovering(_)) {
             return (State::Discovering, "Variables and profiles are being read.");
         }
-        match (usable, self.resting(), &self.failure) {
+        match (usable, self.attempt.resting(), self.attempt.failure()) {
             (true, false, _) => (State::Refreshing, "There is an access token, and the next one is being fetched."),
             (false, false, _) => (State::Starting, "There is no access token yet, and one is being fetched."),
-            (_, true, Some(_)) if self.waiting.is_some() => (
+            (_, true, Some(_)) if self.attempt.waits() => (
                 State::WaitingForRotation,
                 "The identity token was exchanged and can be exchanged once: its owner must rotate it.",
             ),
@@ -190,7 +187,7 @@ impl Session {
 
     fn next(&self, held: Option<&Held>, now: Moment) -> (&'static str, Option<Moment>) {
         let at = self.next_action().map(|at| at.max(now));
-        match (&self.plan, &self.work) {
+        match (&self.plan, self.attempt.work()) {
             _ if self.closing => ("nothing", None),
             (Plan::Unopened, _) => ("the configuration is looked for", Some(now)),
             (Plan::Discovering(_), _) => ("the variables and profiles arrive", None),
@@ -199,8 +196,8 @@ impl Session {
             (_, Work::Sending(_)) => ("the token endpoint answers", None),
             (_, Work::Following { .. }) => ("the store is looked at again", at),
             (_, Work::Resting) if !self.wanted => ("the first caller asks", None),
-            (_, Work::Resting) if self.waiting.is_some() => ("the source of the identity token is looked at again", at),
-            (_, Work::Resting) if self.failure.is_some() => ("it is tried again", at),
+            (_, Work::Resting) if self.attempt.waits() => ("the source of the identity token is looked at again", at),
+            (_, Work::Resting) if self.attempt.failure().is_some() => ("it is tried again", at),
             (_, Work::Resting) if held.is_some() => ("the access token is refreshed", at),
             (_, Work::Resting) => ("an access token is fetched", at),
             _ => ("the source answers", None),
@@ -208,8 +205,8 @@ impl Session {
     }
 
     fn identity_token_status(&self, wall_ms: u64) -> Option<IdentityTokenStatus> {
-        let seen = self.seen.as_ref()?;
-        let known = self.ledger.disposition(&seen.id);
+        let seen = self.known.seen()?;
+        let known = self.known.ledger().disposition(&seen.id);
         let reusable = known == Disposition::Unspent && !seen.has_jti;
         Some(IdentityTokenStatus {
             id: seen.id.clone(),

@@ -1,8 +1,10 @@
-//! The tasks that are out, and how long to wait for each.
+//! What goes out of a step: tasks, which of them to abandon, and notes. And the tasks that are out, and how long to wait for each.
 
-use crate::contract::{NumberedTask, Task};
-use crate::session::Session;
+use crate::contract::{Field, Note, NoteCode, NoteLevel, NumberedTask, Task};
 use crate::timeline::Moment;
+
+/// A step that notes more than this is in a state that nobody will read about.
+const MAX_NOTES: usize = 32;
 
 /// A task of which nothing is heard for this long is lost, where owners can vanish. In milliseconds.
 const SILENCE_MS: u64 = 5_000;
@@ -34,9 +36,14 @@ pub(super) enum Role {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Tasks {
+pub(super) struct Outgoing {
+    /// The number of the last task.
     last: u32,
     running: Vec<Running>,
+    // Of this step.
+    tasks: Vec<NumberedTask>,
+    abandon: Vec<u32>,
+    notes: Vec<Note>,
 }
 
 #[derive(Debug)]
@@ -47,7 +54,39 @@ struct Running {
     heard: Moment,
 }
 
-impl Tasks {
+impl Outgoing {
+    /// Hands a task to the host.
+    pub(super) fn emit(&mut self, now: Moment, role: Role, task: Task) -> u32 {
+        let limit = match &task {
+            Task::SendRequest(request) => u64::from(request.timeout_ms) + GRACE_MS,
+            Task::SupplyAssertion(_) | Task::SupplyToken(_) | Task::Sign(_) => CALLABLE_MS,
+            Task::ReadFile(_) | Task::ReadVariable(_) | Task::LoadEntry(_) | Task::SwapEntry(_) => SHORT_MS,
+        };
+        // Four thousand million tasks are more than a session lives to see; past them the numbers begin again.
+        self.last = self.last.wrapping_add(1);
+        let number = self.last;
+        self.running.push(Running { number, role, deadline: now + limit, heard: now });
+        self.tasks.push(NumberedTask { number, task });
+        number
+    }
+
+    /// Tells something to whoever reads the log.
+    pub(super) fn note(&mut self, code: NoteCode, level: NoteLevel, message: &str, fields: Vec<Field>) {
+        if self.notes.len() < MAX_NOTES {
+            self.notes.push(Note { code, level, message: message.to_owned(), fields });
+        }
+    }
+
+    /// All of this step.
+    pub(super) fn take_all(&mut self) -> (Vec<NumberedTask>, Vec<u32>, Vec<Note>) {
+        (core::mem::take(&mut self.tasks), core::mem::take(&mut self.abandon), core::mem::take(&mut self.notes))
+    }
+
+    /// Tells the host that nobody waits for this task any more. Until it is taken, its answer is.
+    pub(super) fn abandon(&mut self, number: u32) {
+        self.abandon.push(number);
+    }
+
     /// What the task with this number is for. It is over.
     pub(super) fn take(&mut self, number: u32) -> Option<Role> {
         let position = self.running.iter().position(|running| running.number == number)?;
@@ -77,9 +116,9 @@ impl Tasks {
         self.running.iter().map(|running| running.end(vanish)).min()
     }
 
-    /// Forgets those of these roles, and tells their numbers.
-    pub(super) fn forget(&mut self, of: fn(Role) -> bool) -> Vec<u32> {
-        self.running.extract_if(.., |running| of(running.role)).map(|running| running.number).collect()
+    /// Abandons those of these roles, whatever they bring.
+    pub(super) fn forget(&mut self, of: fn(Role) -> bool) {
+        self.abandon.extend(self.running.extract_if(.., |running| of(running.role)).map(|running| running.number));
     }
 
     pub(super) fn any(&self, wanted: fn(Role) -> bool) -> bool {
@@ -90,22 +129,5 @@ impl Tasks {
 impl Running {
     fn end(&self, vanish: bool) -> Moment {
         if vanish { self.deadline.min(self.heard + SILENCE_MS) } else { self.deadline }
-    }
-}
-
-impl Session {
-    /// Hands a task to the host.
-    pub(super) fn emit(&mut self, role: Role, task: Task) -> u32 {
-        let limit = match &task {
-            Task::SendRequest(request) => u64::from(request.timeout_ms) + GRACE_MS,
-            Task::SupplyAssertion(_) | Task::SupplyToken(_) | Task::Sign(_) => CALLABLE_MS,
-            Task::ReadFile(_) | Task::ReadVariable(_) | Task::LoadEntry(_) | Task::SwapEntry(_) => SHORT_MS,
-        };
-        // Four thousand million tasks are more than a session lives to see; past them the numbers begin again.
-        self.tasks.last = self.tasks.last.wrapping_add(1);
-        let number = self.tasks.last;
-        self.tasks.running.push(Running { number, role, deadline: self.now + limit, heard: self.now });
-        self.emitted.push(NumberedTask { number, task });
-        number
     }
 }
