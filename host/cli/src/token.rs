@@ -7,10 +7,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::json;
 use tokio::time::Instant;
+use wif::DirectoryStore;
 
-use crate::exit::Usage;
+use crate::exit::{Usage, Wrong};
 use crate::options::{Common, hand_over, moment};
-use crate::state_file::StateFile;
+use crate::state_file::{StateFile, is_directory};
 use crate::waiting::Waiting;
 use crate::{help, output, warnings};
 
@@ -26,7 +27,8 @@ pub(crate) struct Options {
     #[arg(long)]
     json: bool,
     /// Keep the token and what is known of identity tokens in this file, readable by you alone, for the next run. Without it
-    /// every run exchanges, and an identity token that can be exchanged once serves one run only.
+    /// every run exchanges, and an identity token that can be exchanged once serves one run only. A directory (one that is there,
+    /// or a name that ends with `/`) keeps a file for each identity, and many runs use it at once.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
     /// The API answered 401 to the token with this id (`id` of --json): print another one. `last` stands for the token that the
@@ -70,8 +72,12 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let document = options.common.document()?;
     let mut builder = options.common.builder(&document)?;
     let trouble = Arc::new(Mutex::new(None));
-    if let Some(path) = &options.state {
-        let state = StateFile::open(path, &document, deadline).await?;
+    if let Some(path) = options.state.as_ref().filter(|path| is_directory(path)) {
+        let store = DirectoryStore::new(path).map_err(|error| Wrong(format!("--state {}: {error}", path.display())))?;
+        builder = builder.store(store);
+    } else if let Some(path) = &options.state {
+        let state = Arc::new(StateFile::open(path, &document, deadline).await?);
+        builder = builder.store(Arc::clone(&state));
         if let Some(journal) = state.load()? {
             builder = builder.resume(wif::Start::Resumed(journal.into()));
         }
@@ -80,6 +86,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         builder = builder.keep_journals(move |journal| {
             state.save(journal.reveal()).map_err(|error| {
                 let why = format!("{error:#}");
+                if state.is_read_only() {
+                    // What is there may serve; and without a place to note it in, nothing is exchanged.
+                    return why.into();
+                }
                 trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                 why.into()
             })
@@ -90,6 +100,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let mut waiting = Waiting::new(&credential, timeout, deadline, options.state.is_some());
     let token = waiting.token().await;
     warnings::print(&mut changes).await;
+    if token.is_err() && options.state.is_some() {
+        // What came of it is to be found by the next run.
+        let _ = tokio::time::timeout(Duration::from_secs(1), credential.settle()).await;
+    }
     let mut token = token?;
     let is_rejected = match &rejected {
         None => false,

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::clock::BoxFuture;
 use crate::secret::Secret;
 
-pub(crate) use credentials::CredentialsFile;
+pub use credentials::CredentialsFile;
 pub use directory::DirectoryStore;
 
 /// Anything that an embedding program's callable or store may fail with. Its text reaches logs: it must hold no secret.

@@ -69,7 +69,8 @@ impl Session {
             Stage::Leasing(credentials) => self.login_leased(*credentials, outcome),
             Stage::Refreshing(credentials, sent) => self.login_refreshed(*credentials, sent, outcome),
             Stage::Writing => self.login_written(outcome),
-            Stage::Releasing => self.attempt.rest_until(self.attempt.retry_at()),
+            // Nothing is sent before its time; but somebody may log in again.
+            Stage::Releasing => self.attempt.rest_until(self.attempt.retry_at().min(self.time.now() + LOOK_MS)),
         }
     }
 

@@ -76,7 +76,7 @@ fn compare_and_swap(path: &Path, expected: Option<&str>, value: &Secret) -> Resu
     Ok(Swapped::Done(version))
 }
 
-/// What is no entry counts as none, and is said: it costs a round trip to replace it, and helps nobody to keep it.
+/// What is no entry is one that no session can read: it is said, and replaced at the cost of a round trip.
 fn read(path: &Path) -> Result<Option<Entry>, BoxError> {
     let Some(text) = private::read(path)? else { return Ok(None) };
     let mut document = serde_json::from_str::<Value>(text.reveal()).unwrap_or_default();
@@ -86,10 +86,7 @@ fn read(path: &Path) -> Result<Option<Entry>, BoxError> {
     };
     let (version, value) = (member("version"), member("value").map(Secret::from));
     let entry = version.zip(value).map(|(version, value)| Entry { version, value });
-    if entry.is_none() {
-        tracing::warn!(target: "wif", code = "state-ignored", "{} is no entry of a store: it is ignored and replaced", path.display());
-    }
-    Ok(entry)
+    Ok(Some(entry.unwrap_or_else(|| Entry { version: private::digest(&text), value: Secret::from("") })))
 }
 
 fn write(path: &Path, version: &str, value: &Secret) -> Result<(), BoxError> {
@@ -115,6 +112,10 @@ fn check(directory: &Path) -> io::Result<()> {
     let shown = directory.display();
     if !metadata.is_dir() {
         return Err(io::Error::other(format!("{shown} is no directory")));
+    }
+    let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if owner != user && owner != 0 {
+        return Err(io::Error::other(format!("{shown} belongs to another user, {owner}: name another directory")));
     }
     if metadata.mode() & 0o022 != 0 {
         return Err(io::Error::other(format!("others can write to {shown}: take that right away (chmod go-w), or name another")));

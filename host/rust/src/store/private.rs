@@ -6,6 +6,8 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
+
 use super::BoxError;
 use crate::limits::CONTENT_BYTES;
 use crate::secret::Secret;
@@ -86,6 +88,11 @@ pub(super) fn replace(path: &Path, content: &Secret) -> Result<(), BoxError> {
         let _unsupported = File::open(directory).and_then(|directory| directory.sync_all());
     }
     Ok(())
+}
+
+/// Tells one content from another.
+pub(super) fn digest(content: &Secret) -> String {
+    Sha256::digest(content.reveal()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn with_extension(path: &Path, extension: &str) -> PathBuf {
