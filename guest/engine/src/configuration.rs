@@ -8,6 +8,7 @@ use wif_recipes::Recipe;
 use crate::base_url::BaseUrl;
 use crate::contract::{ConfigurationError, Field};
 use crate::document::Fields;
+use crate::login::Login;
 use crate::shapes::is_placeholder_id;
 use crate::{RECIPES, Secret, hash_of, id_of};
 
@@ -47,6 +48,30 @@ pub(crate) struct Discover {
     pub(crate) config_dir: Option<String>,
     /// The profile to use, whatever the variables say.
     pub(crate) profile: Option<String>,
+    /// What it means that a static credential in a variable hides a federation.
+    pub(crate) shadowing: Shadowing,
+    /// In which header field an API key is sent.
+    pub(crate) api_key_in: KeyHeader,
+}
+
+/// What it means that a static credential in a variable hides a federation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Shadowing {
+    /// A warning.
+    #[default]
+    Warn,
+    /// An error.
+    Refuse,
+}
+
+/// In which header field an API key is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum KeyHeader {
+    /// `authorization: Bearer …`, as the vendor's clients of today do.
+    #[default]
+    Authorization,
+    /// `x-api-key`, as they did before, and as some gateways want it.
+    XApiKey,
 }
 
 /// An exchange of identity tokens.
@@ -152,8 +177,15 @@ pub(crate) enum Reuse {
 pub(crate) enum Bearer {
     /// The token itself.
     Literal(Secret),
-    /// A key for the header `x-api-key`. Only discovery finds these.
-    ApiKey(Secret),
+    /// An API key. Only discovery finds these.
+    ApiKey {
+        key: Secret,
+        in_header: KeyHeader,
+    },
+    /// A token that was made once, to live for a year. Only discovery finds these.
+    LongLived(Secret),
+    /// Of a person's login. Only discovery finds these.
+    Login(Box<Login>),
     /// A callable of the embedding program.
     Callable(String),
 }
@@ -193,8 +225,16 @@ impl Discover {
         if let Some(name) = &profile {
             check_profile_name(name).map_err(|message| fields.error("profile", message))?;
         }
+        let shadowing = match fields.choice("shadowing", &["warn", "refuse"])? {
+            Some(1) => Shadowing::Refuse,
+            _ => Shadowing::Warn,
+        };
+        let api_key_in = match fields.choice("api_key_in", &["authorization", "x-api-key"])? {
+            Some(1) => KeyHeader::XApiKey,
+            _ => KeyHeader::Authorization,
+        };
         fields.finish()?;
-        Ok(Self { config_dir, profile })
+        Ok(Self { config_dir, profile, shadowing, api_key_in })
     }
 }
 
@@ -315,7 +355,8 @@ impl IdentityTokenSource {
     #[must_use]
     pub(crate) fn describe(&self) -> String {
         match self {
-            Self::File(path) => format!("file {path}"),
+            Self::File(path) if path.starts_with('/') || path.contains(":\\") => format!("file {path}"),
+            Self::File(path) => format!("file {path} (relative to the directory in which this program was started)"),
             Self::Variable(name) => format!("variable {name}"),
             Self::Literal(_) => "literal".to_owned(),
             Self::Callable { name, freshness: Freshness::Minted, .. } => format!("callable {name} (mints)"),
@@ -347,7 +388,8 @@ impl IdentityTokenSource {
                 let parts: Vec<Option<&str>> = [Some("recipe"), Some(name)].into_iter().chain(given).collect();
                 hash_of(&parts)
             }
-            Self::File(_) | Self::Variable(_) => self.describe(),
+            Self::File(path) => format!("file {path}"),
+            Self::Variable(_) => self.describe(),
         }
     }
 
@@ -442,7 +484,9 @@ impl Bearer {
     pub(crate) fn hash(&self, base_url: &BaseUrl) -> String {
         let (kind, value) = match self {
             Self::Literal(value) => ("bearer-literal", id_of(value.reveal())),
-            Self::ApiKey(value) => ("api-key", id_of(value.reveal())),
+            Self::LongLived(value) => ("bearer-long-lived", id_of(value.reveal())),
+            Self::ApiKey { key, .. } => ("api-key", id_of(key.reveal())),
+            Self::Login(login) => ("login", login.identity()),
             Self::Callable(name) => ("bearer-callable", name.clone()),
         };
         hash_of(&[Some(kind), Some(&base_url.join("")), Some(&value)])
@@ -451,7 +495,15 @@ impl Bearer {
     pub(crate) fn describe(&self) -> Vec<Field> {
         match self {
             Self::Literal(_) => vec![field("credential", "bearer token, literal")],
-            Self::ApiKey(_) => vec![field("credential", "API key")],
+            Self::LongLived(_) => vec![field("credential", "bearer token, static and long-lived")],
+            Self::ApiKey { in_header, .. } => {
+                let header = match in_header {
+                    KeyHeader::Authorization => "authorization",
+                    KeyHeader::XApiKey => "x-api-key",
+                };
+                vec![field("credential", "API key"), field("sent_in", header)]
+            }
+            Self::Login(login) => login.describe(),
             Self::Callable(name) => vec![field("credential", &format!("bearer token, callable {name}"))],
         }
     }

@@ -1,19 +1,22 @@
 //! Which credential, where the configuration leaves it to the environment: variables first, then profiles.
 //!
 //! The order is the vendor's: a static credential in a variable, the profile that `ANTHROPIC_PROFILE` names, the federation
-//! variables, the active profile. A host only hands over what it is asked for.
+//! variables, the active profile. A host only hands over what it is asked for. Where this differs from the vendor's clients,
+//! `host/cli/tests/discovery/differences.rs` says why.
 
 use serde_json::Value;
 
 use crate::Secret;
 use crate::base_url::BaseUrl;
-use crate::configuration::{Bearer, Discover, Federation, IdentityTokenSource, Reuse, check_profile_name};
+use crate::configuration::{Bearer, Discover, Federation, IdentityTokenSource, Reuse, Shadowing, check_profile_name};
 use crate::contract::{FileProtection, FileRequest};
 use crate::identity_token::looks_like_jwt;
+use crate::login::Login;
 use crate::shapes::in_place_of_a_token;
 
 const API_KEY: &str = "ANTHROPIC_API_KEY";
 const AUTH_TOKEN: &str = "ANTHROPIC_AUTH_TOKEN";
+const CLAUDE_CODE: &str = "CLAUDE_CODE_OAUTH_TOKEN";
 const PROFILE: &str = "ANTHROPIC_PROFILE";
 const CONFIG_DIR: &str = "ANTHROPIC_CONFIG_DIR";
 const BASE_URL: &str = "ANTHROPIC_BASE_URL";
@@ -25,9 +28,10 @@ const TOKEN_FILE: &str = "ANTHROPIC_IDENTITY_TOKEN_FILE";
 const TOKEN: &str = "ANTHROPIC_IDENTITY_TOKEN";
 
 /// Every variable that discovery reads.
-pub(crate) const VARIABLES: [&str; 14] = [
+pub(crate) const VARIABLES: [&str; 15] = [
     API_KEY,
     AUTH_TOKEN,
+    CLAUDE_CODE,
     PROFILE,
     CONFIG_DIR,
     BASE_URL,
@@ -42,7 +46,10 @@ pub(crate) const VARIABLES: [&str; 14] = [
     "APPDATA",
 ];
 
-/// Those of the federation set: empty ones are errors.
+/// Those that hold a credential themselves, the strongest first.
+const STATIC: [&str; 3] = [API_KEY, AUTH_TOKEN, CLAUDE_CODE];
+
+/// Those of the federation set: empty ones are errors, where the set would win.
 const FEDERATION: [&str; 6] = [RULE, ORGANIZATION, SERVICE_ACCOUNT, WORKSPACE, TOKEN_FILE, TOKEN];
 
 const MAX_FILE_BYTES: u32 = 64 * 1024;
@@ -69,6 +76,12 @@ enum Stage {
     Profile {
         name: String,
         chosen_by: &'static str,
+    },
+    /// A variable holds the credential. Looking whether it hides a profile: this one, once the name is known.
+    Hidden {
+        variable: &'static str,
+        bearer: Bearer,
+        profile: Option<String>,
     },
 }
 
@@ -148,6 +161,7 @@ impl Discovery {
         let next = match core::mem::replace(&mut self.stage, Stage::Variables) {
             Stage::ActiveProfile => self.active_profile(file),
             Stage::Profile { name, chosen_by } => self.profile(file, name, chosen_by),
+            Stage::Hidden { variable, bearer, profile } => self.hidden_profile(file, variable, bearer, profile),
             // No file was asked for, so none is answered.
             Stage::Variables => Err(problem("A file was handed over that nobody asked for.", "Mend the host's driver.")),
         };
@@ -159,7 +173,7 @@ impl Discovery {
             let hidden = self.hidden.join(", ");
             self.ignored.push(format!("The host does not show {hidden}: treated as unset."));
         }
-        for name in [API_KEY, AUTH_TOKEN, PROFILE] {
+        for name in [API_KEY, AUTH_TOKEN, CLAUDE_CODE, PROFILE, CONFIG_DIR, BASE_URL] {
             if self.value(name).is_some_and(str::is_empty) {
                 self.ignored.push(format!("The variable {name} is set and empty: treated as unset."));
             }
@@ -167,9 +181,8 @@ impl Discovery {
         self.find_directories();
         if let Err(problem) = self.check_federation_variables() {
             // What is wrong with variables that do not win is worth a warning, and no more.
-            let mut stronger = [API_KEY, AUTH_TOKEN, PROFILE].iter();
-            let wins = self.limits.profile.is_none() && stronger.all(|name| self.text(name).is_none());
-            if wins && self.begins_the_federation() {
+            let stronger = STATIC.iter().chain([&PROFILE]).any(|name| self.text(name).is_some());
+            if self.limits.profile.is_none() && !stronger && self.would_be_the_federation() {
                 return Err(problem);
             }
             self.ignored.push(problem.message);
@@ -177,8 +190,8 @@ impl Discovery {
         if let Some(name) = self.limits.profile.clone() {
             return Ok(self.read_profile(name, "the configuration"));
         }
-        if let Some(found) = self.static_credential()? {
-            return Ok(Next::Found(found));
+        if let Some((variable, bearer)) = self.static_credential()? {
+            return self.shadowed_by(variable, bearer);
         }
         if let Some(name) = self.text(PROFILE) {
             if self.raw(PROFILE).is_some_and(|raw| raw != name) {
@@ -203,9 +216,13 @@ impl Discovery {
         Ok(self.read_active_profile())
     }
 
-    /// Whether one of the variables without which there is no federation is set.
-    fn begins_the_federation(&self) -> bool {
-        [RULE, ORGANIZATION, TOKEN_FILE, TOKEN].iter().any(|name| self.text(name).is_some())
+    /// Whether all variables without which there is no federation are set, were none of them empty; and not all of them are.
+    fn would_be_the_federation(&self) -> bool {
+        let set = |name: &&str| self.value(name).is_some();
+        let source = [TOKEN_FILE, TOKEN];
+        [RULE, ORGANIZATION].iter().all(set)
+            && source.iter().any(set)
+            && [RULE, ORGANIZATION, TOKEN_FILE, TOKEN].iter().any(|name| self.text(name).is_some())
     }
 
     /// What is wrong with a variable of the federation set, by itself.
@@ -230,49 +247,116 @@ impl Discovery {
             self.ignored.push(problem.message);
         }
         let path = self.value(TOKEN_FILE).unwrap_or_default();
-        let (what, action) = if looks_like_jwt(path) {
-            ("holds an identity token, where only its path belongs", "Put the token into ANTHROPIC_IDENTITY_TOKEN.")
-        } else if path.starts_with("file:") {
-            ("is a URL, where only the path belongs", "Write /run/token in place of file:///run/token.")
-        } else {
+        let Some((what, action)) = in_place_of_a_path(path, "Put the token into ANTHROPIC_IDENTITY_TOKEN.") else {
             return Ok(());
         };
         Err(problem(&format!("The variable {TOKEN_FILE} {what}."), action))
     }
 
     /// A key or bearer in a variable goes before all but an explicit choice of profile by the configuration.
-    fn static_credential(&mut self) -> Result<Option<Found>, Problem> {
-        let (name, bearer) = match (self.text(API_KEY), self.text(AUTH_TOKEN)) {
-            (Some(key), other) => {
-                let key = Secret::from(key);
-                if other.is_some() {
-                    self.ignored.push(format!("{API_KEY} and {AUTH_TOKEN} are both set: {API_KEY} is used."));
-                }
-                (API_KEY, Bearer::ApiKey(key))
-            }
-            (None, Some(token)) => (AUTH_TOKEN, Bearer::Literal(Secret::from(token))),
-            (None, None) => return Ok(None),
-        };
-        let (Bearer::ApiKey(value) | Bearer::Literal(value)) = &bearer else { return Ok(None) };
+    fn static_credential(&mut self) -> Result<Option<(&'static str, Bearer)>, Problem> {
+        let mut set = STATIC.into_iter().filter(|name| self.text(name).is_some());
+        let Some(name) = set.next() else { return Ok(None) };
+        let others: Vec<String> = set.map(|other| format!("{name} and {other} are both set: {name} is used.")).collect();
+        self.ignored.extend(others);
+        let value = self.text(name).map(Secret::from).unwrap_or_default();
         if let Some(what) = in_place_of_a_token(value.reveal()) {
             return Err(problem(&format!("The variable {name} {what}."), "Set it to the bare key or token."));
         }
         crate::answer::check_token(value.reveal()).map_err(|what| {
             problem(&format!("The variable {name} cannot be used: {what}."), "Set it to the bare key or token.")
         })?;
-        if name == AUTH_TOKEN && value.reveal().starts_with("sk-ant-api") {
-            self.ignored.push(format!("{AUTH_TOKEN} holds an API key, which is sent as it is: an API key belongs in {API_KEY}."));
+        if name != API_KEY && value.reveal().starts_with("sk-ant-api") {
+            self.ignored.push(format!("{name} holds an API key, which is sent as it is: an API key belongs in {API_KEY}."));
         }
         if name == API_KEY && value.reveal().starts_with("sk-ant-oat") {
             self.ignored.push(format!("{API_KEY} holds an access token, which is sent as a key: it belongs in {AUTH_TOKEN}."));
         }
-        if [PROFILE, CONFIG_DIR, RULE, TOKEN_FILE, TOKEN].iter().any(|name| self.text(name).is_some()) {
-            self.ignored.push(format!("{name} is set and goes before the profile and federation variables that are set, too."));
-        }
-        let Next::Found(found) = self.found(FoundCredential::Bearer(bearer), None, format!("the variable {name}"))? else {
-            return Ok(None);
+        let bearer = match name {
+            API_KEY => Bearer::ApiKey { key: value, in_header: self.limits.api_key_in },
+            CLAUDE_CODE => Bearer::LongLived(value),
+            _ => Bearer::Literal(value),
         };
-        Ok(Some(found))
+        Ok(Some((name, bearer)))
+    }
+
+    /// A variable holds the credential: tells what it hides, and goes on to the profile that it may hide.
+    fn shadowed_by(&mut self, variable: &'static str, bearer: Bearer) -> Result<Next, Problem> {
+        let what = if self.text(PROFILE).is_some() {
+            "the profile that ANTHROPIC_PROFILE names"
+        } else if self.text(RULE).is_some() && self.text(ORGANIZATION).is_some() && self.identity_source().is_some() {
+            "the federation variables"
+        } else if [RULE, TOKEN_FILE, TOKEN].iter().any(|name| self.text(name).is_some()) {
+            // They are incomplete, and hide nothing.
+            self.ignored.push(format!("{variable} is set and goes before the federation variables that are set, too."));
+            return self.found_by_variable(variable, bearer);
+        } else {
+            let Some(directory) = self.directories.first() else { return self.found_by_variable(variable, bearer) };
+            let path = format!("{directory}/active_config");
+            self.stage = Stage::Hidden { variable, bearer, profile: None };
+            return Ok(self.read(path));
+        };
+        self.hides(variable, what)?;
+        self.found_by_variable(variable, bearer)
+    }
+
+    fn found_by_variable(&mut self, variable: &str, bearer: Bearer) -> Result<Next, Problem> {
+        self.found(FoundCredential::Bearer(bearer), None, format!("the variable {variable}"))
+    }
+
+    /// A file of the profile that the variable hides. Whatever is wrong with it does not matter: it is not used.
+    fn hidden_profile(
+        &mut self,
+        file: File,
+        variable: &'static str,
+        bearer: Bearer,
+        profile: Option<String>,
+    ) -> Result<Next, Problem> {
+        let content = match file {
+            File::Content(content) => Some(content),
+            _ => None,
+        };
+        match (content, profile) {
+            (content, None) => {
+                let name = content.as_ref().map_or("", |name| name.reveal().trim());
+                let name = if check_profile_name(name).is_ok() { name } else { "default" };
+                let directory = self.directories.first().cloned().unwrap_or_default();
+                self.stage = Stage::Hidden { variable, bearer, profile: Some(name.to_owned()) };
+                Ok(self.read(format!("{directory}/configs/{name}.json")))
+            }
+            (Some(content), Some(_)) => {
+                let profile: Value = serde_json::from_str(content.reveal()).unwrap_or_default();
+                if profile["authentication"]["type"] == "oidc_federation" {
+                    let what = format!("the profile {}", self.last_path());
+                    self.hides(variable, &what)?;
+                } else if profile["authentication"]["type"] == "user_oauth" {
+                    self.ignored.push(format!("{variable} is set and goes before the login of the profile {}.", self.last_path()));
+                }
+                self.found_by_variable(variable, bearer)
+            }
+            (None, Some(_)) => self.found_by_variable(variable, bearer),
+        }
+    }
+
+    /// Whether what is read now is only for a warning.
+    pub(crate) fn only_warns(&self) -> bool {
+        matches!(self.stage, Stage::Hidden { .. })
+    }
+
+    /// Tells that a variable goes before a federation. A host may have said that this is an error.
+    fn hides(&mut self, variable: &str, what: &str) -> Result<(), Problem> {
+        let message = format!("{variable} is set and goes before {what}, which would be used without it.");
+        let action = format!("Unset {variable} where this program is started: in its shell profile, unit, manifest, container or job.");
+        match self.limits.shadowing {
+            Shadowing::Warn => self.ignored.push(format!("{message} {action}")),
+            Shadowing::Refuse => {
+                return Err(problem(
+                    &message,
+                    &format!("{action} If the static credential is meant, set discover.shadowing to \"warn\"."),
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn find_directories(&mut self) {
@@ -353,25 +437,30 @@ impl Discovery {
             .ok()
             .filter(Value::is_object)
             .ok_or_else(|| problem(&format!("The profile {path} is not a JSON object."), "Mend the file."))?;
-        let authentication = &profile["authentication"];
-        match authentication["type"].as_str() {
-            Some("oidc_federation") => {}
-            Some("user_oauth") => {
-                return Err(problem(
-                    &format!("The profile {path} is an interactive login (user_oauth), not a workload's identity."),
-                    "Choose a profile whose authentication.type is oidc_federation, or set the federation variables.",
-                ));
-            }
-            _ => {
-                return Err(problem(
-                    &format!("The profile {path} has no authentication.type that is known."),
-                    "Set authentication.type to oidc_federation.",
-                ));
-            }
-        }
-        let federation = self.federation(&profile)?;
         let base_url = profile["base_url"].as_str().filter(|url| !url.is_empty()).map(str::to_owned);
-        self.found(FoundCredential::Federation(federation), base_url, format!("the profile {path}"))
+        let by = format!("the profile {path}");
+        match profile["authentication"]["type"].as_str() {
+            Some("oidc_federation") => {
+                let federation = self.federation(&profile)?;
+                self.found(FoundCredential::Federation(federation), base_url, by)
+            }
+            Some("user_oauth") => {
+                let directory = self.directories.first().map(String::as_str).unwrap_or_default();
+                let workspace = profile["workspace_id"].as_str().map(str::trim).filter(|id| !id.is_empty());
+                let login = Login::of_profile(
+                    &profile["authentication"],
+                    &self.expanded(profile["authentication"]["credentials_path"].as_str().unwrap_or_default()),
+                    &format!("{directory}/credentials/{name}.json"),
+                    workspace.or_else(|| self.text(WORKSPACE)),
+                )
+                .map_err(|what| problem(&format!("The profile {path} {what}."), "Mend the file, or run `wif login` again."))?;
+                self.found(FoundCredential::Bearer(Bearer::Login(Box::new(login))), base_url, by)
+            }
+            _ => Err(problem(
+                &format!("The profile {path} has no authentication.type that is known."),
+                "Set authentication.type to oidc_federation or user_oauth.",
+            )),
+        }
     }
 
     /// The federation of a profile, with what is missing in it from the variables.
@@ -393,13 +482,10 @@ impl Discovery {
                 let path = source["path"].as_str().filter(|path| !path.is_empty());
                 let path =
                     path.ok_or_else(|| problem("authentication.identity_token.path is missing or empty.", "Name the file."))?;
-                if looks_like_jwt(path) {
-                    return Err(problem(
-                        "authentication.identity_token.path holds an identity token, where only its path belongs.",
-                        "Write the token into a file, and name that.",
-                    ));
+                if let Some((what, action)) = in_place_of_a_path(path, "Write the token into a file, and name that.") {
+                    return Err(problem(&format!("authentication.identity_token.path {what}."), action));
                 }
-                IdentityTokenSource::File(path.to_owned())
+                IdentityTokenSource::File(self.expanded(path))
             }
             _ => {
                 return Err(problem(
@@ -430,8 +516,16 @@ impl Discovery {
     }
 
     fn identity_source(&self) -> Option<IdentityTokenSource> {
-        let file = self.text(TOKEN_FILE).map(|path| IdentityTokenSource::File(path.to_owned()));
+        let file = self.text(TOKEN_FILE).map(|path| IdentityTokenSource::File(self.expanded(path)));
         file.or_else(|| self.text(TOKEN).map(|_| IdentityTokenSource::Variable(TOKEN.to_owned())))
+    }
+
+    /// The path with `~` replaced by the home directory, where that is known.
+    fn expanded(&self, path: &str) -> String {
+        match (path.strip_prefix("~/"), self.text("HOME")) {
+            (Some(rest), Some(home)) => format!("{}/{rest}", home.trim_end_matches('/')),
+            _ => path.to_owned(),
+        }
     }
 
     fn found(&mut self, credential: FoundCredential, base_url: Option<String>, by: String) -> Result<Next, Problem> {
@@ -497,6 +591,17 @@ impl Discovery {
     /// With white space around it.
     fn raw(&self, name: &str) -> Option<&str> {
         self.variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.reveal())
+    }
+}
+
+/// What stands where the path of an identity token belongs, if it is one of the usual mistakes, and what to do.
+fn in_place_of_a_path(path: &str, with_a_token: &'static str) -> Option<(&'static str, &'static str)> {
+    if looks_like_jwt(path) {
+        Some(("holds an identity token, where only its path belongs", with_a_token))
+    } else if path.starts_with("file:") {
+        Some(("is a URL, where only the path belongs", "Write /run/token in place of file:///run/token."))
+    } else {
+        None
     }
 }
 

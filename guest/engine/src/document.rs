@@ -9,6 +9,17 @@ use crate::base_url::BaseUrl;
 use crate::contract::ConfigurationError;
 use crate::identity_token::looks_like_jwt;
 
+/// What a service takes where its configuration leaves it open: a static credential in a variable that hides a federation is an
+/// error there, for nobody reads a warning. `credential` is the engine's document.
+pub fn of_a_service(credential: &mut Map<String, Value>) {
+    if credential.contains_key("federation") || credential.contains_key("bearer") {
+        return;
+    }
+    if let Value::Object(discover) = credential.entry("discover").or_insert_with(|| Value::Object(Map::new())) {
+        discover.entry("shadowing").or_insert_with(|| "refuse".into());
+    }
+}
+
 /// An object being read: every key that nobody asked for is an error in the end. It may hold a secret.
 pub struct Fields {
     path: String,
@@ -255,5 +266,27 @@ impl Fields {
         // A key is the document's own text, and of any length.
         let shown: String = unknown.chars().filter(|character| !character.is_control()).take(64).collect();
         Err(self.error(&shown, &message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_refuses_what_hides_a_federation_unless_it_is_told_otherwise() {
+        for (given, expected) in [
+            ("{}", r#"{"discover":{"shadowing":"refuse"}}"#),
+            (r#"{"discover":{"profile":"p"}}"#, r#"{"discover":{"profile":"p","shadowing":"refuse"}}"#),
+            (r#"{"discover":{"shadowing":"warn"}}"#, r#"{"discover":{"shadowing":"warn"}}"#),
+            (r#"{"bearer":{}}"#, r#"{"bearer":{}}"#),
+            (r#"{"federation":{}}"#, r#"{"federation":{}}"#),
+            // What is wrong with it is said when a session is opened.
+            (r#"{"discover":7}"#, r#"{"discover":7}"#),
+        ] {
+            let mut document: Map<String, Value> = serde_json::from_str(given).unwrap();
+            of_a_service(&mut document);
+            assert_eq!(Value::Object(document).to_string(), expected);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::configuration::KeyHeader;
 use crate::contract::{Header, Standing};
 use crate::json::{Writer, string, take};
 use crate::schedule::{Random, Windows};
@@ -23,7 +24,7 @@ pub(crate) struct Held {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scheme {
     Bearer,
-    ApiKey,
+    ApiKey(KeyHeader),
 }
 
 /// The times of a token that expires.
@@ -141,8 +142,8 @@ impl Held {
 
     pub(crate) fn set(&self) -> Vec<Header> {
         let (name, value) = match self.scheme {
-            Scheme::Bearer => ("authorization", ["Bearer ", self.value.reveal()].concat()),
-            Scheme::ApiKey => ("x-api-key", self.value.reveal().to_owned()),
+            Scheme::Bearer | Scheme::ApiKey(KeyHeader::Authorization) => ("authorization", ["Bearer ", self.value.reveal()].concat()),
+            Scheme::ApiKey(KeyHeader::XApiKey) => ("x-api-key", self.value.reveal().to_owned()),
         };
         vec![Header { name: name.to_owned(), value: value.into() }]
     }

@@ -29,6 +29,7 @@ mod identity_token;
 pub mod json;
 mod ledger;
 mod lint;
+mod login;
 mod rejections;
 mod schedule;
 mod scrub;

@@ -12,6 +12,7 @@ mod deciding;
 mod exchange;
 mod identity;
 mod known;
+mod login;
 mod outgoing;
 mod program;
 mod recipe;
@@ -196,11 +197,14 @@ impl Session {
 
     /// When another token is wanted than the one that is held.
     fn due_at(&self) -> Moment {
-        let exchangeable = matches!(self.plan, Plan::Federation(_) | Plan::Bearer(Bearer::Callable(_)));
+        let exchangeable = matches!(self.plan, Plan::Federation(_) | Plan::Bearer(Bearer::Callable(_) | Bearer::Login(_)));
         if !exchangeable {
             return Moment::NEVER;
         }
         if self.identity.key().is_none() && self.wants_identity() {
+            return self.time.now();
+        }
+        if self.login_is_unsaved() {
             return self.time.now();
         }
         if !self.wanted {

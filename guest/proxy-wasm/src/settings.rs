@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 use wif_engine::contract::{Capability, ConfigurationError};
-use wif_engine::document::Fields;
+use wif_engine::document::{Fields, of_a_service};
 use wif_engine::{Secret, origin_of};
 
 /// Where the API is unless the document says otherwise.
@@ -76,9 +76,10 @@ impl Settings {
     /// opens a session.
     pub fn parse(document: &str) -> Result<Self, ConfigurationError> {
         let mut fields = Fields::read(document)?;
-        let Some(Value::Object(credential)) = fields.take("credential") else {
+        let Some(Value::Object(mut credential)) = fields.take("credential") else {
             return Err(fields.error("credential", "is missing: the document that says how the workload is authenticated"));
         };
+        of_a_service(&mut credential);
         let position = match fields.choice("position", &["downstream", "upstream"])? {
             Some(0) => Position::Downstream,
             Some(_) => Position::Upstream,

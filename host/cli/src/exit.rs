@@ -46,6 +46,18 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// Somebody said no to a login.
+#[derive(Debug)]
+pub(crate) struct Refusal(pub(crate) String);
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
 /// What the user configured cannot be used: the sentence says what and why.
 #[derive(Debug)]
 pub(crate) struct Wrong(pub(crate) String);
@@ -181,7 +193,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
     if error.is::<Usage>() {
         return USAGE;
     }
-    if error.is::<Refused>() {
+    if error.is::<Refused>() || error.is::<Refusal>() {
         return REFUSED;
     }
     if error.is::<TooLate>() {

@@ -47,6 +47,26 @@ Examples:
   wif token --state ~/.cache/wif.json --rejected last   # after a 401 of the API
   wif token --json | jq -r .unusable_at";
 
+/// Of `wif login`.
+pub(crate) const LOGIN: &str = "\
+Exit codes:
+  0  logged in
+  2  the command line is wrong
+  3  something that was configured cannot be used, such as a port or a profile
+  4  nobody logged in within the time
+  5  the login was not allowed
+
+Variables:
+  ANTHROPIC_PROFILE     the profile, where --profile names none
+  ANTHROPIC_CONFIG_DIR  where profiles are, in place of ~/.config/anthropic
+  ANTHROPIC_BASE_URL    another place than https://api.anthropic.com
+  BROWSER               the command that opens an address
+
+Examples:
+  wif login
+  wif login --no-browser --profile work    # on a machine without a browser
+  wif token                                # prints its token, refreshed if need be";
+
 /// Of `wif status`.
 pub(crate) const STATUS: &str = "\
 Exit codes:

@@ -17,6 +17,7 @@ mod emulate;
 mod exit;
 mod files;
 mod help;
+mod login;
 mod options;
 mod output;
 mod pages;
@@ -53,6 +54,10 @@ enum Command {
     Token(token::Options),
     /// Tell which credential is configured, where it comes from, and what would happen next. Exchanges nothing.
     Status(status::Options),
+    /// Log in as a person, for a profile that this command and the vendor's clients use.
+    Login(login::Options),
+    /// Remove what a login left.
+    Logout(login::Logout),
     /// Print what a shell needs to complete this command.
     #[command(after_help = help::COMPLETIONS)]
     Completions(pages::Completions),
@@ -79,6 +84,8 @@ fn main() -> ExitCode {
             Command::Emulate(options) => emulate::run(options).await,
             Command::Token(options) => token::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Status(options) => status::run(options).await,
+            Command::Login(options) => login::run(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Logout(options) => login::log_out(options).await.map(|()| ExitCode::SUCCESS),
             Command::Completions(options) => pages::completions(&options, Arguments::command()).map(|()| ExitCode::SUCCESS),
             Command::Man(options) => pages::man(&options, Arguments::command()).map(|()| ExitCode::SUCCESS),
         }

@@ -1,18 +1,22 @@
-//! Keeps journals between runs, so that an identity token that can be exchanged once serves more than one of them. There is one
-//! for each configuration that was in force: a run of one takes nothing from another.
+//! Keeps what a run knows for the next one, so that an identity token that can be exchanged once serves more than one of them: a
+//! journal for each configuration that was in force, and an entry for each identity. A run of one takes nothing from another.
+//!
+//! Where the user names a directory, the library's store in a directory is used instead: many processes read it at once.
 //!
 //! The file holds the access token: it is made readable by its owner alone, replaced as a whole, and refused when anybody
 //! else could have read it or pointed it elsewhere. While one process uses it, others wait.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
+use wif::{BoxError, BoxFuture, Entry, Secret, Store, Swapped};
 
 use crate::exit::TooLate;
 
@@ -39,14 +43,24 @@ const TELLING: [&str; 10] = [
     "XDG_CONFIG_HOME",
 ];
 
+/// More identities than share a file. The one that was written least recently makes room.
+const MAX_ENTRIES: usize = 16;
+
 /// A locked state file.
 #[derive(Debug)]
 pub(crate) struct StateFile {
     path: PathBuf,
     /// Whose journal is read and written: a hash of the configuration in force.
     owner: String,
-    /// Holds the lock until it is dropped. Beside the file, for the file itself is replaced.
-    _lock: File,
+    /// Holds the lock until it is dropped. Beside the file, for the file itself is replaced. None where nothing can be written.
+    lock: Option<File>,
+    /// The file is read and replaced as a whole, by one task at a time.
+    busy: Mutex<()>,
+}
+
+/// Whether the user means a directory.
+pub(crate) fn is_directory(path: &Path) -> bool {
+    path.is_dir() || path.to_string_lossy().ends_with('/')
 }
 
 impl StateFile {
@@ -63,18 +77,32 @@ impl StateFile {
         };
         // Before it is opened, for the message; and after, for it may have been replaced meanwhile.
         fs::symlink_metadata(&lock_path).map_or(Ok(()), check)?;
-        let lock = private(OpenOptions::new().create(true).truncate(false), &lock_path)
-            .with_context(|| format!("cannot make {}", lock_path.display()))?;
+        let lock = match private(OpenOptions::new().create(true).truncate(false), &lock_path) {
+            Ok(lock) => lock,
+            // Nobody can write there, so nobody needs to be waited for; what is there may still serve.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+                    && fs::symlink_metadata(path).is_ok() =>
+            {
+                return Ok(Self { path: path.to_path_buf(), owner: owner(configuration), lock: None, busy: Mutex::default() });
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot make {}", lock_path.display())),
+        };
         check(lock.metadata().with_context(|| format!("cannot look at {}", lock_path.display()))?)?;
         take(&lock, &lock_path, deadline).await?;
-        Ok(Self { path: path.to_path_buf(), owner: owner(configuration), _lock: lock })
+        Ok(Self { path: path.to_path_buf(), owner: owner(configuration), lock: Some(lock), busy: Mutex::default() })
+    }
+
+    /// Whether nothing can be written.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.lock.is_none()
     }
 
     /// This configuration's journal, if there is one. Otherwise the newest of another: its token is not taken, and what it
     /// spent stays spent.
     pub(crate) fn load(&self) -> anyhow::Result<Option<String>> {
         let Some(text) = self.read()? else { return Ok(None) };
-        let journals = journals(&text);
+        let journals = Content::read(&text).journals;
         let own = journals.iter().find(|(owner, _)| *owner == self.owner);
         Ok(own.or(journals.last()).map(|(_, journal)| journal.clone()))
     }
@@ -97,15 +125,37 @@ impl StateFile {
 
     /// Replaces this configuration's journal, and with it the file as a whole.
     pub(crate) fn save(&self, journal: &str) -> anyhow::Result<()> {
-        let shown = self.path.display();
-        let mut journals = self.read()?.as_deref().map(journals).unwrap_or_default();
+        let _busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut content = self.read()?.as_deref().map(Content::read).unwrap_or_default();
         // One that nobody can name was written by an earlier version, or is of this configuration.
-        journals.retain(|(owner, _)| !owner.is_empty() && *owner != self.owner);
-        journals.push((self.owner.clone(), journal.to_owned()));
-        let excess = journals.len().saturating_sub(MAX_JOURNALS);
-        let kept: Vec<Value> =
-            journals.into_iter().skip(excess).map(|(owner, journal)| json!({ "owner": owner, "journal": journal })).collect();
-        let text = json!({ "journals": kept }).to_string();
+        content.journals.retain(|(owner, _)| !owner.is_empty() && *owner != self.owner);
+        content.journals.push((self.owner.clone(), journal.to_owned()));
+        self.write(&content)
+    }
+
+    fn load_entry(&self, key: &str) -> anyhow::Result<Option<Entry>> {
+        let _busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(self.read()?.as_deref().map(Content::read).unwrap_or_default().entry(key))
+    }
+
+    fn swap_entry(&self, key: &str, expected: Option<&str>, value: &Secret) -> anyhow::Result<Swapped> {
+        let _busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut content = self.read()?.as_deref().map(Content::read).unwrap_or_default();
+        let current = content.entry(key);
+        if current.as_ref().map(|entry| entry.version.as_str()) != expected {
+            return Ok(Swapped::Conflict(current));
+        }
+        let version = expected.and_then(|version| version.parse::<u64>().ok()).unwrap_or_default().wrapping_add(1).to_string();
+        content.entries.retain(|(of, _, _)| of != key);
+        content.entries.push((key.to_owned(), version.clone(), value.reveal().to_owned()));
+        self.write(&content)?;
+        Ok(Swapped::Done(version))
+    }
+
+    fn write(&self, content: &Content) -> anyhow::Result<()> {
+        let shown = self.path.display();
+        anyhow::ensure!(!self.is_read_only(), "nothing can be written to the directory of {shown}");
+        let text = content.write();
         let new = self.path.with_added_extension("new");
         let _left_over = fs::remove_file(&new);
         let mut file =
@@ -137,13 +187,54 @@ async fn take(lock: &File, path: &Path, deadline: Instant) -> anyhow::Result<()>
     }
 }
 
-/// The journals of a state file by owner, the newest last. What has another form is one journal, as it is: an earlier version
-/// kept one alone, and what is none is for its reader to ignore, with a warning.
-fn journals(text: &str) -> Vec<(String, String)> {
-    let document: Value = serde_json::from_str(text).unwrap_or_default();
-    let Some(kept) = document["journals"].as_array() else { return vec![(String::new(), text.to_owned())] };
-    let member = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
-    kept.iter().map(|entry| (member(entry, "owner"), member(entry, "journal"))).collect()
+/// What is in a state file, the newest last.
+#[derive(Default)]
+struct Content {
+    /// By owner.
+    journals: Vec<(String, String)>,
+    /// By key, with the version.
+    entries: Vec<(String, String, String)>,
+}
+
+impl Content {
+    /// What has another form is one journal, as it is: an earlier version kept one alone, and what is none is for its reader to
+    /// ignore, with a warning.
+    fn read(text: &str) -> Self {
+        let document: Value = serde_json::from_str(text).unwrap_or_default();
+        let Some(kept) = document["journals"].as_array() else {
+            return Self { journals: vec![(String::new(), text.to_owned())], entries: Vec::new() };
+        };
+        let member = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+        let journals = kept.iter().map(|entry| (member(entry, "owner"), member(entry, "journal"))).collect();
+        let entries = document["entries"].as_array().into_iter().flatten();
+        let entries = entries.map(|entry| (member(entry, "key"), member(entry, "version"), member(entry, "value"))).collect();
+        Self { journals, entries }
+    }
+
+    fn entry(&self, key: &str) -> Option<Entry> {
+        let (_, version, value) = self.entries.iter().find(|(of, _, _)| of == key)?;
+        Some(Entry { version: version.clone(), value: Secret::from(value.as_str()) })
+    }
+
+    fn write(&self) -> String {
+        let journals = &self.journals[self.journals.len().saturating_sub(MAX_JOURNALS)..];
+        let entries = &self.entries[self.entries.len().saturating_sub(MAX_ENTRIES)..];
+        let journals: Vec<Value> =
+            journals.iter().map(|(owner, journal)| json!({ "owner": owner, "journal": journal })).collect();
+        let entries: Vec<Value> =
+            entries.iter().map(|(key, version, value)| json!({ "key": key, "version": version, "value": value })).collect();
+        json!({ "journals": journals, "entries": entries }).to_string()
+    }
+}
+
+impl Store for StateFile {
+    fn load<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, BoxError>> {
+        Box::pin(async move { self.load_entry(key).map_err(|error| format!("{error:#}").into()) })
+    }
+
+    fn swap<'a>(&'a self, key: &'a str, expected: Option<&'a str>, value: Secret) -> BoxFuture<'a, Result<Swapped, BoxError>> {
+        Box::pin(async move { self.swap_entry(key, expected, &value).map_err(|error| format!("{error:#}").into()) })
+    }
 }
 
 /// A hash of what tells one credential from another, each part after its length. It shows nothing of a secret in it.
@@ -246,7 +337,27 @@ mod tests {
         for other in 0..40 {
             with(&other.to_string()).await.save("other").expect("it is saved");
         }
-        assert_eq!(journals(&fs::read_to_string(&path).expect("it is there")).len(), MAX_JOURNALS);
+        assert_eq!(Content::read(&fs::read_to_string(&path).expect("it is there")).journals.len(), MAX_JOURNALS);
+    }
+
+    #[tokio::test]
+    async fn each_identity_has_an_entry_and_a_swap_compares() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state");
+        let state = open(&path, "{}").await.expect("it opens");
+        state.save("journal").expect("it is saved");
+        let swap = |key: &str, expected: Option<&str>, value: &str| match state.swap_entry(key, expected, &Secret::from(value)) {
+            Ok(Swapped::Done(version)) => Some(version),
+            Ok(Swapped::Conflict(_)) => None,
+            Err(error) => panic!("{error:#}"),
+        };
+        let first = swap("a", None, "of a").expect("there was none");
+        assert_eq!(swap("a", None, "other"), None);
+        swap("b", None, "of b").expect("there was none");
+        assert_ne!(swap("a", Some(&first), "of a, again").expect("it is the version"), first);
+        let value = |key: &str| state.load_entry(key).expect("it is read").map(|entry| entry.value.reveal().to_owned());
+        assert_eq!((value("a"), value("b")), (Some("of a, again".to_owned()), Some("of b".to_owned())));
+        assert_eq!(state.load().expect("it is read").as_deref(), Some("journal"));
     }
 
     #[tokio::test]

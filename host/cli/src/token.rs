@@ -7,10 +7,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::json;
 use tokio::time::Instant;
+use wif::DirectoryStore;
 
-use crate::exit::Usage;
+use crate::exit::{Usage, Wrong};
 use crate::options::{Common, hand_over, moment};
-use crate::state_file::StateFile;
+use crate::state_file::{StateFile, is_directory};
 use crate::waiting::Waiting;
 use crate::{help, output, warnings};
 
@@ -20,13 +21,14 @@ use crate::{help, output, warnings};
 pub(crate) struct Options {
     #[command(flatten)]
     common: Common,
-    /// Print a JSON object: `token`, the name of its `header`, its `id` and `origin`, and when it is to be refreshed and may no
+    /// Print a JSON object: `token`, the name of its `header`, what requests carry beside it (`other_headers`), its `id` and `origin`, and when it is to be refreshed and may no
     /// longer be used, as moments (`refresh_at`, `unusable_at`, RFC 3339 in UTC) and from now on (`refresh_in_ms`,
     /// `unusable_in_ms`).
     #[arg(long)]
     json: bool,
     /// Keep the token and what is known of identity tokens in this file, readable by you alone, for the next run. Without it
-    /// every run exchanges, and an identity token that can be exchanged once serves one run only.
+    /// every run exchanges, and an identity token that can be exchanged once serves one run only. A directory (one that is there,
+    /// or a name that ends with `/`) keeps a file for each identity, and many runs use it at once.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
     /// The API answered 401 to the token with this id (`id` of --json): print another one. `last` stands for the token that the
@@ -70,8 +72,12 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let document = options.common.document()?;
     let mut builder = options.common.builder(&document)?;
     let trouble = Arc::new(Mutex::new(None));
-    if let Some(path) = &options.state {
-        let state = StateFile::open(path, &document, deadline).await?;
+    if let Some(path) = options.state.as_ref().filter(|path| is_directory(path)) {
+        let store = DirectoryStore::new(path).map_err(|error| Wrong(format!("--state {}: {error}", path.display())))?;
+        builder = builder.store(store);
+    } else if let Some(path) = &options.state {
+        let state = Arc::new(StateFile::open(path, &document, deadline).await?);
+        builder = builder.store(Arc::clone(&state));
         if let Some(journal) = state.load()? {
             builder = builder.resume(wif::Start::Resumed(journal.into()));
         }
@@ -80,6 +86,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         builder = builder.keep_journals(move |journal| {
             state.save(journal.reveal()).map_err(|error| {
                 let why = format!("{error:#}");
+                if state.is_read_only() {
+                    // What is there may serve; and without a place to note it in, nothing is exchanged.
+                    return why.into();
+                }
                 trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                 why.into()
             })
@@ -90,6 +100,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let mut waiting = Waiting::new(&credential, timeout, deadline, options.state.is_some());
     let token = waiting.token().await;
     warnings::print(&mut changes).await;
+    if token.is_err() && options.state.is_some() {
+        // What came of it is to be found by the next run.
+        let _ = tokio::time::timeout(Duration::from_secs(1), credential.settle()).await;
+    }
     let mut token = token?;
     let is_rejected = match &rejected {
         None => false,
@@ -105,7 +119,11 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     }
     let status = credential.status().await;
     credential.shutdown().await;
-    let (name, value) = token.headers().first().context("the credential has no header")?;
+    let mut headers = token.headers().iter();
+    let (name, value) = headers.next().context("the credential has no header")?;
+    // Such as the workspace of a login.
+    let others: serde_json::Map<String, serde_json::Value> =
+        headers.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.into()))).collect();
     let value = value.to_str().context("the credential is no text")?;
     let bare = value.strip_prefix("Bearer ").unwrap_or(value);
     if options.json {
@@ -116,6 +134,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         let document = json!({
             "token": bare,
             "header": name.as_str(),
+            "other_headers": others,
             "id": token.id(),
             "origin": token.origin(),
             "refresh_at": refresh_in.and_then(moment),

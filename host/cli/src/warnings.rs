@@ -14,7 +14,8 @@ const STATIC: [&str; 2] = ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"];
 pub(crate) async fn ignored(changes: &mut (impl Stream<Item = Change> + Unpin)) -> Vec<String> {
     let mut ignored = Vec::new();
     while let Ok(Some(change)) = tokio::time::timeout(Duration::ZERO, changes.next()).await {
-        let notes = change.notes.into_iter().filter(|note| note.code == NoteCode::SourceIgnored);
+        let ignored_ones = [NoteCode::SourceIgnored, NoteCode::StateIgnored];
+        let notes = change.notes.into_iter().filter(|note| ignored_ones.contains(&note.code));
         ignored.extend(notes.map(|note| note.message));
     }
     ignored

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::admin;
 use crate::clock::{ClockError, Clocks};
-use crate::exchange::{AccessTokens, Federation, Trial};
+use crate::exchange::{AccessTokens, Federation, Logins, Trial};
 use crate::faults::{ApiFault, Fault, Faults};
 use crate::history::{Counts, Entry, History};
 use crate::identity::{Expected, IdentityProvider, SigningKey, TokenBuilder};
@@ -60,6 +60,8 @@ pub(crate) struct State {
     pub(crate) stream_delay: Duration,
     pub(crate) rotate_when_exchanged: bool,
     pub(crate) access_tokens: AccessTokens,
+    pub(crate) logins: Logins,
+    pub(crate) login_lifetime_seconds: u64,
     pub(crate) faults: Faults<Fault>,
     pub(crate) api_faults: Faults<ApiFault>,
     pub(crate) history: History,
@@ -164,6 +166,8 @@ impl Emulator {
             stream_delay: options.stream_delay,
             rotate_when_exchanged: options.rotate_when_exchanged,
             access_tokens: AccessTokens::default(),
+            logins: Logins::default(),
+            login_lifetime_seconds: options.token_lifetime_seconds,
             faults: Faults::default(),
             api_faults: Faults::default(),
             history: History::new(),

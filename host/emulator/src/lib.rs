@@ -5,6 +5,8 @@
 //! | Route | What it does |
 //! |---|---|
 //! | `POST /v1/oauth/token` | exchanges an identity token for an access token (RFC 7523 section 2.1, with a JSON body) |
+//! | | also for a person's login: the grants `authorization_code` (with PKCE) and `refresh_token`, which can be used once |
+//! | `GET`, `POST /oauth/authorize`, `GET /oauth/code/callback` | the page that asks a person, and the one that shows a code to paste |
 //! | `POST /v1/messages` | answers a message, whole or streamed, to whoever holds such an access token |
 //! | `POST /v1/messages/count_tokens`, `GET /v1/models`, `GET /v1/models/{id}` | likewise |
 //! | `GET /v1/files` | an empty list; needs the scope `workspace:developer` |

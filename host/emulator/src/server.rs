@@ -66,6 +66,7 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(crate) fn router(state: Arc<State>) -> Router {
     Router::new()
         .route("/v1/oauth/token", post(exchange::handle).layer(DefaultBodyLimit::max(exchange::MOST_BODY_BYTES)))
+        .merge(exchange::login_routes())
         .merge(api::routes())
         .merge(identity::routes())
         .route("/api/hello", get(|| async { Json(json!({ "message": "hello" })) }))

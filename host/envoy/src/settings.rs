@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use wif::Secret;
 use wif_engine::contract::ConfigurationError;
-use wif_engine::document::Fields;
+use wif_engine::document::{Fields, of_a_service};
 use wif_engine::origin_of;
 
 /// Where the API is unless the document says otherwise.
@@ -53,9 +53,10 @@ impl Settings {
             // It says where.
             Err(_) => Fields::read(document)?,
         };
-        let Some(Value::Object(credential)) = fields.take("credential") else {
+        let Some(Value::Object(mut credential)) = fields.take("credential") else {
             return Err(fields.error("credential", "is missing: the document that says how the workload is authenticated"));
         };
+        of_a_service(&mut credential);
         let given = fields.origin("origin")?;
         let origin_is_given = given.is_some();
         let origin = match (given, credential.get("base_url").and_then(Value::as_str)) {

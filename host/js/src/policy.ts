@@ -118,7 +118,7 @@ export class Policy {
     if (path === this.#file) return undefined;
     const source = this.#sources.ofFile(path);
     if (source !== undefined) return this.#checkSourceName(source);
-    const told = path === this.#told.get("ANTHROPIC_IDENTITY_TOKEN_FILE") || this.#toldByProfiles.has(path);
+    const told = path === this.#expanded(this.#told.get("ANTHROPIC_IDENTITY_TOKEN_FILE")) || this.#toldByProfiles.has(path);
     if (this.#discovers && (told || this.#isProfile(path))) return undefined;
     return `the configuration does not name the file ${printable(path)}, and discovery does not read it`;
   }
@@ -148,10 +148,16 @@ export class Policy {
   fileWasRead(path: string, content: string): void {
     if (!this.#discovers || !this.#isProfile(path)) return;
     try {
-      JSON.parse(content, (_, value) => this.#toldByProfiles.add(value) && value);
+      JSON.parse(content, (_, value) => this.#toldByProfiles.add(this.#expanded(value)) && value);
     } catch {
       // The component says what is wrong with it.
     }
+  }
+
+  /** `~` is the home directory, as in discovery. */
+  #expanded(path: unknown): unknown {
+    const home = this.#told.get("HOME")?.replace(/\/+$/, "");
+    return typeof path === "string" && path.startsWith("~/") && home ? `${home}${path.slice(1)}` : path;
   }
 
   /** A file that discovery reads for itself: `active_config`, or a profile. */

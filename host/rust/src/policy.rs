@@ -20,7 +20,7 @@ pub(crate) use origin::{Origin, Reach};
 pub(crate) use sources::{Way, is_metadata};
 
 /// The variables that discovery reads beside those whose names start with [`PREFIX`].
-const VARIABLES: [&str; 3] = ["HOME", "XDG_CONFIG_HOME", "APPDATA"];
+const VARIABLES: [&str; 4] = ["CLAUDE_CODE_OAUTH_TOKEN", "HOME", "XDG_CONFIG_HOME", "APPDATA"];
 const PREFIX: &str = "ANTHROPIC_";
 
 /// Limits on everything that leaves or enters on the component's word.

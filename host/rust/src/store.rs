@@ -1,6 +1,8 @@
 //! Where sessions of one identity meet, so that they make one exchange between them.
 
+mod credentials;
 mod directory;
+mod private;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::clock::BoxFuture;
 use crate::secret::Secret;
 
+pub use credentials::CredentialsFile;
 pub use directory::DirectoryStore;
 
 /// Anything that an embedding program's callable or store may fail with. Its text reaches logs: it must hold no secret.

@@ -18,7 +18,7 @@ use crate::environment;
 use crate::limits::CONTENT_BYTES;
 use crate::policy::{Grants, Policy};
 use crate::secret::Secret;
-use crate::store::{BoxError, Entry, Store, Swapped};
+use crate::store::{BoxError, CredentialsFile, Entry, Store, Swapped};
 use crate::transport::Transport;
 
 pub(crate) use running::{Ended, Kind, Running};
@@ -89,8 +89,18 @@ impl Host {
         if let Err(rule) = self.grants.check_file(&request.path).and(allowed) {
             return Outcome::Denied(rule);
         }
-        let profile = self.grants.is_profile(&request.path);
-        let outcome = files::read(request, self.policy.clone(), &self.readers).await;
+        let path = self.grants.absolute(&request.path);
+        if self.grants.is_credentials(&request.path) {
+            // What others could read is no secret any more.
+            return match CredentialsFile::new(path).load().await {
+                Ok(Some(entry)) => Outcome::Content(entry.value.into_revealed()),
+                Ok(None) => Outcome::Absent,
+                Err(error) => Outcome::Denied(error.to_string()),
+            };
+        }
+        let within = self.grants.directory_of_profile(&request.path);
+        let profile = within.is_some();
+        let outcome = files::read(path, request, within, self.policy.clone(), &self.readers).await;
         if let (true, Outcome::Content(content)) = (profile, &outcome) {
             self.grants.profile_was_read(content);
         }
@@ -142,6 +152,14 @@ impl Host {
     }
 
     async fn load(&self, key: &str) -> Outcome {
+        if key.starts_with("file:") {
+            let Some(path) = self.grants.credentials_file(key) else { return not_a_login(key) };
+            return match self.limited(Box::pin(CredentialsFile::new(path).load())).await {
+                Ok(Some(entry)) => entry.try_into().map_or_else(Outcome::Failed, Outcome::Entry),
+                Ok(None) => Outcome::Absent,
+                Err(reason) => Outcome::Failed(reason),
+            };
+        }
         let Some(store) = &self.store else { return Outcome::Unsupported };
         match self.limited(store.load(key)).await {
             Ok(Some(entry)) => entry.try_into().map_or_else(Outcome::Failed, Outcome::Entry),
@@ -151,9 +169,15 @@ impl Host {
     }
 
     async fn swap(&self, swap: types::Swap) -> Outcome {
-        let Some(store) = &self.store else { return Outcome::Unsupported };
         let value = Secret::from(swap.value);
-        match self.limited(store.swap(&swap.key, swap.expected.as_deref(), value)).await {
+        let swapped = if swap.key.starts_with("file:") {
+            let Some(path) = self.grants.credentials_file(&swap.key) else { return not_a_login(&swap.key) };
+            self.limited(Box::pin(async move { CredentialsFile::new(path).swap(swap.expected, value).await })).await
+        } else {
+            let Some(store) = &self.store else { return Outcome::Unsupported };
+            self.limited(store.swap(&swap.key, swap.expected.as_deref(), value)).await
+        };
+        match swapped {
             Ok(Swapped::Done(version)) => Outcome::Swapped(version),
             Ok(Swapped::Conflict(entry)) => {
                 entry.map(TryInto::try_into).transpose().map_or_else(Outcome::Failed, Outcome::Conflict)
@@ -170,6 +194,10 @@ impl Host {
             () = self.clock.sleep(at_most) => Err(format!("no answer within {} ms", at_most.as_millis())),
         }
     }
+}
+
+fn not_a_login(key: &str) -> Outcome {
+    Outcome::Denied(format!("{} is not the file of a login that the configuration leads to", key.trim_start_matches("file:")))
 }
 
 fn unknown(what: &str, name: &str) -> Outcome {

@@ -54,6 +54,7 @@ impl Session {
             Outcome::Content(content) => File::Content(content),
             Outcome::Absent => File::Absent,
             Outcome::Denied(why) | Outcome::Failed(why) => File::Unreadable(self.foreign(&why)),
+            Outcome::Lost if matches!(&self.plan, Plan::Discovering(discovery) if discovery.only_warns()) => File::Absent,
             Outcome::Lost => return self.discovery_lost(),
             _ => File::Unreadable("this host reads no files".to_owned()),
         };
@@ -114,8 +115,10 @@ impl Session {
         self.out.note(NoteCode::Configured, NoteLevel::Info, "The credential is configured.", fields);
         self.configured(configuration);
         match &self.plan {
-            Plan::Bearer(Bearer::Literal(value)) => self.tokens.fix(value.clone(), Scheme::Bearer),
-            Plan::Bearer(Bearer::ApiKey(value)) => self.tokens.fix(value.clone(), Scheme::ApiKey),
+            Plan::Bearer(Bearer::Literal(value) | Bearer::LongLived(value)) => self.tokens.fix(value.clone(), Scheme::Bearer),
+            Plan::Bearer(Bearer::ApiKey { key, in_header }) => self.tokens.fix(key.clone(), Scheme::ApiKey(*in_header)),
+            // Its file is the truth: an earlier session's token may be another person's.
+            Plan::Bearer(Bearer::Login(_)) => drop(self.tokens.discard()),
             _ => {}
         }
     }

@@ -24,6 +24,7 @@ impl Session {
             }
             Plan::Federation(_) if self.share.is_some() && self.identity.key().is_some() => self.load(None),
             Plan::Federation(_) => self.read_source(),
+            Plan::Bearer(Bearer::Login(_)) => self.look_at_login(),
             _ => {}
         }
     }

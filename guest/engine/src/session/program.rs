@@ -1,8 +1,9 @@
 //! Getting the access token from the embedding program.
 
 use super::attempt::Trouble;
-use super::{Session, only};
+use super::{Plan, Session, only};
 use crate::answer::{self, Pause};
+use crate::configuration::Bearer;
 use crate::contract::{FailureCode, NoteCode, NoteLevel, Outcome, Standing, SuppliedToken};
 use crate::id_of;
 use crate::identity_token::expiry_of_jwt;
@@ -10,6 +11,9 @@ use crate::tokens::{From, Offer, Unfit};
 
 impl Session {
     pub(super) fn token_supplied(&mut self, outcome: Outcome) {
+        if matches!(self.plan, Plan::Bearer(Bearer::Login(_))) {
+            return self.login_answered(outcome);
+        }
         self.attempt.stop();
         let why = match outcome {
             Outcome::Token(token) => match self.take_supplied(token) {

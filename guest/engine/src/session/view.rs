@@ -70,7 +70,10 @@ impl Session {
         Usable {
             id: held.id.clone(),
             origin: self.base_url.origin().to_owned(),
-            set: held.set(),
+            set: match &self.plan {
+                Plan::Bearer(Bearer::Login(login)) => held.set().into_iter().chain(login.header()).collect(),
+                _ => held.set(),
+            },
             merge: held.merge(),
             refresh_in_ms,
             hold_in_ms,
@@ -189,7 +192,7 @@ impl Session {
             (Plan::Unopened, _) => ("the configuration is looked for", Some(now)),
             (Plan::Discovering(_), _) => ("the variables and profiles arrive", None),
             (Plan::Unconfigured(at), _) => ("the configuration is looked for again", Some(*at)),
-            (Plan::Bearer(Bearer::Literal(_) | Bearer::ApiKey(_)), _) => ("nothing: it is served as it is", None),
+            (Plan::Bearer(Bearer::Literal(_) | Bearer::LongLived(_) | Bearer::ApiKey { .. }), _) => ("nothing: it is served as it is", None),
             (_, Work::Sending(_)) => ("the token endpoint answers", None),
             (_, Work::Following { .. }) => ("the store is looked at again", at),
             (_, Work::Resting) if !self.wanted => ("the first caller asks", None),

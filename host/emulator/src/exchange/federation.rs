@@ -67,6 +67,11 @@ struct Issuer {
 }
 
 impl Federation {
+    /// The organization of whoever logs in.
+    pub(super) fn an_organization(&self) -> String {
+        self.resources.organizations.first().map(|organization| organization.id.clone()).unwrap_or_default()
+    }
+
     /// `resources` were checked. What `earlier` knows to be spent stays spent.
     pub(crate) fn new(
         resources: Resources,

@@ -4,6 +4,7 @@ mod access_tokens;
 mod answer;
 mod federation;
 mod key_source;
+mod login;
 mod matching;
 mod report;
 mod request;
@@ -25,6 +26,7 @@ use axum::response::Response;
 pub(crate) use self::access_tokens::{AccessTokens, Holder, Standing};
 use self::answer::Answer;
 pub(crate) use self::federation::Federation;
+pub(crate) use self::login::{Logins, routes as login_routes};
 pub use self::report::Check;
 use self::request::ExchangeRequest;
 pub use self::trial::Trial;
@@ -53,6 +55,9 @@ pub(crate) async fn handle(
 }
 
 async fn respond(state: &State, request_id: &RequestId, headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Response {
+    if let Some(answer) = body.as_ref().ok().and_then(|body| login::grant(state, request_id, body)) {
+        return answer;
+    }
     let now = state.clocks.service();
     let switches = state.switches.get();
     let request = match switches.exchange_betas.objection(headers) {

@@ -2,7 +2,7 @@
 
 import { constants, type Stats } from "node:fs";
 import { type FileHandle, lstat, open, realpath, stat } from "node:fs/promises";
-import { dirname, isAbsolute, sep } from "node:path";
+import { dirname, isAbsolute, join, sep } from "node:path";
 import { clearTimeout, setTimeout } from "node:timers";
 import type { FileRequest, Outcome } from "../contract.js";
 import { MAX_CONTENT } from "../limits.js";
@@ -20,6 +20,8 @@ const WRITABLE_BY_GROUP_OR_OTHERS = 0o022;
 const STICKY = 0o1000;
 
 const { Deno: deno } = globalThis as { Deno?: { env: { get(name: string): string | undefined } } };
+/** What relative paths are relative to. Deno asks for leave to tell. */
+const STARTED_IN = permitted(() => process.cwd());
 let readers = 0;
 
 export const node: Platform = {
@@ -38,7 +40,10 @@ export const node: Platform = {
   allowsLoopback,
   unusedProxy,
   async readFile(request, policy) {
-    if (!isAbsolute(request.path)) return { tag: "denied", val: "the policy allows absolute paths only" };
+    if (!isAbsolute(request.path)) {
+      if (STARTED_IN === undefined) return { tag: "denied", val: "the directory of this program is not known: name the whole path" };
+      request = { ...request, path: join(STARTED_IN, request.path) };
+    }
     if (readers >= READERS) return { tag: "failed", val: "the file system has not answered earlier reads yet" };
     readers += 1;
     try {

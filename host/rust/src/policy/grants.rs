@@ -2,6 +2,7 @@
 //! component that was tampered with must not get more of that than its work takes.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use serde_json::Value;
@@ -32,8 +33,17 @@ pub(crate) struct Grants {
     sources: Vec<Source>,
     /// The path before the token endpoint's own, where the configuration names it.
     base_path: Option<String>,
-    /// What profiles that were read say: one of it may be the path of a file with the identity token.
-    told: Mutex<BTreeSet<String>>,
+    /// The files that profiles name which were read.
+    told: Mutex<Told>,
+    /// Where the program was started: what relative paths are relative to.
+    started_in: PathBuf,
+}
+
+/// The files that profiles name.
+#[derive(Default)]
+struct Told {
+    identity_tokens: BTreeSet<String>,
+    credentials: BTreeSet<String>,
 }
 
 impl Grants {
@@ -54,6 +64,7 @@ impl Grants {
             sources: Source::named_by(source),
             base_path: base_path.or((fixed || !document.is_object()).then(String::new)),
             told: Mutex::default(),
+            started_in: std::env::current_dir().unwrap_or_default(),
         }
     }
 
@@ -71,6 +82,7 @@ impl Grants {
         let of_a_recipe = || self.source_of_file(path).is_some();
         if self.file.as_deref() == Some(path)
             || self.is_profile(path)
+            || self.is_credentials(path)
             || self.discovers && self.is_named_elsewhere(path)
             || of_a_recipe()
         {
@@ -97,16 +109,47 @@ impl Grants {
         source.check_request(method, url, headers)
     }
 
+    /// The path as this process reads it: a relative one begins where the program was started.
+    pub(crate) fn absolute(&self, path: &str) -> PathBuf {
+        self.started_in.join(path)
+    }
+
     /// A file that discovery reads for itself: `active_config`, or a profile.
     pub(crate) fn is_profile(&self, path: &str) -> bool {
-        self.discovers
-            && self.directories().iter().any(|directory| {
-                let below = path.strip_prefix(directory.as_str()).and_then(|rest| rest.strip_prefix('/'));
-                below.is_some_and(|name| {
-                    let profile = name.strip_prefix("configs/").and_then(|name| name.strip_suffix(".json"));
-                    name == "active_config" || profile.is_some_and(|name| !name.contains('/'))
-                })
+        self.directory_of_profile(path).is_some()
+    }
+
+    /// The directory of profiles that this file of discovery is in, and has to be in without links, too.
+    pub(crate) fn directory_of_profile(&self, path: &str) -> Option<PathBuf> {
+        if !self.discovers {
+            return None;
+        }
+        let of_discovery = |directory: &String| {
+            let below = path.strip_prefix(directory.as_str()).and_then(|rest| rest.strip_prefix('/'));
+            below.is_some_and(|name| {
+                let profile = name.strip_prefix("configs/").and_then(|name| name.strip_suffix(".json"));
+                name == "active_config" || profile.is_some_and(|name| !name.contains('/'))
             })
+        };
+        self.directories().iter().find(|directory| of_discovery(directory)).map(|directory| self.absolute(directory))
+    }
+
+    /// The credentials file of a login, if this is the key of one that the configuration leads to.
+    pub(crate) fn credentials_file(&self, key: &str) -> Option<PathBuf> {
+        let path = key.strip_prefix("file:")?;
+        self.is_credentials(path).then(|| self.absolute(path))
+    }
+
+    /// Whether this is the file of a login.
+    pub(crate) fn is_credentials(&self, path: &str) -> bool {
+        let beside_a_profile = || {
+            self.directories().iter().any(|directory| {
+                let below = path.strip_prefix(directory.as_str()).and_then(|rest| rest.strip_prefix("/credentials/"));
+                below.and_then(|name| name.strip_suffix(".json")).is_some_and(|name| !name.contains('/') && !name.starts_with('.'))
+            })
+        };
+        self.discovers
+            && (beside_a_profile() || self.told.lock().unwrap_or_else(PoisonError::into_inner).credentials.contains(path))
     }
 
     /// The content of a profile was handed over.
@@ -116,12 +159,15 @@ impl Grants {
         }
         let Ok(profile) = serde_json::from_str::<Value>(content) else { return };
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        gather(&profile, &mut told);
+        let authentication = &profile["authentication"];
+        let named = |value: &Value| value.as_str().map(|path| expanded(path.trim()));
+        told.identity_tokens.extend(named(&authentication["identity_token"]["path"]));
+        told.credentials.extend(named(&authentication["credentials_path"]).filter(|path| !path.is_empty()));
     }
 
     fn is_named_elsewhere(&self, path: &str) -> bool {
-        let by_variable = variable("ANTHROPIC_IDENTITY_TOKEN_FILE").is_some_and(|named| named.trim() == path);
-        by_variable || self.told.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+        let by_variable = variable("ANTHROPIC_IDENTITY_TOKEN_FILE").is_some_and(|named| expanded(named.trim()) == path);
+        by_variable || self.told.lock().unwrap_or_else(PoisonError::into_inner).identity_tokens.contains(path)
     }
 
     fn directories(&self) -> Vec<String> {
@@ -182,17 +228,19 @@ fn listed(list: &Value, name: &str) -> bool {
     list.as_array().is_some_and(|list| list.iter().any(|listed| listed == name))
 }
 
-fn gather(value: &Value, told: &mut BTreeSet<String>) {
-    match value {
-        Value::String(text) if text.starts_with('/') => drop(told.insert(text.clone())),
-        Value::Array(items) => items.iter().for_each(|item| gather(item, told)),
-        Value::Object(members) => members.values().for_each(|member| gather(member, told)),
-        _ => {}
+/// `~` is the home directory, as in the engine's discovery.
+fn expanded(path: &str) -> String {
+    let home = || variable("HOME").filter(|home| !home.trim().is_empty());
+    match path.strip_prefix("~/").and_then(|rest| Some((rest, home()?))) {
+        Some((rest, home)) => format!("{}/{rest}", home.trim().trim_end_matches('/')),
+        None => path.to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn grants(document: &str) -> Grants {
@@ -223,6 +271,35 @@ mod tests {
         }
         discovers.profile_was_read(r#"{"authentication": {"identity_token": {"path": "/run/token"}}}"#);
         assert_eq!(discovers.check_file("/run/token"), Ok(()));
+    }
+
+    #[test]
+    fn the_files_of_a_login_are_entries_and_nothing_else_is() {
+        let discovers = grants(r#"{"discover": {"config_dir": "/etc/anthropic/"}}"#);
+        let file = |key: &str| discovers.credentials_file(key);
+        assert_eq!(file("file:/etc/anthropic/credentials/me.json").as_deref(), Some(Path::new("/etc/anthropic/credentials/me.json")));
+        for key in [
+            "/etc/anthropic/credentials/me.json",
+            "file:/etc/anthropic/configs/me.json",
+            "file:/etc/anthropic/credentials/../configs/me.json",
+            "file:/etc/anthropic/credentials/a/b.json",
+            "file:/etc/anthropic/credentials/.hidden.json",
+            "file:/etc/shadow",
+            "file:/var/lib/me.json",
+        ] {
+            assert_eq!(file(key), None, "{key}");
+        }
+        discovers.profile_was_read(r#"{"authentication": {"credentials_path": "/var/lib/me.json"}, "base_url": "/etc/shadow"}"#);
+        assert!(file("file:/var/lib/me.json").is_some());
+        assert_eq!(file("file:/etc/shadow"), None, "another member of the profile names it");
+        assert_eq!(grants(FEDERATION).credentials_file("file:/run/token"), None);
+    }
+
+    #[test]
+    fn a_relative_path_begins_where_the_program_was_started() {
+        let named = grants(FEDERATION);
+        assert_eq!(named.absolute("token"), std::env::current_dir().unwrap().join("token"));
+        assert_eq!(named.absolute("/run/token"), Path::new("/run/token"));
     }
 
     #[test]

@@ -1,20 +1,16 @@
 //! A store in a directory: for processes of one machine that share an identity.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::private::{self, Lock, aside};
 use super::{BoxError, Entry, Store, Swapped};
 use crate::clock::BoxFuture;
-use crate::limits::CONTENT_BYTES;
 use crate::secret::Secret;
-
-/// How often a lock is asked for that somebody else holds. The credential ends the call when it has waited long enough.
-const ASK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A store in a directory, for credentials of several processes on one machine: they make one exchange between them.
 ///
@@ -58,20 +54,12 @@ impl Store for DirectoryStore {
     fn swap<'a>(&'a self, key: &'a str, expected: Option<&'a str>, value: Secret) -> BoxFuture<'a, Result<Swapped, BoxError>> {
         let (path, expected) = (self.path(key), expected.map(str::to_owned));
         Box::pin(async move {
-            let beside = path.with_extension("lock");
-            let lock = aside(move || Ok(private(OpenOptions::new().create(true).truncate(false), &beside)?)).await?;
-            while let Err(error) = lock.try_lock() {
-                match error {
-                    TryLockError::WouldBlock => tokio::time::sleep(ASK_AGAIN).await,
-                    TryLockError::Error(error) => return Err(error.into()),
-                }
-            }
+            let lock = Lock::of(&path).await?;
             // The lock goes along: whoever gives up waiting for this must not let go of it before it is done.
             aside(move || {
                 let swapped = compare_and_swap(&path, expected.as_deref(), &value);
-                // By name: a process that was forked meanwhile has the file, too, and would hold the lock for as long as it lives.
-                let unlocked = lock.unlock();
-                swapped.and_then(|swapped| unlocked.map(|()| swapped).map_err(Into::into))
+                let released = lock.release();
+                swapped.and_then(|swapped| released.map(|()| swapped))
             })
             .await
         })
@@ -88,57 +76,22 @@ fn compare_and_swap(path: &Path, expected: Option<&str>, value: &Secret) -> Resu
     Ok(Swapped::Done(version))
 }
 
-/// Files may take their time.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, BoxError> + Send + 'static) -> Result<T, BoxError> {
-    tokio::task::spawn_blocking(work).await?
-}
-
-/// What is no entry counts as none: it costs a round trip to replace it, and helps nobody to keep it.
+/// What is no entry is one that no session can read: it is said, and replaced at the cost of a round trip.
 fn read(path: &Path) -> Result<Option<Entry>, BoxError> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(at(path, &error)),
-        Ok(metadata) if !metadata.is_file() => return Err(format!("{} is no regular file: remove it", path.display()).into()),
-        Ok(metadata) => check_private(&metadata, path)?,
-    }
-    let mut text = Vec::new();
-    let file = OpenOptions::new().read(true).open(path).map_err(|error| at(path, &error))?;
-    file.take(2 * CONTENT_BYTES as u64).read_to_end(&mut text).map_err(|error| at(path, &error))?;
-    let text = Secret::from(String::from_utf8_lossy(&text).into_owned());
-    let Ok(mut document) = serde_json::from_str::<Value>(text.reveal()) else { return Ok(None) };
+    let Some(text) = private::read(path)? else { return Ok(None) };
+    let mut document = serde_json::from_str::<Value>(text.reveal()).unwrap_or_default();
     let mut member = |name: &str| match document.get_mut(name).map(Value::take) {
         Some(Value::String(text)) => Some(text),
         _ => None,
     };
     let (version, value) = (member("version"), member("value").map(Secret::from));
-    Ok(version.zip(value).map(|(version, value)| Entry { version, value }))
+    let entry = version.zip(value).map(|(version, value)| Entry { version, value });
+    Ok(Some(entry.unwrap_or_else(|| Entry { version: private::digest(&text), value: Secret::from("") })))
 }
 
 fn write(path: &Path, version: &str, value: &Secret) -> Result<(), BoxError> {
     let text = Secret::from(json!({ "version": version, "value": value.reveal() }).to_string());
-    let new = path.with_extension("new");
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&new, &error)),
-        _ => {}
-    }
-    let mut file = private(OpenOptions::new().create_new(true), &new).map_err(|error| at(&new, &error))?;
-    let written = file.write_all(text.reveal().as_bytes()).and_then(|()| file.sync_all());
-    written.and_then(|()| fs::rename(&new, path)).map_err(|error| at(path, &error))
-}
-
-fn at(path: &Path, error: &io::Error) -> BoxError {
-    format!("{}: {error}", path.display()).into()
-}
-
-#[cfg(unix)]
-fn private(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    options.write(true).mode(0o600).custom_flags(i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0)).open(path)
-}
-
-#[cfg(not(unix))]
-fn private(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    options.write(true).open(path)
+    private::replace(path, &text)
 }
 
 #[cfg(unix)]
@@ -160,6 +113,10 @@ fn check(directory: &Path) -> io::Result<()> {
     if !metadata.is_dir() {
         return Err(io::Error::other(format!("{shown} is no directory")));
     }
+    let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if owner != user && owner != 0 {
+        return Err(io::Error::other(format!("{shown} belongs to another user, {owner}: name another directory")));
+    }
     if metadata.mode() & 0o022 != 0 {
         return Err(io::Error::other(format!("others can write to {shown}: take that right away (chmod go-w), or name another")));
     }
@@ -170,19 +127,4 @@ fn check(directory: &Path) -> io::Result<()> {
 fn check(directory: &Path) -> io::Result<()> {
     let is_directory = fs::metadata(directory)?.is_dir();
     if is_directory { Ok(()) } else { Err(io::Error::other(format!("{} is no directory", directory.display()))) }
-}
-
-/// Whoever could read it has the token, and whoever could write it may have put one of theirs.
-#[cfg(unix)]
-fn check_private(metadata: &fs::Metadata, path: &Path) -> Result<(), BoxError> {
-    use std::os::unix::fs::MetadataExt as _;
-    if metadata.mode() & 0o077 != 0 {
-        return Err(format!("others than its owner can use {}: remove it", path.display()).into());
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn check_private(_: &fs::Metadata, _: &Path) -> Result<(), BoxError> {
-    Ok(())
 }

@@ -6,7 +6,7 @@ mod owners;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -21,32 +21,38 @@ use crate::policy::Policy;
 /// So many times in a row a file may be swapped while it is being read.
 const SWAPS: u32 = 3;
 
-pub(super) async fn read(request: FileRequest, policy: Policy, readers: &Arc<Semaphore>) -> Outcome {
+/// `within`: a directory that the file has to be in when all links are followed.
+pub(super) async fn read(
+    path: PathBuf,
+    request: FileRequest,
+    within: Option<PathBuf>,
+    policy: Policy,
+    readers: &Arc<Semaphore>,
+) -> Outcome {
     // A file system that does not answer holds the threads that ask it, and there are only so many in the program.
     let Ok(place) = Arc::clone(readers).try_acquire_owned() else {
         return Outcome::Failed("the file system has not answered earlier reads yet".to_owned());
     };
     let reading = tokio::task::spawn_blocking(move || {
-        let outcome = read_now(&request, &policy);
+        let outcome = read_now(&path, &request, within.as_deref(), &policy);
         drop(place);
         outcome
     });
     reading.await.unwrap_or_else(|_| Outcome::Failed("the file could not be read".to_owned()))
 }
 
-fn read_now(request: &FileRequest, policy: &Policy) -> Outcome {
-    let path = Path::new(&request.path);
+fn read_now(path: &Path, request: &FileRequest, within: Option<&Path>, policy: &Policy) -> Outcome {
     if !path.is_absolute() {
-        return Outcome::Denied("the policy allows absolute paths only".to_owned());
+        return Outcome::Denied("the directory in which this program was started is not known: name the whole path".to_owned());
     }
-    let mut result = try_read(path, request, policy);
+    let mut result = try_read(path, request, within, policy);
     // What a mount swaps is removed at once: the file that the path led to may be gone before it is opened. To ask whether there is
     // one would meet the same.
     for _ in 0..SWAPS {
         if !matches!(&result, Err(error) if error.kind() == ErrorKind::NotFound) {
             break;
         }
-        result = try_read(path, request, policy);
+        result = try_read(path, request, within, policy);
     }
     match result {
         Ok(outcome) => outcome,
@@ -59,10 +65,16 @@ fn read_now(request: &FileRequest, policy: &Policy) -> Outcome {
     }
 }
 
-fn try_read(path: &Path, request: &FileRequest, policy: &Policy) -> io::Result<Outcome> {
+fn try_read(path: &Path, request: &FileRequest, within: Option<&Path>, policy: &Policy) -> io::Result<Outcome> {
     // Resolved once, and then opened where it led: a link that is swapped meanwhile gives the old file or the new one, and
     // nothing that was not checked.
     let resolved = path.canonicalize()?;
+    if let Some(directory) = within
+        && !resolved.starts_with(directory.canonicalize()?)
+    {
+        let (leads_to, directory) = (resolved.display(), directory.display());
+        return Ok(Outcome::Denied(format!("it is a link that leads out of {directory}, to {leads_to}: put the file itself there")));
+    }
     if let Err(rule) = policy.check_file(&resolved) {
         return Ok(Outcome::Denied(rule));
     }

@@ -82,8 +82,9 @@ async fn what_is_no_entry_is_replaced_and_a_link_is_refused() {
     for garbage in ["", "{", "[]", r#"{"version":1,"value":"x"}"#, r#"{"version":"1"}"#] {
         fs::write(&file, garbage).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(store.load(KEY).await.unwrap().is_none(), "{garbage}");
-        assert!(swap(&store, None, "good").await.is_some(), "{garbage}");
+        let entry = store.load(KEY).await.unwrap().unwrap();
+        assert_eq!(entry.value.reveal(), "", "the session says that it cannot read it: {garbage}");
+        assert!(swap(&store, Some(&entry.version), "good").await.is_some(), "{garbage}");
     }
     fs::rename(&file, directory.path().join("elsewhere")).unwrap();
     symlink(directory.path().join("elsewhere"), &file).unwrap();

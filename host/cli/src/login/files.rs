@@ -1,0 +1,189 @@
+//! The two files of a profile, in the vendor's format.
+
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use wif::{Clock as _, CredentialsFile, Secret, Swapped, SystemClock};
+
+use crate::exit::Wrong;
+use crate::files;
+
+/// A profile that a login becomes.
+pub(super) struct Profile {
+    name: String,
+    directory: PathBuf,
+    /// Whether somebody chose it by name, so that clients find it without being told.
+    by_variable: bool,
+}
+
+impl Profile {
+    /// The profile of this name, or the one that the environment names.
+    pub(super) fn find(name: Option<&str>) -> anyhow::Result<Self> {
+        let variable = |name: &str| std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        let chosen = variable("ANTHROPIC_PROFILE");
+        let by_variable = name.is_none() || chosen.as_deref() == name;
+        let name = name.map(str::to_owned).or(chosen).unwrap_or_else(|| "default".to_owned());
+        let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+        if name.is_empty() || name.len() > 128 || name.starts_with('.') || !name.bytes().all(fine) {
+            let what = "a profile's name is 1 to 128 letters, digits, `_`, `-` or `.`, and does not begin with a dot";
+            return Err(Wrong(what.to_owned()).into());
+        }
+        Ok(Self { name, directory: directory()?, by_variable })
+    }
+
+    /// Every profile with credentials.
+    pub(super) fn all() -> anyhow::Result<Vec<Self>> {
+        let directory = directory()?;
+        let entries = match fs::read_dir(directory.join("credentials")) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error).context("cannot list the logins"),
+        };
+        let names = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".json").map(str::to_owned));
+        names.map(|name| Self::find(Some(&name))).collect()
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn config(&self) -> PathBuf {
+        self.directory.join("configs").join(format!("{}.json", self.name))
+    }
+
+    fn credentials(&self) -> CredentialsFile {
+        CredentialsFile::new(self.directory.join("credentials").join(format!("{}.json", self.name)))
+    }
+
+    /// The profile as it is, if there is one. A federation is not overwritten by a login.
+    pub(super) fn before(&self) -> anyhow::Result<Value> {
+        let path = self.config();
+        if !path.exists() {
+            return Ok(Value::Null);
+        }
+        let shown = path.display();
+        let profile: Value = serde_json::from_str(&files::read(&path)?)
+            .map_err(|_| Wrong(format!("the profile {shown} is not JSON: mend it, or choose another with --profile")))?;
+        if profile["authentication"]["type"] != "user_oauth" {
+            return Err(Wrong(format!("the profile {shown} is not one of a login: choose another with --profile")).into());
+        }
+        Ok(profile)
+    }
+
+    /// Writes both files: the credentials first, for a profile without them is an error for whoever reads it.
+    pub(super) async fn save(
+        &self,
+        answer: &Value,
+        client_id: &str,
+        workspace_id: Option<&str>,
+        base_url: Option<&str>,
+        console_url: Option<&str>,
+    ) -> anyhow::Result<()> {
+        for name in ["credentials", "configs"] {
+            make_private(&self.directory.join(name))?;
+        }
+        let lifetime = answer["expires_in"].as_u64().unwrap_or(3600);
+        let mut credentials = json!({
+            "version": "1.0",
+            "type": "oauth_token",
+            "access_token": answer["access_token"],
+            "refresh_token": answer["refresh_token"],
+            "expires_at": SystemClock::default().now().wall_ms / 1000 + lifetime,
+        });
+        for (key, value) in [
+            ("scope", &answer["scope"]),
+            ("organization_uuid", &answer["organization"]["uuid"]),
+            ("organization_name", &answer["organization"]["name"]),
+            ("account_email", &answer["account"]["email_address"]),
+        ] {
+            if value.is_string() {
+                credentials[key] = value.clone();
+            }
+        }
+        let value = Secret::from(credentials.to_string());
+        loop {
+            let current = self.credentials().load().await.map_err(boxed)?;
+            let expected = current.map(|entry| entry.version);
+            // Somebody who refreshes the login before would write over this one: whoever comes last knows of both.
+            match self.credentials().swap(expected, value.clone()).await.map_err(boxed)? {
+                Swapped::Done(_) => break,
+                Swapped::Conflict(_) => {}
+            }
+        }
+        let mut profile = self.before()?;
+        if profile.is_null() {
+            profile = json!({});
+        }
+        profile["version"] = "1.0".into();
+        profile["authentication"]["type"] = "user_oauth".into();
+        profile["authentication"]["client_id"] = client_id.into();
+        if let Some(console_url) = console_url {
+            profile["authentication"]["console_url"] = console_url.into();
+        }
+        if let Some(organization) = answer["organization"]["uuid"].as_str() {
+            profile["organization_id"] = organization.into();
+        }
+        if let Some(workspace) = workspace_id {
+            profile["workspace_id"] = workspace.into();
+        }
+        if let Some(base_url) = base_url {
+            profile["base_url"] = base_url.into();
+        }
+        let path = self.config();
+        let mut new = tempfile::NamedTempFile::new_in(self.directory.join("configs")).context("cannot write the profile")?;
+        let text = serde_json::to_string_pretty(&profile).context("cannot write the profile")?;
+        writeln!(new, "{text}").and_then(|()| new.as_file().sync_all()).context("cannot write the profile")?;
+        new.persist(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(())
+    }
+
+    /// What is to be done so that clients use it.
+    pub(super) fn hint(&self) -> Option<String> {
+        let active = fs::read_to_string(self.directory.join("active_config")).unwrap_or_default();
+        let is_active = match active.trim() {
+            "" => self.name == "default",
+            active => active == self.name,
+        };
+        (!self.by_variable && !is_active).then(|| format!("To use it: export ANTHROPIC_PROFILE={}", self.name))
+    }
+
+    /// Removes the credentials. The profile stays, for the next login. Whether there were any.
+    pub(super) async fn log_out(&self) -> anyhow::Result<bool> {
+        self.credentials().remove().await.map_err(boxed)
+    }
+}
+
+/// Where profiles are.
+fn directory() -> anyhow::Result<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(directory) = variable("ANTHROPIC_CONFIG_DIR") {
+        return std::path::absolute(directory).context("ANTHROPIC_CONFIG_DIR");
+    }
+    match variable("HOME") {
+        Some(home) => Ok(PathBuf::from(home).join(".config/anthropic")),
+        None => Err(Wrong("there is no place for a profile: set HOME or ANTHROPIC_CONFIG_DIR".to_owned()).into()),
+    }
+}
+
+#[cfg(unix)]
+fn make_private(directory: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    made.with_context(|| format!("cannot make {}", directory.display()))
+}
+
+#[cfg(not(unix))]
+fn make_private(directory: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))
+}
+
+fn boxed(error: wif::BoxError) -> anyhow::Error {
+    Wrong(error.to_string()).into()
+}

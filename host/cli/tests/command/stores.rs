@@ -1,0 +1,177 @@
+//! What one run leaves to the next and to those beside it: in a file, and in a directory.
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use wif_emulator::Fault;
+
+use crate::place::{Place, Run};
+
+/// Gives everything below to this user.
+fn hand_over(directory: &Path, user: u32) {
+    lchown(directory, Some(user), None).expect("root may");
+    for entry in std::fs::read_dir(directory).expect("it is there").flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => hand_over(&entry.path(), user),
+            _ => lchown(entry.path(), Some(user), None).expect("root may"),
+        }
+    }
+}
+
+/// Both forms of `--state`.
+fn places(place: &Place) -> [String; 2] {
+    [place.path("state"), format!("{}/", place.path("states"))]
+}
+
+async fn token(place: &Place, state: &str) -> Run {
+    place.run(&["token", "--timeout", "30", "--state", state]).await
+}
+
+/// Subjects A, B, A at one path: each has its own token, and the one that is refused takes nothing from the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn subjects_that_share_a_path_keep_their_tokens() {
+    let place = Place::new().await;
+    for state in places(&place) {
+        place.file.rotate().expect("it rotates");
+        let first = token(&place, &state).await;
+        assert_eq!(first.code, 0, "{}", first.stderr);
+        let exchanges = place.emulator.counts().exchanges;
+        let own = std::fs::read_to_string(place.file.path()).expect("it is there");
+        let path = place.path("shared");
+        let with = |content: &str| {
+            std::fs::write(&path, content).expect("it is written");
+            let mut command = place.wif();
+            command.env("ANTHROPIC_IDENTITY_TOKEN_FILE", &path);
+            command.args(["token", "--timeout", "2", "--state", &state, "--allow-origin", place.emulator.base_url()]);
+            Run::of(command)
+        };
+        let another = place.emulator.identity_provider().token().subject("somebody:else").sign();
+        // The same path, so that the configuration is the same.
+        let _first_at_the_path = with(&own).await;
+        let refused = with(another.expose()).await;
+        assert_ne!(refused.code, 0, "{}", refused.stdout);
+        assert!(!refused.stdout.contains("sk-ant"), "{}", refused.stdout);
+        let again = token(&place, &state).await;
+        assert_eq!((again.code, &again.stdout), (0, &first.stdout), "{}", again.stderr);
+        assert!(place.emulator.counts().exchanges <= exchanges + 3);
+    }
+}
+
+/// Many processes start at once on one identity token: one exchange, and all have its token.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_processes_that_start_at_once_make_one_exchange() {
+    let place = std::sync::Arc::new(Place::new().await);
+    let state = format!("{}/", place.path("states"));
+    let runs = (0..40).map(|_| {
+        let (place, state) = (std::sync::Arc::clone(&place), state.clone());
+        tokio::spawn(async move { token(&place, &state).await })
+    });
+    let mut tokens = std::collections::BTreeSet::new();
+    for run in runs.collect::<Vec<_>>() {
+        let run = run.await.expect("it ends");
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        tokens.insert(run.stdout);
+    }
+    assert_eq!((tokens.len(), place.emulator.counts().exchanges), (1, 1));
+}
+
+/// A8b: a place that nobody can write to serves the token that is in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_only_place_with_a_good_token_serves_it() {
+    let place = Place::new().await;
+    let program = place.directory.path().join("wif");
+    std::fs::copy(env!("CARGO_BIN_EXE_wif"), &program).expect("it is copied");
+    // Root may write everywhere: there, somebody else runs the command.
+    let somebody = Some(65_534).filter(|_| std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0));
+    let token = async |state: &str| {
+        let mut command = Command::new(&program);
+        let wif = place.wif();
+        command.env_clear().envs(wif.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.args(["token", "--timeout", "30", "--state", state, "--allow-origin", place.emulator.base_url()]);
+        if let Some(somebody) = somebody {
+            hand_over(place.directory.path(), somebody);
+            command.uid(somebody);
+        }
+        Run::of(command).await
+    };
+    for state in places(&place) {
+        place.file.rotate().expect("it rotates");
+        let first = token(&state).await;
+        assert_eq!(first.code, 0, "{}", first.stderr);
+        let exchanges = place.emulator.counts().exchanges;
+        let directory = if state.ends_with('/') { state.clone() } else { place.directory.path().display().to_string() };
+        let set = |mode: u32| std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(mode)).expect("its mode is set");
+        for entry in std::fs::read_dir(&directory).expect("it is there").flatten() {
+            if entry.path().extension().is_some_and(|extension| extension == "lock") {
+                std::fs::remove_file(entry.path()).expect("it is removed");
+            }
+        }
+        set(0o500);
+        let again = token(&state).await;
+        set(0o700);
+        assert_eq!((again.code, &again.stdout), (0, &first.stdout), "{}", again.stderr);
+        assert_eq!(place.emulator.counts().exchanges, exchanges);
+    }
+}
+
+/// C16: what is damaged is ignored, and said.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_place_is_ignored_and_said() {
+    let place = Place::new().await;
+    for state in places(&place) {
+        place.file.rotate().expect("it rotates");
+        assert_eq!(token(&place, &state).await.code, 0);
+        let damaged = if state.ends_with('/') {
+            let mut files = std::fs::read_dir(&state).expect("it is there").flatten();
+            files.find(|file| file.path().extension().is_some_and(|extension| extension == "json")).expect("an entry").path()
+        } else {
+            state.clone().into()
+        };
+        std::fs::write(&damaged, "{\"half").expect("it is damaged");
+        place.file.rotate().expect("it rotates");
+        let run = token(&place, &state).await;
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert!(run.stderr.contains("wif: warning:") && run.stderr.contains("cannot be read"), "{}", run.stderr);
+        let again = token(&place, &state).await;
+        assert_eq!((again.code, &again.stdout), (0, &run.stdout), "it is mended: {}", again.stderr);
+    }
+}
+
+/// A8b, C16: killed at any moment, a run leaves what costs the next one a round trip at most.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_killed_at_any_moment_leaves_a_place_that_works() {
+    let place = Place::new().await;
+    for state in places(&place) {
+        for pause in [0, 10, 20, 30, 45, 60, 80, 120] {
+            place.file.rotate().expect("it rotates");
+            let mut command = place.wif();
+            command.args(["token", "--state", &state, "--allow-origin", place.emulator.base_url()]);
+            let mut killed = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            let _ended = killed.kill();
+            killed.wait().expect("it was running");
+            place.file.rotate().expect("it rotates");
+            let run = token(&place, &state).await;
+            assert_eq!(run.code, 0, "killed after {pause} ms: {}", run.stderr);
+        }
+    }
+}
+
+/// A8: what is spent stays spent for the next process, which is told why it waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_identity_token_that_another_process_spent_is_not_sent_again() {
+    let place = Place::new().await;
+    for state in places(&place) {
+        place.file.rotate().expect("it rotates");
+        place.emulator.inject(Fault::DropBeforeAnswer);
+        let first = place.run(&["token", "--timeout", "9", "--state", &state]).await;
+        assert_ne!(first.code, 0);
+        let exchanges = place.emulator.counts().exchanges;
+        let second = place.run(&["token", "--timeout", "2", "--state", &state]).await;
+        assert_eq!(second.code, 4, "{}", second.stderr);
+        assert!(place.emulator.counts().exchanges <= exchanges + 1, "at most the one repeat of an uncertain send");
+    }
+}

@@ -1,0 +1,262 @@
+//! Which credential wins, beside the vendor's clients: random environments, and for each of them what the vendor's Python and
+//! TypeScript SDKs resolve and send, and what this command does. Every difference stands in `differences.rs`, with its reason.
+//!
+//! `WIF_ENVIRONMENTS=5000 WIF_SEED=7 cargo test --workspace --test discovery -- --nocapture` is a longer run.
+
+#![cfg(unix)]
+
+mod differences;
+mod environments;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use wif_test_tools::{Missing, node, not_run, python};
+
+use differences::{DIFFERENCES, Sdk};
+use environments::Environment;
+
+/// What came of an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Served(Served),
+    /// No request to the API was sent; why, in somebody's words.
+    Refused(String),
+}
+
+/// A request to the API, and the exchange before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    /// The token exchange's path and body.
+    pub exchange: Option<(String, Value)>,
+    /// The credential's header field.
+    pub header: (String, String),
+    /// `anthropic-workspace-id`.
+    pub workspace: Option<String>,
+    /// The path before `/v1/messages`; not of this command, which sends no messages.
+    pub base: Option<String>,
+}
+
+impl Outcome {
+    pub fn served(&self) -> Option<&Served> {
+        match self {
+            Self::Served(served) => Some(served),
+            Self::Refused(_) => None,
+        }
+    }
+
+    pub fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Refused(_), Self::Refused(_)) => true,
+            (Self::Served(one), Self::Served(another)) => {
+                let base = one.base.is_none() || another.base.is_none() || one.base == another.base;
+                base && one.exchange == another.exchange && one.header == another.header && one.workspace == another.workspace
+            }
+            _ => false,
+        }
+    }
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "how many cases a test runs is the caller's choice")]
+    let value = std::env::var(name);
+    value.ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_credential_that_wins_is_the_vendors_but_for_the_listed_differences() {
+    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/e2e/tests/clients");
+    let interpreter = match python(&clients.join("python/requirements.txt")) {
+        Ok(interpreter) => interpreter,
+        Err(Missing::DebianPackage(package)) => return not_run(package),
+        Err(missing) => panic!("{missing}"),
+    };
+    let packages = match node(&clients.join("typescript")) {
+        Ok(packages) => packages,
+        Err(Missing::DebianPackage(package)) => return not_run(package),
+        Err(missing) => panic!("{missing}"),
+    };
+    let (count, seed) = (setting("WIF_ENVIRONMENTS", 200), setting("WIF_SEED", 1));
+    let root = tempfile::tempdir().expect("a directory");
+    let root_path = root.path().canonicalize().expect("it is there");
+    let endpoint = Endpoint::start().await;
+    let environments: Vec<Environment> =
+        (0..count).map(|number| Environment::new(number, seed, &root_path, &endpoint.base_url)).collect();
+
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/discovery");
+    let in_packages = tempfile::Builder::new().suffix(".mjs").tempfile_in(&packages).expect("a file among the packages");
+    std::fs::copy(program.join("typescript.mjs"), in_packages.path()).expect("it is copied");
+    // The SDKs keep the tokens that they get beside a profile: this command goes first, and theirs are removed after each.
+    let ours = ours(&environments, &endpoint).await;
+    let theirs = [
+        (Sdk::Python, sdk(Command::new(&interpreter).arg(program.join("python.py")), &environments)),
+        (Sdk::TypeScript, sdk(Command::new("node").arg(in_packages.path()), &environments)),
+    ];
+
+    let mut alike = 0;
+    let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut unexplained = Vec::new();
+    for (sdk, outcomes) in &theirs {
+        for ((environment, theirs), ours) in environments.iter().zip(outcomes).zip(&ours) {
+            if theirs.is_like(ours) {
+                alike += 1;
+                continue;
+            }
+            match DIFFERENCES.iter().find(|difference| (difference.applies)(*sdk, environment, theirs, ours)) {
+                Some(difference) => *seen.entry(difference.what).or_default() += 1,
+                None => unexplained.push(format!("{sdk:?} {environment:#?}\n{sdk:?}: {theirs:?}\nours: {ours:?}\n")),
+            }
+        }
+    }
+    println!("of {} comparisons {alike} are alike; the others: {seen:#?}", 2 * count);
+    let shown = unexplained.iter().take(8).map(String::as_str).collect::<String>();
+    assert!(unexplained.is_empty(), "{} differences are not listed, such as:\n{shown}", unexplained.len());
+    // Most environments are alike, or the list explains too much.
+    assert!(alike > count, "only {alike} of {} are alike", 2 * count);
+}
+
+fn sdk(program: &mut Command, environments: &[Environment]) -> Vec<Outcome> {
+    let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut input = child.stdin.take().expect("it is piped");
+    let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut line = String::new();
+    let outcomes = environments.iter().map(|environment| {
+        let before = credentials(environment);
+        let document = json!({ "variables": environment.variables, "directory": environment.directory });
+        writeln!(input, "{document}").and_then(|()| input.flush()).expect("it reads");
+        line.clear();
+        output.read_line(&mut line).expect("it answers");
+        restore(environment, &before);
+        outcome_of_sdk(&serde_json::from_str(&line).expect("a line of JSON"))
+    });
+    let outcomes = outcomes.collect();
+    drop(input);
+    child.wait().expect("it ends");
+    outcomes
+}
+
+/// The files that clients write, by path.
+fn credentials(environment: &Environment) -> HashMap<std::path::PathBuf, Vec<u8>> {
+    let places = ["conf", "xdg/anthropic", "home/.config/anthropic"];
+    let directories = places.map(|place| environment.directory.join(place).join("credentials"));
+    let files = directories.iter().filter_map(|directory| std::fs::read_dir(directory).ok()).flatten().flatten();
+    files.filter_map(|file| Some((file.path(), std::fs::read(file.path()).ok()?))).collect()
+}
+
+fn restore(environment: &Environment, before: &HashMap<std::path::PathBuf, Vec<u8>>) {
+    for (path, content) in credentials(environment) {
+        match before.get(&path) {
+            Some(was) if *was == content => {}
+            Some(was) => std::fs::write(&path, was).expect("it is restored"),
+            None => std::fs::remove_file(&path).expect("it is removed"),
+        }
+    }
+}
+
+fn outcome_of_sdk(told: &Value) -> Outcome {
+    let sent = told["sent"].as_array().cloned().unwrap_or_default();
+    let path = |request: &Value| {
+        let url = request["url"].as_str().unwrap_or_default();
+        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+        rest.find('/').map_or("", |at| &rest[at..]).to_owned()
+    };
+    let exchange = sent.iter().find(|request| request.get("body").is_some());
+    let message = sent.iter().find(|request| path(request).ends_with("/v1/messages"));
+    let Some(message) = message.filter(|_| told["error"].is_null()) else {
+        return Outcome::Refused(told["error"].as_str().unwrap_or_default().to_owned());
+    };
+    let header = ["authorization", "x-api-key"]
+        .into_iter()
+        .find_map(|name| Some((name.to_owned(), message["headers"][name].as_str()?.to_owned())));
+    Outcome::Served(Served {
+        exchange: exchange.map(|request| (path(request), request["body"].clone())),
+        header: header.unwrap_or_default(),
+        workspace: message["headers"]["anthropic-workspace-id"].as_str().map(str::to_owned),
+        base: Some(path(message).trim_end_matches("/v1/messages").to_owned()),
+    })
+}
+
+async fn ours(environments: &[Environment], endpoint: &Endpoint) -> Vec<Outcome> {
+    let limit = Arc::new(tokio::sync::Semaphore::new(6));
+    let mut running = Vec::new();
+    for environment in environments.iter().cloned() {
+        let (limit, exchanges) = (Arc::clone(&limit), Arc::clone(&endpoint.exchanges));
+        running.push(tokio::spawn(async move {
+            let _place = limit.acquire_owned().await.expect("it is open");
+            let before = credentials(&environment);
+            let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_wif"));
+            command.env_clear().envs(&environment.variables).current_dir(&environment.directory);
+            command.args(["token", "--json", "--timeout", "1", "--allow-loopback"]).stdin(Stdio::null());
+            let output = command.output().await.expect("it runs");
+            restore(&environment, &before);
+            if !output.status.success() {
+                return Outcome::Refused(String::from_utf8_lossy(&output.stderr).into_owned());
+            }
+            let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            let token = told["token"].as_str().unwrap_or_default();
+            let header = told["header"].as_str().unwrap_or_default();
+            let value = if header == "authorization" { format!("Bearer {token}") } else { token.to_owned() };
+            let of_this = format!("/e{}/", environment.number);
+            let exchanges = exchanges.lock().expect("it is not poisoned");
+            Outcome::Served(Served {
+                exchange: exchanges.iter().find(|(path, _)| path.starts_with(&of_this)).cloned(),
+                header: (header.to_owned(), value),
+                workspace: told["other_headers"]["anthropic-workspace-id"].as_str().map(str::to_owned),
+                base: None,
+            })
+        }));
+    }
+    let mut outcomes = Vec::new();
+    for one in running {
+        outcomes.push(one.await.expect("it does not panic"));
+    }
+    outcomes
+}
+
+/// A token endpoint at every path, which keeps what it is asked.
+struct Endpoint {
+    base_url: String,
+    exchanges: Arc<Mutex<Vec<(String, Value)>>>,
+}
+
+impl Endpoint {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let base_url = format!("http://127.0.0.1:{}", listener.local_addr().expect("an address").port());
+        let exchanges = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&exchanges);
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(answer(socket, Arc::clone(&kept)));
+            }
+        });
+        Self { base_url, exchanges }
+    }
+}
+
+async fn answer(mut socket: TcpStream, exchanges: Arc<Mutex<Vec<(String, Value)>>>) -> Option<()> {
+    let mut request = Vec::new();
+    let head = loop {
+        socket.read_buf(&mut request).await.ok().filter(|read| *read > 0)?;
+        if let Some(at) = request.windows(4).position(|window| window == b"\r\n\r\n") {
+            break at + 4;
+        }
+    };
+    let text = String::from_utf8_lossy(&request[..head]).into_owned();
+    let length = text.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+    while request.len() < head + length.unwrap_or(0_usize) {
+        socket.read_buf(&mut request).await.ok().filter(|read| *read > 0)?;
+    }
+    let path = text.split(' ').nth(1)?.to_owned();
+    let body = serde_json::from_slice(&request[head..]).unwrap_or_default();
+    exchanges.lock().expect("it is not poisoned").push((path, body));
+    let body = r#"{"access_token":"sk-ant-oat01-exchanged","token_type":"Bearer","expires_in":3600}"#;
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    socket.write_all(format!("{head}{body}").as_bytes()).await.ok()
+}
