@@ -17,6 +17,7 @@ mod emulate;
 mod exit;
 mod files;
 mod help;
+mod jwt;
 mod options;
 mod output;
 mod pages;
