@@ -13,6 +13,7 @@
 //! `wif emulate -- COMMAND` ends with the exit code of the command.
 
 mod demo;
+mod doctor;
 mod emulate;
 mod exit;
 mod files;
@@ -54,6 +55,8 @@ enum Command {
     Token(token::Options),
     /// Tell which credential is configured, where it comes from, and what would happen next. Exchanges nothing.
     Status(status::Options),
+    /// Tell why an exchange is refused, and what will fail later: judges an identity token by the service's own checks.
+    Doctor(doctor::Options),
     /// Print what a shell needs to complete this command.
     #[command(after_help = help::COMPLETIONS)]
     Completions(pages::Completions),
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
             Command::Emulate(options) => emulate::run(options).await,
             Command::Token(options) => token::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Status(options) => status::run(options).await,
+            Command::Doctor(options) => doctor::run(options).await,
             Command::Completions(options) => pages::completions(&options, Arguments::command()).map(|()| ExitCode::SUCCESS),
             Command::Man(options) => pages::man(&options, Arguments::command()).map(|()| ExitCode::SUCCESS),
         }
