@@ -18,7 +18,7 @@ pub(crate) const CONFIGURATION: u8 = 3;
 /// There may be a token later.
 pub(crate) const LATER: u8 = 4;
 /// Somebody said no.
-const REFUSED: u8 = 5;
+pub(crate) const REFUSED: u8 = 5;
 /// There is a credential, and it hides another one.
 pub(crate) const SHADOWS: u8 = 6;
 

@@ -82,6 +82,34 @@ Variables:
 Example:
   wif status --json | jq -r '.warnings[]'";
 
+/// Of `wif doctor`.
+pub(crate) const DOCTOR: &str = "\
+It judges as the service does, by the same code as `wif emulate`: form, size, algorithm, kid, every claim with its leeway, the
+lifetime, the rule's match with its condition (CEL), the workspace. Findings stand in the order of likelihood. The token is never
+printed, and nothing is sent without --online, which fetches the issuer's keys and sends no token either.
+
+What it says (`certainty` of --json):
+  refused   an exchange is refused for this
+  likely    it is, unless a setting that was not given says otherwise
+  later     an exchange goes well, and requests fail later
+  possible  it can be this
+  advice    nothing fails for it
+
+Exit codes:
+  0  nothing was found for which an exchange would be refused
+  2  the command line is wrong
+  3  a file cannot be read, or is no rule or issuer
+  5  an exchange would be refused
+
+Variables:
+  `wif --help` lists those that say which credential it is.
+
+Examples:
+  wif doctor                                          # the configured token, by what every issuer wants
+  wif doctor --rule rule.json --issuer issuer.json    # by your own rule
+  kubectl exec POD -- cat /var/run/secrets/anthropic.com/token | wif doctor --token - --rule rule.toml
+  wif doctor --refused                                # after a 401 that says nothing";
+
 /// Of `wif completions`.
 pub(crate) const COMPLETIONS: &str = "\
 Exit codes:

@@ -13,11 +13,13 @@
 //! `wif emulate -- COMMAND` ends with the exit code of the command.
 
 mod demo;
+mod doctor;
 mod emulate;
 mod exit;
 mod files;
 mod help;
 mod login;
+mod jwt;
 mod options;
 mod output;
 mod pages;
@@ -58,6 +60,8 @@ enum Command {
     Login(login::Options),
     /// Remove what a login left.
     Logout(login::Logout),
+    /// Tell why an exchange is refused, and what will fail later: judges an identity token by the service's own checks.
+    Doctor(doctor::Options),
     /// Print what a shell needs to complete this command.
     #[command(after_help = help::COMPLETIONS)]
     Completions(pages::Completions),
@@ -86,6 +90,7 @@ fn main() -> ExitCode {
             Command::Status(options) => status::run(options).await,
             Command::Login(options) => login::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Logout(options) => login::log_out(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Doctor(options) => doctor::run(options).await,
             Command::Completions(options) => pages::completions(&options, Arguments::command()).map(|()| ExitCode::SUCCESS),
             Command::Man(options) => pages::man(&options, Arguments::command()).map(|()| ExitCode::SUCCESS),
         }

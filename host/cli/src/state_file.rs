@@ -98,6 +98,15 @@ impl StateFile {
         self.lock.is_none()
     }
 
+    /// What [`load`](Self::load) would give, for who only looks: nothing is made, and nobody waited for.
+    pub(crate) fn peek(path: &Path, configuration: &str) -> anyhow::Result<Option<String>> {
+        let own = owner(configuration);
+        let text = read(path)?;
+        Ok(text.and_then(|text| {
+            journals(&text).into_iter().find(|(owner, _)| *owner == own || owner.is_empty()).map(|(_, journal)| journal)
+        }))
+    }
+
     /// This configuration's journal, if there is one. Otherwise the newest of another: its token is not taken, and what it
     /// spent stays spent.
     pub(crate) fn load(&self) -> anyhow::Result<Option<String>> {
@@ -108,19 +117,7 @@ impl StateFile {
     }
 
     fn read(&self) -> anyhow::Result<Option<String>> {
-        let shown = self.path.display();
-        match fs::symlink_metadata(&self.path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("cannot look at {shown}")),
-            Ok(metadata) if !metadata.is_file() => bail!("{shown} is no regular file: name another with --state"),
-            Ok(_) => {}
-        }
-        let file = reading(&self.path).with_context(|| format!("cannot read {shown}"))?;
-        check_private(&file.metadata().with_context(|| format!("cannot look at {shown}"))?, &self.path)?;
-        let mut journal = Vec::new();
-        file.take(MAX_BYTES).read_to_end(&mut journal).with_context(|| format!("cannot read {shown}"))?;
-        // What is no journal is ignored by who reads it, with a warning.
-        Ok(Some(String::from_utf8_lossy(&journal).into_owned()))
+        read(&self.path)
     }
 
     /// Replaces this configuration's journal, and with it the file as a whole.
@@ -163,6 +160,23 @@ impl StateFile {
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(|| format!("cannot write {shown}"))?;
         fs::rename(&new, &self.path).with_context(|| format!("cannot replace {shown}"))
     }
+}
+
+/// The content of a state file, if it is there and this user's alone.
+fn read(path: &Path) -> anyhow::Result<Option<String>> {
+    let shown = path.display();
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("cannot look at {shown}")),
+        Ok(metadata) if !metadata.is_file() => bail!("{shown} is no regular file: name another with --state"),
+        Ok(_) => {}
+    }
+    let file = reading(path).with_context(|| format!("cannot read {shown}"))?;
+    check_private(&file.metadata().with_context(|| format!("cannot look at {shown}"))?, path)?;
+    let mut journal = Vec::new();
+    file.take(MAX_BYTES).read_to_end(&mut journal).with_context(|| format!("cannot read {shown}"))?;
+    // What is no journal is ignored by who reads it, with a warning.
+    Ok(Some(String::from_utf8_lossy(&journal).into_owned()))
 }
 
 /// Takes the lock, by asking for it again and again: a call that blocks could not be ended at the deadline.

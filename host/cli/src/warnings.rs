@@ -10,20 +10,35 @@ use crate::options::say_error;
 /// The credential that a variable of this name holds goes before federation.
 const STATIC: [&str; 2] = ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"];
 
-/// What the credential has noted so far of what it ignores.
-pub(crate) async fn ignored(changes: &mut (impl Stream<Item = Change> + Unpin)) -> Vec<String> {
-    let mut ignored = Vec::new();
-    while let Ok(Some(change)) = tokio::time::timeout(Duration::ZERO, changes.next()).await {
-        let ignored_ones = [NoteCode::SourceIgnored, NoteCode::StateIgnored];
-        let notes = change.notes.into_iter().filter(|note| ignored_ones.contains(&note.code));
-        ignored.extend(notes.map(|note| note.message));
-    }
-    ignored
+/// What the credential has noted of how it was found.
+#[derive(Debug, Default)]
+pub(crate) struct Noted {
+    /// Where it is.
+    pub(crate) found_in: Option<String>,
+    /// What is set and not used, a sentence each.
+    pub(crate) ignored: Vec<String>,
 }
 
-/// Prints [`ignored`] to standard error.
+/// What the credential has noted so far.
+pub(crate) async fn noted(changes: &mut (impl Stream<Item = Change> + Unpin)) -> Noted {
+    let mut noted = Noted::default();
+    while let Ok(Some(change)) = tokio::time::timeout(Duration::ZERO, changes.next()).await {
+        for note in change.notes {
+            match note.code {
+                NoteCode::SourceIgnored | NoteCode::StateIgnored => noted.ignored.push(note.message),
+                NoteCode::Configured => {
+                    noted.found_in = note.fields.into_iter().find(|(name, _)| name == "found-in").map(|(_, by)| by);
+                }
+                _ => {}
+            }
+        }
+    }
+    noted
+}
+
+/// Prints what is ignored to standard error.
 pub(crate) async fn print(changes: &mut (impl Stream<Item = Change> + Unpin)) {
-    for message in ignored(changes).await {
+    for message in noted(changes).await.ignored {
         say_error(&format!("wif: warning: {message}"));
     }
     if let Some(message) = shadowing() {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 
@@ -96,9 +96,4 @@ impl Clock for Clocks {
         let now = self.source.now();
         now.checked_add(Duration::from_millis(self.advanced_ms.load(Ordering::Relaxed))).unwrap_or(now)
     }
-}
-
-/// Whole seconds since the epoch, the unit of a JWT's `NumericDate` (RFC 7519 section 2); 0 before the epoch.
-pub(crate) fn unix_seconds(time: SystemTime) -> i64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

@@ -9,15 +9,15 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use thiserror::Error;
 use tokio::sync::watch;
+use wif_federation::{Federation, Keys, Resources, ResourcesError, Trial};
 
 use crate::admin;
 use crate::clock::{ClockError, Clocks};
-use crate::exchange::{AccessTokens, Federation, Logins, Trial};
+use crate::exchange::{AccessTokens, KeyFetcher, Logins};
 use crate::faults::{ApiFault, Fault, Faults};
 use crate::history::{Counts, Entry, History};
 use crate::identity::{Expected, IdentityProvider, SigningKey, TokenBuilder};
-use crate::options::{Options, OptionsError};
-use crate::resources::{Resources, ResourcesError};
+use crate::options::{Options, OptionsError, resources_of};
 use crate::server::{self, Server};
 use crate::switches::{Board, Switches};
 use crate::token_id::TokenId;
@@ -81,7 +81,8 @@ impl State {
     pub(crate) fn set_resources(&self, resources: Resources) -> Result<(), ResourcesError> {
         resources.check(self.shortest_lifetime_seconds)?;
         let earlier = self.federation();
-        let next = Federation::new(resources, &self.identity_provider, self.shortest_lifetime_seconds, Some(&*earlier));
+        let keys: Arc<dyn Keys> = Arc::new(KeyFetcher::of(&self.identity_provider));
+        let next = Federation::new(resources, &keys, self.shortest_lifetime_seconds, Some(&*earlier));
         *self.federation.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         Ok(())
     }
@@ -157,8 +158,9 @@ impl Emulator {
             lifetime_seconds: options.identity_token_lifetime_seconds,
         };
         let identity_provider = IdentityProvider::new(key, expected, clocks.clone());
-        let resources = options.resources.clone().unwrap_or_else(|| Resources::of_options(&options, &issuer));
-        let federation = Federation::new(resources, &identity_provider, options.shortest_lifetime_seconds, None);
+        let resources = options.resources.clone().unwrap_or_else(|| resources_of(&options, &issuer));
+        let keys: Arc<dyn Keys> = Arc::new(KeyFetcher::of(&identity_provider));
+        let federation = Federation::new(resources, &keys, options.shortest_lifetime_seconds, None);
         let state = Arc::new(State {
             base_url: base_url.clone(),
             clocks,
@@ -303,7 +305,7 @@ impl Emulator {
     ///
     /// The message for which the token endpoint would answer 400.
     pub async fn try_out(&self, exchange: &Map<String, Value>) -> Result<Trial, String> {
-        Trial::of(&self.state, exchange).await
+        Trial::of(&self.state.federation(), exchange, self.state.clocks.service()).await
     }
 
     /// The requests to the token endpoint and the Messages API, oldest first; the last 10,000 of them. An entry is

@@ -89,22 +89,22 @@ mod history;
 mod identity;
 mod options;
 mod random;
-mod resources;
 mod server;
 mod switches;
 mod token_id;
 
 pub use clock::{Clock, ClockError, SystemClock};
 pub use emulator::{Emulator, StartError};
-pub use exchange::{Check, GRANT_TYPE, Trial};
+pub use exchange::key_fetcher;
 pub use faults::{ApiFault, Fault, FaultError};
-pub use history::{Counts, Entry, Kind, Outcome, Parties, Reason};
+pub use history::{Counts, Entry, Kind, Outcome};
 pub use identity::{IdentityProvider, IdentityToken, KeyError, TokenBuilder};
 #[cfg(unix)]
 pub use identity::{Rotation, TokenFile, TokenFileError};
-pub use options::{Algorithm, ErrorShape, Options, OptionsError};
-pub use resources::{
-    Issuer, Jwks, Match, Organization, OrganizationRole, Resources, ResourcesError, Rule, ServiceAccount, Target, Workspace,
-};
+pub use options::{ErrorShape, Options, OptionsError};
 pub use switches::{Betas, Switches};
 pub use token_id::TokenId;
+pub use wif_federation::{
+    Algorithm, Check, GRANT_TYPE, Issuer, Jwks, Match, Organization, OrganizationRole, Parties, Reason, Resources,
+    ResourcesError, Rule, ServiceAccount, Target, Trial, Workspace,
+};

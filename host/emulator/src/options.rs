@@ -7,11 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Map;
 use thiserror::Error;
+use wif_federation::{
+    Algorithm, DEFAULT_AUDIENCE, Issuer, Jwks, Match, Organization, OrganizationRole, RULE_PREFIX, Resources, ResourcesError,
+    Rule, SERVICE_ACCOUNT_PREFIX, ServiceAccount, Target, WORKSPACE_PREFIX, Workspace, is_tagged, is_uuid, is_workspace,
+};
 
 use crate::clock::{Clock, SystemClock};
 use crate::random;
-use crate::resources::{DEFAULT_AUDIENCE, Resources, ResourcesError};
 
 /// The settings of an [`Emulator`](crate::Emulator), with the defaults of the real service where it has one.
 ///
@@ -77,31 +81,6 @@ pub struct Options {
     /// [`Emulator::options`](crate::Emulator::options) has what a client needs. The identity provider then mints tokens as
     /// that rule expects them, as far as its claims can be told from it.
     pub resources: Option<Resources>,
-}
-
-/// The algorithm of an identity provider's key (RFC 7518 section 3.1): all that the service takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Algorithm {
-    /// ECDSA with P-256 and SHA-256. A key is made in about a millisecond.
-    #[default]
-    Es256,
-    /// ECDSA with P-384 and SHA-384.
-    Es384,
-    /// ECDSA with P-521 and SHA-512.
-    Es512,
-    /// RSASSA-PKCS1-v1_5 with SHA-256 and a key of 2048 bits, which takes up to seconds to make.
-    Rs256,
-    /// The same with SHA-384.
-    Rs384,
-    /// The same with SHA-512.
-    Rs512,
-    /// RSASSA-PSS with SHA-256 and a key of 2048 bits, which takes up to seconds to make.
-    Ps256,
-    /// The same with SHA-384.
-    Ps384,
-    /// The same with SHA-512.
-    Ps512,
 }
 
 /// The form of the refusals of the token endpoint, and of the API towards requests without a credential.
@@ -256,26 +235,12 @@ impl Options {
             is_tagged(SERVICE_ACCOUNT_PREFIX, &self.service_account_id),
             "svac_ and letters or digits",
         )?;
-        check_form("organization_id", &self.organization_id, random::is_uuid(&self.organization_id), "a hyphenated UUID")?;
+        check_form("organization_id", &self.organization_id, is_uuid(&self.organization_id), "a hyphenated UUID")?;
         for workspace in &self.workspace_ids {
             check_form("workspace_ids", workspace, is_workspace(workspace), "wrkspc_ and letters or digits, or default")?;
         }
         Ok(())
     }
-}
-
-pub(crate) const RULE_PREFIX: &str = "fdrl_";
-pub(crate) const SERVICE_ACCOUNT_PREFIX: &str = "svac_";
-pub(crate) const WORKSPACE_PREFIX: &str = "wrkspc_";
-
-/// Whether `id` is `prefix` and then letters or digits.
-pub(crate) fn is_tagged(prefix: &str, id: &str) -> bool {
-    id.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
-}
-
-/// Whether `id` names a workspace, or is the literal that stands for the organization's default one.
-pub(crate) fn is_workspace(id: &str) -> bool {
-    id == "default" || is_tagged(WORKSPACE_PREFIX, id)
 }
 
 fn check_range(option: &'static str, value: u64, range: RangeInclusive<u64>) -> Result<(), OptionsError> {
@@ -290,4 +255,53 @@ fn check_form(option: &'static str, value: &str, well_formed: bool, form: &'stat
         return Ok(());
     }
     Err(OptionsError::Malformed { option, value: value.to_owned(), form })
+}
+
+/// One organization with one issuer and one rule: what [`Options`] say without a document.
+pub(crate) fn resources_of(options: &Options, issuer_url: &str) -> Resources {
+    let default = Workspace { id: random::tagged("wrkspc_"), name: "Default".to_owned(), is_default: true };
+    let named: Vec<String> = options.workspace_ids.iter().filter(|id| *id != "default").cloned().collect();
+    let workspaces = named.iter().map(|id| Workspace { id: id.clone(), name: id.clone(), is_default: false });
+    let issuer_id = random::tagged("fdis_");
+    Resources {
+        organizations: vec![Organization {
+            id: options.organization_id.clone(),
+            name: "Emulated".to_owned(),
+            workspaces: std::iter::once(default).chain(workspaces).collect(),
+            service_accounts: vec![ServiceAccount {
+                id: options.service_account_id.clone(),
+                name: "workload".to_owned(),
+                workspace_ids: named,
+                organization_role: OrganizationRole::default(),
+                archived: false,
+            }],
+            federation_issuers: vec![Issuer {
+                id: issuer_id.clone(),
+                name: "emulator".to_owned(),
+                issuer_url: issuer_url.to_owned(),
+                jwks: Jwks::Emulator {},
+                check_jti: options.check_jti,
+                max_jwt_lifetime_seconds: options.max_jwt_lifetime_seconds,
+                archived: false,
+            }],
+            federation_rules: vec![Rule {
+                id: options.federation_rule_id.clone(),
+                name: "workload".to_owned(),
+                issuer_id,
+                matcher: Match {
+                    subject_prefix: Some(options.subject.clone()),
+                    audience: Some(options.audience.clone()),
+                    ..Match::default()
+                },
+                target: Target::ServiceAccount { service_account_id: options.service_account_id.clone() },
+                oauth_scope: "workspace:developer".to_owned(),
+                token_lifetime_seconds: options.token_lifetime_seconds,
+                workspace_id: None,
+                workspace_ids: options.workspace_ids.clone(),
+                applies_to_all_workspaces: false,
+                attributes: Map::new(),
+                archived: false,
+            }],
+        }],
+    }
 }

@@ -2,7 +2,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
 /// `bytes` random bytes as base64url without padding (RFC 4648 section 5): four characters for three bytes.
@@ -30,11 +29,6 @@ pub(crate) fn uuid() -> String {
     let mut buffer = [0; 16];
     fill(&mut buffer);
     uuid::Builder::from_random_bytes(buffer).into_uuid().to_string()
-}
-
-/// Whether `text` is a UUID in the hyphenated form and no other.
-pub(crate) fn is_uuid(text: &str) -> bool {
-    text.len() == 36 && Uuid::try_parse(text).is_ok()
 }
 
 fn fill(buffer: &mut [u8]) {

@@ -14,14 +14,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::api::presented;
-use crate::clock::{Clock as _, unix_seconds};
+use wif_federation::{Algorithm, Resources, Trial, unix_seconds};
+
+use crate::clock::Clock as _;
 use crate::emulator::State;
 use crate::envelope::{ApiError, RequestId};
-use crate::exchange::Trial;
 use crate::faults::{ApiFault, Fault, Faults};
 use crate::history::{Kind, Outcome, Record};
-use crate::options::Algorithm;
-use crate::resources::Resources;
 use crate::switches::Switches;
 use crate::token_id::TokenId;
 
@@ -206,7 +205,8 @@ pub(super) async fn set_resources(FromState(state): Shared, Extension(id): Exten
 
 pub(super) async fn try_out(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Answer {
     let exchange: Map<String, Value> = read(&body, &id)?;
-    let trial = Trial::of(&state, &exchange).await.map_err(|message| Refused::new(message, &id))?;
+    let trial =
+        Trial::of(&state.federation(), &exchange, state.clocks.service()).await.map_err(|message| Refused::new(message, &id))?;
     Ok(Json(trial.to_json()))
 }
 

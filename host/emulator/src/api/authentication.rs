@@ -5,9 +5,10 @@ use std::time::SystemTime;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue};
 
+use wif_federation::Reason;
+
 use crate::emulator::State;
 use crate::exchange::{Holder, Standing};
-use crate::history::Reason;
 use crate::options::ErrorShape;
 use crate::token_id::TokenId;
 

@@ -12,9 +12,11 @@ use axum::{Extension, Json};
 use super::Request;
 use super::authentication::{Caller, Need};
 use super::reply::{self, CountRequest, MessageRequest};
+use wif_federation::Reason;
+
 use crate::emulator::State;
 use crate::envelope::RequestId;
-use crate::history::{Kind, Outcome, Reason};
+use crate::history::{Kind, Outcome};
 
 pub(super) async fn create(
     FromState(state): FromState<Arc<State>>,

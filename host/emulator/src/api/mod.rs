@@ -16,10 +16,12 @@ use axum::routing::{get, post};
 
 pub(crate) use self::authentication::presented;
 use self::authentication::{Caller, Need};
+use wif_federation::{Parties, Reason};
+
 use crate::emulator::State;
 use crate::envelope::{ApiError, RequestId, canned, closed, redirect};
 use crate::faults::ApiFault;
-use crate::history::{Kind, Outcome, Parties, Reason, Record};
+use crate::history::{Kind, Outcome, Record};
 
 pub(crate) fn routes() -> Router<Arc<State>> {
     let limit = DefaultBodyLimit::max(MOST_BODY_BYTES);

@@ -11,9 +11,11 @@ use serde_json::{Value, json};
 
 use super::Request;
 use super::authentication::Need;
+use wif_federation::Reason;
+
 use crate::emulator::State;
 use crate::envelope::RequestId;
-use crate::history::{Kind, Outcome, Reason};
+use crate::history::{Kind, Outcome};
 
 /// Where in the list to begin, and how much of it to show.
 #[derive(Deserialize)]

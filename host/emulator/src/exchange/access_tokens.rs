@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
-use super::federation::Admission;
 use crate::random;
 use crate::token_id::{TokenId, digest};
+use wif_federation::Admission;
 
 /// Every access token that was minted and that the API still tells apart from an unknown one.
 #[derive(Default)]

@@ -2,15 +2,8 @@
 
 mod access_tokens;
 mod answer;
-mod federation;
-mod key_source;
+mod key_fetcher;
 mod login;
-mod matching;
-mod report;
-mod request;
-mod spent;
-mod trial;
-mod verification;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -22,22 +15,18 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
+use wif_federation::{ExchangeRequest, Parties, Reason};
 
 pub(crate) use self::access_tokens::{AccessTokens, Holder, Standing};
 use self::answer::Answer;
-pub(crate) use self::federation::Federation;
+pub(crate) use self::key_fetcher::KeyFetcher;
+pub use self::key_fetcher::key_fetcher;
 pub(crate) use self::login::{Logins, routes as login_routes};
-pub use self::report::Check;
-use self::request::ExchangeRequest;
-pub use self::trial::Trial;
 use crate::emulator::State;
 use crate::envelope::RequestId;
 use crate::faults::Fault;
-use crate::history::{Kind, Outcome, Parties, Reason, Record};
+use crate::history::{Kind, Outcome, Record};
 use crate::token_id::TokenId;
-
-/// The one `grant_type` that the endpoint takes (RFC 7523 section 2.1).
-pub const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// The largest body accepted, in bytes: an identity token of the largest size with room around it.
 pub(crate) const MOST_BODY_BYTES: usize = 64 * 1024;
@@ -62,7 +51,9 @@ async fn respond(state: &State, request_id: &RequestId, headers: &HeaderMap, bod
     let switches = state.switches.get();
     let request = match switches.exchange_betas.objection(headers) {
         Some(objection) => Err(Malformed { reason: Reason::BetaRefused, ..Malformed::new(objection) }),
-        None => body.map_err(Malformed::of_body).and_then(|body| ExchangeRequest::parse(&body)),
+        None => body
+            .map_err(Malformed::of_body)
+            .and_then(|body| ExchangeRequest::parse(&body).map_err(|malformed| Malformed::new(malformed.0))),
     };
     let fault = state.faults.take();
     let assertion_id = request.as_ref().ok().map(|request| TokenId::of(&request.assertion));

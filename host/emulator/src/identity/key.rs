@@ -12,9 +12,9 @@ use p521::ecdsa::signature::Signer as _;
 use rsa::pkcs1::EncodeRsaPrivateKey as _;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
+use wif_federation::{Algorithm, library_algorithm};
 use zeroize::Zeroizing;
 
-use crate::options::Algorithm;
 use crate::random;
 
 /// A private key, its public half, and the `kid` of both.
@@ -91,43 +91,6 @@ impl SigningKey {
     }
 }
 
-impl Algorithm {
-    /// The value of `alg`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Es256 => "ES256",
-            Self::Es384 => "ES384",
-            Self::Es512 => "ES512",
-            Self::Rs256 => "RS256",
-            Self::Rs384 => "RS384",
-            Self::Rs512 => "RS512",
-            Self::Ps256 => "PS256",
-            Self::Ps384 => "PS384",
-            Self::Ps512 => "PS512",
-        }
-    }
-
-    /// The algorithm of this `alg`, if the service takes it.
-    pub fn of_name(name: &str) -> Option<Self> {
-        ALL.into_iter().find(|algorithm| algorithm.name() == name)
-    }
-}
-
-/// What the library calls it; `None` for ES512, which it lacks.
-pub(crate) fn library_algorithm(algorithm: Algorithm) -> Option<JwtAlgorithm> {
-    Some(match algorithm {
-        Algorithm::Es256 => JwtAlgorithm::ES256,
-        Algorithm::Es384 => JwtAlgorithm::ES384,
-        Algorithm::Es512 => return None,
-        Algorithm::Rs256 => JwtAlgorithm::RS256,
-        Algorithm::Rs384 => JwtAlgorithm::RS384,
-        Algorithm::Rs512 => JwtAlgorithm::RS512,
-        Algorithm::Ps256 => JwtAlgorithm::PS256,
-        Algorithm::Ps384 => JwtAlgorithm::PS384,
-        Algorithm::Ps512 => JwtAlgorithm::PS512,
-    })
-}
-
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SigningKey").field("id", &self.id).finish_non_exhaustive()
@@ -139,18 +102,6 @@ impl KeyError {
         Self(error.to_string())
     }
 }
-
-const ALL: [Algorithm; 9] = [
-    Algorithm::Es256,
-    Algorithm::Es384,
-    Algorithm::Es512,
-    Algorithm::Rs256,
-    Algorithm::Rs384,
-    Algorithm::Rs512,
-    Algorithm::Ps256,
-    Algorithm::Ps384,
-    Algorithm::Ps512,
-];
 
 /// The size that identity providers use, and the least that RFC 7518 section 3.3 allows.
 const RSA_BITS: usize = 2048;

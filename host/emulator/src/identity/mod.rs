@@ -13,12 +13,12 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use self::discovery::routes;
 pub use self::key::KeyError;
-pub(crate) use self::key::{SigningKey, library_algorithm};
+pub(crate) use self::key::SigningKey;
 pub use self::token::{IdentityToken, TokenBuilder};
 #[cfg(unix)]
 pub use self::token_file::{Rotation, TokenFile, TokenFileError};
 use crate::clock::Clock;
-use crate::options::Algorithm;
+use wif_federation::Algorithm;
 
 /// Who vouches for workloads: it mints identity tokens (JWTs, RFC 7519) that the emulator's rule accepts.
 ///

@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::{IdentityProvider, SigningKey};
-use crate::clock::unix_seconds;
 use crate::random;
 use crate::token_id::TokenId;
+use wif_federation::unix_seconds;
 
 /// A signed identity token. Whoever holds it can become the workload until it is exchanged or expires, so it cannot be
 /// printed; it is wiped from memory when dropped.

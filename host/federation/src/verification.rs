@@ -7,48 +7,47 @@ use jsonwebtoken::jwk::Jwk;
 use p521::ecdsa::signature::Verifier as _;
 use serde_json::{Map, Value};
 
-use super::report::{Report, Stop};
-use crate::history::Reason;
-use crate::identity::library_algorithm;
-use crate::options::Algorithm;
+use crate::algorithm::{Algorithm, library_algorithm};
+use crate::reason::Reason;
+use crate::report::{Report, Stop};
 
 /// How far the clocks of an issuer and the service may be apart, in seconds: on `iat`, `nbf` and `exp`.
-pub(super) const LEEWAY_SECONDS: i64 = 30;
+pub const LEEWAY_SECONDS: i64 = 30;
 
 /// The largest identity token, in bytes.
-const MOST_ASSERTION_BYTES: usize = 16 * 1024;
+pub const MOST_ASSERTION_BYTES: usize = 16 * 1024;
 
 /// A token whose signature was not looked at.
-pub(super) struct Unverified<'a> {
+pub(crate) struct Unverified<'a> {
     message: &'a str,
     payload: &'a str,
     signature: &'a str,
-    pub(super) algorithm: Option<Algorithm>,
-    pub(super) key_id: Option<String>,
+    pub(crate) algorithm: Option<Algorithm>,
+    pub(crate) key_id: Option<String>,
 }
 
 /// What the claims have to be.
-pub(super) struct Expectations<'a> {
-    pub(super) issuer: &'a str,
-    pub(super) audience: &'a str,
-    pub(super) max_jwt_lifetime_seconds: u64,
+pub(crate) struct Expectations<'a> {
+    pub(crate) issuer: &'a str,
+    pub(crate) audience: &'a str,
+    pub(crate) max_jwt_lifetime_seconds: u64,
     /// Seconds since the epoch.
-    pub(super) now: i64,
+    pub(crate) now: i64,
 }
 
 /// What the claims say, as far as they have their types.
 #[derive(Default)]
-pub(super) struct Identity {
-    pub(super) subject: Option<String>,
+pub(crate) struct Identity {
+    pub(crate) subject: Option<String>,
     /// Seconds since the epoch.
-    pub(super) expires_at: Option<i64>,
+    pub(crate) expires_at: Option<i64>,
 }
 
 /// Something is wrong with a token or a claim.
 type Wrong = (Reason, Option<String>);
 
 /// Reads the form and the header: what names the key, and how it was used.
-pub(super) fn read<'a>(assertion: &'a str, report: &mut Report) -> Result<Option<Unverified<'a>>, Stop> {
+pub(crate) fn read<'a>(assertion: &'a str, report: &mut Report) -> Result<Option<Unverified<'a>>, Stop> {
     let token = match parse(assertion) {
         Ok(token) => token,
         Err((reason, detail)) => {
@@ -87,7 +86,7 @@ fn parse(assertion: &str) -> Result<Unverified<'_>, Wrong> {
 
 impl Unverified<'_> {
     /// Whether the owner of `key`, a JWK, signed it.
-    pub(super) fn verify(&self, key: &Value, algorithm: Algorithm) -> Result<(), Wrong> {
+    pub(crate) fn verify(&self, key: &Value, algorithm: Algorithm) -> Result<(), Wrong> {
         let malformed = |detail: &str| (Reason::AssertionMalformed, Some(detail.to_owned()));
         if key["alg"].as_str().is_some_and(|alg| alg != algorithm.name()) {
             let detail = format!("the key is for {}, the token has {}", key["alg"], algorithm.name());
@@ -114,7 +113,7 @@ impl Unverified<'_> {
     }
 
     /// The claims. Nobody may act on them before [`verify`](Self::verify) has passed.
-    pub(super) fn claims(&self) -> Result<Map<String, Value>, Wrong> {
+    pub(crate) fn claims(&self) -> Result<Map<String, Value>, Wrong> {
         let malformed = |detail: &str| (Reason::AssertionMalformed, Some(detail.to_owned()));
         let bytes = URL_SAFE_NO_PAD.decode(self.payload).map_err(|_| malformed("the payload is not base64url"))?;
         serde_json::from_slice(&bytes).map_err(|_| malformed("the payload is no JSON object"))
@@ -144,7 +143,7 @@ fn p521_key(key: &Value) -> Option<p521::ecdsa::VerifyingKey> {
 }
 
 /// Looks at the claims that every token has.
-pub(super) fn check_claims(
+pub(crate) fn check_claims(
     claims: &Map<String, Value>,
     expected: &Expectations<'_>,
     report: &mut Report,

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::verification::LEEWAY_SECONDS;
+use crate::verification::LEEWAY_SECONDS;
 
 /// Every `jti` that was exchanged, with the `exp` until which a copy of its token could still pass.
 #[derive(Default)]
-pub(super) struct Spent(Mutex<Ledger>);
+pub(crate) struct Spent(Mutex<Ledger>);
 
 #[derive(Default)]
 struct Ledger {
@@ -16,12 +16,12 @@ struct Ledger {
 }
 
 impl Spent {
-    pub(super) fn has(&self, jti: &str) -> bool {
+    pub(crate) fn has(&self, jti: &str) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).expiries.contains_key(jti)
     }
 
     /// Whether this is the first time.
-    pub(super) fn spend(&self, jti: &str, expires_at: i64, now: i64) -> bool {
+    pub(crate) fn spend(&self, jti: &str, expires_at: i64, now: i64) -> bool {
         let mut spent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if spent.expiries.contains_key(jti) {
             return false;

@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use super::report::{Report, Stop};
-use super::request::ExchangeRequest;
-use crate::history::Reason;
+use crate::reason::Reason;
+use crate::report::{Report, Stop};
+use crate::request::ExchangeRequest;
 use crate::resources::{Condition, Organization, OrganizationRole, Rule};
 
 /// What the rule matches: subject, claims and condition.
-pub(super) fn check_match(
+pub(crate) fn check_match(
     rule: &Rule,
     condition: Option<&Condition>,
     subject: Option<&str>,
@@ -42,7 +42,7 @@ pub(super) fn check_match(
 }
 
 /// The workspace that an access token will belong to.
-pub(super) fn check_workspace(
+pub(crate) fn check_workspace(
     request: &ExchangeRequest,
     owner: &Organization,
     rule: &Rule,
@@ -84,7 +84,7 @@ pub(super) fn check_workspace(
 }
 
 /// Whether the rule's target may have the rule's scope.
-pub(super) fn check_scope(owner: &Organization, rule: &Rule, report: &mut Report) -> Result<(), Stop> {
+pub(crate) fn check_scope(owner: &Organization, rule: &Rule, report: &mut Report) -> Result<(), Stop> {
     let needs_admin = rule.oauth_scope.split(' ').any(|scope| scope == "org:admin");
     let account = owner.service_account(rule.service_account_id());
     let is_admin = account.is_some_and(|account| account.organization_role == OrganizationRole::Admin);

@@ -7,8 +7,7 @@ use super::condition::Condition;
 use super::error::ResourcesError;
 use super::urls::fetched_url;
 use super::{Issuer, Jwks, Organization, Resources, Rule};
-use crate::options::{RULE_PREFIX, SERVICE_ACCOUNT_PREFIX, WORKSPACE_PREFIX, is_tagged};
-use crate::random;
+use crate::ids::{RULE_PREFIX, SERVICE_ACCOUNT_PREFIX, WORKSPACE_PREFIX, is_tagged, is_uuid};
 
 /// Of an access token, by the real service.
 pub(super) const SHORTEST_TOKEN_LIFETIME_SECONDS: u64 = 60;
@@ -61,7 +60,7 @@ impl Place {
 impl Check<'_> {
     fn organization(&mut self, place: &Place) -> Result<(), ResourcesError> {
         let organization = self.organization;
-        if !random::is_uuid(&organization.id) {
+        if !is_uuid(&organization.id) {
             return place.at("id").refuse("must be a hyphenated UUID");
         }
         self.unique(&place.at("id"), &organization.id.to_ascii_lowercase())?;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::history::Reason;
+use crate::reason::Reason;
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,30 +21,30 @@ pub struct Check {
 }
 
 /// The checks of one exchange.
-pub(super) struct Report {
-    pub(super) checks: Vec<Check>,
+pub(crate) struct Report {
+    pub(crate) checks: Vec<Check>,
     to_the_end: bool,
 }
 
 /// A check failed, and the rest need not be looked at.
-pub(super) struct Stop;
+pub(crate) struct Stop;
 
 impl Report {
     /// Of an exchange: it ends at the first failure.
-    pub(super) fn of_exchange() -> Self {
+    pub(crate) fn of_exchange() -> Self {
         Self { checks: Vec::new(), to_the_end: false }
     }
 
     /// Of a trial: every check is made that can be.
-    pub(super) fn of_trial() -> Self {
+    pub(crate) fn of_trial() -> Self {
         Self { checks: Vec::new(), to_the_end: true }
     }
 
-    pub(super) fn pass(&mut self, name: &str, expected: Option<Value>, found: Option<Value>) {
+    pub(crate) fn pass(&mut self, name: &str, expected: Option<Value>, found: Option<Value>) {
         self.checks.push(Check { name: name.to_owned(), failure: None, expected, found: found.map(shortened), detail: None });
     }
 
-    pub(super) fn fail(
+    pub(crate) fn fail(
         &mut self,
         name: &str,
         reason: Reason,
@@ -58,7 +58,7 @@ impl Report {
     }
 
     /// Passes or fails by `passes`.
-    pub(super) fn check(
+    pub(crate) fn check(
         &mut self,
         name: &str,
         passes: bool,
@@ -76,14 +76,14 @@ impl Report {
         }
     }
 
-    pub(super) fn first_failure(&self) -> Option<(Reason, &Check)> {
+    pub(crate) fn first_failure(&self) -> Option<(Reason, &Check)> {
         self.checks.iter().find_map(|check| Some((check.failure?, check)))
     }
 }
 
 impl Check {
     /// The failure on a line, for the history.
-    pub(super) fn explanation(&self) -> Option<String> {
+    pub(crate) fn explanation(&self) -> Option<String> {
         let explanation = match (&self.detail, &self.expected, &self.found) {
             (Some(detail), _, _) => detail.clone(),
             (None, Some(expected), Some(found)) => format!("{}: expected {expected}, found {found}", self.name),

@@ -1,11 +1,13 @@
 //! Trying a rule out: what would become of an exchange, and why.
 
+use std::time::SystemTime;
+
 use serde_json::{Map, Value, json};
 
-use super::request::ExchangeRequest;
-use super::{GRANT_TYPE, report::Check};
-use crate::emulator::State;
-use crate::history::Reason;
+use crate::federation::Federation;
+use crate::reason::Reason;
+use crate::report::Check;
+use crate::request::{ExchangeRequest, GRANT_TYPE};
 
 /// An exchange that is tried out and not made: nothing is spent, minted or recorded, and the sender is told everything.
 ///
@@ -27,11 +29,16 @@ pub struct Trial {
 }
 
 impl Trial {
-    pub(crate) async fn of(state: &State, members: &Map<String, Value>) -> Result<Self, String> {
+    /// Tries an exchange out at this time. The members are those of a request; `grant_type` may be left out.
+    ///
+    /// # Errors
+    ///
+    /// The message for which the token endpoint would answer 400.
+    pub async fn of(federation: &Federation, members: &Map<String, Value>, now: SystemTime) -> Result<Self, String> {
         let mut members = members.clone();
         members.insert("grant_type".to_owned(), GRANT_TYPE.into());
-        let request = ExchangeRequest::of_members(&members).map_err(|malformed| malformed.message)?;
-        let (checks, admission) = state.federation().try_out(&request, state.clocks.service()).await;
+        let request = ExchangeRequest::of_members(&members).map_err(|malformed| malformed.0)?;
+        let (checks, admission) = federation.try_out(&request, now).await;
         let refused = checks.iter().find_map(|check| check.failure);
         Ok(Self {
             refused,

@@ -5,23 +5,21 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use super::key_source::{Found, KeySource};
-use super::matching::{check_match, check_scope, check_workspace};
-use super::report::{Check, Report, Stop};
-use super::request::ExchangeRequest;
-use super::spent::Spent;
-use super::verification::{self, Expectations};
-use crate::clock::unix_seconds;
-use crate::history::{Parties, Reason};
-use crate::identity::IdentityProvider;
+use crate::keys::{Found, KeySource, Keys};
+use crate::matching::{check_match, check_scope, check_workspace};
+use crate::reason::{Parties, Reason};
+use crate::report::{Check, Report, Stop};
+use crate::request::ExchangeRequest;
 use crate::resources::{Condition, Organization, Resources, Rule};
+use crate::spent::Spent;
+use crate::verification::{self, Expectations};
 
 /// What exchanges are judged by.
-pub(crate) struct Federation {
+pub struct Federation {
     resources: Resources,
     rules: HashMap<String, Known>,
     issuers: HashMap<String, Issuer>,
@@ -29,20 +27,27 @@ pub(crate) struct Federation {
 }
 
 /// An exchange that was let through. The identity token is spent.
-pub(super) struct Admission {
-    pub(super) jti: Option<String>,
-    pub(super) organization_id: String,
+pub struct Admission {
+    /// The token's `jti`.
+    pub jti: Option<String>,
+    /// The organization of the access token.
+    pub organization_id: String,
     /// `None` for tokens of the organization.
-    pub(super) workspace_id: Option<String>,
-    pub(super) scope: String,
-    pub(super) lifetime_seconds: u64,
+    pub workspace_id: Option<String>,
+    /// What the access token is good for.
+    pub scope: String,
+    /// How long the access token lives.
+    pub lifetime_seconds: u64,
 }
 
 /// An exchange that was refused, and why. The identity token is as it was.
-pub(super) struct Denial {
-    pub(super) reason: Reason,
-    pub(super) detail: Option<String>,
-    pub(super) jti: Option<String>,
+pub struct Denial {
+    /// Why.
+    pub reason: Reason,
+    /// More, for people.
+    pub detail: Option<String>,
+    /// The token's `jti`, if its signature was good.
+    pub jti: Option<String>,
 }
 
 /// What was found out about an exchange on the way.
@@ -73,18 +78,13 @@ impl Federation {
     }
 
     /// `resources` were checked. What `earlier` knows to be spent stays spent.
-    pub(crate) fn new(
-        resources: Resources,
-        provider: &IdentityProvider,
-        shortest_lifetime_seconds: u64,
-        earlier: Option<&Self>,
-    ) -> Self {
+    pub fn new(resources: Resources, keys: &Arc<dyn Keys>, shortest_lifetime_seconds: u64, earlier: Option<&Self>) -> Self {
         let mut rules = HashMap::new();
         let mut issuers = HashMap::new();
         for (nth, organization) in resources.organizations.iter().enumerate() {
             for issuer in &organization.federation_issuers {
                 let spent = earlier.and_then(|earlier| earlier.issuers.get(&issuer.id)).map(|issuer| issuer.spent.clone());
-                let keys = KeySource::new(issuer, provider);
+                let keys = KeySource::new(issuer, keys);
                 issuers.insert(issuer.id.clone(), Issuer { keys, spent: spent.unwrap_or_default() });
             }
             for (index, rule) in organization.federation_rules.iter().enumerate() {
@@ -95,29 +95,29 @@ impl Federation {
         Self { resources, rules, issuers, shortest_lifetime_seconds }
     }
 
-    pub(crate) fn resources(&self) -> &Resources {
+    /// The document.
+    pub fn resources(&self) -> &Resources {
         &self.resources
     }
 
     /// The organization of this id.
-    pub(crate) fn organization(&self, id: &str) -> Option<&Organization> {
+    pub fn organization(&self, id: &str) -> Option<&Organization> {
         self.resources.organizations.iter().find(|organization| organization.id == id)
     }
 
     /// Forgets the keys that were fetched.
-    pub(crate) async fn forget_keys(&self) {
+    pub async fn forget_keys(&self) {
         for issuer in self.issuers.values() {
             issuer.keys.forget().await;
         }
     }
 
     /// Lets a request through or refuses it. The `jti` is spent last, and by one of several requests at once.
-    pub(super) async fn admit(
-        &self,
-        request: &ExchangeRequest,
-        now: SystemTime,
-        parties: &mut Parties,
-    ) -> Result<Admission, Denial> {
+    ///
+    /// # Errors
+    ///
+    /// Why it is refused.
+    pub async fn admit(&self, request: &ExchangeRequest, now: SystemTime, parties: &mut Parties) -> Result<Admission, Denial> {
         let mut report = Report::of_exchange();
         let mut findings = Findings::default();
         // Whether it was stopped or not, the first failure is the reason.
@@ -146,7 +146,7 @@ impl Federation {
     }
 
     /// Makes every check that can be made, and spends nothing. With the checks comes what an exchange would grant.
-    pub(super) async fn try_out(&self, request: &ExchangeRequest, now: SystemTime) -> (Vec<Check>, Option<Admission>) {
+    pub async fn try_out(&self, request: &ExchangeRequest, now: SystemTime) -> (Vec<Check>, Option<Admission>) {
         let mut report = Report::of_trial();
         let mut findings = Findings::default();
         // A trial is not stopped.
@@ -325,4 +325,9 @@ impl Federation {
 /// What strangers send is kept no longer than this.
 fn bounded(text: &str) -> String {
     text.chars().take(256).collect()
+}
+
+/// Whole seconds since the epoch, the unit of a JWT's `NumericDate` (RFC 7519 section 2); 0 before the epoch.
+pub fn unix_seconds(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

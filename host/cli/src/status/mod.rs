@@ -1,12 +1,20 @@
 //! `wif status`.
 
+mod chain;
+mod identity;
+mod show;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
-use wif::{Builder, Credential, Error, Failure, FailureCode, IdentityTokenStatus, Status};
+use serde_json::{Value, json};
+use wif::{Builder, Credential, Error, Failure, FailureCode, IdentityTokenStatus, Start, Status};
 
-use crate::options::{Common, answer, seconds};
+use self::chain::Chain;
+use self::identity::Look;
+use crate::options::{Common, answer};
+use crate::state_file::StateFile;
 use crate::waiting::may_change;
 use crate::{exit, help, warnings};
 
@@ -19,6 +27,10 @@ pub(crate) struct Options {
     /// Print a JSON object.
     #[arg(long)]
     json: bool,
+    /// Also look into this state file of `wif token`: which access token it holds, and which identity tokens it knows to be spent.
+    /// It is not changed.
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
     /// Exchange the identity token, too. One that can be exchanged once is spent by it.
     #[arg(long)]
     exchange: bool,
@@ -30,8 +42,14 @@ const LIMIT: Duration = Duration::from_secs(35);
 /// What the screen and the document tell.
 struct Report {
     status: Status,
+    /// The places where a credential can be.
+    chain: Chain,
     /// The identity token that the status has seen, or that a look without an exchange has found.
     identity_token: Option<IdentityTokenStatus>,
+    /// What the identity token's place holds; none without a federation.
+    look: Option<Look>,
+    /// Whether a state file was looked into: without one, nothing is known of earlier runs.
+    keeps_state: bool,
     /// Why `wif token` would give none.
     trouble: Option<Trouble>,
     warnings: Vec<String>,
@@ -53,26 +71,36 @@ struct Trouble {
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     options.common.announce();
     let document = options.common.document()?;
-    let credential = with_prefetch(options.common.builder(&document)?, &document, options.exchange).build()?;
+    let journal = options.state.as_deref().map(|path| StateFile::peek(path, &document)).transpose()?.flatten();
+    let builder = with_prefetch(options.common.builder(&document)?, &document, options.exchange);
+    let credential = resumed(builder, journal.as_deref()).build()?;
     let mut changes = credential.changes();
     let mut failure = match options.exchange {
         true => failure_of(&credential, LIMIT).await?,
         false => discovered(&credential).await?,
     };
-    let status = credential.status().await?;
+    let mut status = credential.status().await?;
     let configured = |name: &str| status.configuration.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     let federation = configured("credential") == Some("federation");
     let is_static = !federation && configured("credential") != Some("to be discovered");
+    let origin = configured("base_url").and_then(origin_of);
+    let look = configured("identity_token").filter(|_| federation).map(Look::at);
     let mut identity_token = status.identity_token.clone();
     if failure.is_none() && !options.exchange {
         if federation {
-            (failure, identity_token) = look(&options.common, &document).await?;
+            let rehearsal = rehearse(&options.common, &document, journal.as_deref()).await?;
+            failure = rehearsal.failure;
+            identity_token = rehearsal.status.identity_token.clone();
+            if rehearsal.status.token.is_some() {
+                // The state file has one, which `wif token` would print.
+                status = rehearsal.status;
+                failure = None;
+            }
         } else {
             // It is there, or it is not: nothing is spent by asking.
             failure = failure_of(&credential, LIMIT).await?;
         }
     }
-    let origin = configured("base_url").and_then(origin_of);
     let policy = options.common.policy(&document)?;
     let origin_allowed = origin.as_ref().filter(|_| federation || is_static).map(|origin| policy.allows_origin(origin));
     let mut trouble = failure.map(|failure| Trouble::of(&failure, may_change(&status)));
@@ -86,21 +114,46 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
             exit: exit::CONFIGURATION,
         });
     }
-    let mut report =
-        Report { identity_token, trouble, warnings: status.warnings.clone(), origin_allowed, shadows: false, status };
+    let noted = warnings::noted(&mut changes).await;
+    let chain = Chain::look(&serde_json::from_str(&document).unwrap_or_default(), noted.found_in.as_deref());
+    let mut report = Report {
+        shadows: !chain.hidden().is_empty(),
+        warnings: status.warnings.clone(),
+        keeps_state: options.state.is_some(),
+        status,
+        chain,
+        identity_token,
+        look,
+        trouble,
+        origin_allowed,
+    };
     report.status.configuration.extend(policy.proxy_origin().map(|proxy| ("proxy".to_owned(), proxy)));
-    report.warn(warnings::ignored(&mut changes).await, is_static);
+    report.warn(noted.ignored);
     credential.shutdown().await;
     if options.json {
-        answer(&as_json(&report).to_string())?;
+        answer(&show::as_json(&report).to_string())?;
     } else {
-        as_text(&report).iter().try_for_each(|line| answer(line))?;
+        show::as_text(&report).iter().try_for_each(|line| answer(line))?;
     }
     Ok(match &report.trouble {
         Some(trouble) => ExitCode::from(trouble.exit),
         None if report.shadows => ExitCode::from(exit::SHADOWS),
         None => ExitCode::SUCCESS,
     })
+}
+
+/// Without an exchange: where the configured identity token is, and whether the component finds the federation at all. For
+/// `wif doctor`, which judges the token itself.
+pub(crate) async fn configured(common: &Common) -> anyhow::Result<Status> {
+    let document = common.document()?;
+    let credential = with_prefetch(common.builder(&document)?, &document, false).build()?;
+    let failure = discovered(&credential).await?;
+    let status = credential.status().await?;
+    credential.shutdown().await;
+    match failure {
+        Some(failure) => Err(Error::Unavailable(failure).into()),
+        None => Ok(status),
+    }
 }
 
 impl Trouble {
@@ -117,11 +170,9 @@ impl Trouble {
 }
 
 impl Report {
-    /// Takes what the credential noted of what it ignores.
-    fn warn(&mut self, ignored: Vec<String>, is_static: bool) {
-        let shadowing = warnings::shadowing().filter(|_| is_static);
-        self.shadows = is_static && (shadowing.is_some() || ignored.iter().any(|message| message.contains("goes before")));
-        for warning in ignored.into_iter().chain(shadowing) {
+    /// Takes what the credential noted of what it ignores, and what the chain hides.
+    fn warn(&mut self, ignored: Vec<String>) {
+        for warning in ignored.into_iter().chain(self.chain.hidden()) {
             if !self.warnings.contains(&warning) {
                 self.warnings.push(warning);
             }
@@ -132,6 +183,7 @@ impl Report {
     fn state(&self) -> (&str, &str) {
         match (&self.trouble, self.status.state) {
             (Some(_), wif::State::Idle | wif::State::Serving) => ("failed", "There is no access token to be had."),
+            (None, wif::State::Idle) => ("ready", "Nothing stands against an exchange, as far as can be told without one."),
             (_, state) => (state.as_str(), &self.status.summary),
         }
     }
@@ -154,6 +206,13 @@ fn with_prefetch(builder: Builder, document: &str, prefetch: bool) -> Builder {
         }
         // What is no object is left as it is: the library names the fault better.
         _ => builder,
+    }
+}
+
+fn resumed(builder: Builder, journal: Option<&str>) -> Builder {
+    match journal {
+        Some(journal) => builder.resume(Start::Resumed(journal.to_owned().into())),
+        None => builder,
     }
 }
 
@@ -182,17 +241,23 @@ async fn discovered(credential: &Credential) -> Result<Option<Failure>, Error> {
     tokio::time::timeout(LIMIT, look).await.unwrap_or(Err(limit))
 }
 
+/// What came of an exchange that was not made.
+struct Rehearsal {
+    failure: Option<Failure>,
+    status: Status,
+}
+
 /// Looks at the identity token as an exchange would, under a policy that lets no request out: what is wrong with it, and
 /// what it says.
-async fn look(common: &Common, document: &str) -> anyhow::Result<(Option<Failure>, Option<IdentityTokenStatus>)> {
+async fn rehearse(common: &Common, document: &str, journal: Option<&str>) -> anyhow::Result<Rehearsal> {
     tracing::info!(target: "wif", "the exchange that follows is a rehearsal: no request leaves");
     let builder = common.builder(document)?.policy(common.policy(document)?.without_origins());
-    let credential = with_prefetch(builder, document, true).build()?;
+    let credential = resumed(with_prefetch(builder, document, true), journal).build()?;
     let failure = failure_of(&credential, LIMIT).await?;
     let status = credential.status().await?;
     credential.shutdown().await;
     // The one thing that was to be denied was the request.
-    Ok((failure.filter(|failure| failure.code != FailureCode::DeniedByHost), status.identity_token))
+    Ok(Rehearsal { failure: failure.filter(|failure| failure.code != FailureCode::DeniedByHost), status })
 }
 
 fn origin_of(base_url: &str) -> Option<String> {
@@ -200,80 +265,12 @@ fn origin_of(base_url: &str) -> Option<String> {
     Some(format!("{}://{}", url.scheme_str()?, url.authority()?))
 }
 
-fn as_text(report: &Report) -> Vec<String> {
-    let status = &report.status;
-    let row = |name: &str, value: String| format!("{name:<22}{value}");
-    let (state, summary) = report.state();
-    let mut lines = vec![row("state", format!("{state} - {summary}"))];
-    for (name, value) in &status.configuration {
-        let denied = name == "base_url" && report.origin_allowed == Some(false);
-        lines.push(row(name, if denied { format!("{value} (the policy does not allow it)") } else { value.clone() }));
-    }
-    if let Some(token) = &status.token {
-        lines.push(row("access token", format!("{} ({}) for {}", token.id, token.standing, token.origin)));
-        lines.extend(token.lifetime.map(|time| row("  issued for", seconds(time))));
-        lines.extend(token.refresh_in.map(|time| row("  refresh in", seconds(time))));
-        lines.extend(token.unusable_in.map(|time| row("  unusable in", seconds(time))));
-    }
-    if let Some(token) = &report.identity_token {
-        lines.push(row("identity token", format!("{} ({})", token.id, token.disposition)));
-        lines.push(row("  issuer", token.issuer.clone()));
-        lines.push(row("  subject", token.subject.clone()));
-        lines.push(row("  audience", token.audience.clone()));
-        lines.extend(token.expires_in.map(|time| row("  expires in", seconds(time))));
-    }
-    let (next, next_in) = report.next();
-    let when = next_in.map(|time| format!(" in {}", seconds(time))).unwrap_or_default();
-    lines.push(row("next", format!("{next}{when}")));
-    if let Some(trouble) = &report.trouble {
-        lines.push(row("failure", format!("{}: {}", trouble.code, trouble.message)));
-        lines.push(row("  what to do", trouble.action.clone()));
-    }
-    lines.extend(report.warnings.iter().map(|warning| row("warning", warning.clone())));
-    lines
+/// The path of a source that is a file, as the component describes it.
+pub(crate) fn file_of(source: &str) -> Option<&Path> {
+    source.strip_prefix("file ").map(Path::new)
 }
 
-fn as_json(report: &Report) -> Value {
-    let status = &report.status;
-    let milliseconds = |time: Option<Duration>| time.map(|time| time.as_millis() as u64);
-    let configuration: Map<String, Value> =
-        status.configuration.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-    let (state, summary) = report.state();
-    let (next, next_in) = report.next();
-    json!({
-        "state": state,
-        "summary": summary,
-        "configuration": configuration,
-        "origin_allowed": report.origin_allowed,
-        "token": status.token.as_ref().map(|token| json!({
-            "id": token.id,
-            "origin": token.origin,
-            "standing": token.standing.as_str(),
-            "lifetime_ms": milliseconds(token.lifetime),
-            "refresh_in_ms": milliseconds(token.refresh_in),
-            "unusable_in_ms": milliseconds(token.unusable_in),
-        })),
-        "identity_token": report.identity_token.as_ref().map(|token| json!({
-            "id": token.id,
-            "issuer": token.issuer,
-            "subject": token.subject,
-            "audience": token.audience,
-            "expires_in_ms": milliseconds(token.expires_in),
-            "disposition": token.disposition.as_str(),
-        })),
-        "next": next,
-        "next_in_ms": milliseconds(next_in),
-        "failure": report.trouble.as_ref().map(|trouble| json!({
-            "code": trouble.code,
-            "message": trouble.message,
-            "action": trouble.action,
-            "retry_in_ms": milliseconds(trouble.retry_in),
-            "rotation_in_ms": milliseconds(trouble.rotation_in),
-        })),
-        "warnings": report.warnings,
-        "shadows": report.shadows,
-        "exchanges_started": status.exchanges_started,
-        "exchanges_succeeded": status.exchanges_succeeded,
-        "clock_skew_ms": status.clock_skew_ms,
-    })
+/// The name of a source that is a variable, likewise.
+pub(crate) fn variable_of(source: &str) -> Option<&str> {
+    source.strip_prefix("variable ")
 }

@@ -18,9 +18,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::condition::Condition;
 pub use self::error::ResourcesError;
-pub(crate) use self::urls::{fetched_url, is_loopback, named_url};
-use crate::options::Options;
-use crate::random;
+pub use self::urls::{fetched_url, is_loopback, named_url};
 
 /// Everything that exchanges are judged by. An empty document is refused: an emulator without a rule grants nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -235,115 +233,78 @@ impl Resources {
     }
 
     /// The form alone.
-    pub(crate) fn read(document: &str) -> Result<Self, ResourcesError> {
+    ///
+    /// # Errors
+    ///
+    /// With the place in the document.
+    pub fn read(document: &str) -> Result<Self, ResourcesError> {
         let mut reader = serde_json::Deserializer::from_str(document);
         let resources = serde_path_to_error::deserialize(&mut reader).map_err(ResourcesError::of_form)?;
         reader.end().map_err(|error| ResourcesError::new("", error.to_string()))?;
         Ok(resources)
     }
 
-    pub(crate) fn check(&self, shortest_token_lifetime_seconds: u64) -> Result<(), ResourcesError> {
+    /// What the real service would refuse when these resources are created. The shortest lifetime of an access token is 60 s there.
+    ///
+    /// # Errors
+    ///
+    /// With the place in the document, and what to do.
+    pub fn check(&self, shortest_token_lifetime_seconds: u64) -> Result<(), ResourcesError> {
         check::check(self, shortest_token_lifetime_seconds)
     }
 
     /// The rule of this id, or the first that is in use, with its organization.
-    pub(crate) fn chosen_rule(&self, id: &str) -> Option<(&Organization, &Rule)> {
+    pub fn chosen_rule(&self, id: &str) -> Option<(&Organization, &Rule)> {
         let rules = || self.organizations.iter().flat_map(|owner| owner.federation_rules.iter().map(move |rule| (owner, rule)));
         rules().find(|(_, rule)| rule.id == id).or_else(|| rules().find(|(_, rule)| !rule.archived)).or_else(|| rules().next())
-    }
-
-    /// One organization with one issuer and one rule: what [`Options`] say without a document.
-    pub(crate) fn of_options(options: &Options, issuer_url: &str) -> Self {
-        let default = Workspace { id: random::tagged("wrkspc_"), name: "Default".to_owned(), is_default: true };
-        let named: Vec<String> = options.workspace_ids.iter().filter(|id| *id != "default").cloned().collect();
-        let workspaces = named.iter().map(|id| Workspace { id: id.clone(), name: id.clone(), is_default: false });
-        let issuer_id = random::tagged("fdis_");
-        Self {
-            organizations: vec![Organization {
-                id: options.organization_id.clone(),
-                name: "Emulated".to_owned(),
-                workspaces: std::iter::once(default).chain(workspaces).collect(),
-                service_accounts: vec![ServiceAccount {
-                    id: options.service_account_id.clone(),
-                    name: "workload".to_owned(),
-                    workspace_ids: named,
-                    organization_role: OrganizationRole::default(),
-                    archived: false,
-                }],
-                federation_issuers: vec![Issuer {
-                    id: issuer_id.clone(),
-                    name: "emulator".to_owned(),
-                    issuer_url: issuer_url.to_owned(),
-                    jwks: Jwks::Emulator {},
-                    check_jti: options.check_jti,
-                    max_jwt_lifetime_seconds: options.max_jwt_lifetime_seconds,
-                    archived: false,
-                }],
-                federation_rules: vec![Rule {
-                    id: options.federation_rule_id.clone(),
-                    name: "workload".to_owned(),
-                    issuer_id,
-                    matcher: Match {
-                        subject_prefix: Some(options.subject.clone()),
-                        audience: Some(options.audience.clone()),
-                        ..Match::default()
-                    },
-                    target: Target::ServiceAccount { service_account_id: options.service_account_id.clone() },
-                    oauth_scope: developer(),
-                    token_lifetime_seconds: options.token_lifetime_seconds,
-                    workspace_id: None,
-                    workspace_ids: options.workspace_ids.clone(),
-                    applies_to_all_workspaces: false,
-                    attributes: Map::new(),
-                    archived: false,
-                }],
-            }],
-        }
     }
 }
 
 impl Organization {
     /// The id of the workspace that requests may call `default`.
-    pub(crate) fn default_workspace(&self) -> Option<&str> {
+    pub fn default_workspace(&self) -> Option<&str> {
         self.workspaces.iter().find(|workspace| workspace.is_default).map(|workspace| workspace.id.as_str())
     }
 
     /// The id that a document or a request means by `name`.
-    pub(crate) fn workspace<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+    pub fn workspace<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         match name {
             "default" => self.default_workspace(),
             id => Some(id),
         }
     }
 
-    pub(crate) fn service_account(&self, id: &str) -> Option<&ServiceAccount> {
+    /// The service account of this id.
+    pub fn service_account(&self, id: &str) -> Option<&ServiceAccount> {
         self.service_accounts.iter().find(|account| account.id == id)
     }
 
-    pub(crate) fn issuer(&self, id: &str) -> Option<&Issuer> {
+    /// The issuer of this id.
+    pub fn issuer(&self, id: &str) -> Option<&Issuer> {
         self.federation_issuers.iter().find(|issuer| issuer.id == id)
     }
 }
 
 impl Rule {
-    pub(crate) fn service_account_id(&self) -> &str {
+    /// Whom the workload becomes.
+    pub fn service_account_id(&self) -> &str {
         match &self.target {
             Target::ServiceAccount { service_account_id } => service_account_id,
         }
     }
 
     /// The audience that a token has to have.
-    pub(crate) fn audience(&self) -> &str {
+    pub fn audience(&self) -> &str {
         self.matcher.audience.as_deref().unwrap_or(DEFAULT_AUDIENCE)
     }
 
     /// Whether its access tokens belong to no workspace.
-    pub(crate) fn is_for_the_organization(&self) -> bool {
+    pub fn is_for_the_organization(&self) -> bool {
         self.oauth_scope.split(' ').all(|scope| scope.starts_with("org:"))
     }
 
     /// The ids of the workspaces that it is enabled in.
-    pub(crate) fn enabled_in<'a>(&'a self, owner: &'a Organization) -> Vec<&'a str> {
+    pub fn enabled_in<'a>(&'a self, owner: &'a Organization) -> Vec<&'a str> {
         if self.applies_to_all_workspaces {
             return owner.workspaces.iter().map(|workspace| workspace.id.as_str()).collect();
         }
@@ -354,7 +315,7 @@ impl Rule {
     }
 
     /// Whether it has but the one workspace of old rules.
-    pub(crate) fn has_only_the_legacy_workspace(&self) -> bool {
+    pub fn has_only_the_legacy_workspace(&self) -> bool {
         self.workspace_id.is_some() && self.workspace_ids.is_empty() && !self.applies_to_all_workspaces
     }
 }
@@ -366,7 +327,7 @@ impl Default for Jwks {
 }
 
 /// The audience that the service expects of a token unless a rule says otherwise.
-pub(crate) const DEFAULT_AUDIENCE: &str = "https://api.anthropic.com";
+pub const DEFAULT_AUDIENCE: &str = "https://api.anthropic.com";
 
 fn yes() -> bool {
     true

@@ -9,7 +9,7 @@ use url::{Host, Url};
 /// # Errors
 ///
 /// In the words of the service: `url must use https scheme`.
-pub(crate) fn fetched_url(text: &str) -> Result<Url, String> {
+pub fn fetched_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("url must not hold a user name or a password".to_owned());
@@ -45,7 +45,7 @@ pub(crate) fn fetched_url(text: &str) -> Result<Url, String> {
 /// # Errors
 ///
 /// Those of [`fetched_url`], and for a URL of loopback in a document that is not there itself.
-pub(crate) fn named_url(text: &str, document: &Url) -> Result<Url, String> {
+pub fn named_url(text: &str, document: &Url) -> Result<Url, String> {
     let url = fetched_url(text)?;
     if is_loopback(&url) && !is_loopback(document) {
         return Err("url must use a public DNS name, for the document that names it does".to_owned());
@@ -54,7 +54,7 @@ pub(crate) fn named_url(text: &str, document: &Url) -> Result<Url, String> {
 }
 
 /// Whether the host is this machine, by its name or its address.
-pub(crate) fn is_loopback(url: &Url) -> bool {
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),

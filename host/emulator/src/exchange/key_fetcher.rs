@@ -1,38 +1,60 @@
-//! An issuer's public keys: given, or fetched and cached as the real service caches them.
+//! Fetches an issuer's public keys by HTTP, from where the real service would.
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
-use tokio::sync::Mutex;
 use url::Url;
+use wif_federation::{Issuer, Jwks, Keys, fetched_url, is_loopback, named_url};
 
 use crate::identity::IdentityProvider;
-use crate::resources::{Issuer, Jwks, fetched_url, is_loopback, named_url};
 
-/// The keys of one issuer.
-pub(super) struct KeySource {
-    origin: Origin,
-    cached: Mutex<Cached>,
+/// Fetches the keys of issuers; those of the emulator's own identity provider are at hand.
+pub(crate) struct KeyFetcher {
+    provider: Option<IdentityProvider>,
 }
 
-/// What became of looking for a key.
-pub(super) enum Found {
-    Key(Value),
-    /// The issuer has keys, of these ids, and not that one.
-    Unknown(Vec<String>),
-    /// The keys could not be fetched, and why.
-    Unavailable(String),
+impl KeyFetcher {
+    pub(crate) fn of(provider: &IdentityProvider) -> Self {
+        Self { provider: Some(provider.clone()) }
+    }
 }
 
-enum Origin {
-    Inline(Vec<Value>),
-    Own(IdentityProvider),
-    Fetched(Fetched),
+/// Fetches keys as the real service does, from where the issuer's settings say. It knows no keys of [`Jwks::Emulator`].
+#[must_use]
+pub fn key_fetcher() -> impl Keys {
+    KeyFetcher { provider: None }
+}
+
+impl Keys for KeyFetcher {
+    fn fetch<'a>(&'a self, issuer: &'a Issuer) -> Pin<Box<dyn Future<Output = Result<Vec<Value>, String>> + Send + 'a>> {
+        Box::pin(async move {
+            let (location, ca_cert_pem) = match &issuer.jwks {
+                Jwks::Inline { keys } => return Ok(keys.clone()),
+                Jwks::Emulator {} => {
+                    return match &self.provider {
+                        Some(provider) if provider.is_withheld() => Err("the emulator's keys are withheld, as asked".to_owned()),
+                        Some(provider) => Ok(provider.public_keys()),
+                        None => Err("there is no emulator here whose keys could be taken".to_owned()),
+                    };
+                }
+                Jwks::ExplicitUrl { url, ca_cert_pem } => (Location::Keys(url.clone()), ca_cert_pem),
+                Jwks::Discovery { discovery_base: Some(base), ca_cert_pem } => {
+                    (Location::Discovery { base: base.clone(), issuer: None }, ca_cert_pem)
+                }
+                Jwks::Discovery { discovery_base: None, ca_cert_pem } => {
+                    let url = &issuer.issuer_url;
+                    (Location::Discovery { base: url.clone(), issuer: Some(url.clone()) }, ca_cert_pem)
+                }
+            };
+            Fetched { location, ca_cert_pem: ca_cert_pem.clone(), client: OnceLock::new() }.keys().await
+        })
+    }
 }
 
 struct Fetched {
@@ -50,93 +72,10 @@ enum Location {
     Keys(String),
 }
 
-#[derive(Default)]
-struct Cached {
-    keys: Option<Vec<Value>>,
-    /// When the keys were fetched.
-    fetched_at: Option<SystemTime>,
-    /// When they were last tried to be.
-    tried_at: Option<SystemTime>,
-    failure: Option<String>,
-}
-
-/// A key that an issuer has just published may be unknown for so long: an unknown `kid` fetches the keys anew, but no more
-/// often.
-const AT_LEAST_BETWEEN_FETCHES: Duration = Duration::from_secs(60);
-
-/// Keys are fetched anew after this, so that a withdrawn one goes out of use.
-const KEPT: Duration = Duration::from_secs(15 * 60);
-
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Of a discovery document or a key set, in bytes.
 const MOST_BODY_BYTES: usize = 256 * 1024;
-
-impl KeySource {
-    pub(super) fn new(issuer: &Issuer, provider: &IdentityProvider) -> Self {
-        let fetched = |location, ca_cert_pem: &Option<String>| {
-            Origin::Fetched(Fetched { location, ca_cert_pem: ca_cert_pem.clone(), client: OnceLock::new() })
-        };
-        let origin = match &issuer.jwks {
-            Jwks::Inline { keys } => Origin::Inline(keys.clone()),
-            Jwks::Emulator {} => Origin::Own(provider.clone()),
-            Jwks::ExplicitUrl { url, ca_cert_pem } => fetched(Location::Keys(url.clone()), ca_cert_pem),
-            Jwks::Discovery { discovery_base: Some(base), ca_cert_pem } => {
-                fetched(Location::Discovery { base: base.clone(), issuer: None }, ca_cert_pem)
-            }
-            Jwks::Discovery { discovery_base: None, ca_cert_pem } => {
-                let url = &issuer.issuer_url;
-                fetched(Location::Discovery { base: url.clone(), issuer: Some(url.clone()) }, ca_cert_pem)
-            }
-        };
-        Self { origin, cached: Mutex::default() }
-    }
-
-    /// The key of this id. Requests that come while the keys are fetched wait for them.
-    pub(super) async fn find(&self, kid: &str, now: SystemTime) -> Found {
-        if let Origin::Inline(keys) = &self.origin {
-            return find(keys, kid);
-        }
-        let mut cached = self.cached.lock().await;
-        let is_old = cached.fetched_at.is_none_or(|at| age(at, now) >= KEPT);
-        let is_unknown = cached.keys.as_ref().is_none_or(|keys| matches!(find(keys, kid), Found::Unknown(_)));
-        let may_fetch = cached.tried_at.is_none_or(|at| age(at, now) >= AT_LEAST_BETWEEN_FETCHES);
-        if (is_old || is_unknown) && may_fetch {
-            let fetched = self.fetch().await;
-            // Not before: whoever goes away while the keys are fetched has not tried for the others.
-            cached.tried_at = Some(now);
-            match fetched {
-                Ok(keys) => {
-                    cached.keys = Some(keys);
-                    cached.fetched_at = Some(now);
-                    cached.failure = None;
-                }
-                Err(failure) => cached.failure = Some(failure),
-            }
-        }
-        let found = cached.keys.as_ref().map(|keys| find(keys, kid));
-        match (found, &cached.failure) {
-            (Some(Found::Key(key)), _) => Found::Key(key),
-            (_, Some(failure)) => Found::Unavailable(failure.clone()),
-            (Some(found), None) => found,
-            (None, None) => Found::Unavailable("the keys were not fetched yet".to_owned()),
-        }
-    }
-
-    /// Forgets what was fetched, and that it was.
-    pub(super) async fn forget(&self) {
-        *self.cached.lock().await = Cached::default();
-    }
-
-    async fn fetch(&self) -> Result<Vec<Value>, String> {
-        match &self.origin {
-            Origin::Inline(keys) => Ok(keys.clone()),
-            Origin::Own(provider) if provider.is_withheld() => Err("the emulator's keys are withheld, as asked".to_owned()),
-            Origin::Own(provider) => Ok(provider.public_keys()),
-            Origin::Fetched(fetched) => fetched.keys().await,
-        }
-    }
-}
 
 impl Fetched {
     async fn keys(&self) -> Result<Vec<Value>, String> {
@@ -186,19 +125,6 @@ fn jwks_uri(document: &Value, url: &Url) -> Result<Url, String> {
 
 fn acceptable(text: &str, url: Result<Url, String>) -> Result<Url, String> {
     url.map_err(|message| format!("{text}: {message}"))
-}
-
-fn find(keys: &[Value], kid: &str) -> Found {
-    let id = |key: &Value| key["kid"].as_str().map(str::to_owned);
-    match keys.iter().find(|key| key["kid"] == kid && key["use"] != "enc") {
-        Some(key) => Found::Key(key.clone()),
-        None => Found::Unknown(keys.iter().filter_map(id).collect()),
-    }
-}
-
-/// A clock that went back makes what was fetched old, for its age cannot be told.
-fn age(at: SystemTime, now: SystemTime) -> Duration {
-    now.duration_since(at).unwrap_or(Duration::MAX)
 }
 
 /// The error with its causes, for an error of the client alone says little.
