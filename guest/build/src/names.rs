@@ -75,9 +75,8 @@ fn short(name: &str) -> String {
     let last = segments.len().saturating_sub(1);
     // Of a function's parents the type is worth its bytes, and of a closure's the function.
     let is_type = |segment: &str| segment.starts_with(|letter: char| letter.is_ascii_uppercase());
-    let kept = |at: usize| {
-        at <= module || at == last || at + 1 == last && (is_type(segments[at]) || segments[last].starts_with('{'))
-    };
+    let kept =
+        |at: usize| at <= module || at == last || at + 1 == last && (is_type(segments[at]) || segments[last].starts_with('{'));
     let kept: Vec<&str> = segments.iter().enumerate().filter(|(at, _)| kept(*at)).map(|(_, segment)| *segment).collect();
     kept.join("::")
 }
@@ -202,10 +201,16 @@ mod tests {
                 "_ZN10serde_json5value3ser81_$LT$impl$u20$serde_core..ser..Serialize$u20$for$u20$serde_json..value..Value$GT$9serialize17ha43c905a511e6f09E",
                 "serde_json::Value::serialize",
             ),
-            ("_ZN45_$LT$f64$u20$as$u20$zmij..private..Sealed$GT$20write_to_zmij_buffer17h866e364af3ce7e90E", "f64::write_to_zmij_buffer"),
+            (
+                "_ZN45_$LT$f64$u20$as$u20$zmij..private..Sealed$GT$20write_to_zmij_buffer17h866e364af3ce7e90E",
+                "f64::write_to_zmij_buffer",
+            ),
             ("_RNvMsa_NtCsgXGp5Oqx2Ny_4core3fmtNtB5_9Formatter12pad_integral", "core::Formatter::pad_integral"),
             ("_RNvXsh_NtCsgXGp5Oqx2Ny_4core3fmteNtB5_5Debug3fmt", "str::fmt"),
-            ("_ZN4core3ptr58drop_in_place$LT$wif_engine..configuration..Federation$GT$17h280038f1676dc0ebE", "core::drop_in_place"),
+            (
+                "_ZN4core3ptr58drop_in_place$LT$wif_engine..configuration..Federation$GT$17h280038f1676dc0ebE",
+                "core::drop_in_place",
+            ),
             ("wif:credential/session@0.2.0#[method]session.step", "wif:credential/session@0.2.0#[method]session.step"),
             ("memcpy", "memcpy"),
         ] {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use wif_engine::Secret;
-use wif_engine::contract::{AssertionRequest, FileRequest, Header, HttpRequest, Note, NoteLevel, Outcome, Purpose, Response, Task};
+use wif_engine::contract::{
+    AssertionRequest, FileRequest, Header, HttpRequest, Note, NoteLevel, Outcome, Purpose, Response, Task,
+};
 
 use crate::driver::Host;
 use crate::fields::Fields;

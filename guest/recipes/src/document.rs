@@ -14,6 +14,8 @@ pub struct Recipe {
     pub title: String,
     /// Whether each run gives another identity token.
     pub freshness: Freshness,
+    /// Who keeps an identity token that comes again though it was exchanged, and how to get past that.
+    pub repeats: Option<String>,
     /// What a configuration may say.
     pub parameters: Vec<Parameter>,
     /// Variables by which the platform is recognised: one of these sets, each wholly set.
@@ -191,6 +193,7 @@ impl Recipe {
                 Freshness::Minted
             }
         };
+        let repeats = members.optional_text("repeats");
         let parameters = parameters(&mut members);
         let mut detected_by = Vec::new();
         for set in members.list("detect") {
@@ -209,7 +212,7 @@ impl Recipe {
         }
         let token = members.template("token");
         members.finish();
-        Self { name, title, freshness, parameters, detected_by, steps, token, own: true }
+        Self { name, title, freshness, repeats, parameters, detected_by, steps, token, own: true }
     }
 
     /// The requests that a run can send.

@@ -17,6 +17,7 @@ mod emulate;
 mod exit;
 mod files;
 mod help;
+mod issuer;
 mod options;
 mod output;
 mod pages;
@@ -53,6 +54,8 @@ enum Command {
     Token(token::Options),
     /// Tell which credential is configured, where it comes from, and what would happen next. Exchanges nothing.
     Status(status::Options),
+    /// Make a key for a workload that vouches for itself, and print what the Console has to know.
+    Issuer(issuer::Options),
     /// Print what a shell needs to complete this command.
     #[command(after_help = help::COMPLETIONS)]
     Completions(pages::Completions),
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
             Command::Emulate(options) => emulate::run(options).await,
             Command::Token(options) => token::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Status(options) => status::run(options).await,
+            Command::Issuer(options) => issuer::run(&options).map(|()| ExitCode::SUCCESS),
             Command::Completions(options) => pages::completions(&options, Arguments::command()).map(|()| ExitCode::SUCCESS),
             Command::Man(options) => pages::man(&options, Arguments::command()).map(|()| ExitCode::SUCCESS),
         }

@@ -15,7 +15,7 @@ Date.now = () => now() + ahead;
 const { options, baseURL, key } = JSON.parse(process.argv.at(-1));
 if (key !== undefined) {
   const der = Buffer.from(key.replace(/-----[^-]*-----|\s/g, ""), "base64");
-  options.sign = signer(crypto.subtle.importKey("pkcs8", der, { name: "ECDSA", namedCurve: "P-256" }, false, ["sign"]));
+  options.signer = signer(crypto.subtle.importKey("pkcs8", der, { name: "ECDSA", namedCurve: "P-256" }, false, ["sign"]));
 }
 const store = memoryStore();
 const notes = [];

@@ -64,6 +64,8 @@ def vault():
 
 
 def client_credentials():
+    from urllib.parse import quote
+
     from keycardai.oauth import BasicAuth, Client, ClientConfig, Endpoints
     from keycardai.oauth.types.models import ClientCredentialsRequest
 
@@ -71,12 +73,13 @@ def client_credentials():
     config = ClientConfig(enable_metadata_discovery=False, auto_register_client=False)
     client = Client(
         url.rsplit("/", 1)[0],
-        auth=BasicAuth(SOURCE["client_id"], os.environ["SECRET"]),
+        # It leaves the form of RFC 6749 section 2.3.1 to its caller.
+        auth=BasicAuth(quote(SOURCE["client_id"], safe=""), quote(os.environ["SECRET"], safe="")),
         endpoints=Endpoints(token=url),
         config=config,
     )
     request = ClientCredentialsRequest(scope=SOURCE["scope"])
-    return client.request_client_credentials(request).access_token
+    return client.client_credentials_grant(request).access_token
 
 
 CLIENTS = {

@@ -77,7 +77,7 @@ impl Host {
 }
 
 /// Every case, in the order of the table.
-pub const CASES: [&str; 19] = [
+pub const CASES: [&str; 21] = [
     "aws (environment)",
     "aws (instance)",
     "aws (container)",
@@ -88,12 +88,14 @@ pub const CASES: [&str; 19] = [
     "buildkite",
     "circleci",
     "client-credentials",
+    "fly",
     "github-actions",
     "gitlab",
     "google",
     "google-iam",
     "kubernetes",
     "private-key-jwt",
+    "spiffe",
     "terraform-cloud",
     "vault",
     "vercel",
@@ -234,6 +236,14 @@ pub async fn start(name: &str, directory: &Path, mint: &Mint) -> Case {
                 .with("KUBERNETES_SERVICE_HOST", "127.0.0.1")
                 .with("KUBERNETES_SERVICE_PORT", port)
                 .hiding(&["canary-pod"])
+        }
+        "fly" => {
+            let server = Server::start(crate::fly("canary-fly", mint)).await;
+            case.with("FLY_API_TOKEN", "canary-fly").with("FLY_API_HOSTNAME", server.url()).hiding(&["canary-fly"]).beside(server)
+        }
+        "spiffe" => {
+            let (case, path) = case.file(directory, "svid", &mint(AUDIENCE));
+            Case { identity_token: json!({ "source": source, "file": path }), ..case }
         }
         "vercel" => {
             let (case, path) = case.file(directory, "vercel", &mint(AUDIENCE));

@@ -34,10 +34,18 @@ pub fn metadata(account: &str, mint: Mint) -> Router {
             json(StatusCode::OK, &document!({ "access_token": "ya29.local", "expires_in": 3599, "token_type": "Bearer" }))
         })
     };
+    let about = move |headers: HeaderMap| {
+        let about =
+            document!({ "aliases": ["default"], "email": account, "scopes": ["https://www.googleapis.com/auth/cloud-platform"] });
+        async move {
+            refused(&headers).unwrap_or_else(|| ([("metadata-flavor", "Google")], json(StatusCode::OK, &about)).into_response())
+        }
+    };
     let ping = || async { [("metadata-flavor", "Google")].into_response() };
     Router::new()
         .route("/", get(ping))
         .route("/computeMetadata/v1/instance/service-accounts/{account}/identity", get(answer))
+        .route("/computeMetadata/v1/instance/service-accounts/default/", get(about))
         .route("/computeMetadata/v1/instance/service-accounts/default/token", get(token))
 }
 

@@ -52,7 +52,8 @@ fn basic(value: &str) -> Option<(String, String)> {
     let pair = BASE64_STANDARD.decode(value.strip_prefix("Basic ")?).ok()?;
     let pair = String::from_utf8(pair).ok()?;
     let (id, secret) = pair.split_once(':')?;
-    let decoded = |text: &str| url::form_urlencoded::parse(format!("v={text}").as_bytes()).next().map(|(_, value)| value.into_owned());
+    let decoded =
+        |text: &str| url::form_urlencoded::parse(format!("v={text}").as_bytes()).next().map(|(_, value)| value.into_owned());
     Some((decoded(id)?, decoded(secret)?))
 }
 

@@ -186,6 +186,8 @@ impl Session {
         };
         let source = self.federation().map(|federation| federation.identity_token.describe()).unwrap_or_default();
         let mints = self.federation().is_some_and(|federation| !federation.identity_token.shared());
+        let recipe = self.federation().and_then(|federation| federation.identity_token.recipe());
+        let keeper = recipe.and_then(|recipe| recipe.repeats.clone());
         let action = if mints {
             "Let the source give another identity token on each call, or configure its freshness as shared."
         } else if rotates {
@@ -217,7 +219,7 @@ impl Session {
         };
         // Whoever is told to come again shall find what the next look brought.
         let until = Some(self.pace.look_at).filter(|at| *at != Moment::NEVER);
-        self.fail(FailureCode::IdentityTokenSpent, message, action, until);
+        self.fail(FailureCode::IdentityTokenSpent, message, keeper.as_deref().unwrap_or(action), until);
         let rotation = (rotates && !mints).then(|| self.now + (expected - self.wall_ms));
         if let Some(trouble) = &mut self.failure {
             trouble.rotation = rotation;

@@ -520,7 +520,8 @@ impl WasiHttpHooks for Gate {
         rest: Rest,
     ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Rest), Error>> + Send> {
         let api = request.uri().authority().is_some_and(|authority| authority.as_str() == self.authority);
-        let source = request.uri().authority().is_some_and(|authority| self.sources.iter().any(|known| known == authority.as_str()));
+        let source =
+            request.uri().authority().is_some_and(|authority| self.sources.iter().any(|known| known == authority.as_str()));
         if source || api && request.uri().path() == "/v1/oauth/token" {
             return default_hooks().send_request(request, options, rest);
         }

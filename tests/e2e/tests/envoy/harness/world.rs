@@ -130,14 +130,7 @@ impl Plan {
         fs::create_dir(&setup.directory).expect("the directory is writable");
         write(&setup.directory, "lds.json", &setup.listeners());
         write(&setup.directory, "cds.json", &setup.clusters());
-        let started = Envoy::start_with(
-            envoy,
-            &setup.bootstrap(),
-            self.concurrency,
-            directory.path(),
-            &setup.environment,
-        )
-        .await;
+        let started = Envoy::start_with(envoy, &setup.bootstrap(), self.concurrency, directory.path(), &setup.environment).await;
         let envoy = started.unwrap_or_else(|ended| panic!("{}\n{}", ended.status, ended.log));
         let gateway = envoy.address(GATEWAY).await;
         let caller = Caller::new(gateway);
