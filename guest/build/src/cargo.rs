@@ -8,10 +8,9 @@ use std::process::Command;
 
 use crate::{Form, TARGET, toolchain};
 
-/// What ships, whatever the outer build's profile is. Names are kept: a trap's backtrace is all that a component without
-/// imports can say about its end.
+/// What ships, whatever the outer build's profile is. Names are kept: [`crate::names`] makes them short.
 const PROFILE: [(&str, &str); 11] = [
-    ("OPT_LEVEL", "s"),
+    ("OPT_LEVEL", "z"),
     ("STRIP", "debuginfo"),
     ("DEBUG", "false"),
     ("PANIC", "abort"),

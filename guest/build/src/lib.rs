@@ -17,6 +17,7 @@
 #![allow(clippy::disallowed_macros, reason = "cargo listens to what a build script prints")]
 
 mod cargo;
+mod names;
 mod target;
 mod toolchain;
 
@@ -92,7 +93,10 @@ impl Guest<'_> {
         for input in inputs(&artifact.with_extension("d"), &workspace)? {
             println!("cargo::rerun-if-changed={}", input.display());
         }
-        Component::at(artifact.with_extension("wasm"))
+        let built = artifact.with_extension("wasm");
+        let shipped = target_dir.join("shipped").join(built.file_name().unwrap_or_default());
+        ship(&built, &shipped)?;
+        Component::at(shipped)
     }
 }
 
@@ -107,6 +111,17 @@ impl Component {
         let metadata = fs::metadata(&path).map_err(|error| format!("no component at {}: {error}", path.display()))?;
         Ok(Self { path, size: metadata.len() })
     }
+}
+
+/// Writes what was built, with short names, beside what cargo holds for its own.
+fn ship(built: &Path, shipped: &Path) -> Result<(), String> {
+    let wasm = fs::read(built).map_err(|error| format!("cannot read {}: {error}", built.display()))?;
+    let wasm = names::shortened(&wasm).ok_or_else(|| format!("{} is no WebAssembly", built.display()))?;
+    let write = || {
+        shipped.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::write(shipped, wasm)
+    };
+    write().map_err(|error: std::io::Error| format!("cannot write {}: {error}", shipped.display()))
 }
 
 /// Beside the folder `build` of the outer profile, or, where cargo lays out its files otherwise, in `OUT_DIR` itself.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use wif_engine::Secret;
-use wif_engine::contract::{AssertionRequest, FileRequest, Header, HttpRequest, Note, NoteLevel, Outcome, Response, Task};
+use wif_engine::contract::{
+    AssertionRequest, FileRequest, Header, HttpRequest, Note, NoteLevel, Outcome, Purpose, Response, Task,
+};
 
 use crate::driver::Host;
 use crate::fields::Fields;
@@ -40,6 +42,7 @@ pub(crate) struct Call {
 
 enum Kind {
     Exchange { max_bytes: usize },
+    Source { max_bytes: usize },
     File { max_bytes: usize },
     Callable { member: Option<String> },
 }
@@ -90,30 +93,62 @@ impl Outside {
         }
     }
 
+    fn send(&mut self, number: u32, request: &HttpRequest) -> Option<Outcome> {
+        match &request.purpose {
+            Purpose::Source(name) => match self.settings.origins.get(&request.origin) {
+                Some(cluster) => {
+                    let cluster = cluster.clone();
+                    self.request(number, request, &cluster)
+                }
+                None => Some(Outcome::Denied(format!(
+                    "the plugin's configuration does not say which cluster leads to {}, where the source {name} sends a request: \
+                     add it to `origins`",
+                    request.origin
+                ))),
+            },
+            Purpose::Exchange | Purpose::Refresh => self.exchange(number, request),
+        }
+    }
+
     fn exchange(&mut self, number: u32, request: &HttpRequest) -> Option<Outcome> {
-        let origin = self.settings.origin.clone();
-        let cluster = self.settings.token_endpoint.clone();
-        let path = request.url.strip_prefix(&*origin).filter(|path| path.starts_with('/'));
-        let (Some(path), true) = (path, request.origin == origin && request.method == "POST") else {
+        let origin = &self.settings.origin;
+        if request.origin != *origin || request.method != "POST" {
             return Some(Outcome::Denied(format!(
                 "the clusters of the plugin's configuration lead to {origin}, and the exchange goes to {}: make `origin` and base_url \
                  agree",
                 request.origin
             )));
+        }
+        let cluster = self.settings.token_endpoint.clone();
+        self.request(number, request, &cluster)
+    }
+
+    /// Sends a request as it is, through a cluster.
+    fn request(&mut self, number: u32, request: &HttpRequest, cluster: &str) -> Option<Outcome> {
+        let (scheme, authority) = request.origin.split_once("://").unwrap_or(("https", &request.origin));
+        let Some(path) = request.url.strip_prefix(&*request.origin) else {
+            return Some(Outcome::Denied("the request's URL and its origin do not agree".to_owned()));
         };
-        let (scheme, authority) = origin.split_once("://").unwrap_or(("https", &origin));
+        // A variable may give a URL without a path, and a fragment is no server's business.
+        let path = path.split('#').next().unwrap_or_default();
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        let path = Secret::from([slash, path].concat());
         let headers = request.headers.iter().map(|header| (&*header.name, header.value.reveal())).collect();
         let sending = Sending {
-            cluster: &cluster,
-            method: "POST",
+            cluster,
+            method: &request.method,
             scheme,
             authority,
-            path,
+            path: path.reveal(),
             headers,
             body: request.body.reveal().as_bytes(),
             timeout: Duration::from_millis(request.timeout_ms.into()),
         };
-        self.call(number, Kind::Exchange { max_bytes: request.max_response_bytes as usize }, sending)
+        let kind = match request.purpose {
+            Purpose::Exchange | Purpose::Refresh => Kind::Exchange { max_bytes: request.max_response_bytes as usize },
+            Purpose::Source(_) => Kind::Source { max_bytes: request.max_response_bytes as usize },
+        };
+        self.call(number, kind, sending)
     }
 
     fn file(&mut self, number: u32, request: &FileRequest) -> Option<Outcome> {
@@ -168,7 +203,7 @@ impl Host for Outside {
 
     fn start(&mut self, number: u32, task: Task) -> Option<Outcome> {
         match task {
-            Task::SendRequest(request) => self.exchange(number, &request),
+            Task::SendRequest(request) => self.send(number, &request),
             Task::ReadFile(request) => self.file(number, &request),
             Task::ReadVariable(name) => Some(match self.settings.variables.get(&name) {
                 Some(value) => Outcome::Content(value.clone()),
@@ -227,7 +262,7 @@ impl Call {
     pub(crate) fn outcome(self, headers: usize, body_bytes: usize) -> Outcome {
         let answer = if headers == 0 { None } else { Answer::read(body_bytes) };
         match self.kind {
-            Kind::Exchange { max_bytes } => exchanged(answer, body_bytes, max_bytes),
+            Kind::Exchange { max_bytes } | Kind::Source { max_bytes } => exchanged(answer, body_bytes, max_bytes),
             Kind::File { max_bytes } => content(answer, body_bytes, max_bytes).unwrap_or_else(|outcome| outcome),
             Kind::Callable { member } => match content(answer, body_bytes, MAX_ANSWER) {
                 Ok(Outcome::Content(body)) => match &member {

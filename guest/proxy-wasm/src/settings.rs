@@ -33,6 +33,8 @@ pub struct Settings {
     pub files: BTreeMap<String, Resource>,
     /// Callables for identity tokens, by name.
     pub callables: BTreeMap<String, Resource>,
+    /// The clusters by which a source's own requests leave, by the origin that they go to.
+    pub origins: BTreeMap<String, String>,
     /// Variables, by name.
     pub variables: BTreeMap<String, Secret>,
     /// How many requests wait for a token at once, in one worker.
@@ -106,6 +108,7 @@ impl Settings {
         };
         let files = resources(&mut fields, "files")?;
         let callables = resources(&mut fields, "callables")?;
+        let origins = origins(&mut fields)?;
         let variables = variables(&mut fields)?;
         let (mut waiting_requests, mut waiting_at_most_ms) = (1_000, 30_000);
         if let Some(mut waiting) = fields.object("waiting")? {
@@ -119,7 +122,8 @@ impl Settings {
                 group.iter().map(cluster).collect::<Vec<_>>()
             };
             let own = [("token_endpoint".to_owned(), token_endpoint.clone())];
-            let all = own.into_iter().chain(group("files", &files)).chain(group("callables", &callables));
+            let sources = origins.iter().map(|(origin, cluster)| (format!("origins.{origin}"), cluster.clone()));
+            let all = own.into_iter().chain(group("files", &files)).chain(group("callables", &callables)).chain(sources);
             for (name, cluster) in all {
                 if clusters.contains(&cluster) {
                     return Err(fields.error(&format!("{name}.cluster"), WAITS_FOR_ITSELF));
@@ -135,6 +139,7 @@ impl Settings {
             token_endpoint,
             files,
             callables,
+            origins,
             variables,
             waiting_requests: waiting_requests as usize,
             waiting_at_most_ms: waiting_at_most_ms.into(),
@@ -162,6 +167,22 @@ impl Settings {
 fn resources(fields: &mut Fields, name: &'static str) -> Result<BTreeMap<String, Resource>, ConfigurationError> {
     let entries = fields.entries(name)?;
     entries.into_iter().map(|(key, value)| Ok((key.clone(), Resource::parse(&fields.name(name), &key, value)?))).collect()
+}
+
+fn origins(fields: &mut Fields) -> Result<BTreeMap<String, String>, ConfigurationError> {
+    let mut origins = BTreeMap::new();
+    for (origin, value) in fields.entries("origins")? {
+        let name = format!("origins.{origin}");
+        let mut entry = Fields::of(&name, value)?;
+        let cluster = entry.text("cluster")?;
+        entry.finish()?;
+        let authority = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        if authority.is_none_or(|authority| authority.is_empty() || authority.contains(['/', '?', '#', '@'])) {
+            return Err(fields.error(&name, "must be named by an origin, such as http://169.254.169.254"));
+        }
+        origins.insert(origin, cluster);
+    }
+    Ok(origins)
 }
 
 fn variables(fields: &mut Fields) -> Result<BTreeMap<String, Secret>, ConfigurationError> {
@@ -287,6 +308,10 @@ mod tests {
             ("10.0", "0", "waiting.requests"),
             ("\"requests\"", "\"request\"", "waiting.request"),
             ("\"files\"", "\"file\"", "file"),
+            ("\"waiting\"", "\"origins\": { \"http://a\": { \"cluster\": \"api\" } }, \"waiting\"", "origins.http://a.cluster"),
+            ("\"waiting\"", "\"origins\": { \"http://a/b\": { \"cluster\": \"m\" } }, \"waiting\"", "origins.http://a/b"),
+            ("\"waiting\"", "\"origins\": { \"metadata\": { \"cluster\": \"m\" } }, \"waiting\"", "origins.metadata"),
+            ("\"waiting\"", "\"origins\": { \"http://a\": {} }, \"waiting\"", "origins.http://a.cluster"),
             ("\"waiting\"", "\"variables\": { \"A\": 1 }, \"waiting\"", "variables.A"),
         ] {
             assert_eq!(error_of(from, to).0, field, "{to}");

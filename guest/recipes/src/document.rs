@@ -14,6 +14,8 @@ pub struct Recipe {
     pub title: String,
     /// Whether each run gives another identity token.
     pub freshness: Freshness,
+    /// Who keeps an identity token that comes again though it was exchanged, and how to get past that.
+    pub repeats: Option<String>,
     /// What a configuration may say.
     pub parameters: Vec<Parameter>,
     /// Variables by which the platform is recognised: one of these sets, each wholly set.
@@ -22,6 +24,8 @@ pub struct Recipe {
     pub steps: Vec<Step>,
     /// What is the identity token in the end.
     pub token: Template,
+    /// Whether it comes from a configuration, so that nothing is known of what its values are.
+    pub own: bool,
 }
 
 /// Whether each run gives another identity token.
@@ -69,7 +73,12 @@ pub enum Action {
     /// Reads a file.
     File(Template),
     /// Gives a value a name.
-    Set(Template),
+    Set {
+        /// The value.
+        value: Template,
+        /// Whether it is written as in a form: percent-encoded.
+        encoded: bool,
+    },
     /// Sends a request and takes values out of its answer.
     Request(Box<Request>),
     /// Has a JWT signed by a key that stays with the host (RFC 7523).
@@ -164,29 +173,46 @@ impl Recipe {
     ///
     /// It is no recipe: the first fault, by its field.
     pub fn parse(document: &Value) -> Result<Self, RecipeError> {
-        let mut members = Members::of("", document)?;
-        let name = members.text("name")?;
-        let title = members.optional_text("title")?.unwrap_or_else(|| name.clone());
-        let freshness = match members.text("freshness")?.as_str() {
-            "minted" => Freshness::Minted,
+        let mut reading = Reading { known: Vec::new(), fault: None };
+        let recipe = Self::read(Members::of(&mut reading, String::new(), document));
+        match reading.fault {
+            Some(fault) => Err(fault),
+            None => Ok(recipe),
+        }
+    }
+
+    fn read(mut members: Members<'_, '_>) -> Self {
+        let name = members.text("name");
+        let title = members.optional_text("title").unwrap_or_else(|| name.clone());
+        let freshness = match members.text("freshness").as_str() {
             "shared" => Freshness::Shared,
-            _ => return Err(members.error("freshness", "must be minted or shared")),
+            other => {
+                if other != "minted" {
+                    members.error("freshness", "must be minted or shared");
+                }
+                Freshness::Minted
+            }
         };
-        let parameters = parameters(&mut members)?;
-        let detected_by =
-            members.list("detect")?.iter().map(|set| names_of(&members, "detect", set)).collect::<Result<_, _>>()?;
-        let mut known: Vec<String> = parameters.iter().map(|parameter| parameter.name.clone()).collect();
-        let list = members.list("steps")?;
+        let repeats = members.optional_text("repeats");
+        let parameters = parameters(&mut members);
+        let mut detected_by = Vec::new();
+        for set in members.list("detect") {
+            detected_by.push(members.names_of("detect", set));
+        }
+        for parameter in &parameters {
+            members.reading.known.push(parameter.name.clone());
+        }
+        let list = members.list("steps");
         if list.len() > MAX_STEPS {
-            return Err(members.error("steps", "are more than 64"));
+            members.error("steps", "are more than 64");
         }
         let mut steps = Vec::new();
         for (position, step) in list.iter().enumerate() {
-            steps.push(Step::parse(&format!("steps[{position}]"), step, &mut known)?);
+            steps.push(Step::read(Members::of(members.reading, format!("steps[{position}]"), step)));
         }
-        let token = members.template("token", &known)?.ok_or_else(|| members.error("token", "is missing"))?;
-        members.finish()?;
-        Ok(Self { name, title, freshness, parameters, detected_by, steps, token })
+        let token = members.template("token");
+        members.finish();
+        Self { name, title, freshness, repeats, parameters, detected_by, steps, token, own: true }
     }
 
     /// The requests that a run can send.
@@ -198,143 +224,134 @@ impl Recipe {
     }
 }
 
-fn parameters(members: &mut Members) -> Result<Vec<Parameter>, RecipeError> {
-    let Some(listed) = members.take("parameters") else { return Ok(Vec::new()) };
-    let Value::Object(listed) = listed else { return Err(members.error("parameters", "must be an object")) };
+fn parameters(members: &mut Members<'_, '_>) -> Vec<Parameter> {
     let mut parameters = Vec::new();
-    for (name, about) in listed {
-        let path = members.name(&format!("parameters.{name}"));
+    for (name, about) in members.object("parameters") {
+        let path = format!("parameters.{name}");
         if !is_name(name) {
-            return Err(RecipeError { field: path, message: "must be named by lower-case letters, digits and `_`".to_owned() });
+            members.error(&path, "must be named by lower-case letters, digits and `_`");
         }
-        let mut about = Members::of(&path, about)?;
-        let default = about.optional_text("default")?;
-        let required = about.boolean("required")?;
+        let mut about = Members::of(members.reading, path, about);
+        let default = about.optional_text("default");
+        let required = about.boolean("required");
         about.take("description");
-        about.finish()?;
+        about.finish();
         parameters.push(Parameter { name: name.clone(), default, required });
     }
-    Ok(parameters)
+    parameters
 }
 
 impl Step {
-    fn parse(path: &str, value: &Value, known: &mut Vec<String>) -> Result<Self, RecipeError> {
-        let mut members = Members::of(path, value)?;
-        let name = members.optional_text("as")?;
-        let optional = members.boolean("optional")?;
-        let conditions = |members: &mut Members, name: &'static str, known: &[String]| -> Result<Vec<String>, RecipeError> {
-            let Some(listed) = members.take(name) else { return Ok(Vec::new()) };
-            let names = names_of(members, name, listed)?;
-            match names.iter().find(|name| !known.contains(name)) {
-                Some(unknown) => Err(members.error(name, &format!("names {unknown}, which no earlier step gives"))),
-                None => Ok(names),
-            }
-        };
-        let when = conditions(&mut members, "when", known)?;
-        let unless = conditions(&mut members, "unless", known)?;
-        let absent = members.optional_text("absent")?;
+    fn read(mut members: Members<'_, '_>) -> Self {
+        let name = members.optional_text("as");
+        let optional = members.boolean("optional");
+        let when = members.known_names("when");
+        let unless = members.known_names("unless");
+        let absent = members.optional_text("absent");
         let mut gives: Vec<String> = name.iter().cloned().collect();
-        let action = if let Some(variable) = members.template("variable", known)? {
+        let mut named = true;
+        let action = if let Some(variable) = members.optional_template("variable") {
             Action::Variable(variable)
-        } else if let Some(file) = members.template("file", known)? {
+        } else if let Some(file) = members.optional_template("file") {
             Action::File(file)
-        } else if let Some(value) = members.template("set", known)? {
-            Action::Set(value)
-        } else if let Some(message) = members.optional_text("fail")? {
-            Action::Fail(message)
-        } else if let Some(request) = members.take("request") {
-            let request = Request::parse(&members.name("request"), request, known)?;
+        } else if let Some(value) = members.optional_template("set") {
+            Action::Set { value, encoded: members.boolean("encoded") }
+        } else if let Some(request) = members.inside("request") {
+            named = false;
+            let request = Request::read(request);
             gives.extend(request.take.iter().map(|(name, _)| name.clone()));
             Action::Request(Box::new(request))
-        } else if let Some(assertion) = members.take("sign") {
-            Action::Sign(Box::new(Assertion::parse(&members.name("sign"), assertion, known)?))
+        } else if let Some(assertion) = members.inside("sign") {
+            Action::Sign(Box::new(Assertion::read(assertion)))
         } else {
-            return Err(members.error("", "must have one of variable, file, set, request, sign and fail"));
+            named = false;
+            let message = members.optional_text("fail");
+            if message.is_none() {
+                members.error("", "must have one of variable, file, set, request, sign and fail");
+            }
+            Action::Fail(message.unwrap_or_default())
         };
-        let named = matches!(action, Action::Variable(_) | Action::File(_) | Action::Set(_) | Action::Sign(_));
         if named != name.is_some() {
-            return Err(members.error("as", if named { "is missing" } else { "has nothing to name" }));
+            members.error("as", if named { "is missing" } else { "has nothing to name" });
         }
         if let Some(wrong) = gives.iter().find(|name| !is_name(name)) {
-            return Err(members.error("as", &format!("must be lower-case letters, digits and `_`, not {wrong}")));
+            members.error("as", &format!("must be lower-case letters, digits and `_`, not {wrong}"));
         }
-        known.append(&mut gives);
-        members.finish()?;
-        Ok(Self { action, name, optional, when, unless, absent })
+        members.reading.known.append(&mut gives);
+        members.finish();
+        Self { action, name, optional, when, unless, absent }
     }
 }
 
 impl Request {
-    fn parse(path: &str, value: &Value, known: &[String]) -> Result<Self, RecipeError> {
-        let mut members = Members::of(path, value)?;
-        let method = members.text("method")?;
+    fn read(mut members: Members<'_, '_>) -> Self {
+        let method = members.text("method");
         if !METHODS.contains(&method.as_str()) {
-            return Err(members.error("method", "must be GET, POST or PUT"));
+            members.error("method", "must be GET, POST or PUT");
         }
-        let url = members.template("url", known)?.ok_or_else(|| members.error("url", "is missing"))?;
-        let query = members.templates("query", known)?;
-        let headers = members.templates("headers", known)?;
+        let url = members.template("url");
+        let query = members.templates("query");
+        let headers = members.templates("headers");
         if let Some((name, _)) = headers.iter().find(|(name, _)| !is_field_name(name)) {
-            return Err(members.error("headers", &format!("has the name {name}, which a recipe cannot set")));
+            members.error("headers", &format!("has the name {name}, which a recipe cannot set"));
         }
-        let ca_file = members.template("ca_file", known)?;
-        let form = members.take("form").is_some();
-        let form = if form { Some(members.templates("form", known)?) } else { None };
-        let json = members.take("json").cloned();
-        let body = match (form, json) {
-            (None, None) => Body::None,
-            (Some(form), None) => Body::Form(form),
-            (None, Some(json)) => {
-                check_json(&members, &json, known)?;
-                Body::Json(json)
+        let ca_file = members.optional_template("ca_file");
+        let body = match (members.has("form"), members.take("json")) {
+            (false, None) => Body::None,
+            (true, None) => Body::Form(members.templates("form")),
+            (false, Some(json)) => {
+                members.check_json(json);
+                Body::Json(json.clone())
             }
-            (Some(_), Some(_)) => return Err(members.error("json", "cannot be there beside form")),
+            (true, Some(_)) => {
+                members.error("json", "cannot be there beside form");
+                Body::None
+            }
         };
         let mut take = Vec::new();
-        for (name, place) in members.texts("take")? {
-            let place = Place::parse(&place).ok_or_else(|| {
-                members.error("take", &format!("must say `body`, a JSON pointer or `xml:NAME` for {name}, not {place}"))
-            })?;
-            take.push((name, place));
+        for (name, place) in members.texts("take") {
+            match Place::parse(&place) {
+                Some(place) => take.push((name, place)),
+                None => {
+                    let message = format!("must say `body`, a JSON pointer or `xml:NAME` for {name}, not {place}");
+                    members.error("take", &message);
+                }
+            }
         }
-        let refusals = members.texts("refusals")?;
-        let aws = members.take("aws").map(|aws| Aws::parse(&members.name("aws"), aws, known)).transpose()?;
-        members.finish()?;
-        Ok(Self { method, url, query, headers, ca_file, body, take, refusals, aws })
+        let refusals = members.texts("refusals");
+        let aws = members.inside("aws").map(Aws::read);
+        members.finish();
+        Self { method, url, query, headers, ca_file, body, take, refusals, aws }
     }
 }
 
 impl Aws {
-    fn parse(path: &str, value: &Value, known: &[String]) -> Result<Self, RecipeError> {
-        let mut members = Members::of(path, value)?;
-        let mut part = |name: &'static str| members.template(name, known)?.ok_or_else(|| members.error(name, "is missing"));
+    fn read(mut members: Members<'_, '_>) -> Self {
         let aws = Self {
-            service: part("service")?,
-            region: part("region")?,
-            key_id: part("key_id")?,
-            secret: part("secret")?,
-            session: part("session")?,
+            service: members.template("service"),
+            region: members.template("region"),
+            key_id: members.template("key_id"),
+            secret: members.template("secret"),
+            session: members.template("session"),
         };
-        members.finish()?;
-        Ok(aws)
+        members.finish();
+        aws
     }
 }
 
 impl Assertion {
-    fn parse(path: &str, value: &Value, known: &[String]) -> Result<Self, RecipeError> {
-        let mut members = Members::of(path, value)?;
-        let mut part = |name: &'static str| members.template(name, known)?.ok_or_else(|| members.error(name, "is missing"));
+    fn read(mut members: Members<'_, '_>) -> Self {
         let assertion = Self {
-            key: part("key")?,
-            algorithm: part("algorithm")?,
-            key_id: part("key_id")?,
-            issuer: part("issuer")?,
-            subject: part("subject")?,
-            audience: part("audience")?,
+            key: members.template("key"),
+            algorithm: members.template("algorithm"),
+            key_id: members.template("key_id"),
+            issuer: members.template("issuer"),
+            subject: members.template("subject"),
+            audience: members.template("audience"),
             lifetime_s: 300,
         };
-        members.finish()?;
-        Ok(assertion)
+        members.finish();
+        assertion
     }
 }
 
@@ -345,113 +362,170 @@ fn is_field_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(allowed) && !TRANSPORT.contains(&name)
 }
 
-fn check_json(members: &Members, value: &Value, known: &[String]) -> Result<(), RecipeError> {
-    match value {
-        Value::String(text) => members.check("json", text, known).map(drop),
-        Value::Array(items) => items.iter().try_for_each(|item| check_json(members, item, known)),
-        Value::Object(object) => object.values().try_for_each(|value| check_json(members, value, known)),
-        _ => Ok(()),
-    }
-}
-
-fn names_of(members: &Members, field: &str, value: &Value) -> Result<Vec<String>, RecipeError> {
-    let names = value.as_array().map(|names| names.iter().map(|name| name.as_str().map(str::to_owned)).collect());
-    names.flatten().ok_or_else(|| members.error(field, "must be a list of names"))
+/// What is shared by all that is read of one document.
+struct Reading {
+    /// The names of values that what is read next may need.
+    known: Vec<String>,
+    /// The first fault. Reading goes on behind it: one look at the end is less code than one behind each member.
+    fault: Option<RecipeError>,
 }
 
 /// An object being read: every key that nobody asked for is an error in the end.
-struct Members<'a> {
+struct Members<'a, 'r> {
+    reading: &'r mut Reading,
     path: String,
-    values: &'a Map<String, Value>,
-    known: Vec<&'static str>,
+    values: Option<&'a Map<String, Value>>,
+    asked: Vec<&'static str>,
 }
 
-impl<'a> Members<'a> {
-    fn of(path: &str, value: &'a Value) -> Result<Self, RecipeError> {
-        match value {
-            Value::Object(values) => Ok(Self { path: path.to_owned(), values, known: Vec::new() }),
-            _ => Err(RecipeError { field: path.to_owned(), message: "must be an object".to_owned() }),
+impl<'a, 'r> Members<'a, 'r> {
+    fn of(reading: &'r mut Reading, path: String, value: &'a Value) -> Self {
+        let mut members = Self { reading, path, values: value.as_object(), asked: Vec::new() };
+        if members.values.is_none() {
+            members.error("", "must be an object");
+        }
+        members
+    }
+
+    fn error(&mut self, name: &str, message: &str) {
+        if self.reading.fault.is_none() {
+            let joint = if self.path.is_empty() || name.is_empty() { "" } else { "." };
+            self.reading.fault = Some(RecipeError { field: [&self.path, joint, name].concat(), message: message.to_owned() });
         }
     }
 
-    fn name(&self, name: &str) -> String {
-        match (self.path.as_str(), name) {
-            ("", name) => name.to_owned(),
-            (path, "") => path.to_owned(),
-            (path, name) => format!("{path}.{name}"),
-        }
-    }
-
-    fn error(&self, name: &str, message: &str) -> RecipeError {
-        RecipeError { field: self.name(name), message: message.to_owned() }
+    fn has(&self, name: &str) -> bool {
+        self.values.is_some_and(|values| values.contains_key(name))
     }
 
     fn take(&mut self, name: &'static str) -> Option<&'a Value> {
-        self.known.push(name);
-        self.values.get(name)
+        self.asked.push(name);
+        self.values?.get(name)
     }
 
-    fn optional_text(&mut self, name: &'static str) -> Result<Option<String>, RecipeError> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.clone())),
-            Some(_) => Err(self.error(name, "must be a text that is not empty")),
+    fn inside<'b>(&'b mut self, name: &'static str) -> Option<Members<'a, 'b>> {
+        let value = self.take(name)?;
+        let path = [self.path.as_str(), ".", name].concat();
+        Some(Members::of(self.reading, path, value))
+    }
+
+    fn optional_text(&mut self, name: &'static str) -> Option<String> {
+        let value = self.take(name)?;
+        let text = value.as_str().filter(|text| !text.is_empty());
+        if text.is_none() {
+            self.error(name, "must be a text that is not empty");
+        }
+        text.map(str::to_owned)
+    }
+
+    fn text(&mut self, name: &'static str) -> String {
+        let text = self.optional_text(name);
+        if text.is_none() {
+            self.error(name, "is missing");
+        }
+        text.unwrap_or_default()
+    }
+
+    fn boolean(&mut self, name: &'static str) -> bool {
+        let value = self.take(name);
+        let said = value.and_then(Value::as_bool);
+        if value.is_some() && said.is_none() {
+            self.error(name, "must be true or false");
+        }
+        said.unwrap_or_default()
+    }
+
+    fn list(&mut self, name: &'static str) -> &'a [Value] {
+        let value = self.take(name);
+        let list = value.and_then(Value::as_array);
+        if value.is_some() && list.is_none() {
+            self.error(name, "must be a list");
+        }
+        list.map_or(&[], Vec::as_slice)
+    }
+
+    fn object(&mut self, name: &'static str) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a> {
+        let value = self.take(name);
+        let object = value.and_then(Value::as_object);
+        if value.is_some() && object.is_none() {
+            self.error(name, "must be an object");
+        }
+        object.into_iter().flatten()
+    }
+
+    fn texts(&mut self, name: &'static str) -> Vec<(String, String)> {
+        let mut texts = Vec::new();
+        for (key, value) in self.object(name) {
+            match value.as_str() {
+                Some(text) => texts.push((key.clone(), text.to_owned())),
+                None => self.error(name, "must be an object of texts"),
+            }
+        }
+        texts
+    }
+
+    fn names_of(&mut self, field: &str, value: &Value) -> Vec<String> {
+        let names = value.as_array().map(|names| names.iter().map(|name| name.as_str().map(str::to_owned)).collect());
+        let names = names.flatten();
+        if names.is_none() {
+            self.error(field, "must be a list of names");
+        }
+        names.unwrap_or_default()
+    }
+
+    fn known_names(&mut self, name: &'static str) -> Vec<String> {
+        let Some(listed) = self.take(name) else { return Vec::new() };
+        let names = self.names_of(name, listed);
+        if let Some(unknown) = names.iter().find(|name| !self.reading.known.contains(name)) {
+            self.error(name, &format!("names {unknown}, which no earlier step gives"));
+        }
+        names
+    }
+
+    fn check(&mut self, name: &str, text: &str) -> Template {
+        match Template::parse(text) {
+            Ok(template) => {
+                let unknown = template.holes().find(|hole| !self.reading.known.iter().any(|known| known == hole));
+                if let Some(hole) = unknown {
+                    self.error(name, &format!("needs {hole}, which neither a parameter nor an earlier step gives"));
+                }
+                template
+            }
+            Err(message) => {
+                self.error(name, message);
+                Template::default()
+            }
         }
     }
 
-    fn text(&mut self, name: &'static str) -> Result<String, RecipeError> {
-        self.optional_text(name)?.ok_or_else(|| self.error(name, "is missing"))
-    }
-
-    fn boolean(&mut self, name: &'static str) -> Result<bool, RecipeError> {
-        match self.take(name) {
-            None => Ok(false),
-            Some(Value::Bool(value)) => Ok(*value),
-            Some(_) => Err(self.error(name, "must be true or false")),
+    fn check_json(&mut self, value: &Value) {
+        match value {
+            Value::String(text) => drop(self.check("json", text)),
+            Value::Array(items) => items.iter().for_each(|item| self.check_json(item)),
+            Value::Object(object) => object.values().for_each(|value| self.check_json(value)),
+            _ => {}
         }
     }
 
-    fn list(&mut self, name: &'static str) -> Result<&'a [Value], RecipeError> {
-        match self.take(name) {
-            None => Ok(&[]),
-            Some(Value::Array(items)) => Ok(items),
-            Some(_) => Err(self.error(name, "must be a list")),
-        }
+    fn optional_template(&mut self, name: &'static str) -> Option<Template> {
+        let text = self.optional_text(name)?;
+        Some(self.check(name, &text))
     }
 
-    fn texts(&mut self, name: &'static str) -> Result<Vec<(String, String)>, RecipeError> {
-        let members = match self.take(name) {
-            None => return Ok(Vec::new()),
-            Some(Value::Object(members)) => members,
-            Some(_) => return Err(self.error(name, "must be an object of texts")),
-        };
-        let text = |(key, value): (&String, &Value)| value.as_str().map(|value| (key.clone(), value.to_owned()));
-        let texts = members.iter().map(text).collect::<Option<_>>();
-        texts.ok_or_else(|| self.error(name, "must be an object of texts"))
+    fn template(&mut self, name: &'static str) -> Template {
+        let text = self.text(name);
+        self.check(name, &text)
     }
 
-    fn check(&self, name: &str, text: &str, known: &[String]) -> Result<Template, RecipeError> {
-        let template = Template::parse(text).map_err(|message| self.error(name, message))?;
-        let unknown = template.holes().find(|hole| !known.iter().any(|known| known == hole)).map(str::to_owned);
-        match unknown {
-            Some(hole) => Err(self.error(name, &format!("needs {hole}, which neither a parameter nor an earlier step gives"))),
-            None => Ok(template),
-        }
+    fn templates(&mut self, name: &'static str) -> Vec<(String, Template)> {
+        let texts = self.texts(name);
+        texts.into_iter().map(|(key, text)| (key, self.check(name, &text))).collect()
     }
 
-    fn template(&mut self, name: &'static str, known: &[String]) -> Result<Option<Template>, RecipeError> {
-        self.optional_text(name)?.map(|text| self.check(name, &text, known)).transpose()
-    }
-
-    fn templates(&mut self, name: &'static str, known: &[String]) -> Result<Vec<(String, Template)>, RecipeError> {
-        let texts = self.texts(name)?;
-        texts.into_iter().map(|(key, text)| Ok((key, self.check(name, &text, known)?))).collect()
-    }
-
-    fn finish(self) -> Result<(), RecipeError> {
-        match self.values.keys().find(|key| !self.known.iter().any(|known| known == key)) {
-            Some(unknown) => Err(self.error(unknown, "is not known here")),
-            None => Ok(()),
+    fn finish(mut self) {
+        let unknown = self.values.and_then(|values| values.keys().find(|key| !self.asked.iter().any(|asked| asked == key)));
+        if let Some(unknown) = unknown {
+            self.error(unknown, "is not known here");
         }
     }
 }

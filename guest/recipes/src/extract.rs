@@ -29,7 +29,11 @@ impl Place {
     /// The value; none where it is not there, is empty, or is no text.
     pub(crate) fn take(&self, body: &str) -> Option<String> {
         let found = match self {
-            Self::Body => body.trim().to_owned(),
+            // Some write one text as a JSON document.
+            Self::Body => match serde_json::from_str(body) {
+                Ok(Value::String(text)) => text,
+                _ => body.trim().to_owned(),
+            },
             Self::Json(pointer) => {
                 let document: Value = serde_json::from_str(body).ok()?;
                 match document.pointer(pointer)? {
@@ -73,11 +77,13 @@ mod tests {
     fn a_value_is_taken_from_where_it_stands() {
         let take = |place: &str, body: &str| Place::parse(place).unwrap().take(body);
         assert_eq!(take("body", " eyJ\n").as_deref(), Some("eyJ"));
+        assert_eq!(take("body", "\"eyJ\"\n").as_deref(), Some("eyJ"));
         assert_eq!(take("/data/token", r#"{"data": {"token": "eyJ"}}"#).as_deref(), Some("eyJ"));
         assert_eq!(take("/expires_in", r#"{"expires_in": 300}"#).as_deref(), Some("300"));
         assert_eq!(take("xml:Token", "<R><Token>a+&lt;b&amp;</Token></R>").as_deref(), Some("a+<b&"));
         for (place, body) in [
             ("body", "  "),
+            ("body", "\"\""),
             ("/token", "not JSON"),
             ("/token", "{}"),
             ("/token", r#"{"token": null}"#),

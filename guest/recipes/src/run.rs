@@ -4,12 +4,12 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::document::{Action, Assertion, Aws, Body, Recipe, Request, Step};
-use crate::sigv4::{Signed, Signer};
-use crate::template::{Template, Values, percent_encoded};
+use crate::sigv4::{Signed, Signer, hex};
+use crate::template::{Part, Template, Values, append, in_url, percent_encoded};
 
 /// A run of a recipe: what is known so far, and which step is next. It holds secrets and shows none.
 #[derive(Clone)]
@@ -141,7 +141,7 @@ impl Run {
         for parameter in &recipe.parameters {
             let said = given.iter().find(|(name, _)| *name == parameter.name).map(|(_, value)| value);
             if let Some(value) = said.or(parameter.default.as_ref()) {
-                values.set(&parameter.name, value);
+                values.set(&parameter.name, value, true);
             }
         }
         Self { at: 0, values, signing: None }
@@ -155,9 +155,13 @@ impl Run {
                 continue;
             }
             let asked = match &step.action {
-                Action::Set(value) => {
-                    if let (Some(name), Some(value)) = (&step.name, value.fill(&self.values)) {
-                        self.values.set(name, &value);
+                Action::Set { value, encoded } => {
+                    let given = value.holes().all(|name| self.values.given(name));
+                    if let (Some(name), Some(mut value)) = (&step.name, value.fill(&self.values)) {
+                        if *encoded {
+                            value = Zeroizing::new(percent_encoded(&value));
+                        }
+                        self.values.set(name, &value, given);
                     }
                     self.at += 1;
                     continue;
@@ -175,14 +179,15 @@ impl Run {
                 None if step.optional => self.at += 1,
                 None => {
                     let unknown = unknown(step, &self.values);
-                    let message = format!("{unknown} is not known, which step {} of {} needs.", self.at + 1, recipe.title);
+                    let at = (self.at + 1).to_string();
+                    let message = [&unknown, " is not known, which step ", &at, " of ", &recipe.title, " needs."].concat();
                     return Next::Failed(Fault::new(FaultCode::Missing, message, step.absent.as_deref()));
                 }
             }
         }
         match recipe.token.fill(&self.values) {
             Some(token) => Next::Token(token),
-            None => Next::Failed(Fault::new(FaultCode::Missing, format!("{} gave no identity token.", recipe.title), None)),
+            None => Next::Failed(Fault::new(FaultCode::Missing, [&recipe.title, " gave no identity token."].concat(), None)),
         }
     }
 
@@ -198,12 +203,12 @@ impl Run {
                 let content = content.trim();
                 match (&step.name, self.signing.take()) {
                     (Some(name), Some(input)) => {
-                        self.values.set(name, &Zeroizing::new(format!("{}.{content}", *input)));
+                        self.values.set(name, &Zeroizing::new([&input, ".", content].concat()), false);
                         Ok(())
                     }
                     _ if content.is_empty() => Err(self.absent(step, "is empty")),
                     (Some(name), None) => {
-                        self.values.set(name, content);
+                        self.values.set(name, content, false);
                         Ok(())
                     }
                     (None, _) => Ok(()),
@@ -229,22 +234,19 @@ impl Run {
     pub fn describe(&self, recipe: &Recipe) -> String {
         let Some(step) = recipe.steps.get(self.at) else { return recipe.title.clone() };
         match &step.action {
-            Action::Variable(name) => {
-                name.fill(&self.values).map_or_else(|| "a variable".to_owned(), |name| format!("the variable {}", *name))
-            }
-            Action::File(path) => {
-                path.fill(&self.values).map_or_else(|| "a file".to_owned(), |path| format!("the file {}", *path))
-            }
-            Action::Request(request) => self.describe_request(request),
+            Action::Variable(name) => self.named("the variable ", name),
+            Action::File(path) => self.named("the file ", path),
+            Action::Request(request) => self.describe_request(recipe, request),
             Action::Sign(_) => "the signature".to_owned(),
-            Action::Set(_) | Action::Fail(_) => recipe.title.clone(),
+            Action::Set { .. } | Action::Fail(_) => recipe.title.clone(),
         }
     }
 
     /// *Secret.* All that is known and not from the configuration: none of it may be repeated.
     pub fn secrets<'a>(&'a self, recipe: &'a Recipe) -> impl Iterator<Item = &'a str> {
-        let given = |name: &str| recipe.parameters.iter().any(|parameter| parameter.name == name);
-        self.values.iter().filter(move |(name, _)| !given(name)).map(|(_, value)| value)
+        // What a platform reads under a parameter's name, such as a region, is none either. Of one's own recipe nobody knows.
+        let harmless = |name: &str| !recipe.own && recipe.parameters.iter().any(|parameter| parameter.name == name);
+        self.values.learned().filter(move |(name, _)| !harmless(name)).map(|(_, value)| value)
     }
 
     /// Whether the current step goes on where there is nothing.
@@ -260,88 +262,99 @@ impl Run {
 
     fn absent(&self, step: &Step, what: &str) -> Fault {
         let subject = match &step.action {
-            Action::Variable(name) => format!("The variable {}", name.fill(&self.values).unwrap_or_default().as_str()),
-            Action::File(path) => format!("The file {}", path.fill(&self.values).unwrap_or_default().as_str()),
+            Action::Variable(name) => self.named("The variable ", name),
+            Action::File(path) => self.named("The file ", path),
             _ => "The answer".to_owned(),
         };
-        Fault::new(FaultCode::Missing, format!("{subject} {what}."), step.absent.as_deref())
+        Fault::new(FaultCode::Missing, [&subject, " ", what, "."].concat(), step.absent.as_deref())
     }
 
-    /// Method, origin and path. A query may hold a secret.
-    fn describe_request(&self, request: &Request) -> String {
-        let url = request.url.fill_url(&self.values).unwrap_or_default();
-        let plain = url.split(['?', '#']).next().unwrap_or_default();
-        format!("{} {plain}", request.method)
+    fn named(&self, what: &str, name: &Template) -> String {
+        [what, name.fill(&self.values).unwrap_or_default().as_str()].concat()
+    }
+
+    /// Method, origin and path. A query may hold a secret, and in a recipe of one's own a path, too: what the configuration does
+    /// not say is shown there by its name.
+    fn describe_request(&self, recipe: &Recipe, request: &Request) -> String {
+        let mut url = Zeroizing::new(String::new());
+        for part in request.url.parts() {
+            match part {
+                Part::Hole(name) if recipe.own && !self.values.given(name) => {
+                    let origin = Some(self.values.get(name).unwrap_or_default()).filter(|_| url.is_empty()).and_then(origin);
+                    match origin {
+                        Some((origin, "" | "/")) => url.push_str(origin),
+                        Some((origin, _)) => url.push_str(&[origin, "/{", name, "}"].concat()),
+                        None => url.push_str(&["{", name, "}"].concat()),
+                    }
+                }
+                Part::Hole(name) => {
+                    let value = in_url(&url, self.values.get(name).unwrap_or_default());
+                    url.push_str(&value);
+                }
+                Part::Text(text) => append(&mut url, text, true),
+            }
+        }
+        [&request.method, " ", url.split(['?', '#']).next().unwrap_or_default()].concat()
     }
 
     fn take(&mut self, recipe: &Recipe, request: &Request, status: u16, body: &str) -> Result<(), Fault> {
-        let what = self.describe_request(request);
+        let what = self.describe_request(recipe, request);
+        let mut fault = None;
         if !(200..=299).contains(&status) {
-            let advice = request.refusals.iter().find(|(known, _)| *known == status.to_string());
+            let code = status.to_string();
+            let advice = request.refusals.iter().find(|(known, _)| *known == code);
             let advice = advice.or_else(|| request.refusals.iter().find(|(known, _)| known == "*"));
-            let mut fault = Fault::new(
-                FaultCode::Refused,
-                format!("{} answered {status} to {what}.", recipe.title),
-                advice.map(|(_, advice)| advice.as_str()),
-            );
-            fault.detail = detail(body);
-            fault.status = Some(status);
-            return Err(fault);
+            let message = [&recipe.title, " answered ", &code, " to ", &what, "."].concat();
+            let mut refused = Fault::new(FaultCode::Refused, message, advice.map(|(_, advice)| advice.as_str()));
+            refused.detail = detail(body);
+            fault = Some(refused);
+        } else {
+            for (name, place) in &request.take {
+                let Some(value) = place.take(body) else {
+                    let message = ["The answer of ", &recipe.title, " to ", &what, " has no ", &place.describe(), "."].concat();
+                    fault = Some(Fault::new(FaultCode::Malformed, message, None));
+                    break;
+                };
+                self.values.set(name, &Zeroizing::new(value), false);
+            }
         }
-        for (name, place) in &request.take {
-            let Some(value) = place.take(body) else {
-                let message = format!("The answer of {} to {what} has no {}.", recipe.title, place.describe());
-                let mut fault = Fault::new(FaultCode::Malformed, message, None);
-                fault.status = Some(status);
-                return Err(fault);
-            };
-            self.values.set(name, &Zeroizing::new(value));
-        }
-        Ok(())
+        fault.map_or(Ok(()), |fault| Err(Fault { status: Some(status), ..fault }))
     }
 
     fn request(&self, request: &Request, wall_ms: u64) -> Option<HttpRequest> {
         let mut url = request.url.fill_url(&self.values)?;
         let query = known(&request.query, &self.values);
-        for (name, value) in &query {
+        if !query.is_empty() {
             let joint = if url.contains('?') { '&' } else { '?' };
             url.push(joint);
-            url.push_str(&format!("{}={}", percent_encoded(name), percent_encoded(value)));
+            url.push_str(&encoded(&query));
         }
-        let mut headers: Vec<(String, Zeroizing<String>)> = known(&request.headers, &self.values);
-        let body = match &request.body {
-            Body::None => Zeroizing::new(String::new()),
-            Body::Form(fields) => {
-                headers.push(("content-type".to_owned(), Zeroizing::new("application/x-www-form-urlencoded".to_owned())));
-                let fields: Vec<String> = known(fields, &self.values)
-                    .into_iter()
-                    .map(|(name, value)| format!("{}={}", percent_encoded(&name), percent_encoded(&value)))
-                    .collect();
-                Zeroizing::new(fields.join("&"))
-            }
+        let mut headers = known(&request.headers, &self.values);
+        let (kind, body) = match &request.body {
+            Body::None => ("", Zeroizing::new(String::new())),
+            Body::Form(fields) => ("application/x-www-form-urlencoded", encoded(&known(fields, &self.values))),
             Body::Json(document) => {
-                headers.push(("content-type".to_owned(), Zeroizing::new("application/json".to_owned())));
-                Zeroizing::new(filled(document, &self.values).unwrap_or_else(|| json!({})).to_string())
+                let filled = filled(document, &self.values).unwrap_or_else(|| Value::Object(Map::new()));
+                ("application/json", Zeroizing::new(filled.to_string()))
             }
         };
-        let (scheme, rest) = url.split_once("://")?;
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
-        let origin = format!("{scheme}://{authority}");
-        if let Some(aws) = &request.aws {
-            let path = path.split(['?', '#']).next().unwrap_or_default();
-            headers.extend(self.aws(
-                aws,
-                &Asked { request, authority, path, query: &query, headers: &headers, body: &body },
-                wall_ms,
-            )?);
+        if !kind.is_empty() {
+            headers.push(("content-type".to_owned(), Zeroizing::new(kind.to_owned())));
         }
-        let url = url.to_string();
+        let (origin, path) = origin(&url)?;
+        if let Some(aws) = &request.aws {
+            let path = path.split('#').next().unwrap_or_default();
+            let (path, query) = path.split_once('?').unwrap_or((path, ""));
+            let authority = origin.split_once("://").unwrap_or_default().1;
+            let signed = Signed { method: &request.method, host: authority, path, query, headers: &headers, body: &body };
+            let added = self.aws(aws, &signed, wall_ms)?;
+            headers.extend(added);
+        }
         let headers = headers.into_iter().map(|(name, value)| Header { name, value }).collect();
-        Some(HttpRequest { method: request.method.clone(), url, origin, headers, body })
+        Some(HttpRequest { method: request.method.clone(), origin: origin.to_owned(), url: url.to_string(), headers, body })
     }
 
-    fn aws(&self, aws: &Aws, asked: &Asked<'_>, wall_ms: u64) -> Option<Vec<(String, Zeroizing<String>)>> {
+    fn aws(&self, aws: &Aws, signed: &Signed<'_>, wall_ms: u64) -> Option<Vec<(String, Zeroizing<String>)>> {
         let fill = |template: &Template| template.fill(&self.values);
         let (key_id, secret, region, service) = (fill(&aws.key_id)?, fill(&aws.secret)?, fill(&aws.region)?, fill(&aws.service)?);
         let session = fill(&aws.session);
@@ -352,46 +365,28 @@ impl Run {
             region: &region,
             service: &service,
         };
-        let signed = Signed {
-            method: &asked.request.method,
-            host: asked.authority,
-            path: asked.path,
-            query: asked.query,
-            headers: asked.headers,
-            body: asked.body,
-        };
-        Some(signer.sign(&signed, wall_ms))
+        Some(signer.sign(signed, wall_ms))
     }
 
     fn assertion(&mut self, assertion: &Assertion, moment: Moment) -> Option<Signing> {
         let fill = |template: &Template| template.fill(&self.values);
         let algorithm = fill(&assertion.algorithm)?.to_string();
         let issued_at = moment.wall_ms / 1000;
-        let header = json!({ "alg": algorithm, "kid": *fill(&assertion.key_id)?, "typ": "JWT" });
-        let claims = json!({
-            "iss": *fill(&assertion.issuer)?,
-            "sub": *fill(&assertion.subject)?,
-            "aud": *fill(&assertion.audience)?,
-            "iat": issued_at,
-            "exp": issued_at + assertion.lifetime_s,
-            "jti": format!("{:032x}", moment.nonce),
-        });
-        let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let input = format!("{}.{}", encode(header), encode(claims));
+        let text = |text: &str| Value::from(text);
+        let header = [("alg", text(&algorithm)), ("kid", text(&fill(&assertion.key_id)?)), ("typ", text("JWT"))];
+        let claims = [
+            ("iss", text(&fill(&assertion.issuer)?)),
+            ("sub", text(&fill(&assertion.subject)?)),
+            ("aud", text(&fill(&assertion.audience)?)),
+            ("iat", issued_at.into()),
+            ("exp", (issued_at + assertion.lifetime_s).into()),
+            ("jti", text(&hex(&moment.nonce.to_be_bytes()))),
+        ];
+        let input = [segment(&header), segment(&claims)].join(".");
         let key = fill(&assertion.key)?.to_string();
         self.signing = Some(Zeroizing::new(input.clone()));
         Some(Signing { key, algorithm, input })
     }
-}
-
-/// A request on its way to its signature.
-struct Asked<'a> {
-    request: &'a Request,
-    authority: &'a str,
-    path: &'a str,
-    query: &'a [(String, Zeroizing<String>)],
-    headers: &'a [(String, Zeroizing<String>)],
-    body: &'a str,
 }
 
 impl Fault {
@@ -400,17 +395,47 @@ impl Fault {
     }
 }
 
+/// An object as a part of a JWT.
+fn segment(members: &[(&str, Value)]) -> String {
+    let mut object = Map::new();
+    for (name, value) in members {
+        object.insert((*name).to_owned(), value.clone());
+    }
+    URL_SAFE_NO_PAD.encode(Value::Object(object).to_string())
+}
+
+/// The scheme, host and port of a URL, and the rest of it.
+fn origin(url: &str) -> Option<(&str, &str)> {
+    let authority = url.find("://")? + 3;
+    let end = url[authority..].find(['/', '?', '#']).map_or(url.len(), |end| authority + end);
+    Some(url.split_at(end))
+}
+
+/// Names and values as a query and a form have them.
+fn encoded(pairs: &[(String, Zeroizing<String>)]) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::new());
+    for (name, value) in pairs {
+        if !text.is_empty() {
+            text.push('&');
+        }
+        text.push_str(&percent_encoded(name));
+        text.push('=');
+        text.push_str(&Zeroizing::new(percent_encoded(value)));
+    }
+    text
+}
+
 /// Those of which all is known, filled. `{user}:{password}` after `Basic ` goes out in base64, as RFC 7617 wants it.
 fn known(templates: &[(String, Template)], values: &Values) -> Vec<(String, Zeroizing<String>)> {
-    let fill = |(name, template): &(String, Template)| {
-        let value = template.fill(values)?;
-        let value = match value.strip_prefix("Basic ").filter(|_| name == "authorization") {
-            Some(pair) => Zeroizing::new(format!("Basic {}", STANDARD.encode(pair))),
-            None => value,
-        };
-        Some((name.clone(), value))
-    };
-    templates.iter().filter_map(fill).collect()
+    let mut pairs = Vec::new();
+    for (name, template) in templates {
+        let Some(mut value) = template.fill(values) else { continue };
+        if let Some(pair) = value.strip_prefix("Basic ").filter(|_| name == "authorization") {
+            value = Zeroizing::new(["Basic ", &STANDARD.encode(pair)].concat());
+        }
+        pairs.push((name.clone(), value));
+    }
+    pairs
 }
 
 /// A JSON document with its templates filled; members with a value that is not known are left out.
@@ -422,9 +447,13 @@ fn filled(document: &Value, values: &Values) -> Option<Value> {
         }
         Value::Array(items) => Some(items.iter().filter_map(|item| filled(item, values)).collect()),
         Value::Object(members) => {
-            let members: Map<String, Value> =
-                members.iter().filter_map(|(name, value)| Some((name.clone(), filled(value, values)?))).collect();
-            Some(Value::Object(members))
+            let mut known = Map::new();
+            for (name, value) in members {
+                if let Some(value) = filled(value, values) {
+                    known.insert(name.clone(), value);
+                }
+            }
+            Some(Value::Object(known))
         }
         other => Some(other.clone()),
     }
@@ -434,7 +463,7 @@ fn filled(document: &Value, values: &Values) -> Option<Value> {
 fn unknown(step: &Step, values: &Values) -> String {
     let hole = |template: &Template| template.holes().find(|name| values.get(name).is_none()).map(str::to_owned);
     let found = match &step.action {
-        Action::Variable(template) | Action::File(template) | Action::Set(template) => hole(template),
+        Action::Variable(template) | Action::File(template) | Action::Set { value: template, .. } => hole(template),
         Action::Request(request) => {
             let aws = request.aws.iter().flat_map(|aws| [&aws.key_id, &aws.secret, &aws.region]);
             std::iter::once(&request.url).chain(aws).find_map(hole)

@@ -16,12 +16,12 @@ pub(crate) struct Signer<'a> {
     pub(crate) service: &'a str,
 }
 
-/// What is signed. Names of header fields are in lower case; the query's names and values are not encoded.
+/// What is signed. Names of header fields are in lower case; path and query are as the URL has them.
 pub(crate) struct Signed<'a> {
     pub(crate) method: &'a str,
     pub(crate) host: &'a str,
     pub(crate) path: &'a str,
-    pub(crate) query: &'a [(String, Zeroizing<String>)],
+    pub(crate) query: &'a str,
     pub(crate) headers: &'a [(String, Zeroizing<String>)],
     pub(crate) body: &'a str,
 }
@@ -62,12 +62,19 @@ fn canonical_path(path: &str) -> String {
     if path.is_empty() { "/".to_owned() } else { path.split('/').map(percent_encoded).collect::<Vec<_>>().join("/") }
 }
 
-fn canonical_query(query: &[(String, Zeroizing<String>)]) -> String {
-    let encoded = |(name, value): &(String, Zeroizing<String>)| (percent_encoded(name), Zeroizing::new(percent_encoded(value)));
-    let mut pairs: Vec<_> = query.iter().map(encoded).collect();
+fn canonical_query(query: &str) -> String {
+    let pair = |pair: &str| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (name.to_owned(), Zeroizing::new(value.to_owned()))
+    };
+    let mut pairs: Vec<_> = query.split('&').filter(|pair| !pair.is_empty()).map(pair).collect();
     sort(&mut pairs);
-    let pairs: Vec<String> = pairs.into_iter().map(|(name, value)| format!("{name}={}", *value)).collect();
-    pairs.join("&")
+    let mut canonical = String::new();
+    for (name, value) in pairs {
+        let joint = if canonical.is_empty() { "" } else { "&" };
+        canonical.push_str(&[joint, &name, "=", &value].concat());
+    }
+    canonical
 }
 
 /// There are a handful; the library's own sorting is made for many, and weighs kilobytes.
@@ -99,7 +106,7 @@ fn mac(key: &[u8], text: &str) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|half| char::from(b"0123456789abcdef"[usize::from(half)])).collect()
 }
 

@@ -4,25 +4,42 @@ use zeroize::Zeroizing;
 
 /// What is known in a run, by name. Any of it may be a secret. There are few, and a list of them is small code.
 #[derive(Clone, Default)]
-pub(crate) struct Values(Vec<(String, Zeroizing<String>)>);
+pub(crate) struct Values(Vec<Known>);
+
+#[derive(Clone)]
+struct Known {
+    name: String,
+    value: Zeroizing<String>,
+    /// Whether the configuration says it: then it is no secret.
+    given: bool,
+}
 
 impl Values {
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.find(name).map(|known| known.value.as_str())
     }
 
-    pub(crate) fn set(&mut self, name: &str, value: &str) {
-        self.0.retain(|(known, _)| known != name);
-        self.0.push((name.to_owned(), Zeroizing::new(value.to_owned())));
+    pub(crate) fn given(&self, name: &str) -> bool {
+        self.find(name).is_some_and(|known| known.given)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    pub(crate) fn set(&mut self, name: &str, value: &str, given: bool) {
+        self.0.retain(|known| known.name != name);
+        self.0.push(Known { name: name.to_owned(), value: Zeroizing::new(value.to_owned()), given });
+    }
+
+    /// The names and values that the configuration does not say.
+    pub(crate) fn learned(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().filter(|known| !known.given).map(|known| (known.name.as_str(), known.value.as_str()))
+    }
+
+    fn find(&self, name: &str) -> Option<&Known> {
+        self.0.iter().find(|known| known.name == name)
     }
 }
 
 /// A text with holes, each the name of a value in braces.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Template(String);
 
 /// A part of a template.
@@ -136,7 +153,8 @@ pub(crate) fn is_name(name: &str) -> bool {
 }
 
 /// All but the unreserved characters of RFC 3986 section 2.3 as `%XX`.
-pub(crate) fn percent_encoded(text: &str) -> String {
+#[must_use]
+pub fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
@@ -164,7 +182,7 @@ mod tests {
             ("base", "https://login.example/"),
             ("address", "fd00::1"),
         ] {
-            values.set(name, value);
+            values.set(name, value, false);
         }
         values
     }

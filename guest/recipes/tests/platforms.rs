@@ -223,7 +223,7 @@ fn client_credentials_go_out_as_the_server_wants_them() {
     let mut machine = Machine { given, variables: vec![("SECRET", "s+s")], answers, ..Machine::default() };
     let end = machine.run("client-credentials");
     assert_eq!(end.token(), "eyJ");
-    assert_eq!(header(&end.sent[0], "authorization"), Some("Basic bWU6cytz"));
+    assert_eq!(header(&end.sent[0], "authorization"), Some("Basic bWU6cyUyQnM="));
     assert_eq!(end.sent[0].body.as_str(), "grant_type=client_credentials&scope=claude");
     machine.given.push(("secret_in_body", "yes"));
     let end = machine.run("client-credentials");

@@ -20,6 +20,7 @@ mod files;
 mod help;
 mod login;
 mod jwt;
+mod issuer;
 mod options;
 mod output;
 mod pages;
@@ -62,6 +63,8 @@ enum Command {
     Logout(login::Logout),
     /// Tell why an exchange is refused, and what will fail later: judges an identity token by the service's own checks.
     Doctor(doctor::Options),
+    /// Make a key for a workload that vouches for itself, and print what the Console has to know.
+    Issuer(issuer::Options),
     /// Print what a shell needs to complete this command.
     #[command(after_help = help::COMPLETIONS)]
     Completions(pages::Completions),
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
             Command::Login(options) => login::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Logout(options) => login::log_out(options).await.map(|()| ExitCode::SUCCESS),
             Command::Doctor(options) => doctor::run(options).await,
+            Command::Issuer(options) => issuer::run(&options).map(|()| ExitCode::SUCCESS),
             Command::Completions(options) => pages::completions(&options, Arguments::command()).map(|()| ExitCode::SUCCESS),
             Command::Man(options) => pages::man(&options, Arguments::command()).map(|()| ExitCode::SUCCESS),
         }

@@ -12,7 +12,7 @@ use wif_engine::origin_of;
 const API: &str = "https://api.anthropic.com";
 
 /// What the filter in a sandbox must be told, and the module reaches by itself.
-const OF_THE_FILTER: [&str; 5] = ["callables", "files", "position", "token_endpoint", "variables"];
+const OF_THE_FILTER: [&str; 6] = ["callables", "files", "origins", "position", "token_endpoint", "variables"];
 
 /// The configuration, checked. What is wrong within `credential` the component says.
 #[derive(Debug)]

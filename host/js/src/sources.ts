@@ -16,6 +16,7 @@ interface Step {
   readonly variable?: string;
   readonly file?: string;
   readonly set?: string;
+  readonly encoded?: boolean;
   readonly sign?: unknown;
   readonly request?: Hop;
 }
@@ -122,9 +123,9 @@ export class Sources {
       const value = this.#given[name] ?? about.default;
       if (typeof value === "string") add(name, [value]);
     }
-    for (const { as, variable, file, set, sign, request } of recipe.steps) {
+    for (const { as, variable, file, set, encoded, sign, request } of recipe.steps) {
       if (variable !== undefined) add(as, fill(variable, readings, false).flatMap((name) => this.#told(name) || []));
-      if (set !== undefined) add(as, fill(set, readings, false));
+      if (set !== undefined) add(as, fill(set, readings, false).map((value) => (encoded === true ? percentEncoded(value) : value)));
       if (file !== undefined || sign !== undefined) add(as, [ANY]);
       for (const name of Object.keys(request?.take ?? {})) add(name, [ANY]);
     }
@@ -159,11 +160,11 @@ function fill(template: string, readings: ReadonlyMap<string, readonly string[]>
 /** What a value becomes in a URL of which so much is there: it adds nothing to its structure, unless it is the beginning. */
 function inUrl(before: string, value: string): string {
   if (before === "") return value;
-  return before.endsWith("://") && /^[0-9a-f]*:[0-9a-f:]*$/i.test(value) ? `[${value}]` : encoded(value);
+  return before.endsWith("://") && /^[0-9a-f]*:[0-9a-f:]*$/i.test(value) ? `[${value}]` : percentEncoded(value);
 }
 
 /** All but the unreserved characters of RFC 3986 section 2.3 as `%XX`. */
-function encoded(value: string): string {
+function percentEncoded(value: string): string {
   return encodeURIComponent(value).replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 

@@ -5,14 +5,18 @@
 
 import { createInterface } from "node:readline";
 import Anthropic from "@anthropic-ai/sdk";
-import { createWif, memoryStore } from "wif-credential";
+import { createWif, memoryStore, signer } from "wif-credential";
 
 /** A test moves the clock. */
 let ahead = 0;
 const now = Date.now.bind(Date);
 Date.now = () => now() + ahead;
 
-const { options, baseURL } = JSON.parse(process.argv.at(-1));
+const { options, baseURL, key } = JSON.parse(process.argv.at(-1));
+if (key !== undefined) {
+  const der = Buffer.from(key.replace(/-----[^-]*-----|\s/g, ""), "base64");
+  options.signer = signer(crypto.subtle.importKey("pkcs8", der, { name: "ECDSA", namedCurve: "P-256" }, false, ["sign"]));
+}
 const store = memoryStore();
 const notes = [];
 const make = (more = {}) => createWif({ ...options, onChange: ({ notes: more }) => notes.push(...more), ...more });

@@ -26,6 +26,19 @@ pub fn github_actions(request_token: &str, mint: Mint) -> Router {
     Router::new().route("/token", get(answer))
 }
 
+/// The Machines API of Fly.io. A text is its answer, as a JSON document.
+pub fn fly(api_token: &str, mint: Mint) -> Router {
+    let expected = format!("Bearer {api_token}");
+    let answer = move |headers: HeaderMap, Json(body): Json<Value>| async move {
+        if text(&headers, "authorization") != expected {
+            return json(StatusCode::UNAUTHORIZED, &document!({ "error": "token validation error" }));
+        }
+        let audience = body["aud"].as_str().unwrap_or("https://fly.io/acme");
+        json(StatusCode::OK, &Value::from(mint(audience)))
+    };
+    Router::new().route("/v1/tokens/oidc", post(answer))
+}
+
 /// The agent's API of Buildkite.
 pub fn buildkite(job: &str, agent_token: &str, mint: Mint) -> Router {
     let (job, expected) = (job.to_owned(), format!("Token {agent_token}"));

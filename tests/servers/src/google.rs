@@ -1,13 +1,13 @@
-//! The metadata server of Google Cloud.
+//! The metadata server of Google Cloud, and its IAM Credentials API.
 
 use std::collections::HashMap;
 
-use axum::Router;
 use axum::extract::{Path, Query};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use serde_json::json as document;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json as document};
 
 use crate::{Mint, json, text};
 
@@ -34,11 +34,41 @@ pub fn metadata(account: &str, mint: Mint) -> Router {
             json(StatusCode::OK, &document!({ "access_token": "ya29.local", "expires_in": 3599, "token_type": "Bearer" }))
         })
     };
+    let about = move |headers: HeaderMap| {
+        let about =
+            document!({ "aliases": ["default"], "email": account, "scopes": ["https://www.googleapis.com/auth/cloud-platform"] });
+        async move {
+            refused(&headers).unwrap_or_else(|| ([("metadata-flavor", "Google")], json(StatusCode::OK, &about)).into_response())
+        }
+    };
     let ping = || async { [("metadata-flavor", "Google")].into_response() };
     Router::new()
         .route("/", get(ping))
         .route("/computeMetadata/v1/instance/service-accounts/{account}/identity", get(answer))
+        .route("/computeMetadata/v1/instance/service-accounts/default/", get(about))
         .route("/computeMetadata/v1/instance/service-accounts/default/token", get(token))
+}
+
+/// The IAM Credentials API: identity tokens of another account, for who has this access token.
+pub fn iam_credentials(access_token: &str, account: &str, mint: Mint) -> Router {
+    let (expected, account) = (format!("Bearer {access_token}"), format!("{account}:generateIdToken"));
+    let error = |code: StatusCode, status: &str, message: &str| {
+        json(code, &document!({ "error": { "code": code.as_u16(), "message": message, "status": status } }))
+    };
+    let answer = move |Path(asked): Path<String>, headers: HeaderMap, Json(body): Json<Value>| async move {
+        if text(&headers, "authorization") != expected {
+            return error(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "Request had invalid authentication credentials.");
+        }
+        if asked != account {
+            let message = "Permission 'iam.serviceAccounts.getOpenIdToken' denied on resource (or it may not exist).";
+            return error(StatusCode::FORBIDDEN, "PERMISSION_DENIED", message);
+        }
+        match body["audience"].as_str().filter(|audience| !audience.is_empty()) {
+            Some(audience) => json(StatusCode::OK, &document!({ "token": mint(audience) })),
+            None => error(StatusCode::BAD_REQUEST, "INVALID_ARGUMENT", "The audience is required."),
+        }
+    };
+    Router::new().route("/v1/projects/-/serviceAccounts/{account}", post(answer))
 }
 
 fn refused(headers: &HeaderMap) -> Option<Response> {

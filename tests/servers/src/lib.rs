@@ -8,6 +8,7 @@
 
 mod aws;
 mod azure;
+pub mod cases;
 mod ci;
 mod google;
 mod kubernetes;
@@ -26,8 +27,8 @@ use tokio::net::TcpListener;
 
 pub use aws::{Keys, container_credentials, instance_metadata, security_token_service};
 pub use azure::{app_service, entra, instance_metadata as azure_instance_metadata};
-pub use ci::{buildkite, github_actions};
-pub use google::metadata as google_metadata;
+pub use ci::{buildkite, fly, github_actions};
+pub use google::{iam_credentials as google_iam_credentials, metadata as google_metadata};
 pub use kubernetes::{Cluster, api_server};
 pub use oauth::{authorization_server, authorization_server_by_key};
 pub use vault::vault;
@@ -79,11 +80,31 @@ impl Server {
         self.address.to_string()
     }
 
+    /// Where it answers.
+    #[must_use]
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.address
+    }
+
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// What was asked, and the status of the answer: `GET /path 200`.
     #[must_use]
     pub fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// The content of files, each at its position: `/0` and so on. For hosts that read files by HTTP.
+pub fn files(files: &[(String, String)]) -> Router {
+    files.iter().enumerate().fold(Router::new(), |router, (position, (_, content))| {
+        let content = content.clone();
+        router.route(&format!("/{position}"), axum::routing::get(move || async move { content }))
+    })
 }
 
 impl Drop for Server {

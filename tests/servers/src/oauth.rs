@@ -34,8 +34,8 @@ fn grant(form: &HashMap<String, String>, mint: &Mint) -> Response {
 pub fn authorization_server(client: &str, secret: &str, in_body: bool, mint: Mint) -> Router {
     let (client, secret) = (client.to_owned(), secret.to_owned());
     let answer = move |headers: HeaderMap, Form(form): Form<HashMap<String, String>>| async move {
-        let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("{client}:{secret}")));
-        let by_header = text(&headers, "authorization") == basic && !form.contains_key("client_secret");
+        let by_header = basic(text(&headers, "authorization")) == Some((client.clone(), secret.clone()))
+            && !form.contains_key("client_secret");
         let by_body = form.get("client_id") == Some(&client)
             && form.get("client_secret") == Some(&secret)
             && !headers.contains_key("authorization");
@@ -47,14 +47,28 @@ pub fn authorization_server(client: &str, secret: &str, in_body: bool, mint: Min
     Router::new().route("/token", post(answer))
 }
 
+/// The client's id and secret: each form-encoded, then both in base64 (RFC 6749 section 2.3.1).
+fn basic(value: &str) -> Option<(String, String)> {
+    let pair = BASE64_STANDARD.decode(value.strip_prefix("Basic ")?).ok()?;
+    let pair = String::from_utf8(pair).ok()?;
+    let (id, secret) = pair.split_once(':')?;
+    let decoded =
+        |text: &str| url::form_urlencoded::parse(format!("v={text}").as_bytes()).next().map(|(_, value)| value.into_owned());
+    Some((decoded(id)?, decoded(secret)?))
+}
+
 /// Takes an assertion that the client's key signed, each once, for this very endpoint.
 pub fn authorization_server_by_key(client: &str, key_id: &str, public_key_pem: &str, mint: Mint) -> Router {
     let (client, key_id) = (client.to_owned(), key_id.to_owned());
-    let key = DecodingKey::from_rsa_pem(public_key_pem.as_bytes()).expect("a public key");
+    let pem = public_key_pem.as_bytes();
+    let (key, algorithm) = match DecodingKey::from_rsa_pem(pem) {
+        Ok(key) => (key, Algorithm::RS256),
+        Err(_) => (DecodingKey::from_ec_pem(pem).expect("a public key"), Algorithm::ES256),
+    };
     let seen: Arc<Mutex<HashSet<String>>> = Arc::default();
     let answer = move |headers: HeaderMap, Form(form): Form<HashMap<String, String>>| async move {
         let assertion = form.get("client_assertion").map(String::as_str).unwrap_or_default();
-        let mut validation = Validation::new(Algorithm::RS256);
+        let mut validation = Validation::new(algorithm);
         validation.set_issuer(&[&client]);
         validation.set_audience(&[format!("http://{}/token", text(&headers, "host"))]);
         validation.set_required_spec_claims(&["exp", "iss", "sub", "aud"]);

@@ -142,6 +142,9 @@ impl Session {
         };
         let source = self.federation().map(|federation| federation.identity_token.describe()).unwrap_or_default();
         let mints = self.federation().is_some_and(|federation| !federation.identity_token.shared());
+        let recipe = self.federation().and_then(|federation| federation.identity_token.recipe());
+        // A platform says which of its caches gave the same one again.
+        let keeper = recipe.and_then(|recipe| recipe.repeats.clone());
         let action = if mints {
             "Let the source give another identity token on each call, or configure its freshness as shared."
         } else if rotates {
@@ -172,6 +175,7 @@ impl Session {
         };
         // Whoever is told to come again shall find what the next look brought.
         let until = Some(look_at).filter(|at| *at != Moment::NEVER);
+        let action = keeper.as_deref().unwrap_or(action);
         let mut trouble = Trouble::new(FailureCode::IdentityTokenSpent, message, action, until);
         trouble.rotation = (rotates && !mints).then(|| self.time.now() + (expected - self.time.wall_ms()));
         self.attempt.fail(trouble);

@@ -1,6 +1,6 @@
 //! A source that is a recipe: its steps become tasks, and their outcomes its answers.
 
-use wif_recipes::{Answer, Ask, Fault, FaultCode, Moment, Recipe, Run};
+use wif_recipes::{Answer, Ask, Fault, FaultCode, Moment, Recipe, Run, platforms};
 
 use super::source::{Asked, Next};
 use crate::Secret;
@@ -60,10 +60,6 @@ impl Detection {
         };
         platforms().filter_map(|recipe| why(&recipe).map(|why| (recipe, why))).collect()
     }
-}
-
-fn platforms() -> impl Iterator<Item = Recipe> {
-    wif_recipes::names().filter_map(wif_recipes::platform)
 }
 
 /// Begins with the first task.

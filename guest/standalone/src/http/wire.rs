@@ -44,12 +44,17 @@ pub(super) fn options(timeout: u64) -> RequestOptions {
 /// Gives a request its method and its URL. The error is the task's outcome: nothing was sent.
 pub(super) fn address(outgoing: &Outgoing, request: &HttpRequest) -> Result<(), Outcome> {
     let parts = parts(&request.url).ok_or_else(|| Outcome::Unsent("the URL cannot be read".to_owned()))?;
-    let method = if request.method == "POST" { Method::Post } else { Method::Other(request.method.clone()) };
+    let method = match request.method.as_str() {
+        "GET" => Method::Get,
+        "POST" => Method::Post,
+        "PUT" => Method::Put,
+        other => Method::Other(other.to_owned()),
+    };
     outgoing
         .set_method(&method)
         .and_then(|()| outgoing.set_scheme(Some(&parts.scheme)))
         .and_then(|()| outgoing.set_authority(Some(parts.authority)))
-        .and_then(|()| outgoing.set_path_with_query(Some(parts.path)))
+        .and_then(|()| outgoing.set_path_with_query(Some(&parts.path)))
         .map_err(|()| Outcome::Unsent("the host takes the URL for malformed".to_owned()))
 }
 
@@ -70,10 +75,11 @@ pub(super) fn response(status: u16, fields: &Fields, content: &[u8]) -> Response
 struct Parts<'a> {
     scheme: Scheme,
     authority: &'a str,
-    path: &'a str,
+    path: String,
 }
 
-/// Takes a URL apart that the engine has put together: it has no user information and no fragment.
+/// Takes a URL apart. The token endpoint's has a path and nothing else; one that a variable gives to a source may lack it, and a
+/// fragment is no server's business.
 fn parts(url: &str) -> Option<Parts<'_>> {
     let (scheme, rest) = url.split_once("://")?;
     let scheme = match scheme {
@@ -81,8 +87,10 @@ fn parts(url: &str) -> Option<Parts<'_>> {
         "http" => Scheme::Http,
         _ => return None,
     };
-    let (authority, path) = rest.split_at(rest.find('/')?);
-    Some(Parts { scheme, authority, path })
+    let rest = rest.split('#').next().unwrap_or_default();
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    Some(Parts { scheme, authority, path: [slash, path].concat() })
 }
 
 #[cfg(test)]
@@ -93,10 +101,13 @@ mod tests {
     fn a_url_is_taken_apart() {
         let found = parts("https://gateway.example:8443/base/v1/oauth/token").unwrap();
         assert!(matches!(found.scheme, Scheme::Https));
-        assert_eq!((found.authority, found.path), ("gateway.example:8443", "/base/v1/oauth/token"));
+        assert_eq!((found.authority, &*found.path), ("gateway.example:8443", "/base/v1/oauth/token"));
         let found = parts("http://[::1]:80/v1").unwrap();
         assert!(matches!(found.scheme, Scheme::Http));
-        assert_eq!((found.authority, found.path), ("[::1]:80", "/v1"));
+        assert_eq!((found.authority, &*found.path), ("[::1]:80", "/v1"));
+        let found = parts("http://127.0.0.1:80?api=1#there").unwrap();
+        assert_eq!((found.authority, &*found.path), ("127.0.0.1:80", "/?api=1"));
+        assert_eq!(&*parts("http://127.0.0.1").unwrap().path, "/");
         assert!(parts("ftp://host/").is_none());
     }
 }

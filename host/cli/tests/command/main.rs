@@ -3,6 +3,7 @@
 mod chain;
 mod edges;
 mod logins;
+mod issuer;
 mod machine;
 mod place;
 mod proxy;

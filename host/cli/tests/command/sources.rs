@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use wif_emulator::{Emulator, Options};
-use wif_servers::{Keys, Mint, Server};
+use wif_servers::cases::{self, CASES, Host};
+use wif_servers::{Mint, Server};
 
 use crate::place::{Run, bare};
 
@@ -95,69 +96,32 @@ async fn a_job_of_github_actions_has_a_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_of_buildkite_has_a_token() {
+async fn every_source_of_the_table_gives_a_token() {
     let platform = Platform::new().await;
-    let server = Server::start(wif_servers::buildkite("job-1", "canary-agent", platform.mint())).await;
-    let endpoint = format!("{}/v3", server.url());
-    let variables = [
-        ("BUILDKITE_JOB_ID", "job-1"),
-        ("BUILDKITE_AGENT_ACCESS_TOKEN", "canary-agent"),
-        ("BUILDKITE_AGENT_ENDPOINT", endpoint.as_str()),
-    ];
-    let run = platform.token(json!({ "source": "buildkite" }), &variables).await;
-    platform.gave_a_token(&run, &["canary-agent"]);
-}
-
-fn keys() -> Keys {
-    Keys {
-        id: "AKIDEXAMPLE".to_owned(),
-        secret: "canary/secret+access-key".to_owned(),
-        session: Some("canary-session-token==".to_owned()),
+    let mut exchanges = 0;
+    for name in CASES.into_iter().filter(|name| Host::Command.lacks(name).is_none()) {
+        let case = cases::start(name, platform.directory.path(), &platform.mint()).await;
+        let variables: Vec<(&str, &str)> = case.variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let run = platform.token(case.identity_token.clone(), &variables).await;
+        platform.gave_a_token(&run, &case.secrets);
+        exchanges += 1;
+        assert_eq!(platform.emulator.counts().exchanges, exchanges, "{name}");
+        for server in &case.servers {
+            assert!(server.seen().iter().all(|line| line.ends_with(" 200")), "{name}: {:?}", server.seen());
+        }
     }
+    let others = platform.asked_for().into_iter().filter(|audience| audience != "https://api.anthropic.com");
+    assert!(others.eq(["api://app"; 3]), "Azure alone has audiences of its own");
 }
-
-const AWS_SECRETS: [&str; 3] = ["canary/secret+access-key", "canary-session-token", "canary-pod"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn aws_has_a_token_by_every_way_to_keys() {
+async fn aws_says_why_it_refuses_a_signature() {
     let platform = Platform::new().await;
     let sts =
-        Server::start(wif_servers::security_token_service("eu-central-1", keys(), "canary-web-identity", platform.mint())).await;
+        Server::start(wif_servers::security_token_service("eu-central-1", cases::keys(), "canary-web-identity", platform.mint()))
+            .await;
     let sts_url = sts.url();
     let common = [("AWS_REGION", "eu-central-1"), ("AWS_ENDPOINT_URL_STS", sts_url.as_str())];
-    let with = |more: &[(&'static str, String)]| {
-        let more = more.to_vec();
-        let platform = &platform;
-        async move {
-            let variables: Vec<(&str, &str)> =
-                common.iter().copied().chain(more.iter().map(|(name, value)| (*name, value.as_str()))).collect();
-            let run = platform.token(json!({ "source": "aws" }), &variables).await;
-            platform.gave_a_token(&run, &AWS_SECRETS);
-        }
-    };
-    with(&[
-        ("AWS_ACCESS_KEY_ID", keys().id),
-        ("AWS_SECRET_ACCESS_KEY", keys().secret),
-        ("AWS_SESSION_TOKEN", keys().session.unwrap_or_default()),
-    ])
-    .await;
-    let metadata = Server::start(wif_servers::instance_metadata("role-1", keys())).await;
-    with(&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.url())]).await;
-    assert_eq!(metadata.seen()[0], "PUT /latest/api/token 200");
-    let agent = Server::start(wif_servers::container_credentials("canary-pod", keys())).await;
-    with(&[
-        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/v1/credentials", agent.url())),
-        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", platform.write("agent", "canary-pod")),
-    ])
-    .await;
-    with(&[
-        ("AWS_WEB_IDENTITY_TOKEN_FILE", platform.write("irsa", "canary-web-identity")),
-        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/app".to_owned()),
-    ])
-    .await;
-    assert_eq!(platform.asked_for(), ["https://api.anthropic.com"; 4]);
-    assert_eq!(platform.emulator.counts().exchanges, 4);
-
     let run = platform
         .token(
             json!({ "source": "aws" }),
@@ -167,46 +131,6 @@ async fn aws_has_a_token_by_every_way_to_keys() {
     assert_ne!(run.code, 0);
     assert!(run.stderr.contains("AWS answered 403") && run.stderr.contains("sts:GetWebIdentityToken"), "{}", run.stderr);
     assert!(!run.stderr.contains("canary"), "{}", run.stderr);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn google_azure_and_vault_have_tokens() {
-    let platform = Platform::new().await;
-    let metadata = Server::start(wif_servers::google_metadata("app@project.example", platform.mint())).await;
-    let host = metadata.authority();
-    let run = platform.token(json!({ "source": "google" }), &[("GCE_METADATA_HOST", &host)]).await;
-    platform.gave_a_token(&run, &[]);
-
-    let resource = json!({ "source": "azure", "resource": "api://app" });
-    let machine = Server::start(wif_servers::azure_instance_metadata(platform.mint())).await;
-    let machine_url = machine.url();
-    let run = platform.token(resource.clone(), &[("AZURE_POD_IDENTITY_AUTHORITY_HOST", &machine_url)]).await;
-    platform.gave_a_token(&run, &[]);
-    let app = Server::start(wif_servers::app_service("canary-header", platform.mint())).await;
-    let endpoint = format!("{}/msi/token", app.url());
-    let run = platform.token(resource, &[("IDENTITY_ENDPOINT", &endpoint), ("IDENTITY_HEADER", "canary-header")]).await;
-    platform.gave_a_token(&run, &["canary-header"]);
-    let entra = Server::start(wif_servers::entra("tenant-1", "client-1", "canary-projected", platform.mint())).await;
-    let (authority, file) = (entra.url(), platform.write("projected", "canary-projected"));
-    let variables = [
-        ("AZURE_TENANT_ID", "tenant-1"),
-        ("AZURE_CLIENT_ID", "client-1"),
-        ("AZURE_AUTHORITY_HOST", authority.as_str()),
-        ("AZURE_FEDERATED_TOKEN_FILE", file.as_str()),
-    ];
-    let run = platform.token(json!({ "source": "azure-workload", "resource": "api://app" }), &variables).await;
-    platform.gave_a_token(&run, &["canary-projected"]);
-
-    let vault =
-        Server::start(wif_servers::vault("app", "canary-pod", "claude", "https://api.anthropic.com", platform.mint())).await;
-    let (address, file) = (vault.url(), platform.write("pod", "canary-pod"));
-    let source = json!({ "source": "vault", "role": "claude", "login_role": "app", "login_file": file });
-    let run = platform.token(source, &[("VAULT_ADDR", &address)]).await;
-    platform.gave_a_token(&run, &["canary-pod", "hvs."]);
-    assert_eq!(
-        platform.asked_for(),
-        ["https://api.anthropic.com", "api://app", "api://app", "api://app", "https://api.anthropic.com"]
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

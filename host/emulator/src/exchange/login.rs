@@ -16,8 +16,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use wif_federation::Admission;
 
-use super::federation::Admission;
 use crate::emulator::State;
 use crate::envelope::RequestId;
 use crate::history::{Kind, Outcome, Reason, Record};

@@ -60,7 +60,7 @@ impl Source {
             Some("auto") => {
                 let set = |name: &String| variable(name).is_some_and(|value| !value.trim().is_empty());
                 let found = |recipe: &Recipe| recipe.detected_by.iter().any(|names| names.iter().all(set));
-                let platforms = wif_recipes::names().filter_map(wif_recipes::platform).filter(found);
+                let platforms = wif_recipes::platforms().filter(found);
                 platforms.map(|recipe| Self { recipe, given: given(&["source"]), auto: true }).collect()
             }
             Some(name) => {
@@ -150,7 +150,10 @@ fn gives(step: &Step, readings: &Readings) -> (Vec<String>, Vec<String>) {
             let set = |name: &String| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
             (name, fill(template, readings, false).iter().filter_map(set).collect())
         }
-        Action::Set(template) => (name, fill(template, readings, false)),
+        Action::Set { value, encoded } => {
+            let form = |value: String| if *encoded { wif_recipes::percent_encoded(&value) } else { value };
+            (name, fill(value, readings, false).into_iter().map(form).collect())
+        }
         Action::File(_) | Action::Sign(_) => (name, vec![ANY.to_owned()]),
         Action::Request(request) => (request.taken().map(str::to_owned).collect(), vec![ANY.to_owned()]),
         Action::Fail(_) => (Vec::new(), Vec::new()),

@@ -1,12 +1,14 @@
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use wif_emulator::Options;
+use wif_servers::Server;
+use wif_servers::cases::{self, CASES, Case, Host};
 
-use crate::harness::{Form, Plan, in_wasm_forms};
+use crate::harness::{Form, Plan, in_forms, in_wasm_forms};
 
 /// A metadata service: answers with what it was told, and keeps what it was asked.
 #[derive(Clone, Default)]
@@ -135,6 +137,112 @@ in_wasm_forms! {
             })
             .await;
             assert_eq!(world.reused(), 0);
+        }
+    }
+}
+
+/// What a case needs, as the filter is told of it: a cluster for each origin, and one for files.
+async fn through_clusters(case: &Case) -> (Vec<Server>, Vec<(String, SocketAddr)>, Value) {
+    let files = Server::start(wif_servers::files(&case.files)).await;
+    let mut clusters = vec![(format!("files-{}", files.port()), files.address())];
+    let mut origins = json!({});
+    for server in &case.servers {
+        let name = format!("source-{}", server.port());
+        origins[server.url()] = json!({ "cluster": name });
+        clusters.push((name, server.address()));
+    }
+    let at = |position: usize| json!({ "cluster": clusters[0].0, "path": format!("/{position}") });
+    let read: Value = case.files.iter().enumerate().map(|(position, (path, _))| (path.clone(), at(position))).collect();
+    let variables: Value = case.variables.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    (vec![files], clusters, json!({ "origins": origins, "files": read, "variables": variables }))
+}
+
+/// Mints by the emulator of a world that begins later.
+fn mint_of(provider: &Arc<OnceLock<wif_emulator::IdentityProvider>>) -> wif_servers::Mint {
+    let provider = Arc::clone(provider);
+    Arc::new(move |_| provider.get().expect("the world has begun").mint().expose().to_owned())
+}
+
+in_wasm_forms! {
+    /// Each origin of a recipe has its cluster.
+    async fn every_source_of_the_table_gives_a_token(form: Form) {
+        let Some(mut world) = Plan::new(form).start().await else { return };
+        let provider = Arc::new(OnceLock::from(world.emulator.identity_provider().clone()));
+        let mint = mint_of(&provider);
+        let directory = tempfile::tempdir().expect("a directory");
+        for name in CASES.into_iter().filter(|name| Host::Filter.lacks(name).is_none()) {
+            let before = world.emulator.counts().exchanges;
+            let case = cases::start(name, directory.path(), &mint).await;
+            let (_files, clusters, told) = through_clusters(&case).await;
+            world.reload(|setup| {
+                setup.sources = clusters;
+                setup.plugin["credential"]["federation"]["identity_token"] = case.identity_token.clone();
+                for (key, value) in told.as_object().expect("an object") {
+                    setup.plugin[key] = value.clone();
+                }
+            });
+            world.until(name, async || {
+                world.caller.message().await.status == 200 && world.emulator.counts().exchanges > before
+            })
+            .await;
+            for secret in &case.secrets {
+                assert!(!world.envoy.log().contains(secret), "{name}");
+            }
+        }
+    }
+}
+
+in_wasm_forms! {
+    /// F9: where no cluster is said to lead, nothing goes.
+    async fn an_origin_without_a_cluster_is_named(form: Form) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let case = cases::start("google", directory.path(), &mint_of(&Arc::default())).await;
+        let (identity_token, host) = (case.identity_token.clone(), case.servers[0].authority());
+        let plan = Plan::new(form).plugin(move |plugin| {
+            plugin["credential"]["federation"]["identity_token"] = identity_token;
+            plugin["variables"] = json!({ "GCE_METADATA_HOST": host });
+        });
+        let Some(world) = plan.start().await else { return };
+        let answer = world.caller.message().await;
+        assert_eq!((answer.status, &*answer.failure_code()), (503, "denied-by-host"), "{answer:?}");
+        world.envoy.until_logged("add it to `origins`").await;
+        assert!(case.servers[0].seen().is_empty());
+    }
+}
+
+in_forms! {
+    [module = Module]
+    /// The module reads variables and files, and sends requests, by itself.
+    async fn every_source_of_the_table_gives_the_module_a_token(form: Form) {
+        for name in CASES.into_iter().filter(|name| Host::Module.lacks(name).is_none()) {
+            let provider = Arc::new(OnceLock::new());
+            let emulator = Arc::clone(&provider);
+            let directory = tempfile::tempdir().expect("a directory");
+            // Those that are given their identity token need one before the world begins.
+            let early = wif_emulator::Emulator::start(Options::default()).await.expect("the options are good");
+            _ = emulator.set(early.identity_provider().clone());
+            let case = cases::start(name, directory.path(), &mint_of(&provider)).await;
+            let environment = case.variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+            let identity_token = case.identity_token.clone();
+            let (base_url, options) = (early.base_url().to_owned(), early.options().clone());
+            let plan = Plan::new(form).setup(move |setup| {
+                setup.environment = environment;
+                setup.api = base_url.trim_start_matches("http://").parse().expect("an address");
+                setup.plugin["credential"]["base_url"] = json!(base_url);
+                setup.plugin["credential"]["federation"] = json!({
+                    "federation_rule_id": options.federation_rule_id,
+                    "organization_id": options.organization_id,
+                    "service_account_id": options.service_account_id,
+                    "identity_token": identity_token,
+                });
+            });
+            let Some(world) = plan.start().await else { return };
+            let answer = world.caller.message().await;
+            assert_eq!(answer.status, 200, "{name}: {answer:?}\n{}", world.envoy.log());
+            assert_eq!(early.counts().exchanges, 1, "{name}");
+            for secret in &case.secrets {
+                assert!(!world.envoy.log().contains(secret), "{name}");
+            }
         }
     }
 }

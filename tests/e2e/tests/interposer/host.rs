@@ -48,7 +48,9 @@ pub(crate) struct World {
     pub(crate) clock: Clock,
     /// A field that the runtime lets no component set.
     pub(crate) forbidden: Option<&'static str>,
-    directory: TempDir,
+    /// The authorities of sources of identity tokens.
+    pub(crate) sources: Vec<String>,
+    pub(crate) directory: TempDir,
     shared: TempDir,
 }
 
@@ -144,7 +146,7 @@ impl World {
         let emulator = Emulator::start(options).await.expect("the options are good");
         let (directory, shared) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
         let file = emulator.identity_provider().publish(directory.path()).expect("the directory is writable");
-        Self { emulator, file, seen: Seen::default(), clock, forbidden: None, directory, shared }
+        Self { emulator, file, seen: Seen::default(), clock, forbidden: None, sources: Vec::new(), directory, shared }
     }
 
     pub(crate) fn api(&self, path: &str) -> String {
@@ -244,7 +246,7 @@ impl World {
         self.serve_compiled(SAMPLE, SERVE, variables)
     }
 
-    fn serve_given(&self, limits: Limits, variables: Vec<(&str, String)>) -> Application {
+    pub(crate) fn serve_given(&self, limits: Limits, variables: Vec<(&str, String)>) -> Application {
         self.serve_compiled(COMPILED, limits, variables)
     }
 
@@ -267,6 +269,7 @@ impl World {
             shared: self.shared.path().to_path_buf(),
             authority: self.emulator.address().to_string(),
             forbidden: self.forbidden,
+            sources: self.sources.clone(),
             seen: self.seen.clone(),
         };
         Application { handler: ProxyHandler::new(shared), instances }
@@ -381,6 +384,7 @@ struct Shared {
     shared: PathBuf,
     authority: String,
     forbidden: Option<&'static str>,
+    sources: Vec<String>,
     seen: Seen,
 }
 
@@ -391,7 +395,11 @@ impl Shared {
         wasi.envs(&self.variables).wall_clock(self.clock.clone()).monotonic_clock(self.clock.clone());
         wasi.preopened_dir(&self.directory, MOUNT, FsPerms::ReadOnly)?;
         wasi.preopened_dir(&self.shared, STORE, FsPerms::ReadWrite)?;
-        let gate = Gate { authority: self.authority.clone(), forbidden: self.forbidden, seen: self.seen.clone() };
+        if !self.sources.is_empty() {
+            wasi.preopened_dir(&self.directory, self.directory.to_str().expect("a path"), FsPerms::ReadOnly)?;
+        }
+        let (forbidden, sources) = (self.forbidden, self.sources.clone());
+        let gate = Gate { authority: self.authority.clone(), forbidden, sources, seen: self.seen.clone() };
         Ok(Host { wasi: wasi.build(), http: WasiHttpCtx::new(), gate, table: ResourceTable::new() })
     }
 }
@@ -492,6 +500,8 @@ struct Gate {
     authority: String,
     /// A field that components must not set, beside those that none may.
     forbidden: Option<&'static str>,
+    /// Sources of identity tokens.
+    sources: Vec<String>,
     seen: Seen,
 }
 
@@ -510,7 +520,9 @@ impl WasiHttpHooks for Gate {
         rest: Rest,
     ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Rest), Error>> + Send> {
         let api = request.uri().authority().is_some_and(|authority| authority.as_str() == self.authority);
-        if api && request.uri().path() == "/v1/oauth/token" {
+        let source =
+            request.uri().authority().is_some_and(|authority| self.sources.iter().any(|known| known == authority.as_str()));
+        if source || api && request.uri().path() == "/v1/oauth/token" {
             return default_hooks().send_request(request, options, rest);
         }
         let seen = self.seen.clone();

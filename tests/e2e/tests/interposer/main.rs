@@ -9,6 +9,7 @@ mod cost;
 mod engine;
 mod host;
 mod refresh;
+mod sources;
 
 use std::collections::HashMap;
 use std::time::Duration;

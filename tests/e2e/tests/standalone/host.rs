@@ -60,8 +60,12 @@ pub(crate) struct Grant<'a> {
     pub(crate) mount: Option<&'a Path>,
     /// The directory that the guest sees at `/shared`, and what it may do there.
     pub(crate) shared: Option<(&'a Path, FsPerms)>,
+    /// A directory that the guest sees where it is.
+    pub(crate) own: Option<&'a Path>,
     /// The one authority that requests may go to.
     pub(crate) authority: String,
+    /// Those of sources of identity tokens.
+    pub(crate) sources: Vec<String>,
 }
 
 struct Host {
@@ -71,9 +75,10 @@ struct Host {
     table: ResourceTable,
 }
 
-/// Lets requests to one authority pass.
+/// Lets requests to one authority pass, and to those of sources.
 struct Gate {
     authority: String,
+    sources: Vec<String>,
 }
 
 impl World {
@@ -104,7 +109,7 @@ impl World {
 
     pub(crate) fn grant(&self, variables: Vec<(&'static str, String)>) -> Grant<'_> {
         let authority = self.emulator.address().to_string();
-        Grant { variables, mount: Some(self.directory.path()), shared: None, authority }
+        Grant { variables, mount: Some(self.directory.path()), shared: None, own: None, authority, sources: Vec::new() }
     }
 
     /// An instance that shares the directory.
@@ -183,12 +188,15 @@ impl Instance {
         if let Some((directory, perms)) = grant.shared {
             wasi.preopened_dir(directory, STORE, perms)?;
         }
+        if let Some(directory) = grant.own {
+            wasi.preopened_dir(directory, directory.to_str().expect("a path"), FsPerms::ReadOnly)?;
+        }
         let stderr = MemoryOutputPipe::new(1 << 16);
         wasi.stderr(stderr.clone());
         let host = Host {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            gate: Gate { authority: grant.authority },
+            gate: Gate { authority: grant.authority, sources: grant.sources },
             table: ResourceTable::new(),
         };
         let mut store = Store::new(&engine, host);
@@ -244,7 +252,8 @@ impl WasiHttpHooks for Gate {
         options: Option<RequestOptions>,
         rest: Rest,
     ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Rest), Error>> + Send> {
-        if request.uri().authority().is_some_and(|authority| authority.as_str() == self.authority) {
+        let known = |authority: &str| authority == self.authority || self.sources.iter().any(|source| source == authority);
+        if request.uri().authority().is_some_and(|authority| known(authority.as_str())) {
             return default_hooks().send_request(request, options, rest);
         }
         Box::new(async { Err(Error::HttpRequestDenied) })

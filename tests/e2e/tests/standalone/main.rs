@@ -7,6 +7,7 @@ mod engine;
 mod host;
 mod imports;
 mod sharing;
+mod sources;
 
 use std::time::Duration;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use wif_emulator::Fault;
+use wif_servers::cases::{self, CASES, Host};
 use wif_servers::{Keys, Mint, Server};
 
 use crate::program::{Program, RUNTIMES, Runtime, printed};
@@ -262,6 +263,42 @@ async fn a_credential_is_discovered_as_the_vendors_clients_do_it() {
         assert_eq!(program.value("message").await, 200, "{runtime:?}");
         let status: Value = program.value("status").await;
         assert_eq!(status["state"], "serving", "{status}");
+    }
+}
+
+/// Each source, in Node: the grants of hosts in JavaScript are of its own, so each has to be seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_source_of_the_table_gives_a_token() {
+    let world = World::start().await;
+    let provider = world.emulator.identity_provider().clone();
+    let mint: Mint = Arc::new(move |_| provider.mint().expose().to_owned());
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut exchanges = 0;
+    for name in CASES.into_iter().filter(|name| Host::Node.lacks(name).is_none()) {
+        let case = cases::start(name, directory.path(), &mint).await;
+        let (emulated, base_url) = (world.emulator.options(), world.emulator.base_url());
+        let configuration = json!({ "base_url": base_url, "federation": {
+            "federation_rule_id": emulated.federation_rule_id,
+            "organization_id": emulated.organization_id,
+            "service_account_id": emulated.service_account_id,
+            "identity_token": case.identity_token,
+        } });
+        let run = move || Runtime::Node.run("process.mjs", &[]);
+        let mut command = tokio::task::spawn_blocking(run).await.expect("no panic");
+        let options = json!({ "configuration": configuration, "policy": { "allowOrigins": [base_url] } });
+        command.arg(json!({ "options": options, "baseURL": base_url, "key": case.key }).to_string());
+        for variable in ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "AWS_ACCESS_KEY_ID"] {
+            command.env_remove(variable);
+        }
+        command.envs(case.variables.iter().map(|(name, value)| (*name, value)));
+        if case.cluster.is_some() {
+            // How a runtime is told of a cluster's certificates.
+            command.env("NODE_EXTRA_CA_CERTS", directory.path().join("ca.crt"));
+        }
+        let mut program = Program::start(command);
+        assert_eq!(program.value("message").await, 200, "{name}");
+        exchanges += 1;
+        assert_eq!(world.emulator.counts().exchanges, exchanges, "{name}");
     }
 }
 

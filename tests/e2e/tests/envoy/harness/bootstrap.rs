@@ -55,6 +55,10 @@ pub(crate) struct Setup {
     pub(crate) elsewhere: SocketAddr,
     /// A service that tells a workload who it is, as clouds have them.
     pub(crate) metadata: Option<SocketAddr>,
+    /// More clusters, by name.
+    pub(crate) sources: Vec<(String, SocketAddr)>,
+    /// Envoy's own variables.
+    pub(crate) environment: Vec<(String, String)>,
     pub(crate) token_file: std::path::PathBuf,
     /// More HTTP filters of the listener, before ours.
     pub(crate) before: Vec<Value>,
@@ -110,12 +114,13 @@ impl Setup {
 
     /// The document of listeners.
     pub(crate) fn listeners(&self) -> Value {
-        resources("envoy.config.listener.v3.Listener", self.listener())
+        resources("envoy.config.listener.v3.Listener", vec![self.listener()])
     }
 
     /// The document of clusters.
     pub(crate) fn clusters(&self) -> Value {
-        resources("envoy.config.cluster.v3.Cluster", self.api_cluster())
+        let sources = self.sources.iter().map(|(name, address)| cluster(name, &socket(*address)));
+        resources("envoy.config.cluster.v3.Cluster", std::iter::once(self.api_cluster()).chain(sources).collect())
     }
 
     fn listener(&self) -> Value {
@@ -283,7 +288,9 @@ fn pipe(path: &Path) -> Value {
     json!({ "pipe": { "path": path } })
 }
 
-fn resources(kind: &str, mut resource: Value) -> Value {
-    resource["@type"] = format!("type.googleapis.com/{kind}").into();
-    json!({ "resources": [resource] })
+fn resources(kind: &str, mut resources: Vec<Value>) -> Value {
+    for resource in &mut resources {
+        resource["@type"] = format!("type.googleapis.com/{kind}").into();
+    }
+    json!({ "resources": resources })
 }

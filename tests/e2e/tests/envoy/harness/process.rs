@@ -33,6 +33,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 impl Envoy {
     /// Starts Envoy with this bootstrap, and waits until it is ready. Its files go to `directory`.
     pub(crate) async fn start(envoy: &Path, bootstrap: &str, concurrency: u32, directory: &Path) -> Result<Self, Ended> {
+        Self::start_with(envoy, bootstrap, concurrency, directory, &[]).await
+    }
+
+    /// The same, with these variables.
+    pub(crate) async fn start_with(
+        envoy: &Path,
+        bootstrap: &str,
+        concurrency: u32,
+        directory: &Path,
+        environment: &[(String, String)],
+    ) -> Result<Self, Ended> {
         // JSON is YAML.
         let file = directory.join("bootstrap.yaml");
         fs::write(&file, bootstrap).expect("the directory is writable");
@@ -47,6 +58,7 @@ impl Envoy {
         // Nothing is shared with the Envoys of other tests.
         command.arg("--disable-hot-restart").env_clear();
         command.env("ENVOY_DYNAMIC_MODULES_SEARCH_PATH", artifacts::module_directory());
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         // Where relative paths begin.
         command.current_dir(directory);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output).kill_on_drop(true);

@@ -113,6 +113,8 @@ impl Plan {
             token_endpoint: gate.address(),
             elsewhere: elsewhere.address(),
             metadata: None,
+            sources: Vec::new(),
+            environment: Vec::new(),
             token_file: file.path().to_path_buf(),
             before: Vec::new(),
             routes: Vec::new(),
@@ -128,7 +130,7 @@ impl Plan {
         fs::create_dir(&setup.directory).expect("the directory is writable");
         write(&setup.directory, "lds.json", &setup.listeners());
         write(&setup.directory, "cds.json", &setup.clusters());
-        let started = Envoy::start(envoy, &setup.bootstrap(), self.concurrency, directory.path()).await;
+        let started = Envoy::start_with(envoy, &setup.bootstrap(), self.concurrency, directory.path(), &setup.environment).await;
         let envoy = started.unwrap_or_else(|ended| panic!("{}\n{}", ended.status, ended.log));
         let gateway = envoy.address(GATEWAY).await;
         let caller = Caller::new(gateway);

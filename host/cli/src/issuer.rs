@@ -1,0 +1,64 @@
+//! `wif issuer`: makes the key of a workload that vouches for itself, and says what the Console has to know of it.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use p256::elliptic_curve::Generate as _;
+use p256::pkcs8::{EncodePrivateKey as _, LineEnding};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use crate::options::{answer, say};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// What identity tokens will have as `iss`. The Console compares it byte for byte.
+    #[arg(value_name = "URL")]
+    issuer: String,
+    /// Where to write the private key, readable by you alone. Nothing is written over.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// What identity tokens will have as `sub`.
+    #[arg(long, value_name = "NAME", default_value = "workload")]
+    subject: String,
+}
+
+/// Writes the private key, prints the public one as a JWKS, and tells the rest.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let Options { issuer, key: path, subject } = options;
+    if !issuer.starts_with("https://") || issuer.contains(['?', '#', ' ']) {
+        bail!("{issuer} is no issuer: name an https URL without query and fragment, such as https://issuer.example");
+    }
+    let key = p256::SecretKey::try_generate().context("no key could be made")?;
+    let point = key.public_key().to_sec1_point(false);
+    let coordinate = |bytes: Option<&p256::FieldBytes>| bytes.map(|bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes));
+    let (Some(x), Some(y)) = (coordinate(point.x()), coordinate(point.y())) else { bail!("no key could be made") };
+    // The thumbprint of RFC 7638: the same key has the same id, whoever asks.
+    let key_id = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#)));
+    let pem = key.to_pkcs8_pem(LineEnding::LF).context("the key cannot be written as PEM")?;
+    write(path, pem.as_bytes()).with_context(|| format!("cannot write the key to {}", path.display()))?;
+
+    let public = json!({ "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": key_id, "x": x, "y": y });
+    let source = json!({ "source": "signer", "key_id": key_id, "issuer": issuer, "subject": subject });
+    say(&format!("The private key is in {}. Its public half, for the Console, is below.", path.display()));
+    say(&format!(
+        "In the Console make an issuer with the URL {issuer} and this JWKS, inline; and a rule for it that matches the subject {subject} \
+         and the audience https://api.anthropic.com."
+    ));
+    say(&format!(
+        "In the configuration of your program: \"identity_token\": {source}. Give its library a signer with this key, for ES256."
+    ));
+    answer(&format!("{:#}", json!({ "keys": [public] })))
+}
+
+/// A file that only its owner reads, and that was not there.
+fn write(path: &std::path::Path, content: &[u8]) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(content)
+}
