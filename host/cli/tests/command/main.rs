@@ -2,8 +2,8 @@
 
 mod chain;
 mod edges;
-mod logins;
 mod issuer;
+mod logins;
 mod machine;
 mod place;
 mod proxy;

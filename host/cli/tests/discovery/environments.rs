@@ -112,7 +112,10 @@ impl Environment {
                 }
             }
             if random.chance(30) {
-                self.set("ANTHROPIC_SERVICE_ACCOUNT_ID", random.pick(&["svac_01environment", "svac_01environment", ""]).to_owned());
+                self.set(
+                    "ANTHROPIC_SERVICE_ACCOUNT_ID",
+                    random.pick(&["svac_01environment", "svac_01environment", ""]).to_owned(),
+                );
             }
             if random.chance(30) {
                 self.set("ANTHROPIC_WORKSPACE_ID", random.pick(&["wrkspc_01environment", "default", ""]).to_owned());

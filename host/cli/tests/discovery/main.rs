@@ -257,6 +257,9 @@ async fn answer(mut socket: TcpStream, exchanges: Arc<Mutex<Vec<(String, Value)>
     let body = serde_json::from_slice(&request[head..]).unwrap_or_default();
     exchanges.lock().expect("it is not poisoned").push((path, body));
     let body = r#"{"access_token":"sk-ant-oat01-exchanged","token_type":"Bearer","expires_in":3600}"#;
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
     socket.write_all(format!("{head}{body}").as_bytes()).await.ok()
 }

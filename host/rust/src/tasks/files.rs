@@ -73,7 +73,9 @@ fn try_read(path: &Path, request: &FileRequest, within: Option<&Path>, policy: &
         && !resolved.starts_with(directory.canonicalize()?)
     {
         let (leads_to, directory) = (resolved.display(), directory.display());
-        return Ok(Outcome::Denied(format!("it is a link that leads out of {directory}, to {leads_to}: put the file itself there")));
+        return Ok(Outcome::Denied(format!(
+            "it is a link that leads out of {directory}, to {leads_to}: put the file itself there"
+        )));
     }
     if let Err(rule) = policy.check_file(&resolved) {
         return Ok(Outcome::Denied(rule));
