@@ -73,7 +73,8 @@ struct Issuer {
 
 impl Federation {
     /// The organization of whoever logs in.
-    pub(super) fn an_organization(&self) -> String {
+    #[must_use]
+    pub fn an_organization(&self) -> String {
         self.resources.organizations.first().map(|organization| organization.id.clone()).unwrap_or_default()
     }
 

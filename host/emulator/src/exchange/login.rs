@@ -16,11 +16,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use wif_federation::Admission;
+use wif_federation::{Admission, Reason};
 
 use crate::emulator::State;
 use crate::envelope::RequestId;
-use crate::history::{Kind, Outcome, Reason, Record};
+use crate::history::{Kind, Outcome, Record};
 use crate::random;
 use crate::token_id::{TokenId, digest};
 
