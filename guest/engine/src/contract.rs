@@ -329,9 +329,9 @@ pub enum Access {
 /// A token and how long it serves.
 ///
 /// Before `hold-in-ms` serve it (past `refresh-in-ms` also say `needed`, without waiting). Between `hold-in-ms` and
-/// `unusable-in-ms`, while `output.progress` is `underway`, wait for the next output at most `output.wait-at-most-ms`, then serve
-/// it. From `unusable-in-ms` on do not serve it. A missing time never comes. With an `unusable-in-ms` of zero it serves
-/// exactly the callers that were already waiting.
+/// `unusable-in-ms`, while `output.progress` is `underway`, a caller holds: it waits until an output says `resting` or shows another
+/// token, for at most `output.wait-at-most-ms` in all, and is then served. From `unusable-in-ms` on do not serve it. A missing time
+/// never comes. With an `unusable-in-ms` of zero it serves exactly the callers that were already waiting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usable {
     /// The first 16 hexadecimal digits of SHA-256 of the token. Compared for equality, and safe to log.
