@@ -178,10 +178,7 @@ pub(crate) enum Bearer {
     /// The token itself.
     Literal(Secret),
     /// An API key. Only discovery finds these.
-    ApiKey {
-        key: Secret,
-        in_header: KeyHeader,
-    },
+    ApiKey { key: Secret, in_header: KeyHeader },
     /// A token that was made once, to live for a year. Only discovery finds these.
     LongLived(Secret),
     /// Of a person's login. Only discovery finds these.

@@ -330,7 +330,8 @@ impl Discovery {
                     let what = format!("the profile {}", self.last_path());
                     self.hides(variable, &what)?;
                 } else if profile["authentication"]["type"] == "user_oauth" {
-                    self.ignored.push(format!("{variable} is set and goes before the login of the profile {}.", self.last_path()));
+                    self.ignored
+                        .push(format!("{variable} is set and goes before the login of the profile {}.", self.last_path()));
                 }
                 self.found_by_variable(variable, bearer)
             }
@@ -346,7 +347,8 @@ impl Discovery {
     /// Tells that a variable goes before a federation. A host may have said that this is an error.
     fn hides(&mut self, variable: &str, what: &str) -> Result<(), Problem> {
         let message = format!("{variable} is set and goes before {what}, which would be used without it.");
-        let action = format!("Unset {variable} where this program is started: in its shell profile, unit, manifest, container or job.");
+        let action =
+            format!("Unset {variable} where this program is started: in its shell profile, unit, manifest, container or job.");
         match self.limits.shadowing {
             Shadowing::Warn => self.ignored.push(format!("{message} {action}")),
             Shadowing::Refuse => {

@@ -142,7 +142,9 @@ impl Held {
 
     pub(crate) fn set(&self) -> Vec<Header> {
         let (name, value) = match self.scheme {
-            Scheme::Bearer | Scheme::ApiKey(KeyHeader::Authorization) => ("authorization", ["Bearer ", self.value.reveal()].concat()),
+            Scheme::Bearer | Scheme::ApiKey(KeyHeader::Authorization) => {
+                ("authorization", ["Bearer ", self.value.reveal()].concat())
+            }
             Scheme::ApiKey(KeyHeader::XApiKey) => ("x-api-key", self.value.reveal().to_owned()),
         };
         vec![Header { name: name.to_owned(), value: value.into() }]

@@ -314,7 +314,10 @@ mod tests {
             (r#"{"access_token": ""}"#, "has no access_token"),
             (r#"{"access_token": "a b"}"#, "has an access_token that cannot be one"),
             (r#"{"access_token": "t", "type": "api_key"}"#, "has a `type` that is not oauth_token"),
-            (r#"{"access_token": "t", "expires_at": "2026-01-01T00:00:00Z"}"#, "has an expires_at that is no number of seconds since 1970"),
+            (
+                r#"{"access_token": "t", "expires_at": "2026-01-01T00:00:00Z"}"#,
+                "has an expires_at that is no number of seconds since 1970",
+            ),
         ] {
             assert_eq!(read(text).unwrap_err(), what, "{text}");
         }

@@ -108,7 +108,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         (pasted(&state, deadline, options.timeout).await?, redirect_uri)
     } else {
         let listener = TcpListener::bind(("127.0.0.1", options.callback_port)).await.map_err(|error| {
-            Wrong(format!("cannot listen on port {} of this machine: {error}; choose another with --callback-port", options.callback_port))
+            Wrong(format!(
+                "cannot listen on port {} of this machine: {error}; choose another with --callback-port",
+                options.callback_port
+            ))
         })?;
         let port = listener.local_addr().context("the listener has no address")?.port();
         let redirect_uri = format!("http://localhost:{port}/callback");
@@ -129,7 +132,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         "state": state,
     });
     let answer = redeem(&below(&endpoint, "/v1/oauth/token"), &grant).await?;
-    profile.save(&answer, &client_id, options.workspace_id.as_deref(), base_url.as_deref(), options.console_url.as_deref()).await?;
+    profile
+        .save(&answer, &client_id, options.workspace_id.as_deref(), base_url.as_deref(), options.console_url.as_deref())
+        .await?;
     say(&format!("Logged in. The profile {} is in {}.", profile.name(), profile.directory().display()));
     if let Some(hint) = profile.hint() {
         say(&hint);
@@ -196,9 +201,8 @@ async fn redeem(endpoint: &Url, grant: &Value) -> anyhow::Result<Value> {
         .header("content-type", "application/json")
         .header("anthropic-beta", "oauth-2025-04-20")
         .body(grant.to_string());
-    let mut response = request.send().await.map_err(|error| {
-        anyhow::anyhow!("the token endpoint cannot be reached: {}", error.without_url())
-    })?;
+    let mut response =
+        request.send().await.map_err(|error| anyhow::anyhow!("the token endpoint cannot be reached: {}", error.without_url()))?;
     let status = response.status();
     let mut body = zeroize::Zeroizing::new(Vec::new());
     while let Some(piece) = response.chunk().await.map_err(reqwest::Error::without_url).context("the answer broke off")? {
@@ -212,7 +216,8 @@ async fn redeem(endpoint: &Url, grant: &Value) -> anyhow::Result<Value> {
         bail!(Refusal(format!("the token endpoint refused the login (status {}): {kind}; begin anew", status.as_u16())));
     }
     for name in ["access_token", "refresh_token"] {
-        let plain = answer[name].as_str().is_some_and(|token| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()));
+        let plain =
+            answer[name].as_str().is_some_and(|token| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()));
         anyhow::ensure!(plain, "the answer of the token endpoint has no {name}");
     }
     Ok(answer)
@@ -237,7 +242,9 @@ fn safe(text: &str) -> Result<Url, Wrong> {
     if plain && (url.scheme() == "https" || url.scheme() == "http" && loopback) {
         return Ok(url);
     }
-    Err(Wrong("must begin with https://, and have no user information, query or fragment; http:// is for this machine alone".to_owned()))
+    Err(Wrong(
+        "must begin with https://, and have no user information, query or fragment; http:// is for this machine alone".to_owned(),
+    ))
 }
 
 fn below(url: &Url, path: &str) -> Url {

@@ -5,9 +5,7 @@ use super::outgoing::Role;
 use super::{Plan, Session, field, only};
 use crate::answer::{self, Pause, Verdict};
 use crate::configuration::Bearer;
-use crate::contract::{
-    Entry, FailureCode, FileProtection, FileRequest, NoteCode, NoteLevel, Outcome, Standing, Swap, Task,
-};
+use crate::contract::{Entry, FailureCode, FileProtection, FileRequest, NoteCode, NoteLevel, Outcome, Standing, Swap, Task};
 use crate::held::Scheme;
 use crate::login::{Brought, Credentials, LEASE_MS, Login, Stage};
 use crate::schedule::MIN_INTERVAL_MS;
@@ -100,7 +98,11 @@ impl Session {
             Outcome::Denied(why) | Outcome::Failed(why) => {
                 (format!("The login's file {path} cannot be used"), Some(why), "Mend the file or its permissions.")
             }
-            _ => (format!("This host does not read the login's file {path}"), None, "Use a host that reads files, or another credential."),
+            _ => (
+                format!("This host does not read the login's file {path}"),
+                None,
+                "Use a host that reads files, or another credential.",
+            ),
         };
         self.explain(&mut message, why, &[]);
         self.login_fails(FailureCode::TokenSourceFailed, message, action, LOOK_MS);
@@ -240,7 +242,12 @@ impl Session {
             other => {
                 let why = self.why_not_kept(&other);
                 let message = format!("The login cannot be refreshed, for its file cannot be replaced: {why}.");
-                self.login_fails(FailureCode::StoreFailed, message, "Let this program write the file and its directory.", LOOK_MS);
+                self.login_fails(
+                    FailureCode::StoreFailed,
+                    message,
+                    "Let this program write the file and its directory.",
+                    LOOK_MS,
+                );
             }
         }
     }

@@ -192,7 +192,9 @@ impl Session {
             (Plan::Unopened, _) => ("the configuration is looked for", Some(now)),
             (Plan::Discovering(_), _) => ("the variables and profiles arrive", None),
             (Plan::Unconfigured(at), _) => ("the configuration is looked for again", Some(*at)),
-            (Plan::Bearer(Bearer::Literal(_) | Bearer::LongLived(_) | Bearer::ApiKey { .. }), _) => ("nothing: it is served as it is", None),
+            (Plan::Bearer(Bearer::Literal(_) | Bearer::LongLived(_) | Bearer::ApiKey { .. }), _) => {
+                ("nothing: it is served as it is", None)
+            }
             (_, Work::Sending(_)) => ("the token endpoint answers", None),
             (_, Work::Following { .. }) => ("the store is looked at again", at),
             (_, Work::Resting) if !self.wanted => ("the first caller asks", None),

@@ -56,16 +56,19 @@ async fn serve(mut socket: TcpStream, state: &str, sender: mpsc::Sender<Brought>
         let mut pairs = url.as_ref()?.query_pairs();
         pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned()).filter(|value| !value.is_empty())
     };
-    let (status, text, brought) = match (url.is_some(), member("state").as_deref() == Some(state), member("code"), member("error")) {
-        (false, ..) => ("404 Not Found", "There is nothing here.", None),
-        (true, false, ..) => ("400 Bad Request", "This is not the login that was begun.", None),
-        (true, true, _, Some(error)) => {
-            let error = error.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '_').take(64).collect();
-            ("200 OK", "The login was not allowed. You may close this window.", Some(Brought::Refusal(error)))
-        }
-        (true, true, Some(code), None) => ("200 OK", "You are logged in. You may close this window.", Some(Brought::Code(code))),
-        (true, true, None, None) => ("400 Bad Request", "There is no code.", None),
-    };
+    let (status, text, brought) =
+        match (url.is_some(), member("state").as_deref() == Some(state), member("code"), member("error")) {
+            (false, ..) => ("404 Not Found", "There is nothing here.", None),
+            (true, false, ..) => ("400 Bad Request", "This is not the login that was begun.", None),
+            (true, true, _, Some(error)) => {
+                let error = error.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '_').take(64).collect();
+                ("200 OK", "The login was not allowed. You may close this window.", Some(Brought::Refusal(error)))
+            }
+            (true, true, Some(code), None) => {
+                ("200 OK", "You are logged in. You may close this window.", Some(Brought::Code(code)))
+            }
+            (true, true, None, None) => ("400 Bad Request", "There is no code.", None),
+        };
     let page = format!("<!doctype html><meta charset=\"utf-8\"><title>wif login</title><p>{text}</p>");
     let head = format!(
         "HTTP/1.1 {status}\r\ncontent-type: text/html\r\ncontent-length: {}\r\ncache-control: no-store\r\nreferrer-policy: no-referrer\r\n\

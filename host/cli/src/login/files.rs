@@ -22,7 +22,8 @@ pub(super) struct Profile {
 impl Profile {
     /// The profile of this name, or the one that the environment names.
     pub(super) fn find(name: Option<&str>) -> anyhow::Result<Self> {
-        let variable = |name: &str| std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        let variable =
+            |name: &str| std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         let chosen = variable("ANTHROPIC_PROFILE");
         let by_variable = name.is_none() || chosen.as_deref() == name;
         let name = name.map(str::to_owned).or(chosen).unwrap_or_else(|| "default".to_owned());

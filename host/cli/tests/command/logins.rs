@@ -122,7 +122,10 @@ async fn a_person_logs_in_has_a_token_and_logs_out() {
     assert_eq!(std::fs::metadata(&file).expect("it is there").permissions().mode() & 0o777, 0o600);
     assert_eq!((&kept["type"], &kept["version"]), (&json!("oauth_token"), &json!("1.0")));
     assert!(kept["refresh_token"].as_str().is_some_and(|token| token.starts_with("sk-ant-ort01-")));
-    assert_eq!(read(&place.directory.path().join(".config/anthropic/configs/default.json"))["authentication"]["type"], "user_oauth");
+    assert_eq!(
+        read(&place.directory.path().join(".config/anthropic/configs/default.json"))["authentication"]["type"],
+        "user_oauth"
+    );
 
     let run = token(&place).await;
     assert_eq!(run.code, 0, "{}", run.stderr);
@@ -202,7 +205,9 @@ async fn a_visitor_with_the_wrong_state_is_sent_away_and_the_login_goes_on() {
     let place = Place::new().await;
     let login = Login::begin(&place, &[]);
     let back = press(&login.address().await, "allow").await;
-    for (path, query) in [("/callback", "code=stolen&state=another"), ("/callback", "code=stolen"), ("/callback", "error=x&state="), ("/", "")] {
+    for (path, query) in
+        [("/callback", "code=stolen&state=another"), ("/callback", "code=stolen"), ("/callback", "error=x&state="), ("/", "")]
+    {
         let mut wrong = back.clone();
         wrong.set_path(path);
         wrong.set_query(Some(query));

@@ -103,7 +103,8 @@ async fn a_read_only_place_with_a_good_token_serves_it() {
         assert_eq!(first.code, 0, "{}", first.stderr);
         let exchanges = place.emulator.counts().exchanges;
         let directory = if state.ends_with('/') { state.clone() } else { place.directory.path().display().to_string() };
-        let set = |mode: u32| std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(mode)).expect("its mode is set");
+        let set =
+            |mode: u32| std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(mode)).expect("its mode is set");
         for entry in std::fs::read_dir(&directory).expect("it is there").flatten() {
             if entry.path().extension().is_some_and(|extension| extension == "lock") {
                 std::fs::remove_file(entry.path()).expect("it is removed");

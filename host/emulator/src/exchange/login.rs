@@ -161,13 +161,9 @@ pub(super) fn grant(state: &State, request_id: &RequestId, body: &[u8]) -> Optio
     let member = |name: &str| body[name].as_str().unwrap_or_default();
     let now = state.clocks.service();
     let granted = match member("grant_type") {
-        "authorization_code" => state.logins.redeem(
-            member("code"),
-            member("client_id"),
-            member("redirect_uri"),
-            member("code_verifier"),
-            now,
-        ),
+        "authorization_code" => {
+            state.logins.redeem(member("code"), member("client_id"), member("redirect_uri"), member("code_verifier"), now)
+        }
         "refresh_token" => state.logins.refresh(member("refresh_token"), member("client_id")),
         _ => return None,
     };

@@ -145,7 +145,9 @@ impl Grants {
         let beside_a_profile = || {
             self.directories().iter().any(|directory| {
                 let below = path.strip_prefix(directory.as_str()).and_then(|rest| rest.strip_prefix("/credentials/"));
-                below.and_then(|name| name.strip_suffix(".json")).is_some_and(|name| !name.contains('/') && !name.starts_with('.'))
+                below
+                    .and_then(|name| name.strip_suffix(".json"))
+                    .is_some_and(|name| !name.contains('/') && !name.starts_with('.'))
             })
         };
         self.discovers
@@ -277,7 +279,10 @@ mod tests {
     fn the_files_of_a_login_are_entries_and_nothing_else_is() {
         let discovers = grants(r#"{"discover": {"config_dir": "/etc/anthropic/"}}"#);
         let file = |key: &str| discovers.credentials_file(key);
-        assert_eq!(file("file:/etc/anthropic/credentials/me.json").as_deref(), Some(Path::new("/etc/anthropic/credentials/me.json")));
+        assert_eq!(
+            file("file:/etc/anthropic/credentials/me.json").as_deref(),
+            Some(Path::new("/etc/anthropic/credentials/me.json"))
+        );
         for key in [
             "/etc/anthropic/credentials/me.json",
             "file:/etc/anthropic/configs/me.json",
