@@ -49,6 +49,9 @@ use sha2::{Digest, Sha256};
 /// Whether sources can be recipes. In a build without them nothing of what runs them is left.
 const RECIPES: bool = cfg!(feature = "recipes");
 
+/// Whether logins of people are served. In a build without them nothing of what refreshes them is left.
+const LOGINS: bool = cfg!(feature = "logins");
+
 /// The id of a token or an identity token: the first 16 hexadecimal digits of its SHA-256.
 #[must_use]
 pub fn id_of(token: &str) -> String {

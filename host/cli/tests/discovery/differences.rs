@@ -160,6 +160,24 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         },
     },
     Difference {
+        what: "an empty service_account_id of a profile is left out here, as in TypeScript",
+        why: "Python sends it as it is, which the endpoint refuses.",
+        applies: |case| {
+            let sent = |served: &Served| served.exchange.as_ref().map(|(_, body)| body["service_account_id"] == "");
+            case.sdk == Sdk::Python && case.theirs.served().and_then(sent) == Some(true) && case.ours.served().is_some()
+        },
+    },
+    Difference {
+        what: "an empty field of a profile is filled in from the variables here, as in Python",
+        why: "It is a template that was not filled in; TypeScript fails.",
+        applies: |case| case.sdk == Sdk::TypeScript && case.has_file(":\"\"") && case.served_here_alone().is_some(),
+    },
+    Difference {
+        what: "a login's file of another type is refused here, as in Python",
+        why: "What is in it is not known to be a token.",
+        applies: |case| case.sdk == Sdk::TypeScript && case.refused_here("a `type` that is not oauth_token"),
+    },
+    Difference {
         what: "a login's file with an expires_at that is no number is refused here, as in Python",
         why: "TypeScript takes it for expired, and uses up the refresh token.",
         applies: |case| case.sdk == Sdk::TypeScript && case.refused_here("expires_at that is no number"),
