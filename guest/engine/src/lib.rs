@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Where to look: what can be configured, `configuration`; precedence and profiles, `discovery`; what an answer means, the
-//! table in `answer`; when to refresh, `schedule`; what is known of an identity token, `ledger`; what outlives a session,
+//! table in `answer`; when to refresh, `schedule`; which token is served, `tokens`; what is known of an identity token, `ledger`; what outlives a session,
 //! `state`; everything that decides, `session`.
 
 #![forbid(unsafe_code)]

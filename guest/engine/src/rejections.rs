@@ -169,4 +169,15 @@ mod tests {
         assert_eq!(back.stopped_until(), Moment::default());
         assert!(back.contains("a") && back.contains("b"), "a rejected token stays rejected");
     }
+
+    /// D10: a rejection that another clock dated ahead counts as one of now. It would stop forced exchanges until that time came.
+    #[test]
+    fn a_rejection_that_lies_ahead_happened_now() {
+        let mut rejections = Rejections::default();
+        rejections.add("a", at(0));
+        let epoch = |wall_ms| Epoch { now: at(0), wall_ms, steady_ms: None };
+        let mut read = through_a_document(&rejections, epoch(13_600_000), epoch(10_000_000));
+        assert!(!read.clone().add("b", at(600_000)), "ten minutes have passed");
+        assert!(read.add("b", at(599_999)));
+    }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+#[cfg(feature = "component")]
+use wif_world::Kind;
+use wif_world::both;
 use wif_world::drivers::STYLES;
 use wif_world::vector::{End, Vector, folder, load};
 use wif_world::world::{Settings, World};
-use wif_world::{Kind, both};
 
 const SECOND: u64 = 1_000;
 const HOUR: u64 = 3_600 * SECOND;
@@ -146,6 +148,7 @@ fn a_restart_in_place() {
 }
 
 /// The components of two openings share nothing: what one does is not seen by the other.
+#[cfg(feature = "component")]
 #[test]
 fn sessions_are_independent() {
     let mut world = World::new(Settings { sessions: 2, ..Settings::new(Kind::Component).minting() });
