@@ -194,7 +194,9 @@ pub enum Task {
     SupplyToken(TokenRequest),
     /// Sign with a key that stays with the host.
     Sign(SignRequest),
-    /// Load the entry under this key.
+    /// Load the entry under this key. A key that is `file:` and a path is the credentials file of a login: a host that keeps
+    /// such files answers from it, without any store, if nobody else can read it; any other host answers `absent` or
+    /// `unsupported`.
     LoadEntry(String),
     /// Replace an entry if it still is the expected one.
     SwapEntry(Swap),

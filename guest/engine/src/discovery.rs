@@ -6,13 +6,13 @@
 
 use serde_json::Value;
 
-use crate::Secret;
 use crate::base_url::BaseUrl;
 use crate::configuration::{Bearer, Discover, Federation, IdentityTokenSource, Reuse, Shadowing, check_profile_name};
 use crate::contract::{FileProtection, FileRequest};
 use crate::identity_token::looks_like_jwt;
 use crate::login::Login;
 use crate::shapes::in_place_of_a_token;
+use crate::{LOGINS, Secret};
 
 const API_KEY: &str = "ANTHROPIC_API_KEY";
 const AUTH_TOKEN: &str = "ANTHROPIC_AUTH_TOKEN";
@@ -446,7 +446,7 @@ impl Discovery {
                 let federation = self.federation(&profile)?;
                 self.found(FoundCredential::Federation(federation), base_url, by)
             }
-            Some("user_oauth") => {
+            Some("user_oauth") if LOGINS => {
                 let directory = self.directories.first().map(String::as_str).unwrap_or_default();
                 let workspace = profile["workspace_id"].as_str().map(str::trim).filter(|id| !id.is_empty());
                 let login = Login::of_profile(
@@ -458,6 +458,10 @@ impl Discovery {
                 .map_err(|what| problem(&format!("The profile {path} {what}."), "Mend the file, or run `wif login` again."))?;
                 self.found(FoundCredential::Bearer(Bearer::Login(Box::new(login))), base_url, by)
             }
+            Some("user_oauth") => Err(problem(
+                &format!("The profile {path} is an interactive login (user_oauth), which this host does not serve."),
+                "Choose a profile whose authentication.type is oidc_federation, or set the federation variables.",
+            )),
             _ => Err(problem(
                 &format!("The profile {path} has no authentication.type that is known."),
                 "Set authentication.type to oidc_federation or user_oauth.",

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Where to look: what can be configured, `configuration`; precedence and profiles, `discovery`; what an answer means, the
-//! table in `answer`; when to refresh, `schedule`; what is known of an identity token, `ledger`; what outlives a session,
+//! table in `answer`; when to refresh, `schedule`; which token is served, `tokens`; what is known of an identity token, `ledger`; what outlives a session,
 //! `state`; everything that decides, `session`.
 
 #![forbid(unsafe_code)]
@@ -48,6 +48,9 @@ use sha2::{Digest, Sha256};
 
 /// Whether sources can be recipes. In a build without them nothing of what runs them is left.
 const RECIPES: bool = cfg!(feature = "recipes");
+
+/// Whether logins of people are served. In a build without them nothing of what refreshes them is left.
+const LOGINS: bool = cfg!(feature = "logins");
 
 /// The id of a token or an identity token: the first 16 hexadecimal digits of its SHA-256.
 #[must_use]

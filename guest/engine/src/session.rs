@@ -266,6 +266,9 @@ impl Session {
         if let Plan::Unconfigured(retry_at) = &mut self.plan {
             *retry_at = self.time.now();
         }
+        if let Plan::Bearer(Bearer::Login(_)) = &self.plan {
+            self.attempt.look_soon(self.time.now(), true);
+        }
         let Plan::Federation(federation) = &self.plan else { return };
         if let Some(share) = &mut self.share {
             share.want_look();

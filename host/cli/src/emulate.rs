@@ -320,7 +320,8 @@ fn variables(emulator: &Emulator, token_file: &Path) -> Vec<(&'static str, Strin
 
 /// Variables that are set here and that clients would follow instead.
 fn hiding() -> Vec<&'static str> {
-    let others = ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE", "ANTHROPIC_IDENTITY_TOKEN"];
+    let others =
+        ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_PROFILE", "ANTHROPIC_IDENTITY_TOKEN"];
     others.into_iter().filter(|name| std::env::var_os(name).is_some()).collect()
 }
 

@@ -17,7 +17,7 @@ Variables:
                       the federation, as the vendor's clients read it
   ANTHROPIC_PROFILE, ANTHROPIC_CONFIG_DIR
                       or a profile with all of that
-  ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN
+  ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN, CLAUDE_CODE_OAUTH_TOKEN
                       a static credential; goes before all of these
   ANTHROPIC_BASE_URL  another place than https://api.anthropic.com
   HTTPS_PROXY, ALL_PROXY, NO_PROXY

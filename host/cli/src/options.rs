@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 use wif::{Builder, Clock as _, Credential, Policy, SystemClock};
 
+use crate::exit::Wrong;
 use crate::files;
 
 /// Where the configuration is and what may be reached.
@@ -35,7 +36,13 @@ impl Common {
     /// The document in force, as text.
     pub(crate) fn document(&self) -> anyhow::Result<String> {
         match &self.configuration {
-            Some(path) => Ok(files::read(path)?),
+            Some(path) => {
+                let document = files::read(path)?;
+                // Whoever can write it decides where identity tokens are sent.
+                let shown = path.display();
+                let why = wif::distrusted(path).with_context(|| format!("cannot look at {shown}"))?;
+                why.map_or(Ok(document), |why| Err(Wrong(format!("--configuration {shown} is not read: {why}")).into()))
+            }
             None => Ok("{}".to_owned()),
         }
     }

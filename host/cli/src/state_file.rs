@@ -56,6 +56,8 @@ pub(crate) struct StateFile {
     lock: Option<File>,
     /// The file is read and replaced as a whole, by one task at a time.
     busy: Mutex<()>,
+    /// Tells what this run wrote.
+    run: String,
 }
 
 /// Whether the user means a directory.
@@ -84,13 +86,42 @@ impl StateFile {
                 if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
                     && fs::symlink_metadata(path).is_ok() =>
             {
-                return Ok(Self { path: path.to_path_buf(), owner: owner(configuration), lock: None, busy: Mutex::default() });
+                return Ok(Self {
+                    path: path.to_path_buf(),
+                    owner: owner(configuration),
+                    lock: None,
+                    busy: Mutex::default(),
+                    run: run(),
+                });
             }
             Err(error) => return Err(error).with_context(|| format!("cannot make {}", lock_path.display())),
         };
         check(lock.metadata().with_context(|| format!("cannot look at {}", lock_path.display()))?)?;
         take(&lock, &lock_path, deadline).await?;
-        Ok(Self { path: path.to_path_buf(), owner: owner(configuration), lock: Some(lock), busy: Mutex::default() })
+        let owner = owner(configuration);
+        let state = Self { path: path.to_path_buf(), owner, lock: Some(lock), busy: Mutex::default(), run: run() };
+        // What is wrong with the file is said by whoever reads it.
+        let _said_later = state.discard_unfinished();
+        Ok(state)
+    }
+
+    /// Drops the entries of a run that was killed: they tell of an exchange that nobody waits for any more. That it was out stands
+    /// in the journal.
+    fn discard_unfinished(&self) -> anyhow::Result<()> {
+        let Some(mut content) = self.read()?.as_deref().map(Content::read) else { return Ok(()) };
+        let Some(run) = content.open.take() else { return Ok(()) };
+        content.entries.retain(|(_, version, _)| !version.ends_with(&run));
+        self.write(&content)
+    }
+
+    /// Nothing of this run is under way any more.
+    pub(crate) fn finish(&self) {
+        let _busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(Some(mut content)) = self.read().map(|text| text.as_deref().map(Content::read)) else { return };
+        if content.open.take_if(|run| *run == self.run).is_some() {
+            // At worst the next run exchanges once more.
+            let _unwritten = self.write(&content);
+        }
     }
 
     /// Whether nothing can be written.
@@ -142,7 +173,9 @@ impl StateFile {
         if current.as_ref().map(|entry| entry.version.as_str()) != expected {
             return Ok(Swapped::Conflict(current));
         }
-        let version = expected.and_then(|version| version.parse::<u64>().ok()).unwrap_or_default().wrapping_add(1).to_string();
+        let count = expected.and_then(|version| version.split('-').next()?.parse::<u64>().ok()).unwrap_or_default();
+        let version = format!("{}-{}", count.wrapping_add(1), self.run);
+        content.open = Some(self.run.clone());
         content.entries.retain(|(of, _, _)| of != key);
         content.entries.push((key.to_owned(), version.clone(), value.reveal().to_owned()));
         self.write(&content)?;
@@ -208,6 +241,8 @@ struct Content {
     journals: Vec<(String, String)>,
     /// By key, with the version.
     entries: Vec<(String, String, String)>,
+    /// The run that has changed entries and has not ended.
+    open: Option<String>,
 }
 
 impl Content {
@@ -216,13 +251,13 @@ impl Content {
     fn read(text: &str) -> Self {
         let document: Value = serde_json::from_str(text).unwrap_or_default();
         let Some(kept) = document["journals"].as_array() else {
-            return Self { journals: vec![(String::new(), text.to_owned())], entries: Vec::new() };
+            return Self { journals: vec![(String::new(), text.to_owned())], ..Self::default() };
         };
         let member = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
         let journals = kept.iter().map(|entry| (member(entry, "owner"), member(entry, "journal"))).collect();
         let entries = document["entries"].as_array().into_iter().flatten();
         let entries = entries.map(|entry| (member(entry, "key"), member(entry, "version"), member(entry, "value"))).collect();
-        Self { journals, entries }
+        Self { journals, entries, open: document["open"].as_str().map(str::to_owned) }
     }
 
     fn entry(&self, key: &str) -> Option<Entry> {
@@ -237,7 +272,7 @@ impl Content {
             journals.iter().map(|(owner, journal)| json!({ "owner": owner, "journal": journal })).collect();
         let entries: Vec<Value> =
             entries.iter().map(|(key, version, value)| json!({ "key": key, "version": version, "value": value })).collect();
-        json!({ "journals": journals, "entries": entries }).to_string()
+        json!({ "journals": journals, "entries": entries, "open": self.open }).to_string()
     }
 }
 
@@ -249,6 +284,14 @@ impl Store for StateFile {
     fn swap<'a>(&'a self, key: &'a str, expected: Option<&'a str>, value: Secret) -> BoxFuture<'a, Result<Swapped, BoxError>> {
         Box::pin(async move { self.swap_entry(key, expected, &value).map_err(|error| format!("{error:#}").into()) })
     }
+}
+
+/// A number of a run's own.
+fn run() -> String {
+    // Without randomness nothing tells the entries of two runs apart, and a killed run's may stay.
+    let mut bytes = [0; 8];
+    let _none = getrandom::fill(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A hash of what tells one credential from another, each part after its length. It shows nothing of a secret in it.
@@ -372,6 +415,24 @@ mod tests {
         let value = |key: &str| state.load_entry(key).expect("it is read").map(|entry| entry.value.reveal().to_owned());
         assert_eq!((value("a"), value("b")), (Some("of a, again".to_owned()), Some("of b".to_owned())));
         assert_eq!(state.load().expect("it is read").as_deref(), Some("journal"));
+    }
+
+    #[tokio::test]
+    async fn entries_of_a_run_that_was_killed_are_dropped_and_others_stay() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state");
+        let write = async |key: &str, ends: bool| {
+            let state = open(&path, "{}").await.expect("it opens");
+            assert!(matches!(state.swap_entry(key, None, &Secret::from(key)), Ok(Swapped::Done(_))));
+            if ends {
+                state.finish();
+            }
+        };
+        write("a", true).await;
+        write("b", false).await;
+        let state = open(&path, "{}").await.expect("it opens");
+        let is_there = |key: &str| state.load_entry(key).expect("it is read").is_some();
+        assert_eq!((is_there("a"), is_there("b")), (true, false));
     }
 
     #[tokio::test]

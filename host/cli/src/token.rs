@@ -72,11 +72,12 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let document = options.common.document()?;
     let mut builder = options.common.builder(&document)?;
     let trouble = Arc::new(Mutex::new(None));
+    let mut kept = None;
     if let Some(path) = options.state.as_ref().filter(|path| is_directory(path)) {
         let store = DirectoryStore::new(path).map_err(|error| Wrong(format!("--state {}: {error}", path.display())))?;
         builder = builder.store(store);
     } else if let Some(path) = &options.state {
-        let state = Arc::new(StateFile::open(path, &document, deadline).await?);
+        let state = kept.insert(Arc::new(StateFile::open(path, &document, deadline).await?)).clone();
         builder = builder.store(Arc::clone(&state));
         if let Some(journal) = state.load()? {
             builder = builder.resume(wif::Start::Resumed(journal.into()));
@@ -102,7 +103,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     warnings::print(&mut changes).await;
     if token.is_err() && options.state.is_some() {
         // What came of it is to be found by the next run.
-        let _ = tokio::time::timeout(Duration::from_secs(1), credential.settle()).await;
+        if tokio::time::timeout(Duration::from_secs(1), credential.settle()).await.is_ok() {
+            kept.iter().for_each(|state| state.finish());
+        }
     }
     let mut token = token?;
     let is_rejected = match &rejected {
@@ -119,6 +122,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     }
     let status = credential.status().await;
     credential.shutdown().await;
+    kept.iter().for_each(|state| state.finish());
     let mut headers = token.headers().iter();
     let (name, value) = headers.next().context("the credential has no header")?;
     // Such as the workspace of a login.

@@ -8,7 +8,7 @@ use wif::{Change, NoteCode};
 use crate::options::say_error;
 
 /// The credential that a variable of this name holds goes before federation.
-const STATIC: [&str; 2] = ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"];
+const STATIC: [&str; 3] = ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"];
 
 /// What the credential has noted of how it was found.
 #[derive(Debug, Default)]

@@ -3,7 +3,10 @@
 mod files;
 mod running;
 
+pub use files::distrusted;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -92,7 +95,11 @@ impl Host {
         let path = self.grants.absolute(&request.path);
         if self.grants.is_credentials(&request.path) {
             // What others could read is no secret any more.
-            return match CredentialsFile::new(path).load().await {
+            let file = match self.login_file(path) {
+                Ok(file) => file,
+                Err(rule) => return Outcome::Denied(rule),
+            };
+            return match file.load().await {
                 Ok(Some(entry)) => Outcome::Content(entry.value.into_revealed()),
                 Ok(None) => Outcome::Absent,
                 Err(error) => Outcome::Denied(error.to_string()),
@@ -151,10 +158,23 @@ impl Host {
         encoded.map_or_else(Outcome::Failed, |signature| Outcome::Content(signature.into_revealed()))
     }
 
+    /// The credentials file at this path, if the policy allows it.
+    fn login_file(&self, path: PathBuf) -> Result<CredentialsFile, String> {
+        // The file itself is no link, or it is refused when it is read.
+        let directory = path.parent().and_then(|directory| directory.canonicalize().ok());
+        let resolved = directory.zip(path.file_name()).map_or_else(|| path.clone(), |(directory, name)| directory.join(name));
+        self.policy.check_file(&resolved)?;
+        Ok(CredentialsFile::new(path))
+    }
+
     async fn load(&self, key: &str) -> Outcome {
         if key.starts_with("file:") {
             let Some(path) = self.grants.credentials_file(key) else { return not_a_login(key) };
-            return match self.limited(Box::pin(CredentialsFile::new(path).load())).await {
+            let file = match self.login_file(path) {
+                Ok(file) => file,
+                Err(rule) => return Outcome::Denied(rule),
+            };
+            return match self.limited(Box::pin(file.load())).await {
                 Ok(Some(entry)) => entry.try_into().map_or_else(Outcome::Failed, Outcome::Entry),
                 Ok(None) => Outcome::Absent,
                 Err(reason) => Outcome::Failed(reason),
@@ -172,7 +192,11 @@ impl Host {
         let value = Secret::from(swap.value);
         let swapped = if swap.key.starts_with("file:") {
             let Some(path) = self.grants.credentials_file(&swap.key) else { return not_a_login(&swap.key) };
-            self.limited(Box::pin(async move { CredentialsFile::new(path).swap(swap.expected, value).await })).await
+            let file = match self.login_file(path) {
+                Ok(file) => file,
+                Err(rule) => return Outcome::Denied(rule),
+            };
+            self.limited(Box::pin(file.swap(swap.expected, value))).await
         } else {
             let Some(store) = &self.store else { return Outcome::Unsupported };
             self.limited(store.swap(&swap.key, swap.expected.as_deref(), value)).await

@@ -3,6 +3,7 @@
 use super::attempt::{Trouble, Work};
 use super::outgoing::Role;
 use super::{POLL_MS, Plan, Session, field, only};
+use crate::LOGINS;
 use crate::Secret;
 use crate::answer::Pause;
 use crate::configuration::{Bearer, IdentityTokenSource, Reuse};
@@ -24,7 +25,7 @@ impl Session {
             }
             Plan::Federation(_) if self.share.is_some() && self.identity.key().is_some() => self.load(None),
             Plan::Federation(_) => self.read_source(),
-            Plan::Bearer(Bearer::Login(_)) => self.look_at_login(),
+            Plan::Bearer(Bearer::Login(_)) if LOGINS => self.look_at_login(),
             _ => {}
         }
     }

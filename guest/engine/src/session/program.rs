@@ -2,6 +2,7 @@
 
 use super::attempt::Trouble;
 use super::{Plan, Session, only};
+use crate::LOGINS;
 use crate::answer::{self, Pause};
 use crate::configuration::Bearer;
 use crate::contract::{FailureCode, NoteCode, NoteLevel, Outcome, Standing, SuppliedToken};
@@ -11,7 +12,7 @@ use crate::tokens::{From, Offer, Unfit};
 
 impl Session {
     pub(super) fn token_supplied(&mut self, outcome: Outcome) {
-        if matches!(self.plan, Plan::Bearer(Bearer::Login(_))) {
+        if LOGINS && matches!(self.plan, Plan::Bearer(Bearer::Login(_))) {
             return self.login_answered(outcome);
         }
         self.attempt.stop();

@@ -157,3 +157,22 @@ async fn a_profile_in_a_directory_that_others_may_write_is_refused_with_the_comm
     let taken = run().await;
     assert_eq!(taken.code, 0, "{}", taken.stderr);
 }
+
+/// A12: whoever can write the configuration decides where identity tokens go.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_configuration_that_others_may_write_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = crate::place::Place::new().await;
+    let path = place.path("configuration.json");
+    std::fs::write(&path, "{}").expect("it is written");
+    let set = |path: &str, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("its mode is set");
+    for (at, mode, usual) in [(path.as_str(), 0o666, 0o644), (place.directory.path().to_str().expect("a path"), 0o777, 0o700)] {
+        set(at, mode);
+        let run = place.run(&["token", "--configuration", &path]).await;
+        assert_eq!(run.code, 3, "{}", run.stderr);
+        assert!(run.stderr.contains("chmod go-w") && run.stderr.contains("--configuration"), "{}", run.stderr);
+        set(at, usual);
+    }
+    assert_eq!(place.emulator.counts().exchanges, 0);
+}

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 /// An identity token: header, claims that never end, and no signature to speak of.
-pub const TOKEN: &str = "eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ.eyJhdWQiOiJodHRwczovL2FwaS5hbnRocm9waWMuY29tIiwiZXhwIjo0MDAwMDAwMDAwLCJpYXQiOjE3MDAwMDAwMDAsImlzcyI6Imh0dHBzOi8vaXNzdWVyLmV4YW1wbGUiLCJzdWIiOiJzIn0.c2lnbmF0dXJl";
+pub(crate) const TOKEN: &str = "eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ.eyJhdWQiOiJodHRwczovL2FwaS5hbnRocm9waWMuY29tIiwiZXhwIjo0MDAwMDAwMDAwLCJpYXQiOjE3MDAwMDAwMDAsImlzcyI6Imh0dHBzOi8vaXNzdWVyLmV4YW1wbGUiLCJzdWIiOiJzIn0.c2lnbmF0dXJl";
 
 const RULE: &str = "fdrl_01environment";
 const OTHER_RULE: &str = "fdrl_01profile";
@@ -16,10 +16,10 @@ const ORGANIZATION: &str = "3f2b8c1e-0000-4000-8000-1234567890ab";
 const OTHER_ORGANIZATION: &str = "4f2b8c1e-0000-4000-8000-1234567890ab";
 
 /// A generator whose numbers follow from the seed (SplitMix64).
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -43,18 +43,18 @@ impl Random {
 
 /// Variables and a directory with files.
 #[derive(Debug, Clone)]
-pub struct Environment {
-    pub number: u64,
-    pub variables: BTreeMap<&'static str, String>,
+pub(crate) struct Environment {
+    pub(crate) number: u64,
+    pub(crate) variables: BTreeMap<&'static str, String>,
     /// Where the program is started.
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// What was written, for people.
-    pub files: Vec<String>,
+    pub(crate) files: Vec<String>,
 }
 
 impl Environment {
     /// Writes an environment of this number below `root`, whose base URL is below `base_url`.
-    pub fn new(number: u64, seed: u64, root: &Path, base_url: &str) -> Self {
+    pub(crate) fn new(number: u64, seed: u64, root: &Path, base_url: &str) -> Self {
         let mut random = Random::new(seed.wrapping_mul(1_000_003).wrapping_add(number));
         let directory = root.join(number.to_string());
         fs::create_dir_all(directory.join("home")).expect("a directory");
@@ -79,7 +79,7 @@ impl Environment {
         self.variables.insert(name, value);
     }
 
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
     }
 

@@ -41,6 +41,21 @@ pub(super) async fn read(
     reading.await.unwrap_or_else(|_| Outcome::Failed("the file could not be read".to_owned()))
 }
 
+/// Why a file is not to be trusted, with the command that mends it: others than root and this process's user could have written it,
+/// or put another in its place. What profiles are held to, for programs that read their configuration from a file.
+///
+/// # Errors
+///
+/// The file, or a directory that it is in, cannot be looked at.
+pub fn distrusted(path: &Path) -> io::Result<Option<String>> {
+    let resolved = path.canonicalize()?;
+    #[cfg(unix)]
+    let why = owners::Reader::new().distrusts(&resolved, &fs::metadata(&resolved)?);
+    #[cfg(not(unix))]
+    let why = fs::metadata(&resolved).map(|_| None);
+    why
+}
+
 fn read_now(path: &Path, request: &FileRequest, within: Option<&Path>, policy: &Policy) -> Outcome {
     if !path.is_absolute() {
         return Outcome::Denied("the directory in which this program was started is not known: name the whole path".to_owned());
