@@ -21,6 +21,8 @@ pub(crate) const LATER: u8 = 4;
 pub(crate) const REFUSED: u8 = 5;
 /// There is a credential, and it hides another one.
 pub(crate) const SHADOWS: u8 = 6;
+/// A key is set somewhere.
+pub(crate) const KEYS: u8 = 7;
 
 /// A trial ended with a refusal.
 #[derive(Debug)]

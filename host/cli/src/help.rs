@@ -10,6 +10,7 @@ Exit codes:
   4  there is no token now, and there may be one later
   5  the endpoint or the source of the identity token says no
   6  `wif status` only: there is a credential, and it hides another one
+  7  `wif find-keys` only: a key is set somewhere
 
 Variables:
   ANTHROPIC_FEDERATION_RULE_ID, ANTHROPIC_ORGANIZATION_ID, ANTHROPIC_SERVICE_ACCOUNT_ID,
@@ -45,7 +46,14 @@ Variables:
 Examples:
   wif token --state ~/.cache/wif.json                   # a helper of other programs
   wif token --state ~/.cache/wif.json --rejected last   # after a 401 of the API
-  wif token --json | jq -r .unusable_at";
+  wif token --json | jq -r .unusable_at
+  eval \"$(wif token --env)\"                              # for the programs that this shell starts
+  wif token --output /run/claude/token --watch          # for programs that can only read a file
+
+For Claude Code, in its settings.json, with CLAUDE_CODE_API_KEY_HELPER_TTL_MS=60000 in its environment:
+  \"apiKeyHelper\": \"wif token --state ~/.cache/wif.json\"
+It keeps what the helper prints for five minutes by default, and a token that is near its end is replaced 120 s before: one minute
+is on the safe side.";
 
 /// Of `wif login`.
 pub(crate) const LOGIN: &str = "\
@@ -81,6 +89,43 @@ Variables:
 
 Example:
   wif status --json | jq -r '.warnings[]'";
+
+/// Of `wif exec`.
+pub(crate) const EXEC: &str = "\
+The command has the token in ANTHROPIC_AUTH_TOKEN, the place in ANTHROPIC_BASE_URL, and no other variable that a client of the API
+would take for a credential. The token is not refreshed while the command runs: for one that runs longer than the token lives use
+`wif token --output FILE --watch`, a library, or a proxy.
+
+Exit codes:
+  That of the command; 128 and the number of the signal that ended it; 126 if it cannot be run, 127
+  if there is none. Without a token it is not run: 1 to 5, as for `wif token`.
+
+Variables:
+  `wif --help` lists those that say which credential it is.
+
+Examples:
+  wif exec -- python my_program.py
+  wif exec --state ~/.cache/wif.json -- claude -p 'say hello'";
+
+/// Of `wif find-keys`.
+pub(crate) const FIND_KEYS: &str = "\
+It reads .env files, shell profiles, workflows, compose files, manifests, notebooks and all other text below each PATH, and follows
+no links. It reports keys as they are (`key`), variables that are given one by reference (`set`), and variables that are passed on
+from outside (`passed`). No value is printed. Placeholders, comments, documentation and programs that read a variable are left out.
+
+Exit codes:
+  0  nothing was found
+  1  something could not be read
+  2  the command line is wrong
+  7  a key is set somewhere
+
+Variables:
+  None.
+
+Examples:
+  wif find-keys .
+  wif find-keys ~/.bashrc ~/.zshrc ~/.profile /etc/environment .
+  wif find-keys --history --sarif . > keys.sarif";
 
 /// Of `wif doctor`.
 pub(crate) const DOCTOR: &str = "\

@@ -9,14 +9,18 @@
 //! | 4 | there is no token now, and there may be one later: try again |
 //! | 5 | the endpoint or the identity token's source says no: look at the message |
 //! | 6 | `wif status` only: there is a credential, and it hides another one |
+//! | 7 | `wif find-keys` only: a key is set somewhere |
 //!
-//! `wif emulate -- COMMAND` ends with the exit code of the command.
+//! `wif emulate -- COMMAND` and `wif exec -- COMMAND` end with the exit code of the command.
 
+mod child;
 mod demo;
 mod doctor;
 mod emulate;
+mod exec;
 mod exit;
 mod files;
+mod find_keys;
 mod help;
 mod issuer;
 mod jwt;
@@ -55,6 +59,8 @@ enum Command {
     Emulate(emulate::Options),
     /// Exchange the identity token and print the access token.
     Token(token::Options),
+    /// Run a command with a fresh access token in ANTHROPIC_AUTH_TOKEN, and without what the token was made from.
+    Exec(exec::Options),
     /// Tell which credential is configured, where it comes from, and what would happen next. Exchanges nothing.
     Status(status::Options),
     /// Log in as a person, for a profile that this command and the vendor's clients use.
@@ -65,6 +71,8 @@ enum Command {
     Doctor(doctor::Options),
     /// Make a key for a workload that vouches for itself, and print what the Console has to know.
     Issuer(issuer::Options),
+    /// List the files and lines in which a key of the Claude API is set. Never prints a key.
+    FindKeys(find_keys::Options),
     /// Print what a shell needs to complete this command.
     #[command(after_help = help::COMPLETIONS)]
     Completions(pages::Completions),
@@ -93,6 +101,8 @@ fn main() -> ExitCode {
             Command::Status(options) => status::run(options).await,
             Command::Login(options) => login::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Logout(options) => login::log_out(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Exec(options) => exec::run(options).await,
+            Command::FindKeys(options) => find_keys::run(&options),
             Command::Doctor(options) => doctor::run(options).await,
             Command::Issuer(options) => issuer::run(&options).map(|()| ExitCode::SUCCESS),
             Command::Completions(options) => pages::completions(&options, Arguments::command()).map(|()| ExitCode::SUCCESS),

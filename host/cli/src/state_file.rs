@@ -134,7 +134,11 @@ impl StateFile {
         let own = owner(configuration);
         let text = read(path)?;
         Ok(text.and_then(|text| {
-            journals(&text).into_iter().find(|(owner, _)| *owner == own || owner.is_empty()).map(|(_, journal)| journal)
+            Content::read(&text)
+                .journals
+                .into_iter()
+                .find(|(owner, _)| *owner == own || owner.is_empty())
+                .map(|(_, journal)| journal)
         }))
     }
 

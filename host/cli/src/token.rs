@@ -1,45 +1,48 @@
 //! `wif token`.
 
+mod output_file;
+mod wanted;
+
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
-use tokio::time::Instant;
-use wif::DirectoryStore;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_stream::StreamExt as _;
+use wif::{Availability, Credential, Token};
 
-use crate::exit::{Usage, Wrong};
-use crate::options::{Common, hand_over, moment};
-use crate::state_file::{StateFile, is_directory};
-use crate::waiting::Waiting;
-use crate::{help, output, warnings};
+use self::output_file::OutputFile;
+pub(crate) use self::wanted::Wanted;
+use crate::exit::Usage;
+use crate::options::{hand_over, moment, say, say_error, seconds};
+use crate::{exit, help, output, shell};
 
 /// What `wif token` takes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::TOKEN)]
 pub(crate) struct Options {
     #[command(flatten)]
-    common: Common,
-    /// Print a JSON object: `token`, the name of its `header`, what requests carry beside it (`other_headers`), its `id` and `origin`, and when it is to be refreshed and may no
-    /// longer be used, as moments (`refresh_at`, `unusable_at`, RFC 3339 in UTC) and from now on (`refresh_in_ms`,
+    wanted: Wanted,
+    /// Print a JSON object: `token`, the name of its `header`, what requests carry beside it (`other_headers`), its `id` and
+    /// `origin`, and when it is to be refreshed and may no longer be used, as moments (`refresh_at`, `unusable_at`, RFC 3339 in UTC) and from now on (`refresh_in_ms`,
     /// `unusable_in_ms`).
-    #[arg(long)]
+    #[arg(long, conflicts_with = "env")]
     json: bool,
-    /// Keep the token and what is known of identity tokens in this file, readable by you alone, for the next run. Without it
-    /// every run exchanges, and an identity token that can be exchanged once serves one run only. A directory (one that is there,
-    /// or a name that ends with `/`) keeps a file for each identity, and many runs use it at once.
-    #[arg(long, value_name = "FILE")]
-    state: Option<PathBuf>,
+    /// Print lines for a shell, which set ANTHROPIC_AUTH_TOKEN and unset what would go before it: eval "$(wif token --env)".
+    #[arg(long)]
+    env: bool,
     /// The API answered 401 to the token with this id (`id` of --json): print another one. `last` stands for the token that the
     /// state file holds; where several programs share the file give the id, or one rejects what another has just fetched. If the
     /// state file has gone on to another token, that one is printed and nothing is exchanged.
     #[arg(long, value_name = "ID", requires = "state")]
     rejected: Option<String>,
-    /// How long to wait, in seconds, for everything together: for another run that uses the state file, for an identity token that
-    /// is missing, empty or spent, and for the retries that are due within it.
-    #[arg(long, value_name = "SECONDS", default_value_t = 35, value_parser = clap::value_parser!(u64).range(1..=600))]
-    timeout: u64,
+    /// Write it into this file in place of standard output: readable by you alone, and replaced as a whole.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Keep running, and replace the file before its token ends. Prints a line whenever it does, and ends at SIGTERM or Ctrl-C.
+    #[arg(long, requires = "output", conflicts_with = "rejected")]
+    watch: bool,
 }
 
 /// Which token the API rejected.
@@ -64,80 +67,60 @@ impl Rejected {
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let rejected = options.rejected.as_deref().map(Rejected::parse).transpose()?;
-    // Before anything is spent on an answer that nobody will get.
-    output::check()?;
-    options.common.announce();
-    let timeout = Duration::from_secs(options.timeout);
-    let deadline = Instant::now() + timeout;
-    let document = options.common.document()?;
-    let mut builder = options.common.builder(&document)?;
-    let trouble = Arc::new(Mutex::new(None));
-    let mut kept = None;
-    if let Some(path) = options.state.as_ref().filter(|path| is_directory(path)) {
-        let store = DirectoryStore::new(path).map_err(|error| Wrong(format!("--state {}: {error}", path.display())))?;
-        builder = builder.store(store);
-    } else if let Some(path) = &options.state {
-        let state = kept.insert(Arc::new(StateFile::open(path, &document, deadline).await?)).clone();
-        builder = builder.store(Arc::clone(&state));
-        if let Some(journal) = state.load()? {
-            builder = builder.resume(wif::Start::Resumed(journal.into()));
-        }
-        // At once, for a run that is killed in the middle of an exchange has perhaps spent its identity token.
-        let trouble = Arc::clone(&trouble);
-        builder = builder.keep_journals(move |journal| {
-            state.save(journal.reveal()).map_err(|error| {
-                let why = format!("{error:#}");
-                if state.is_read_only() {
-                    // What is there may serve; and without a place to note it in, nothing is exchanged.
-                    return why.into();
-                }
-                trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                why.into()
-            })
-        });
+    let file = options.output.as_deref().map(OutputFile::at).transpose()?;
+    if file.is_none() {
+        // Before anything is spent on an answer that nobody will get.
+        output::check()?;
     }
-    let credential = builder.build()?;
-    let mut changes = credential.changes();
-    let mut waiting = Waiting::new(&credential, timeout, deadline, options.state.is_some());
-    let token = waiting.token().await;
-    warnings::print(&mut changes).await;
-    if token.is_err() && options.state.is_some() {
-        // What came of it is to be found by the next run.
-        if tokio::time::timeout(Duration::from_secs(1), credential.settle()).await.is_ok() {
-            kept.iter().for_each(|state| state.finish());
-        }
-    }
-    let mut token = token?;
+    let mut held = options.wanted.hold().await?;
+    let mut waiting = held.waiting();
+    let mut token = waiting.token_with_warnings().await?;
     let is_rejected = match &rejected {
         None => false,
         Some(Rejected::Id(id)) => token.id() == id,
         // The one that the state file held, unless this run has exchanged another.
-        Some(Rejected::Last) => token.standing() == wif::Standing::Suspect || credential.status().await?.exchanges_started == 0,
+        Some(Rejected::Last) => {
+            token.standing() == wif::Standing::Suspect || waiting.credential().status().await?.exchanges_started == 0
+        }
     };
     if is_rejected {
         token = waiting.replacement(&token).await?;
     }
-    if options.state.is_some() {
-        token = waiting.settled(token).await;
+    token = waiting.settled(token).await;
+    match &file {
+        None => hand_over(&options.content(&held.credential, &token).await?)?,
+        Some(file) => write(&options, &held.credential, &token, file).await?,
     }
-    let status = credential.status().await;
-    credential.shutdown().await;
-    kept.iter().for_each(|state| state.finish());
-    let mut headers = token.headers().iter();
-    let (name, value) = headers.next().context("the credential has no header")?;
-    // Such as the workspace of a login.
-    let others: serde_json::Map<String, serde_json::Value> =
-        headers.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.into()))).collect();
-    let value = value.to_str().context("the credential is no text")?;
-    let bare = value.strip_prefix("Bearer ").unwrap_or(value);
-    if options.json {
-        let lifetimes = status.ok().and_then(|status| status.token).filter(|status| status.id == token.id());
+    if let (Some(file), true) = (&file, options.watch) {
+        watch(&options, &held.credential, &token, file).await?;
+    }
+    held.end().await;
+    // The token is good all the same; but the next run will not find it.
+    held.trouble()
+}
+
+impl Options {
+    /// What is asked for, without the line feed at its end.
+    async fn content(&self, credential: &Credential, token: &Token) -> anyhow::Result<String> {
+        let (name, bare) = bare(token)?;
+        if self.env {
+            return Ok(lines_for_a_shell(name, &bare));
+        }
+        if !self.json {
+            return Ok(bare);
+        }
+        // Such as the workspace of a login.
+        let others: serde_json::Map<String, serde_json::Value> = token.headers()[1..]
+            .iter()
+            .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.into())))
+            .collect();
+        let lifetimes = credential.status().await.ok().and_then(|status| status.token).filter(|status| status.id == token.id());
         let refresh_in = lifetimes.as_ref().and_then(|token| token.refresh_in);
         let unusable_in = lifetimes.as_ref().and_then(|token| token.unusable_in);
         let milliseconds = |duration: Option<Duration>| duration.map(|duration| duration.as_millis() as u64);
         let document = json!({
             "token": bare,
-            "header": name.as_str(),
+            "header": name,
             "other_headers": others,
             "id": token.id(),
             "origin": token.origin(),
@@ -146,10 +129,67 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
             "refresh_in_ms": milliseconds(refresh_in),
             "unusable_in_ms": milliseconds(unusable_in),
         });
-        hand_over(&document.to_string())?;
-    } else {
-        hand_over(bare)?;
+        Ok(document.to_string())
     }
-    // The token is good all the same; but the next run will not find it.
-    trouble.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
+}
+
+/// The name of the header field, and the token without its scheme.
+pub(crate) fn bare(token: &Token) -> anyhow::Result<(&str, String)> {
+    let (name, value) = token.headers().first().context("the credential has no header")?;
+    let value = value.to_str().context("the credential is no text")?;
+    Ok((name.as_str(), value.strip_prefix("Bearer ").unwrap_or(value).to_owned()))
+}
+
+/// The variable that a client reads such a credential from, and the one that would go before it or beside it.
+pub(crate) fn variable_for(header: &str) -> (&'static str, &'static str) {
+    match header {
+        "x-api-key" => ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
+        _ => ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY"),
+    }
+}
+
+fn lines_for_a_shell(header: &str, bare: &str) -> String {
+    let (variable, other) = variable_for(header);
+    format!("unset {other}\nexport {variable}={}", shell::word(bare))
+}
+
+/// Replaces the file, and says so.
+async fn write(options: &Options, credential: &Credential, token: &Token, file: &OutputFile) -> anyhow::Result<()> {
+    file.replace(&options.content(credential, token).await?)?;
+    let ends = credential.status().await?.token.and_then(|token| token.unusable_in);
+    let ends = ends.map(|time| format!(", good for {}", seconds(time))).unwrap_or_default();
+    say(&format!("wif: {} holds the access token {}{ends}", file.shown(), token.id()));
+    Ok(())
+}
+
+/// Keeps the file fresh until somebody ends it.
+async fn watch(options: &Options, credential: &Credential, first: &Token, file: &OutputFile) -> anyhow::Result<()> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut changes = credential.changes();
+    let mut written = first.id().to_owned();
+    let mut failing = None;
+    loop {
+        // Whatever led here: the newest token is what counts.
+        if let Some(token) = credential.try_current().filter(|token| token.id() != written) {
+            written = token.id().to_owned();
+            // A disk that is full now may not be at the next refresh, and until then the file has what it had.
+            if let Err(error) = write(options, credential, &token, file).await {
+                say_error(&format!("wif: {error:#}"));
+                written.clear();
+            }
+        }
+        let change = tokio::select! {
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+            change = changes.next() => change.context("the credential has ended")?,
+        };
+        match change.availability {
+            Availability::Failed(failure) if failing != Some(failure.code) => {
+                failing = Some(failure.code);
+                say_error(&format!("wif: {} keeps what it has: {}", file.shown(), exit::in_own_words(&failure.message)));
+            }
+            Availability::Usable { .. } => failing = None,
+            _ => {}
+        }
+    }
 }

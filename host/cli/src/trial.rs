@@ -1,35 +1,13 @@
 //! A command that runs against the emulator, and with which the emulator ends.
 
 use std::ffi::{OsStr, OsString};
-use std::io::ErrorKind;
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::{ExitCode, ExitStatus};
+use std::process::ExitCode;
 
-use anyhow::Context as _;
-use rustix::process::{Pid, Signal, getpgrp, kill_process};
-use rustix::termios::tcgetpgrp;
-use tokio::process::{Child, Command};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
 use wif_emulator::Emulator;
 
+use crate::child::Running;
 use crate::emulate::line_of;
 use crate::options::say_error;
-
-/// There is no such command, as shells say it.
-const NOT_FOUND: u8 = 127;
-/// It is there and cannot be run.
-const NOT_RUN: u8 = 126;
-
-/// The signals that are passed on.
-const PASSED_ON: [(Signal, SignalKind); 6] = [
-    (Signal::INT, SignalKind::interrupt()),
-    (Signal::TERM, SignalKind::terminate()),
-    (Signal::HUP, SignalKind::hangup()),
-    (Signal::QUIT, SignalKind::quit()),
-    (Signal::USR1, SignalKind::user_defined1()),
-    (Signal::USR2, SignalKind::user_defined2()),
-];
 
 /// Runs the command until it ends, and gives its exit code.
 pub(crate) async fn run(
@@ -40,19 +18,9 @@ pub(crate) async fn run(
     unset: &[&'static str],
     quiet: bool,
 ) -> anyhow::Result<ExitCode> {
-    // Before there is anything that a signal could leave behind.
-    let mut signals = signals()?;
-    let mut command = Command::new(program);
-    unset.iter().for_each(|name| {
-        command.env_remove(name);
-    });
-    command.args(arguments).envs(variables.iter().map(|(name, value)| (name, value)));
-    let mut child = match command.spawn() {
-        Ok(child) => child,
-        Err(error) => {
-            say_error(&format!("wif: cannot run {}: {error}", program.display()));
-            return Ok(ExitCode::from(if error.kind() == ErrorKind::NotFound { NOT_FOUND } else { NOT_RUN }));
-        }
+    let mut running = match Running::start(program, arguments, variables, unset)? {
+        Ok(running) => running,
+        Err(code) => return Ok(code),
     };
     let mut history = emulator.subscribe();
     let mut shown = 0;
@@ -64,41 +32,12 @@ pub(crate) async fn run(
             }
         }
     };
-    let status = loop {
+    let code = loop {
         tokio::select! {
-            status = child.wait() => break status.context("the command cannot be waited for")?,
-            Some(signal) = signals.recv() => pass_on(signal, &child),
+            code = running.ended() => break code?,
             Ok(()) = history.changed() => tell(),
         }
     };
     tell();
-    Ok(code_of(status))
-}
-
-/// As a shell tells it: the code of the command, or 128 and the number of the signal that ended it.
-fn code_of(status: ExitStatus) -> ExitCode {
-    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
-    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
-}
-
-fn signals() -> anyhow::Result<mpsc::UnboundedReceiver<Signal>> {
-    let (sender, signals) = mpsc::unbounded_channel();
-    for (number, kind) in PASSED_ON {
-        let mut arrivals = signal(kind).context("cannot listen for signals")?;
-        let sender = sender.clone();
-        tokio::spawn(async move { while arrivals.recv().await.is_some() && sender.send(number).is_ok() {} });
-    }
-    Ok(signals)
-}
-
-fn pass_on(signal: Signal, child: &Child) {
-    // Ctrl-C and Ctrl-\ reach every process in the foreground of the terminal: the command has it already.
-    let of_the_terminal = matches!(signal, Signal::INT | Signal::QUIT);
-    if of_the_terminal && tcgetpgrp(std::io::stdin()).is_ok_and(|group| group == getpgrp()) {
-        return;
-    }
-    if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
-        // It may have ended meanwhile, which `wait` will tell.
-        let _ = kill_process(pid, signal);
-    }
+    Ok(code)
 }

@@ -1,10 +1,15 @@
 //! The command as its users meet it: a process, its output, its exit code.
 
 mod chain;
+mod doctor;
 mod edges;
+mod exec;
 mod issuer;
+mod keys;
 mod logins;
 mod machine;
+mod migration;
+mod output;
 mod place;
 mod proxy;
 mod rejections;

@@ -40,6 +40,13 @@ impl Place {
         self.directory.path().join(name).to_str().expect("a path").to_owned()
     }
 
+    /// The command with a command of its own after it.
+    pub(crate) async fn run_before(&self, arguments: &[&str], inner: &[&str]) -> Run {
+        let mut command = self.wif();
+        command.args(arguments).args(["--allow-origin", self.emulator.base_url(), "--"]).args(inner);
+        Run::of(command).await
+    }
+
     pub(crate) async fn run(&self, arguments: &[&str]) -> Run {
         let mut command = self.wif();
         command.args(arguments).args(["--allow-origin", self.emulator.base_url()]);
@@ -49,7 +56,7 @@ impl Place {
 
 pub(crate) fn bare(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wif"));
-    command.env_clear().env("HOME", home).env("WIF_LOG", "wif=trace");
+    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", home).env("WIF_LOG", "wif=trace");
     command
 }
 
