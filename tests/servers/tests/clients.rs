@@ -53,7 +53,7 @@ async fn the_clients_that_others_wrote_get_identity_tokens() {
                 let mut minted = minted.lock().expect("nobody panics");
                 minted.push(audience.to_owned());
                 // Clients of Google read claims: `{"alg":"none"}` and `{"exp":4000000000}`.
-                format!("eyJhbGciOiJub25lIn0.eyJleHAiOjQwMDAwMDAwMDB9.c2ln{}", minted.len())
+                format!("eyJhbGciOiJub25lIn0.eyJleHAiOjQwMDAwMDAwMDB9.c2ln{:04}", minted.len())
             })
         };
         let directory = tempfile::tempdir().expect("a directory");
@@ -69,7 +69,7 @@ async fn the_clients_that_others_wrote_get_identity_tokens() {
         assert!(output.status.success(), "{name}: {words}\n{seen:?}");
         let token = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         let minted = minted.lock().expect("nobody panics").clone();
-        assert_eq!(token, format!("eyJhbGciOiJub25lIn0.eyJleHAiOjQwMDAwMDAwMDB9.c2ln{}", minted.len()), "{name}");
+        assert_eq!(token, format!("eyJhbGciOiJub25lIn0.eyJleHAiOjQwMDAwMDAwMDB9.c2ln{:04}", minted.len()), "{name}");
         let audience = if name.starts_with("azure") { "api://app" } else { "https://api.anthropic.com" };
         assert_eq!(minted.last().map(String::as_str), Some(audience), "{name}");
     }

@@ -8,8 +8,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 use wif_engine::contract::{
-    Access, Capability, Clock, Event, Failure, FailureCode, Header, HttpRequest, Outcome, Output, Purpose, Response, Start, Task,
-    TaskResult,
+    Access, Capability, Clock, Event, Failure, Header, HttpRequest, Outcome, Output, Purpose, Response, Start, Task, TaskResult,
 };
 use wif_engine::{Secret, Session};
 use wif_servers::Mint;
