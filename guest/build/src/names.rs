@@ -2,7 +2,8 @@
 //!
 //! A trap's backtrace is all that a component without imports can say about its end, so functions keep their names. As the
 //! compiler writes them, with every type and trait in full, they weigh more than the texts of the program do. Here
-//! `<alloc::collections::btree::map::BTreeMap<K,V,A> as core::fmt::Debug>::fmt` becomes `alloc::BTreeMap::fmt`.
+//! `<serde_json::value::Value as core::fmt::Debug>::fmt` becomes `serde_json::Value::fmt`, and most functions of the standard library
+//! lose theirs.
 
 use rustc_demangle::try_demangle;
 
@@ -28,6 +29,8 @@ pub(crate) fn shortened(wasm: &[u8]) -> Option<Vec<u8>> {
         shortened.push(id);
         match (module, id) {
             (true, CUSTOM) => append_sized(&mut shortened, &custom(content)?),
+            // Names of the glue between component and module, which no backtrace shows.
+            (false, CUSTOM) if sized(content)?.0 == b"component-name" => drop(shortened.pop()),
             (false, NESTED_MODULE | NESTED_COMPONENT) => append_sized(&mut shortened, &self::shortened(content)?),
             _ => append_sized(&mut shortened, content),
         }
@@ -54,16 +57,30 @@ fn custom(content: &[u8]) -> Option<Vec<u8>> {
 /// Indices and names.
 fn functions(part: &[u8]) -> Option<Vec<u8>> {
     let (count, mut rest) = number(part)?;
-    let mut renamed = Vec::new();
-    append_number(&mut renamed, count);
+    let mut kept = 0;
+    let mut names = Vec::new();
     for _ in 0..count {
         let (index, after) = number(rest)?;
         let (name, after) = sized(after)?;
         rest = after;
-        append_number(&mut renamed, index);
-        append_sized(&mut renamed, short(std::str::from_utf8(name).ok()?).as_bytes());
+        let name = short(std::str::from_utf8(name).ok()?);
+        if is_common(&name) {
+            continue;
+        }
+        kept += 1;
+        append_number(&mut names, index);
+        append_sized(&mut names, name.as_bytes());
     }
+    let mut renamed = Vec::new();
+    append_number(&mut renamed, kept);
+    renamed.extend(names);
     Some(renamed)
+}
+
+/// Whether nobody misses the name: what the standard library does for everybody. How it fails is worth a name.
+fn is_common(name: &str) -> bool {
+    let common = ["core::", "alloc::"].iter().any(|library| name.starts_with(library));
+    common && !["panic", "fail"].iter().any(|word| name.contains(word))
 }
 
 /// The crate, the type and the function; in the engine the module as well. A name that no compiler of Rust made stays.
@@ -223,8 +240,10 @@ mod tests {
         // A component of one custom section and one module: one of another name, and `name` with a module's name and two functions.
         let mut names = vec![0, 2, 1, b'm', FUNCTIONS];
         let long = "_ZN11wif_recipes3run3Run4next17hb05b87fbd98528e1E";
-        let mut functions = vec![2, 0];
+        let mut functions = vec![3, 0];
         append_sized(&mut functions, long.as_bytes());
+        functions.push(7);
+        append_sized(&mut functions, b"_ZN5alloc11collections5btree3map25BTreeMap$LT$K$C$V$C$A$GT$6insert17hb511b0b8a44367deE");
         functions.push(200);
         functions.push(1);
         append_sized(&mut functions, b"memcpy");

@@ -309,3 +309,35 @@ fn no_answer_stops_a_run_or_gets_a_secret_into_a_message() {
         }
     }
 }
+
+/// Of one's own recipe nobody knows what its values are: a path may hold a secret.
+#[test]
+fn a_failure_of_ones_own_recipe_shows_no_value_that_was_read() {
+    let document = serde_json::json!({
+        "name": "ours", "title": "Our CI", "freshness": "minted", "parameters": { "team": {}, "key": {} }, "token": "{token}",
+        "steps": [
+            { "variable": "SERVER", "as": "server" },
+            { "variable": "KEY", "as": "key", "unless": ["key"] },
+            { "request": { "method": "GET", "url": "{server}/teams/{team}/keys/{key}", "take": { "token": "body" } } },
+        ],
+    });
+    let recipe = Recipe::parse(&document).unwrap();
+    let mut machine = Machine {
+        given: vec![("team", "payments")],
+        variables: vec![("SERVER", "https://ci.example/canary-path"), ("KEY", "canary-key")],
+        answers: vec![("GET https://ci.example/canary-path/teams/payments/keys/canary-key", 403, "no")],
+        ..Machine::default()
+    };
+    let end = machine.run_recipe(&recipe);
+    let (_, message, _) = end.fault();
+    assert_eq!(message, "Our CI answered 403 to GET https://ci.example/{server}/teams/payments/keys/{key}.");
+    // What the configuration says is no secret.
+    machine.given.push(("key", "k1"));
+    machine.variables[0].1 = "https://ci.example/";
+    machine.answers = vec![("GET https://ci.example/teams/payments/keys/k1", 500, "no")];
+    let end = machine.run_recipe(&recipe);
+    let (_, message, _) = end.fault();
+    assert_eq!(message, "Our CI answered 500 to GET https://ci.example/teams/payments/keys/k1.");
+    let text = Run::new(&recipe, &[("team".to_owned(), "payments".to_owned())]);
+    assert_eq!(text.secrets(&recipe).count(), 0);
+}

@@ -12,14 +12,14 @@
 //! | | `wif-standalone` (WASI 0.2) | this one (WASI 0.3) |
 //! | --- | --- | --- |
 //! | exports | `wif:credential/token` | `wif:interposer/shared-token` |
-//! | size, names included; with gzip | 425 KiB; 160 KiB | 503 KiB; 184 KiB |
+//! | size, names included; with gzip | 440 KiB; 179 KiB | 499 KiB; 201 KiB |
 //! | 64 callers of one instance, no token | queue; one exchange | wait together; one exchange |
 //! | the endpoint hangs, the token is good | the caller that tries waits up to 35 s, and its instance with it | nobody waits |
 //! | the host drops the instance after the call | the call that began the exchange waits for its end | the exchange runs on, and the instance with it |
 //! | `get-token` of a good token, in one runtime that serves both | 14 us | 15 us |
 //! | the runtime | any with WASI 0.2 | wasmtime 46 and later, or what is made with it |
 //!
-//! For what it brings, 78 KiB and a microsecond are little (`cargo test -p wif-e2e --test interposer cost -- --ignored --nocapture
+//! For what it brings, 59 KiB and a microsecond are little (`cargo test -p wif-e2e --test interposer cost -- --ignored --nocapture
 //! --test-threads=1`; where the runtime's support for WASI 0.3 is off, a call of 0.2 takes 9 us). What speaks against it is the age
 //! of WASI 0.3: wasmtime's own documentation of version 48 still calls its implementation experimental.
 //!

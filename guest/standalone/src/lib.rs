@@ -7,7 +7,7 @@
 //! | the configuration, a JSON document | the variable `WIF_CONFIGURATION`; without it, discovery as in every other host |
 //! | variables | `wasi:cli/environment` |
 //! | the identity token's file, profiles | the preopened directory with the longest path that is a prefix, links followed |
-//! | the exchange | `wasi:http/outgoing-handler`, which follows no redirect |
+//! | the exchange, and what a platform is asked for an identity token | `wasi:http/outgoing-handler`, which follows no redirect |
 //! | the time, the jitter's seed | `wasi:clocks`, `wasi:random` |
 //! | the entry that instances share | files in the directory that the variable `WIF_STORE_DIRECTORY` names, opened for writing |
 //! | what somebody should look at | lines on `wasi:cli/stderr`, without secrets |

@@ -7,11 +7,12 @@ use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use p256::elliptic_curve::Generate as _;
+use p256::elliptic_curve::sec1::ToSec1Point as _;
 use p256::pkcs8::{EncodePrivateKey as _, LineEnding};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::options::{answer, say};
+use crate::options::{hand_over, say_error};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -43,15 +44,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
     let public = json!({ "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": key_id, "x": x, "y": y });
     let source = json!({ "source": "signer", "key_id": key_id, "issuer": issuer, "subject": subject });
-    say(&format!("The private key is in {}. Its public half, for the Console, is below.", path.display()));
-    say(&format!(
+    say_error(&format!("The private key is in {}. Its public half, for the Console, is below.", path.display()));
+    say_error(&format!(
         "In the Console make an issuer with the URL {issuer} and this JWKS, inline; and a rule for it that matches the subject {subject} \
          and the audience https://api.anthropic.com."
     ));
-    say(&format!(
+    say_error(&format!(
         "In the configuration of your program: \"identity_token\": {source}. Give its library a signer with this key, for ES256."
     ));
-    answer(&format!("{:#}", json!({ "keys": [public] })))
+    hand_over(&format!("{:#}", json!({ "keys": [public] })))
 }
 
 /// A file that only its owner reads, and that was not there.

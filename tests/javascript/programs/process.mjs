@@ -13,7 +13,7 @@ const now = Date.now.bind(Date);
 Date.now = () => now() + ahead;
 
 const { options, baseURL, key } = JSON.parse(process.argv.at(-1));
-if (key !== undefined) {
+if (typeof key === "string") {
   const der = Buffer.from(key.replace(/-----[^-]*-----|\s/g, ""), "base64");
   options.signer = signer(crypto.subtle.importKey("pkcs8", der, { name: "ECDSA", namedCurve: "P-256" }, false, ["sign"]));
 }

@@ -260,6 +260,14 @@ async fn amazon(way: &str, case: Case, directory: &Path, mint: Mint) -> Case {
     let sts = Server::start(crate::security_token_service(REGION, keys(), "canary-web-identity", mint)).await;
     let case = case.with("AWS_REGION", REGION).with("AWS_ENDPOINT_URL_STS", sts.url()).beside(sts);
     let case = case.hiding(&["canary/secret+access-key", "canary-session-token", "canary-container", "canary-web-identity"]);
+    // Each says another part of its configuration: hosts that go from one to the next see another identity.
+    let mut case = case;
+    if ["aws (instance)", "aws (web identity)"].contains(&way) {
+        case.identity_token["audience"] = AUDIENCE.into();
+    }
+    if ["aws (container)", "aws (web identity)"].contains(&way) {
+        case.identity_token["region"] = REGION.into();
+    }
     match way {
         "aws (environment)" => case
             .with("AWS_ACCESS_KEY_ID", keys().id)
@@ -295,6 +303,7 @@ async fn microsoft(way: &str, case: Case, directory: &Path, mint: Mint) -> Case 
                 .beside(app)
         }
         "azure (machine)" => {
+            case.identity_token["client_id"] = "client-1".into();
             let machine = Server::start(crate::azure_instance_metadata(mint)).await;
             case.with("AZURE_POD_IDENTITY_AUTHORITY_HOST", machine.url()).beside(machine)
         }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use wif_recipes::{Ask, Moment, Next, Recipe, Run};
 use wif_servers::Mint;
 use wif_servers::cases;
-use wif_test_tools::{Missing, not_run, python};
+use wif_test_tools::{Missing, node, not_run, python};
 
 fn here(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(file)
@@ -53,7 +53,7 @@ async fn the_clients_that_others_wrote_get_identity_tokens() {
                 let mut minted = minted.lock().expect("nobody panics");
                 minted.push(audience.to_owned());
                 // Clients of Google read claims: `{"alg":"none"}` and `{"exp":4000000000}`.
-                format!("eyJhbGciOiJub25lIn0.eyJleHAiOjQwMDAwMDAwMDB9.c2ln{}", minted.len())
+                format!("eyJhbGciOiJub25lIn0.eyJleHAiOjQwMDAwMDAwMDB9.c2ln{:04}", minted.len())
             })
         };
         let directory = tempfile::tempdir().expect("a directory");
@@ -69,10 +69,32 @@ async fn the_clients_that_others_wrote_get_identity_tokens() {
         assert!(output.status.success(), "{name}: {words}\n{seen:?}");
         let token = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         let minted = minted.lock().expect("nobody panics").clone();
-        assert_eq!(token, format!("eyJhbGciOiJub25lIn0.eyJleHAiOjQwMDAwMDAwMDB9.c2ln{}", minted.len()), "{name}");
+        assert_eq!(token, format!("eyJhbGciOiJub25lIn0.eyJleHAiOjQwMDAwMDAwMDB9.c2ln{:04}", minted.len()), "{name}");
         let audience = if name.starts_with("azure") { "api://app" } else { "https://api.anthropic.com" };
         assert_eq!(minted.last().map(String::as_str), Some(audience), "{name}");
     }
+}
+
+/// GitHub's own client, which actions use.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_toolkit_of_github_actions_gets_an_identity_token() {
+    let folder = tokio::task::spawn_blocking(|| node(&here("node"))).await.expect("no panic");
+    let folder = match folder {
+        Ok(folder) => folder,
+        Err(Missing::DebianPackage(package)) => return not_run(package),
+        Err(error) => panic!("{error}"),
+    };
+    let directory = tempfile::tempdir().expect("a directory");
+    let mint: Mint = Arc::new(|audience| format!("eyJhbGciOiJub25lIn0.e30.{}", audience.len()));
+    let case = cases::start("github-actions", directory.path(), &mint).await;
+    let mut command = Command::new("node");
+    command.args(["--input-type=module", "--eval", include_str!("../clients/node/github.mjs")]).current_dir(folder);
+    command.envs(case.variables.iter().map(|(name, value)| (*name, value)));
+    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("it runs");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    // What the runner is told to keep out of the log stands before it.
+    assert_eq!(printed.lines().last(), Some("eyJhbGciOiJub25lIn0.e30.25"), "{printed}");
 }
 
 /// Some thousand requests by chance: paths, queries, header fields and forms with every kind of character.

@@ -1,5 +1,7 @@
 //! The component that ships: what it can reach, what it weighs, what it gives away.
 
+use std::io::Write as _;
+
 use wasmparser::{Parser, Payload};
 use wif::component::{self, Instance, SESSION_INTERFACE};
 
@@ -48,6 +50,10 @@ fn it_carries_no_path_of_the_machine_that_built_it() {
 fn it_does_not_gain_weight() {
     let size = component::plugin_size();
     assert!(size <= 420 * 1024, "it weighs {size} bytes");
+    let mut small = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    small.write_all(component::wasm()).unwrap();
+    let small = small.finish().unwrap().len();
+    assert!(small <= 160 * 1024, "it weighs {small} bytes after gzip");
 }
 
 #[test]

@@ -6,8 +6,8 @@ use wasmparser::{KnownCustom, Name, Parser, Payload};
 
 use crate::report::{Number, Unit};
 
-/// What the component should weigh.
-const AIM: f64 = 160.0 * 1024.0;
+/// What the component may weigh with all sources.
+const AIM: f64 = 420.0 * 1024.0;
 
 pub(crate) fn measure() -> anyhow::Result<Vec<Number>> {
     let wasm = wif::component::wasm();
@@ -20,7 +20,7 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Number>> {
     Ok(vec![
         Number::new("size", "Size of the component, function names kept", Unit::Bytes)
             .value(size)
-            .at_most("≤ 160 KiB", AIM)
+            .at_most("≤ 420 KiB", AIM)
             .remark(format!("Why is in the documentation of wif-benches. Bytes by part: {}.", told.join(", "))),
     ])
 }
@@ -56,7 +56,7 @@ fn parts(wasm: &[u8]) -> anyhow::Result<BTreeMap<String, usize>> {
         }
     }
     for (index, bytes) in (imported..).zip(bodies) {
-        add(&names.get(&index).map_or_else(|| "glue".to_owned(), |name| home(name)), bytes);
+        add(&names.get(&index).map_or_else(|| "standard library and glue".to_owned(), |name| home(name)), bytes);
     }
     let known: usize = parts.values().sum();
     parts.insert("types and tables".to_owned(), wasm.len().saturating_sub(known));

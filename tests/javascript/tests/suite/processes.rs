@@ -352,7 +352,12 @@ async fn a_platform_is_asked_for_identity_tokens() {
             if expected == 200 {
                 assert_eq!(program.value("message").await, 200, "{runtime:?}: {source}");
             } else {
-                let status: Value = program.value("status").await;
+                let mut status: Value = program.value("status").await;
+                // The source has not answered yet.
+                while status["state"] == "starting" {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    status = program.value("status").await;
+                }
                 assert_eq!(status["failure"]["code"], "denied-by-host", "{status}");
             }
         }
