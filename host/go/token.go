@@ -64,10 +64,10 @@ func port(u *url.URL) string {
 
 // Apply puts the token on a request to Origin: it takes off every form of the caller's own credential, sets ours, and merges the rest.
 func (t *Token) Apply(header http.Header) {
-	for name := range header {
-		if isCredential(name) {
-			delete(header, name)
-		}
+	strip(header)
+	// Else the next hop would drop ours.
+	if names(header, "connection", func(name string) bool { return isCredential(name) || name == "anthropic-beta" }) {
+		header.Del("connection")
 	}
 	for _, pair := range t.set {
 		header.Set(pair[0], pair[1])
@@ -76,7 +76,7 @@ func (t *Token) Apply(header http.Header) {
 		var there []string
 		for _, value := range header.Values(pair[0]) {
 			for _, part := range strings.Split(value, ",") {
-				if part = strings.TrimSpace(part); part != "" {
+				if part = strings.TrimSpace(part); part != "" && !contains(there, part) {
 					there = append(there, part)
 				}
 			}
@@ -87,6 +87,15 @@ func (t *Token) Apply(header http.Header) {
 			}
 		}
 		header.Set(pair[0], strings.Join(there, ","))
+	}
+}
+
+// strip takes off every form of a caller's own credential.
+func strip(header http.Header) {
+	for name := range header {
+		if isCredential(name) {
+			delete(header, name)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -311,6 +312,78 @@ func TestACallersOwnCredentialComesOffAndBetasAreMerged(t *testing.T) {
 		equal(t, header[name][0], "theirs")
 	}
 	equal(t, header.Get("anthropic-beta"), "mine,files-api,oauth-2025-04-20")
+}
+
+// The cases that every host runs. Their URLs are the API's: others are not sent at all, and trailers are Go's own affair.
+func TestTheCasesOfRequestsHold(t *testing.T) {
+	world(t)
+	credential := discover(t, wif.Options{})
+	folder := filepath.Join(filepath.Dir(os.Getenv("RULES")), "../tests/requests")
+	files, err := filepath.Glob(filepath.Join(folder, "*.json"))
+	check(t, err)
+	ran := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		check(t, err)
+		var document struct {
+			Cases []struct {
+				Name    string
+				Needs   []string
+				Request struct {
+					Method, URL string
+					Fields      [][2]string
+				}
+				Sent *struct {
+					Credential string
+					Fields     map[string]*string
+				}
+			}
+		}
+		check(t, json.Unmarshal(text, &document))
+		for _, one := range document.Cases {
+			// net/http sends no field of the name Host.
+			lacks := false
+			for _, need := range one.Needs {
+				lacks = lacks || strings.Contains("trailers url bytes user host", need)
+			}
+			if one.Sent == nil || lacks || strings.HasPrefix(one.Request.URL, "{elsewhere}") {
+				continue
+			}
+			ran++
+			request, err := http.NewRequest(one.Request.Method, emulator+"/v1/messages", nil)
+			check(t, err)
+			for _, field := range one.Request.Fields {
+				request.Header.Add(field[0], field[1])
+			}
+			var sent http.Header
+			client := http.Client{Transport: credential.Transport(recording(func(request *http.Request) { sent = request.Header }))}
+			_, err = client.Do(request)
+			check(t, err)
+			if strings.Contains(fmt.Sprint(sent), "caller-secret") {
+				t.Fatalf("%s: the caller's credential is in %v", one.Name, sent)
+			}
+			ours := strings.HasPrefix(sent.Get("authorization"), "Bearer sk-ant-oat01-")
+			if ours != (one.Sent.Credential == "ours") {
+				t.Fatalf("%s: ours is there: %v", one.Name, ours)
+			}
+			for name, value := range one.Sent.Fields {
+				found := strings.ReplaceAll(strings.Join(sent.Values(name), ","), ", ", ",")
+				if value == nil && found != "" || value != nil && found != *value {
+					t.Fatalf("%s: %s is %q", one.Name, name, found)
+				}
+			}
+		}
+	}
+	if ran < 30 {
+		t.Fatalf("only %d cases were run", ran)
+	}
+}
+
+type recording func(*http.Request)
+
+func (r recording) RoundTrip(request *http.Request) (*http.Response, error) {
+	r(request)
+	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody, Request: request}, nil
 }
 
 func BenchmarkCurrent(b *testing.B) {

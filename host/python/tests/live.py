@@ -2,6 +2,7 @@
 tells this program through its environment where everything is."""
 
 import asyncio
+import io
 import json
 import logging
 import multiprocessing
@@ -227,6 +228,113 @@ class Sources(Live):
         self.assertEqual(failure["code"], "identity-token-unreadable")
         self.assertIn("ConnectionError", failure["message"])
         self.assertNotIn("sk-ant-secret", json.dumps(failure))
+
+
+class Requests(unittest.TestCase):
+    """The cases that every host runs, `tests/requests`, through httpx, httpx2 and requests. These clients put methods into capitals and make
+    the header themselves; a request to another origin is not sent at all."""
+
+    API = "https://api.anthropic.com"
+    LACKS = frozenset({"trailers", "bytes", "user", "host"})
+
+    def cases(self, key):
+        for path in sorted((Path(__file__).parents[3] / "tests/requests").glob("*.json")):
+            for case in json.loads(path.read_text())["cases"]:
+                if key in case and not self.LACKS & set(case.get("needs", ())):
+                    yield case
+
+    def send(self, client, case, sent):
+        """Sends a case with a credential of its own, and says how many tokens there were, or why it was not sent."""
+        supplied = []
+
+        def ours(rejected):
+            supplied.append(rejected)
+            return wif.SuppliedToken(f"sk-ant-oat01-{len(supplied)}-of-the-program-0123456789", time.time() + 3600)
+
+        asked, answer = case["request"], case.get("answer", {})
+        names = {"api": self.API, "scheme": "https", "authority": self.API.removeprefix("https://"), "elsewhere": "https://elsewhere.example"}
+        url = asked.get("url", "{api}/v1/messages").format(**names)
+        with wif.Credential({"bearer": {"source": "callable", "name": "ours"}}, access_tokens={"ours": ours}) as credential:
+            given = asked.get("method", "POST"), url, asked.get("fields", []), answer.get("status", 200), answer.get("fields", [])
+            try:
+                client(credential, sent, *given)
+            except wif.NoTokenError as error:
+                return error.code
+        return len(supplied)
+
+    def clients(self):
+        def of(package, auth):
+            def send(credential, sent, method, url, fields, status, answered):
+                def answer(request):
+                    sent.append(list(request.headers.multi_items()))
+                    return package.Response(status, headers=answered)
+
+                client = package.Client(transport=package.MockTransport(answer), auth=auth(credential))
+                with client:
+                    client.request(method, url, headers=[(name, value) for name, value in fields], content=b"{}")
+
+            return send
+
+        class Adapter(requests.adapters.BaseAdapter):
+            def __init__(self, sent, status, answered):
+                super().__init__()
+                self.sent, self.status, self.answered = sent, status, answered
+
+            def send(self, request, **_):
+                self.sent.append(list(request.headers.items()))
+                response = requests.Response()
+                response.status_code, response.request, response.url, response.connection = self.status, request, request.url, self
+                response.headers.update(self.answered)
+                response.raw = io.BytesIO(b"")
+                return response
+
+            def close(self):
+                pass
+
+        def with_requests(credential, sent, method, url, fields, status, answered):
+            # It knows a name once.
+            headers = requests.structures.CaseInsensitiveDict()
+            for name, value in fields:
+                headers[name] = f"{headers[name]}, {value}" if name in headers else value
+            with requests.Session() as session:
+                session.trust_env = False
+                session.mount("https://", Adapter(sent, status, answered))
+                session.mount("http://", Adapter(sent, status, answered))
+                session.request(method, url, headers=headers, data=b"{}", auth=wif.requests.Auth(credential))
+
+        return {"httpx": of(httpx, wif.httpx.Auth), "httpx2": of(httpx2, wif.httpx2.Auth), "requests": with_requests}
+
+    def test_what_leaves(self):
+        for name, client in self.clients().items():
+            ran = 0
+            for case in self.cases("sent"):
+                with self.subTest(case["name"], client=name):
+                    sent, ran = [], ran + 1
+                    came_of_it = self.send(client, case, sent)
+                    expected = case["sent"]["credential"]
+                    if expected == "callers":
+                        self.assertEqual((came_of_it, sent), ("other-origin", []))
+                        continue
+                    self.assertEqual(len(sent), 1, came_of_it)
+                    [fields] = sent
+                    self.assertNotIn("caller-secret", repr(fields))
+                    known = [(name.lower(), value) for name, value in fields if wif._token.is_credential(name)]
+                    wanted = [("authorization", "Bearer sk-ant-oat01-1-of-the-program-0123456789")] if expected == "ours" else []
+                    self.assertEqual(known, wanted)
+                    for name_of, value in case["sent"].get("fields", {}).items():
+                        found = [part.strip() for key, text in fields if key.lower() == name_of for part in text.split(",")]
+                        self.assertEqual(",".join(found) if found else None, value)
+            self.assertGreaterEqual(ran, 40, name)
+
+    def test_what_answers_mean(self):
+        for name, client in self.clients().items():
+            for case in self.cases("rejected"):
+                with self.subTest(case["name"], client=name):
+                    sent = []
+                    came_of_it = self.send(client, case, sent)
+                    elsewhere = case["request"].get("url", "").startswith("{elsewhere}")
+                    self.assertEqual(came_of_it, "other-origin" if elsewhere else 2 if case["rejected"] else 1)
+                    self.assertEqual(len(sent), 0 if elsewhere else 2 if case["rejected"] else 1)
 
 
 class Errors(Live):

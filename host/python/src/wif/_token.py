@@ -54,14 +54,29 @@ class Token:
 
     def apply(self, headers: MutableMapping[str, str]) -> None:
         """Puts it on a request to `origin`: takes off every form of the caller's own credential, sets ours, and merges the rest."""
-        for name in [name for name in headers if is_credential(name)]:
-            del headers[name]
+        strip(headers)
+        _take_off_hop_names(headers)
         for name, value in self.headers.items():
             _replace(headers, name, value)
         for name, value in self.merged.items():
             there = [part.strip() for key in headers if key.lower() == name for part in headers[key].split(",")]
-            both = [part for part in there if part] + [part for part in value.split(",") if part not in there]
-            _replace(headers, name, ",".join(both))
+            both = [part for part in [*there, *value.split(",")] if part]
+            _replace(headers, name, ",".join(dict.fromkeys(both)))
+
+
+def strip(headers: MutableMapping[str, str]) -> None:
+    """Takes off every form of a caller's own credential."""
+    for name in [name for name in headers if is_credential(name)]:
+        # Where a name stands twice it goes with the first.
+        headers.pop(name, None)
+
+
+def _take_off_hop_names(headers: MutableMapping[str, str]) -> None:
+    """A `connection` field that names one of ours would have the next hop drop it."""
+    for key in [key for key in headers if key.lower() == "connection"]:
+        names = [name.strip().lower() for name in headers[key].split(",")]
+        if any(is_credential(name) or name == "anthropic-beta" for name in names):
+            del headers[key]
 
 
 def _replace(headers: MutableMapping[str, str], name: str, value: str) -> None:
