@@ -723,3 +723,25 @@ fn a_source_that_only_claims_to_mint_is_found_out() {
     }
     holds(5, 1, false, &acts);
 }
+
+/// C8, B10: the source shows another identity over a restart, and then the first one again, for which the endpoint gives the token once
+/// more that the API has rejected.
+#[test]
+fn a_rejected_token_stays_rejected_through_another_identity() {
+    let acts = vec![
+        answer(OLDEST, How::Well(1)),
+        answer(OLDEST, How::Well(1)),
+        Act::RejectCurrent,
+        Act::Resettle,
+        Act::Pass(1),
+        Act::Reopen,
+        Act::Pass(1),
+        Act::Resettle,
+        Act::Pass(1),
+        Act::Pass(5_000),
+        Act::Event("woken"),
+        answer(OLDEST, How::Well(1)),
+        answer(OLDEST, How::SameTokenAgain),
+    ];
+    holds(2, 0, false, &acts);
+}

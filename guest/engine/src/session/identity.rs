@@ -67,11 +67,13 @@ impl Session {
     pub(super) fn configured(&mut self, configuration: String) {
         if let Some(state) = self.identity.resumed.take() {
             // An earlier version kept this hash alone, as the identity.
-            if state.configuration.as_ref().or(state.identity.as_ref()) == Some(&configuration) {
-                let reading = Reading::new(self.time.epoch(), state.written, Writer::Before);
-                self.identity.left = Some(Box::new(Left { state: *state, reading }));
+            let same = state.configuration.as_ref().or(state.identity.as_ref()) == Some(&configuration);
+            let reading = Reading::new(self.time.epoch(), state.written, Writer::Before);
+            let left = Left { state: *state, reading };
+            if same {
+                self.identity.left = Some(Box::new(left));
             } else {
-                self.discard_left();
+                self.discard(left);
             }
         }
         let shown = self.federation().is_some_and(|federation| !federation.identity_token.names_its_subject());
@@ -105,9 +107,9 @@ impl Session {
                 self.take_over(left);
             }
             Some(left) => {
-                self.discard_left();
                 // What the endpoint asked for, it asked of everybody.
                 self.resume_pace(&left);
+                self.discard(*left);
                 self.attempt.forgive(self.time.now());
             }
             None => match self.identity.key.take().or(self.identity.assumed.take()) {
@@ -154,7 +156,11 @@ impl Session {
         self.out.note(NoteCode::Resumed, NoteLevel::Info, message, token.into_iter().collect());
     }
 
-    fn discard_left(&mut self) {
+    fn discard(&mut self, left: Left) {
+        // What was rejected stays rejected: the first identity may come back, and its token be given out again.
+        let Left { state, reading } = left;
+        self.known.resume(state.rejections.revive(reading));
+        self.known.lift_the_stop();
         let message = "The earlier session had another identity: its token is dropped, and what it spent stays spent.";
         self.out.note(NoteCode::Resumed, NoteLevel::Info, message, Vec::new());
         self.known.change();
