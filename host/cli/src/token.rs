@@ -101,7 +101,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let mut waiting = Waiting::new(&credential, timeout, deadline, options.state.is_some());
     let token = waiting.token().await;
     warnings::print(&mut changes).await;
-    if token.is_err() && options.state.is_some() {
+    if token.is_err() {
         // What came of it is to be found by the next run.
         if tokio::time::timeout(Duration::from_secs(1), credential.settle()).await.is_ok() {
             kept.iter().for_each(|state| state.finish());
@@ -117,9 +117,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     if is_rejected {
         token = waiting.replacement(&token).await?;
     }
-    if options.state.is_some() {
-        token = waiting.settled(token).await;
-    }
+    // A login's refresh token is lost if what replaced it is not written.
+    token = waiting.settled(token).await;
     let status = credential.status().await;
     credential.shutdown().await;
     kept.iter().for_each(|state| state.finish());
