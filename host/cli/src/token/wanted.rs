@@ -99,7 +99,7 @@ impl Held {
 
     /// There is no token. What comes of what is under way is to be found by the next run.
     async fn give_up(&self) {
-        if self.keeps_state && tokio::time::timeout(Duration::from_secs(1), self.credential.settle()).await.is_ok() {
+        if tokio::time::timeout(Duration::from_secs(1), self.credential.settle()).await.is_ok() {
             self.kept.iter().for_each(|state| state.finish());
         }
     }
@@ -129,11 +129,9 @@ impl Asking<'_> {
         self.waiting.replacement(rejected).await
     }
 
-    /// The token to go on with, once nothing is under way that the state file should know of.
+    /// The token to go on with, once nothing is under way that the next run should know of: a login's refresh token is lost if what
+    /// replaced it is not written.
     pub(crate) async fn settled(&self, token: Token) -> Token {
-        match self.held.keeps_state {
-            true => self.waiting.settled(token).await,
-            false => token,
-        }
+        self.waiting.settled(token).await
     }
 }
