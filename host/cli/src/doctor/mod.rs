@@ -227,6 +227,8 @@ async fn judge(
     let parts = Parts::of(text).unwrap_or_default();
     let case = settings.case(&parts, configured)?;
     if let Some(why) = case.cannot_be_created(settings) {
+        // The compiler of conditions draws its errors over several lines.
+        let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
         let finding =
             Finding::new("rule_invalid", Certainty::Refused, 3, format!("The service would not take these settings: {why}."));
         report.findings.push(finding.change("Mend the place that is named."));

@@ -63,7 +63,7 @@ async fn a_file_is_written_once_for_its_owner_alone() {
     assert_eq!(place.emulator.counts().exchanges, 1);
 }
 
-/// Access tokens of six seconds, so that a refresh is quick to watch.
+/// Access tokens of twelve seconds, so that a refresh is quick to watch.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watched_file_is_replaced_before_its_token_ends_and_the_command_ends_cleanly() {
     let options =
