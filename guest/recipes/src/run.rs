@@ -206,7 +206,7 @@ impl Run {
                         self.values.set(name, &Zeroizing::new([&input, ".", content].concat()), false);
                         Ok(())
                     }
-                    _ if content.is_empty() => Err(self.absent(step, "is empty")),
+                    _ if content.is_empty() => Err(self.absent(recipe, step, "is empty")),
                     (Some(name), None) => {
                         self.values.set(name, content, false);
                         Ok(())
@@ -214,7 +214,7 @@ impl Run {
                     (None, _) => Ok(()),
                 }
             }
-            Answer::Absent => Err(self.absent(step, "is not there")),
+            Answer::Absent => Err(self.absent(recipe, step, "is not there")),
             Answer::Response { status, body } => match &step.action {
                 Action::Request(request) => self.take(recipe, request, *status, body),
                 _ => Ok(()),
@@ -234,8 +234,8 @@ impl Run {
     pub fn describe(&self, recipe: &Recipe) -> String {
         let Some(step) = recipe.steps.get(self.at) else { return recipe.title.clone() };
         match &step.action {
-            Action::Variable(name) => self.named("the variable ", name),
-            Action::File(path) => self.named("the file ", path),
+            Action::Variable(name) => self.named(recipe, "the variable ", name),
+            Action::File(path) => self.named(recipe, "the file ", path),
             Action::Request(request) => self.describe_request(recipe, request),
             Action::Sign(_) => "the signature".to_owned(),
             Action::Set { .. } | Action::Fail(_) => recipe.title.clone(),
@@ -260,41 +260,53 @@ impl Run {
         step.when.iter().all(known) && !step.unless.iter().any(known)
     }
 
-    fn absent(&self, step: &Step, what: &str) -> Fault {
+    fn absent(&self, recipe: &Recipe, step: &Step, what: &str) -> Fault {
         let subject = match &step.action {
-            Action::Variable(name) => self.named("The variable ", name),
-            Action::File(path) => self.named("The file ", path),
+            Action::Variable(name) => self.named(recipe, "The variable ", name),
+            Action::File(path) => self.named(recipe, "The file ", path),
             _ => "The answer".to_owned(),
         };
         Fault::new(FaultCode::Missing, [&subject, " ", what, "."].concat(), step.absent.as_deref())
     }
 
-    fn named(&self, what: &str, name: &Template) -> String {
-        [what, name.fill(&self.values).unwrap_or_default().as_str()].concat()
+    fn named(&self, recipe: &Recipe, what: &str, name: &Template) -> String {
+        [what, self.shown(recipe, name, false).as_str()].concat()
     }
 
-    /// Method, origin and path. A query may hold a secret, and in a recipe of one's own a path, too: what the configuration does
-    /// not say is shown there by its name.
+    /// Method, origin and path. A query may hold a secret.
     fn describe_request(&self, recipe: &Recipe, request: &Request) -> String {
-        let mut url = Zeroizing::new(String::new());
-        for part in request.url.parts() {
+        let url = self.shown(recipe, &request.url, true);
+        let url = url.split(['?', '#']).next().unwrap_or_default();
+        let Some((scheme, rest)) = url.split_once("://") else { return [&request.method, " ", url].concat() };
+        let authority = rest.split('/').next().unwrap_or_default();
+        // A name and a password may stand before the host.
+        let user = authority.rfind('@').map_or(0, |at| at + 1);
+        [&request.method, " ", scheme, "://", &rest[user..]].concat()
+    }
+
+    /// A template filled for people. In a recipe of one's own any value may be a secret: what the configuration does not say is shown
+    /// by its name, but for the server that a URL begins with.
+    fn shown(&self, recipe: &Recipe, template: &Template, url: bool) -> Zeroizing<String> {
+        let mut shown = Zeroizing::new(String::new());
+        for part in template.parts() {
             match part {
                 Part::Hole(name) if recipe.own && !self.values.given(name) => {
-                    let origin = Some(self.values.get(name).unwrap_or_default()).filter(|_| url.is_empty()).and_then(origin);
-                    match origin {
-                        Some((origin, "" | "/")) => url.push_str(origin),
-                        Some((origin, _)) => url.push_str(&[origin, "/{", name, "}"].concat()),
-                        None => url.push_str(&["{", name, "}"].concat()),
+                    let value = Some(self.values.get(name).unwrap_or_default()).filter(|_| url && shown.is_empty());
+                    match value.and_then(origin) {
+                        Some((origin, "" | "/")) => shown.push_str(origin),
+                        Some((origin, _)) => shown.push_str(&[origin, "/{", name, "}"].concat()),
+                        None => shown.push_str(&["{", name, "}"].concat()),
                     }
                 }
                 Part::Hole(name) => {
-                    let value = in_url(&url, self.values.get(name).unwrap_or_default());
-                    url.push_str(&value);
+                    let value = self.values.get(name).unwrap_or_default();
+                    let value = if url { in_url(&shown, value) } else { value.to_owned() };
+                    shown.push_str(&value);
                 }
-                Part::Text(text) => append(&mut url, text, true),
+                Part::Text(text) => append(&mut shown, text, url),
             }
         }
-        [&request.method, " ", url.split(['?', '#']).next().unwrap_or_default()].concat()
+        shown
     }
 
     fn take(&mut self, recipe: &Recipe, request: &Request, status: u16, body: &str) -> Result<(), Fault> {

@@ -338,6 +338,16 @@ fn a_failure_of_ones_own_recipe_shows_no_value_that_was_read() {
     let end = machine.run_recipe(&recipe);
     let (_, message, _) = end.fault();
     assert_eq!(message, "Our CI answered 500 to GET https://ci.example/teams/payments/keys/k1.");
-    let text = Run::new(&recipe, &[("team".to_owned(), "payments".to_owned())]);
-    assert_eq!(text.secrets(&recipe).count(), 0);
+    machine.variables[0].1 = "https://canary:canary@ci.example";
+    machine.answers = vec![("GET https://canary:canary@ci.example/teams/payments/keys/k1", 500, "no")];
+    let end = machine.run_recipe(&recipe);
+    let (_, message, _) = end.fault();
+    assert_eq!(message, "Our CI answered 500 to GET https://ci.example/teams/payments/keys/k1.");
+    let document = serde_json::json!({
+        "name": "ours", "freshness": "minted", "token": "{token}",
+        "steps": [{ "variable": "KEY", "as": "key" }, { "file": "/keys/{key}", "as": "token" }],
+    });
+    let end = machine.run_recipe(&Recipe::parse(&document).unwrap());
+    let (_, message, _) = end.fault();
+    assert_eq!(message, "The file /keys/{key} is not there.");
 }

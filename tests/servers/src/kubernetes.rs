@@ -9,7 +9,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json as document};
 use tokio::net::TcpListener;
@@ -63,6 +63,8 @@ pub async fn api_server(namespace: &str, account: &str, pod_token: &str, mint: M
     let authority = KeyPair::generate().expect("a key");
     let mut about = CertificateParams::new(Vec::new()).expect("parameters");
     about.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // Another name than the leaf's: some take a certificate that its namesake signed for one that signed itself.
+    about.distinguished_name.push(DnType::CommonName, "kubernetes");
     let ca = about.self_signed(&authority).expect("a certificate").pem();
     let issuer = Issuer::new(about, authority);
     let key = KeyPair::generate().expect("a key");
