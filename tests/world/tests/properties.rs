@@ -714,6 +714,13 @@ fn a_rejected_token_that_is_given_again_survives_a_reopening() {
     holds(4, 0, false, &acts);
 }
 
+/// D10: a boot, then the wall clock goes back, and the session is opened again once the boot has lasted as long as the one before.
+#[test]
+fn a_journal_from_before_a_boot_does_not_lengthen_a_life() {
+    let acts = [Act::Pass(1), answer(OLDEST, How::Well(59)), Act::Reboot, Act::Jump(-3_600_000), Act::Pass(1), Act::Reopen];
+    holds(6, 0, true, &acts);
+}
+
 /// A6: a callable that is declared to mint gives the same identity token again and again.
 #[test]
 fn a_source_that_only_claims_to_mint_is_found_out() {

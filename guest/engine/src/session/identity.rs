@@ -144,6 +144,12 @@ impl Session {
     fn take_over(&mut self, left: Box<Left>) {
         self.resume_pace(&left);
         let Left { state, reading } = *left;
+        if let (Some(then), Some(now)) = (state.written.steady_ms, self.time.epoch().steady_ms)
+            && now < then
+        {
+            // Written before a boot. Once this one has lasted as long, nobody could tell any more.
+            self.known.change();
+        }
         self.tokens.resume(state.ends.revive(reading));
         self.known.resume(state.rejections.revive(reading));
         if let Some(token) = state.token {
