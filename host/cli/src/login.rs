@@ -85,7 +85,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let client_id = options.client_id.clone().or_else(|| of_profile("client_id")).unwrap_or_else(|| CLIENT_ID.to_owned());
     let console = options.console_url.clone().or_else(|| of_profile("console_url")).unwrap_or_else(|| CONSOLE.to_owned());
     let console = safe(&console).context("--console-url")?;
-    let base_url = std::env::var("ANTHROPIC_BASE_URL").ok().map(|url| url.trim().to_owned()).filter(|url| !url.is_empty());
+    let base_url = files::variable("ANTHROPIC_BASE_URL");
     let base_url = base_url.or_else(|| before["base_url"].as_str().filter(|url| !url.is_empty()).map(str::to_owned));
     let endpoint = safe(base_url.as_deref().unwrap_or("https://api.anthropic.com")).context("ANTHROPIC_BASE_URL")?;
     let verifier = random()?;

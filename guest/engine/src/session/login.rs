@@ -127,13 +127,14 @@ impl Session {
     /// Serves the token of the file, and refreshes it where it is due.
     fn consider_login(&mut self, credentials: Credentials) {
         let Some(login) = self.login() else { return };
-        if let Some(brought) = login.unsaved.take() {
-            if credentials.is_older_than(&brought) && credentials.version.is_some() {
-                let value = credentials.with(&brought);
-                login.unsaved = Some(brought);
-                return self.swap_login(Stage::Writing, &credentials, value);
-            }
-            // Somebody has logged in or refreshed since: theirs is newer.
+        // Otherwise somebody has logged in or refreshed since: theirs is newer.
+        if let Some(brought) = login.unsaved.take()
+            && credentials.is_older_than(&brought)
+            && credentials.version.is_some()
+        {
+            let value = credentials.with(&brought);
+            login.unsaved = Some(brought);
+            return self.swap_login(Stage::Writing, &credentials, value);
         }
         let id = id_of(credentials.access_token.reveal());
         let (now, wall_ms) = (self.time.now(), self.time.wall_ms());
@@ -147,7 +148,7 @@ impl Session {
             }
         }
         self.drop_unusable();
-        if !self.due() && !left.is_some_and(|left| left <= SHORT_MS) {
+        if !self.due() && left.is_none_or(|left| left > SHORT_MS) {
             return self.attempt.rest_until(self.time.now());
         }
         let Some(login) = self.login() else { return };

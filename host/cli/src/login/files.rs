@@ -22,8 +22,6 @@ pub(super) struct Profile {
 impl Profile {
     /// The profile of this name, or the one that the environment names.
     pub(super) fn find(name: Option<&str>) -> anyhow::Result<Self> {
-        let variable =
-            |name: &str| std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         let chosen = variable("ANTHROPIC_PROFILE");
         let by_variable = name.is_none() || chosen.as_deref() == name;
         let name = name.map(str::to_owned).or(chosen).unwrap_or_else(|| "default".to_owned());
@@ -159,6 +157,12 @@ impl Profile {
     pub(super) async fn log_out(&self) -> anyhow::Result<bool> {
         self.credentials().remove().await.map_err(boxed)
     }
+}
+
+/// A variable that is set and not blank.
+pub(super) fn variable(name: &str) -> Option<String> {
+    let value = std::env::var_os(name)?.to_string_lossy().trim().to_owned();
+    Some(value).filter(|value| !value.is_empty())
 }
 
 /// Where profiles are.

@@ -169,8 +169,14 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         what: "an empty field of a profile is filled in from the variables here, as in Python",
-        why: "It is a template that was not filled in; TypeScript fails.",
-        applies: |case| case.sdk == Sdk::TypeScript && case.has_file(":\"\"") && case.served_here_alone().is_some(),
+        why: "It is a template that was not filled in; TypeScript goes without the field.",
+        applies: |case| {
+            let filled_in = |ours: &Served| match case.theirs.served() {
+                None => true,
+                Some(theirs) => theirs.workspace.is_none() && ours.workspace.is_some() || theirs.exchange != ours.exchange,
+            };
+            case.sdk == Sdk::TypeScript && case.has_file(":\"\"") && case.ours.served().is_some_and(filled_in)
+        },
     },
     Difference {
         what: "a login's file of another type is refused here, as in Python",

@@ -116,9 +116,10 @@ async fn the_credential_that_wins_is_the_vendors_but_for_the_listed_differences(
             }
         }
     }
-    println!("of {} comparisons {alike} are alike, in {served} of which a token is served", 2 * count);
+    let mut out = std::io::stderr();
+    let _unseen = writeln!(out, "of {} comparisons {alike} are alike, in {served} of which a token is served", 2 * count);
     for Difference { what, why, .. } in DIFFERENCES {
-        println!("{:4}  {what}\n      {why}", seen.get(what).copied().unwrap_or_default());
+        let _unseen = writeln!(out, "{:4}  {what}\n      {why}", seen.get(what).copied().unwrap_or_default());
     }
     let shown = unexplained.iter().take(8).map(String::as_str).collect::<String>();
     assert!(unexplained.is_empty(), "{} differences are not listed, such as:\n{shown}", unexplained.len());
