@@ -1,4 +1,4 @@
-//! Looks for the target. This crate depends on nothing, so `cargo check -p wif-guest-build` tells within a second whether the
+//! Looks for the target. This crate depends on next to nothing, so `cargo check -p wif-guest-build` tells within a second whether the
 //! guests can be built. In a larger build the script may run late: cargo begins with the crates that most others wait for.
 
 #![allow(clippy::disallowed_macros, reason = "cargo listens to what a build script prints")]
