@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::child::Running;
 use crate::help;
 use crate::options::{say_error, seconds};
-use crate::token::{Wanted, bare, variable_for};
+use crate::token::{Wanted, bare, variables_for};
 
 /// What `wif exec` takes.
 #[derive(Debug, clap::Args)]
@@ -45,8 +45,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let token = waiting.token_with_warnings().await?;
     let token = waiting.settled(token).await;
     let status = held.credential.status().await?;
-    let (header, value) = bare(&token)?;
-    let mut variables = vec![(variable_for(header).0, value)];
+    let (_, value) = bare(&token)?;
+    let mut variables = vec![(variables_for(&status).0, value)];
     // A profile may have named the place, which the command does not see.
     let place = status.configuration.into_iter().find(|(name, _)| name == "base_url").map(|(_, url)| url);
     variables.extend(place.map(|url| ("ANTHROPIC_BASE_URL", url)));

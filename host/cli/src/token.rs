@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_stream::StreamExt as _;
-use wif::{Availability, Credential, Token};
+use wif::{Availability, Credential, Status, Token};
 
 use self::output_file::OutputFile;
 pub(crate) use self::wanted::Wanted;
@@ -104,7 +104,7 @@ impl Options {
     async fn content(&self, credential: &Credential, token: &Token) -> anyhow::Result<String> {
         let (name, bare) = bare(token)?;
         if self.env {
-            return Ok(lines_for_a_shell(name, &bare));
+            return Ok(lines_for_a_shell(variables_for(&credential.status().await?), &bare));
         }
         if !self.json {
             return Ok(bare);
@@ -140,16 +140,14 @@ pub(crate) fn bare(token: &Token) -> anyhow::Result<(&str, String)> {
     Ok((name.as_str(), value.strip_prefix("Bearer ").unwrap_or(value).to_owned()))
 }
 
-/// The variable that a client reads such a credential from, and the one that would go before it or beside it.
-pub(crate) fn variable_for(header: &str) -> (&'static str, &'static str) {
-    match header {
-        "x-api-key" => ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
-        _ => ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY"),
-    }
+/// The variable that a client reads such a credential from, and the one that would go before it or beside it. In which header field
+/// a key is sent says nothing: a key goes out as a bearer, too.
+pub(crate) fn variables_for(status: &Status) -> (&'static str, &'static str) {
+    let is_key = status.configuration.iter().any(|(name, value)| name == "credential" && value == "API key");
+    if is_key { ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN") } else { ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY") }
 }
 
-fn lines_for_a_shell(header: &str, bare: &str) -> String {
-    let (variable, other) = variable_for(header);
+fn lines_for_a_shell((variable, other): (&str, &str), bare: &str) -> String {
     format!("unset {other}\nexport {variable}={}", shell::word(bare))
 }
 

@@ -89,6 +89,7 @@ impl Chain {
             ("configuration", configuration),
             ("ANTHROPIC_API_KEY", secret("ANTHROPIC_API_KEY")),
             ("ANTHROPIC_AUTH_TOKEN", secret("ANTHROPIC_AUTH_TOKEN")),
+            ("CLAUDE_CODE_OAUTH_TOKEN", secret("CLAUDE_CODE_OAUTH_TOKEN")),
             ("ANTHROPIC_PROFILE", of_variable.as_ref().map_or_else(|| There::Nothing("not set".to_owned()), profile_there)),
             ("federation variables", federation()),
             (

@@ -4,8 +4,14 @@ use serde_json::{Value, json};
 
 use crate::place::{Place, Run, bare};
 
-const PLACES: [&str; 5] =
-    ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE", "federation variables", "active profile"];
+const PLACES: [&str; 6] = [
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+    "ANTHROPIC_PROFILE",
+    "federation variables",
+    "active profile",
+];
 
 fn standing<'a>(document: &'a Value, source: &str) -> &'a str {
     let places = document["sources"].as_array().expect("the sources are a list");
@@ -27,7 +33,7 @@ fn write_profile(place: &Place, name: &str, rule: &str) {
     std::fs::write(directory.join(format!("{name}.json")), profile.to_string()).expect("it is written");
 }
 
-/// Every combination of the five places, and whose credential the component itself then takes.
+/// Every combination of the places, and whose credential the component itself then takes.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_place_that_holds_a_credential_is_used_and_hides_the_others() {
     let with = Place::new().await;
@@ -38,7 +44,7 @@ async fn the_first_place_that_holds_a_credential_is_used_and_hides_the_others() 
     for set in 1..1_u32 << PLACES.len() {
         let has = |nth: usize| set & (1 << nth) != 0;
         // Both profiles are in one directory: without an active one it is another that holds the chosen one alone.
-        let home = if has(4) { with.directory.path() } else { without.path() };
+        let home = if has(5) { with.directory.path() } else { without.path() };
         let mut command = bare(home);
         command.args(["status", "--json", "--allow-origin", with.emulator.base_url()]);
         command.env("ANTHROPIC_BASE_URL", with.emulator.base_url());
@@ -49,9 +55,12 @@ async fn the_first_place_that_holds_a_credential_is_used_and_hides_the_others() 
             command.env("ANTHROPIC_AUTH_TOKEN", "sk-ant-oat01-x");
         }
         if has(2) {
-            command.env("ANTHROPIC_PROFILE", "chosen");
+            command.env("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-y");
         }
         if has(3) {
+            command.env("ANTHROPIC_PROFILE", "chosen");
+        }
+        if has(4) {
             command.env("ANTHROPIC_FEDERATION_RULE_ID", "fdrl_variables");
             command.env("ANTHROPIC_ORGANIZATION_ID", &with.emulator.options().organization_id);
             command.env("ANTHROPIC_IDENTITY_TOKEN_FILE", with.file.path());
@@ -83,10 +92,11 @@ async fn the_first_place_that_holds_a_credential_is_used_and_hides_the_others() 
         let taken = match document["configuration"]["credential"].as_str().expect("a kind") {
             "API key" => PLACES[0],
             "bearer token, literal" => PLACES[1],
+            "bearer token, static and long-lived" => PLACES[2],
             _ => match document["configuration"]["federation_rule_id"].as_str().expect("a rule") {
-                "fdrl_chosen" => PLACES[2],
-                "fdrl_variables" => PLACES[3],
-                _ => PLACES[4],
+                "fdrl_chosen" => PLACES[3],
+                "fdrl_variables" => PLACES[4],
+                _ => PLACES[5],
             },
         };
         assert_eq!(taken, present[0], "{label}");

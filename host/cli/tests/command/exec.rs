@@ -14,7 +14,7 @@ async fn the_command_has_a_token_that_the_api_takes_and_no_other_credential() {
     let place = Place::new().await;
     let mut command = place.wif();
     command.args(["exec", "--allow-origin", place.emulator.base_url(), "--", "env"]);
-    command.env("ANTHROPIC_CONFIG_DIR", "/nowhere").env("CLAUDE_CODE_OAUTH_TOKEN", "x").env("OTHER", "kept");
+    command.env("ANTHROPIC_CONFIG_DIR", "/nowhere").env("CLAUDE_CODE_OAUTH_TOKEN", "").env("OTHER", "kept");
     let run = Run::of(command).await;
     assert_eq!(run.code, 0, "{}", run.stderr);
     let mut named: Vec<&str> = run
