@@ -170,7 +170,7 @@ async fn processes_refresh_a_login_once() {
     assert_eq!(std::fs::metadata(&file).expect("it is there").permissions().mode() & 0o777, 0o600);
 }
 
-/// A12.
+/// A12: whoever else may write there could put another login in its place.
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_that_others_could_touch_are_refused() {
     let place = Place::new().await;
