@@ -287,17 +287,22 @@ impl Discovery {
         } else if self.text(RULE).is_some() && self.text(ORGANIZATION).is_some() && self.identity_source().is_some() {
             "the federation variables"
         } else if [RULE, TOKEN_FILE, TOKEN].iter().any(|name| self.text(name).is_some()) {
-            // They are incomplete, and hide nothing.
+            // They are incomplete, and hide nothing; the profile may take what it lacks from them.
             self.ignored.push(format!("{variable} is set and goes before the federation variables that are set, too."));
-            return self.found_by_variable(variable, bearer);
+            return self.look_at_hidden(variable, bearer);
         } else {
-            let Some(directory) = self.directories.first() else { return self.found_by_variable(variable, bearer) };
-            let path = format!("{directory}/active_config");
-            self.stage = Stage::Hidden { variable, bearer, profile: None };
-            return Ok(self.read(path));
+            return self.look_at_hidden(variable, bearer);
         };
         self.hides(variable, what)?;
         self.found_by_variable(variable, bearer)
+    }
+
+    /// Looks at the profile that would be used without the variable, in the next directory.
+    fn look_at_hidden(&mut self, variable: &'static str, bearer: Bearer) -> Result<Next, Problem> {
+        let Some(directory) = self.directories.first() else { return self.found_by_variable(variable, bearer) };
+        let path = format!("{directory}/active_config");
+        self.stage = Stage::Hidden { variable, bearer, profile: None };
+        Ok(self.read(path))
     }
 
     fn found_by_variable(&mut self, variable: &str, bearer: Bearer) -> Result<Next, Problem> {
@@ -335,13 +340,18 @@ impl Discovery {
                 }
                 self.found_by_variable(variable, bearer)
             }
-            (None, Some(_)) => self.found_by_variable(variable, bearer),
+            (None, Some(_)) => {
+                if !self.directories.is_empty() {
+                    self.directories.remove(0);
+                }
+                self.look_at_hidden(variable, bearer)
+            }
         }
     }
 
     /// Whether what is read now is only for a warning.
     pub(crate) fn only_warns(&self) -> bool {
-        matches!(self.stage, Stage::Hidden { .. })
+        matches!(self.stage, Stage::Hidden { .. }) && self.limits.shadowing == Shadowing::Warn
     }
 
     /// Tells that a variable goes before a federation. A host may have said that this is an error.

@@ -45,6 +45,10 @@ pub(crate) struct Login {
     pub(crate) watched: Option<(String, Moment)>,
     /// What a refresh brought and the file does not have yet.
     pub(crate) unsaved: Option<Brought>,
+    /// A refresh of which nothing was heard, until its number is known.
+    pub(crate) given_up: Option<(Box<Credentials>, Moment)>,
+    /// A refresh that was given up, by the number of its request: its answer may come yet.
+    pub(crate) late: Option<(u32, Box<Credentials>, Moment)>,
     /// Swaps in a row that met another version.
     pub(crate) conflicts: u32,
 }
@@ -122,6 +126,8 @@ impl Login {
             owner: String::new(),
             watched: None,
             unsaved: None,
+            given_up: None,
+            late: None,
             conflicts: 0,
         })
     }

@@ -290,6 +290,9 @@ impl Session {
         if let Some(sent) = self.attempt.take_late(number) {
             return self.answered_late(sent, outcome);
         }
+        if let Some((credentials, sent)) = self.take_late_login(number) {
+            return self.login_answered_late(&credentials, sent, &outcome);
+        }
         let Some(role) = self.out.take(number) else { return };
         match role {
             Role::Variable(name) => self.variable_read(name, outcome),
@@ -319,6 +322,7 @@ impl Session {
                 self.ask_store();
             } else {
                 self.finished(number, Outcome::Lost);
+                self.expect_late_login(number);
             }
             let shared = self.federation().is_none_or(|federation| federation.identity_token.shared());
             if vanished && (role == Role::Read || role == Role::Send && !shared) {

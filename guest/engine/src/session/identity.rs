@@ -163,10 +163,13 @@ impl Session {
     }
 
     fn discard(&mut self, left: Left) {
-        // What was rejected stays rejected: the first identity may come back, and its token be given out again.
         let Left { state, reading } = left;
-        self.known.resume(state.rejections.revive(reading));
-        self.known.lift_the_stop();
+        // What was rejected stays rejected: the first identity may come back, and its token be given out again. A token that a
+        // program or a person brings may be good at another origin than the one that rejected it.
+        if matches!(self.plan, Plan::Federation(_)) {
+            self.known.resume(state.rejections.revive(reading));
+            self.known.lift_the_stop();
+        }
         let message = "The earlier session had another identity: its token is dropped, and what it spent stays spent.";
         self.out.note(NoteCode::Resumed, NoteLevel::Info, message, Vec::new());
         self.known.change();

@@ -3,12 +3,13 @@
 use super::attempt::{Trouble, Work};
 use super::outgoing::Role;
 use super::{Plan, Session, field, only};
-use crate::answer::{self, Pause, Verdict};
+use crate::answer::{self, Grant, Pause, Verdict};
 use crate::configuration::Bearer;
-use crate::contract::{Entry, FailureCode, FileProtection, FileRequest, NoteCode, NoteLevel, Outcome, Standing, Swap, Task};
+use crate::contract::{
+    Entry, FailureCode, FileProtection, FileRequest, NoteCode, NoteLevel, Outcome, Response, Standing, Swap, Task,
+};
 use crate::held::Scheme;
 use crate::login::{Brought, Credentials, LEASE_MS, Login, Stage};
-use crate::schedule::MIN_INTERVAL_MS;
 use crate::timeline::Moment;
 use crate::tokens::{From, Offer};
 use crate::{Secret, id_of};
@@ -65,7 +66,14 @@ impl Session {
                 other => self.no_login(&other),
             },
             Stage::Leasing(credentials) => self.login_leased(*credentials, outcome),
-            Stage::Refreshing(credentials, sent) => self.login_refreshed(*credentials, sent, outcome),
+            Stage::Refreshing(credentials, sent) => {
+                if matches!(outcome, Outcome::Lost)
+                    && let Some(login) = self.login()
+                {
+                    login.given_up = Some((credentials.clone(), sent));
+                }
+                self.login_refreshed(*credentials, sent, outcome);
+            }
             Stage::Writing => self.login_written(outcome),
             // Nothing is sent before its time; but somebody may log in again.
             Stage::Releasing => self.attempt.rest_until(self.attempt.retry_at().min(self.time.now() + LOOK_MS)),
@@ -189,8 +197,15 @@ impl Session {
 
     /// Puts this session's lease into the file, unless another has its own there.
     fn lease_login(&mut self, credentials: Credentials) {
-        let not_before = self.attempt.retry_at();
         let now = self.time.now();
+        // What was wrong with another login says nothing about this one.
+        if let Some(login) = self.login()
+            && let Ok(refresh_token) = login.refreshes(&credentials)
+            && self.attempt.pace().tried.as_ref().is_some_and(|tried| *tried != id_of(refresh_token.reveal()))
+        {
+            self.attempt.forgive(now);
+        }
+        let not_before = self.attempt.retry_at();
         if now < not_before {
             return self.attempt.rest_until(not_before.min(now + LOOK_MS));
         }
@@ -232,10 +247,11 @@ impl Session {
                 login.conflicts = 0;
                 let Ok(refresh_token) = login.refreshes(&credentials) else { return };
                 let request = login.request(&base_url, refresh_token, timeout_ms);
+                let tried = id_of(refresh_token.reveal());
                 let mut credentials = credentials;
                 credentials.version = Some(version);
                 self.figures.started = self.figures.started.saturating_add(1);
-                self.attempt.not_before(self.time.now() + MIN_INTERVAL_MS);
+                self.attempt.sending(&tried, self.time.now());
                 self.out.note(NoteCode::ExchangeStarted, NoteLevel::Info, "A refresh of the login was started.", Vec::new());
                 self.ask(Stage::Refreshing(Box::new(credentials), self.time.now()), Task::SendRequest(request));
             }
@@ -276,26 +292,7 @@ impl Session {
                 let request_id = answer::request_id(response, &secrets);
                 match answer::read(response, &secrets, self.time.wall_ms()) {
                     Verdict::Granted(grant) => {
-                        let expires_at = self.time.wall_ms().saturating_add(grant.lifetime_ms) / 1000;
-                        let brought = Brought::read(&response.body, grant.token.clone(), expires_at, &used);
-                        let mut fields = only("token", &id_of(grant.token.reveal()));
-                        fields.extend(request_id.map(|id| field("request-id", &id)));
-                        self.out.note(NoteCode::ExchangeSucceeded, NoteLevel::Info, "The login was refreshed.", fields);
-                        self.figures.succeeded = self.figures.succeeded.saturating_add(1);
-                        let offer = Offer {
-                            value: grant.token,
-                            lifetime_ms: grant.lifetime_ms,
-                            expires: sent + grant.lifetime_ms,
-                            standing: Standing::Good,
-                            from: From::Endpoint,
-                        };
-                        if self.tokens.offer(offer, self.known.rejections(), self.time.now(), &mut self.random).is_ok() {
-                            self.attempt.succeeded();
-                        } else {
-                            // It is kept all the same, for the refresh token beside it.
-                            self.attempt.pause(Pause::Transient, self.time.now(), &mut self.random);
-                        }
-                        self.known.change();
+                        let brought = self.login_granted(grant, response, &used, sent, request_id);
                         let value = credentials.with(&brought);
                         if let Some(login) = self.login() {
                             login.unsaved = Some(brought);
@@ -341,8 +338,74 @@ impl Session {
         self.swap_login(Stage::Releasing, &credentials, value);
     }
 
+    /// A refresh brought a token: it is served. What it brought is to be put into the file.
+    fn login_granted(
+        &mut self,
+        grant: Grant,
+        response: &Response,
+        used: &Secret,
+        sent: Moment,
+        request_id: Option<String>,
+    ) -> Brought {
+        let expires_at = self.time.wall_ms().saturating_add(grant.lifetime_ms) / 1000;
+        let brought = Brought::read(&response.body, grant.token.clone(), expires_at, used);
+        let mut fields = only("token", &id_of(grant.token.reveal()));
+        fields.extend(request_id.map(|id| field("request-id", &id)));
+        self.out.note(NoteCode::ExchangeSucceeded, NoteLevel::Info, "The login was refreshed.", fields);
+        self.figures.succeeded = self.figures.succeeded.saturating_add(1);
+        let offer = Offer {
+            value: grant.token,
+            lifetime_ms: grant.lifetime_ms,
+            expires: sent + grant.lifetime_ms,
+            standing: Standing::Good,
+            from: From::Endpoint,
+        };
+        if self.tokens.offer(offer, self.known.rejections(), self.time.now(), &mut self.random).is_ok() {
+            self.attempt.succeeded();
+        } else {
+            // It is kept all the same, for the refresh token beside it.
+            self.attempt.pause(Pause::Transient, self.time.now(), &mut self.random);
+        }
+        brought
+    }
+
+    /// This task was given up. If it was a refresh, its answer may come yet: the refresh token in the file is spent then.
+    pub(super) fn expect_late_login(&mut self, number: u32) {
+        if let Some(login) = self.login()
+            && let Some((credentials, sent)) = login.given_up.take()
+        {
+            login.late = Some((number, credentials, sent));
+        }
+    }
+
+    pub(super) fn take_late_login(&mut self, number: u32) -> Option<(Box<Credentials>, Moment)> {
+        let login = self.login()?;
+        let (_, credentials, sent) = login.late.take_if(|(late, ..)| *late == number)?;
+        Some((credentials, sent))
+    }
+
+    /// Only what it brought is of use: it goes into the file with the next look, which is now.
+    pub(super) fn login_answered_late(&mut self, credentials: &Credentials, sent: Moment, outcome: &Outcome) {
+        let Some(login) = self.login() else { return };
+        let Ok(used) = login.refreshes(credentials).cloned() else { return };
+        let Outcome::Response(response) = outcome else { return };
+        let mut secrets = self.secrets();
+        secrets.extend([used.reveal(), credentials.access_token.reveal()]);
+        let request_id = answer::request_id(response, &secrets);
+        let Verdict::Granted(grant) = answer::read(response, &secrets, self.time.wall_ms()) else { return };
+        let brought = self.login_granted(grant, response, &used, sent, request_id);
+        if let Some(login) = self.login() {
+            login.unsaved = Some(brought);
+        }
+        if self.attempt.resting() {
+            self.attempt.rest_until(self.time.now());
+        }
+    }
+
     fn login_written(&mut self, outcome: Outcome) {
         let now = self.time.now();
+        // Not with the swap: a journal that cannot be kept would keep the file from being written.
+        self.known.change();
         match outcome {
             Outcome::Swapped(_) => {
                 if let Some(login) = self.login() {

@@ -22,7 +22,8 @@ impl Session {
         let keeps = !self.closing && self.identity.configuration().is_some() && !self.identity.waits();
         let journal = self.known.take_change(keeps).then(|| self.state_document(self.known.ledger(), None));
         let discovering = matches!(self.plan, Plan::Discovering(_));
-        let progress = if self.attempt.resting() && !discovering { Progress::Resting } else { Progress::Underway };
+        let resting = self.attempt.resting() && !discovering && !self.login_is_unsaved();
+        let progress = if resting { Progress::Resting } else { Progress::Underway };
         let (tasks, abandon, notes) = self.out.take_all();
         Output {
             access,
