@@ -88,6 +88,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let base_url = files::variable("ANTHROPIC_BASE_URL");
     let base_url = base_url.or_else(|| before["base_url"].as_str().filter(|url| !url.is_empty()).map(str::to_owned));
     let endpoint = safe(base_url.as_deref().unwrap_or("https://api.anthropic.com")).context("ANTHROPIC_BASE_URL")?;
+    if endpoint.host_str() != Some("api.anthropic.com") {
+        say_error(&format!("wif: the code of the login will be sent to {}", endpoint.origin().ascii_serialization()));
+    }
+    profile.prepare(&before).await?;
     let verifier = random()?;
     let state = random()?;
     let ask = |redirect_uri: &str| {
@@ -144,17 +148,25 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 
 pub(crate) async fn log_out(options: Logout) -> anyhow::Result<()> {
     let profiles = if options.all { Profile::all()? } else { vec![Profile::find(options.profile.as_deref())?] };
-    let mut removed = 0;
+    let (mut removed, mut failed) = (0, None);
     for profile in &profiles {
-        if profile.log_out().await? {
-            removed += 1;
-            say(&format!("Logged out of the profile {}.", profile.name()));
+        // One that fails keeps no other.
+        match profile.log_out().await {
+            Ok(true) => {
+                removed += 1;
+                say(&format!("Logged out of the profile {}.", profile.name()));
+            }
+            Ok(false) => {}
+            Err(error) => {
+                say_error(&format!("wif: the profile {}: {error:#}", profile.name()));
+                failed.get_or_insert(error);
+            }
         }
     }
-    if removed == 0 {
+    if removed == 0 && failed.is_none() {
         say("There was no login.");
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 /// Reads the code that a person pastes.

@@ -76,6 +76,7 @@ export function checkUsable(usable: contract.Usable, now: number): Access {
 
 function fields(headers: readonly contract.Header[], known: readonly string[]): Field[] {
   if (headers.length > MAX_LIST) throw new Breach("too many headers");
+  if (new Set(headers.map(({ name }) => name)).size !== headers.length) throw new Breach("a header is there twice");
   return headers.map(({ name, value }) => {
     if (!isName(name)) throw new Breach("a header's name is none");
     if (!known.includes(name)) throw new Breach(`the header ${name.slice(0, 64)} is not one of a credential`);

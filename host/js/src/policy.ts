@@ -123,7 +123,10 @@ export class Policy {
     return `the configuration does not name the file ${printable(path)}, and discovery does not read it`;
   }
 
-  /** The variables that decide which credential discovery finds, and where it is exchanged. */
+  /**
+   * The variables that decide which credential discovery finds, and where it is exchanged. CLAUDE_CODE_OAUTH_TOKEN is not among them: a
+   * program that may read `ANTHROPIC_*` alone has chosen not to use it.
+   */
   decisive(): string[] {
     return this.#discovers ? [...DISCOVERED].filter((name) => name.startsWith(VARIABLES_PREFIX)) : [];
   }
@@ -156,8 +159,8 @@ export class Policy {
 
   /** `~` is the home directory, as in discovery. */
   #expanded(path: unknown): unknown {
-    const home = this.#told.get("HOME")?.replace(/\/+$/, "");
-    return typeof path === "string" && path.startsWith("~/") && home ? `${home}${path.slice(1)}` : path;
+    const home = this.#told.get("HOME");
+    return typeof path === "string" && path.startsWith("~/") && home ? `${home.replace(/\/+$/, "")}${path.slice(1)}` : path;
   }
 
   /** A file that discovery reads for itself: `active_config`, or a profile. */

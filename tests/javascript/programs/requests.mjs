@@ -940,6 +940,13 @@ scenario("a glance at the clock says the same as the clock, or nothing", () => {
     assert.equal(glance(), undefined, `the wall clock jumped by ${jump} ms`);
     assert.ok(now().steadyMs >= read);
   }
+  // A wall clock that stands still is not believed for ever.
+  const stood = now().steadyMs;
+  monotonic += 3_600_000;
+  let looks = 0;
+  while (glance() !== undefined) looks += 1;
+  assert.ok(looks <= 1_000);
+  assert.ok(now().steadyMs - stood >= 3_600_000);
 });
 
 await finish();

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -10,6 +11,9 @@ use wif::{Clock as _, CredentialsFile, Secret, Swapped, SystemClock};
 
 use crate::exit::Wrong;
 use crate::files;
+
+/// So long another program may hold the lock of a credentials file.
+const LOCK: Duration = Duration::from_secs(10);
 
 /// A profile that a login becomes.
 pub(super) struct Profile {
@@ -42,7 +46,8 @@ impl Profile {
             Err(error) => return Err(error).context("cannot list the logins"),
         };
         let names = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".json").map(str::to_owned));
-        names.map(|name| Self::find(Some(&name))).collect()
+        // What else lies there is no profile's.
+        Ok(names.filter_map(|name| Self::find(Some(&name)).ok()).collect())
     }
 
     pub(super) fn name(&self) -> &str {
@@ -57,8 +62,11 @@ impl Profile {
         self.directory.join("configs").join(format!("{}.json", self.name))
     }
 
-    fn credentials(&self) -> CredentialsFile {
-        CredentialsFile::new(self.directory.join("credentials").join(format!("{}.json", self.name)))
+    /// The file that the profile names, or the usual one: whoever uses the profile looks there.
+    fn credentials(&self, profile: &Value) -> CredentialsFile {
+        let named = profile["authentication"]["credentials_path"].as_str().map(str::trim).filter(|path| !path.is_empty());
+        let usual = || self.directory.join("credentials").join(format!("{}.json", self.name));
+        CredentialsFile::new(named.map_or_else(usual, expanded))
     }
 
     /// The profile as it is, if there is one. A federation is not overwritten by a login.
@@ -68,12 +76,24 @@ impl Profile {
             return Ok(Value::Null);
         }
         let shown = path.display();
+        // It says where the code of the login is sent.
+        if let Some(why) = wif::distrusted(&path).with_context(|| format!("cannot look at {shown}"))? {
+            return Err(Wrong(format!("the profile {shown} is not read: {why}")).into());
+        }
         let profile: Value = serde_json::from_str(&files::read(&path)?)
             .map_err(|_| Wrong(format!("the profile {shown} is not JSON: mend it, or choose another with --profile")))?;
         if profile["authentication"]["type"] != "user_oauth" {
             return Err(Wrong(format!("the profile {shown} is not one of a login: choose another with --profile")).into());
         }
         Ok(profile)
+    }
+
+    /// Finds what stands against writing the files, before anybody logs in.
+    pub(super) async fn prepare(&self, before: &Value) -> anyhow::Result<()> {
+        for name in ["credentials", "configs"] {
+            make_private(&self.directory.join(name))?;
+        }
+        self.credentials(before).load().await.map(drop).map_err(boxed)
     }
 
     /// Writes both files: the credentials first, for a profile without them is an error for whoever reads it.
@@ -85,16 +105,15 @@ impl Profile {
         base_url: Option<&str>,
         console_url: Option<&str>,
     ) -> anyhow::Result<()> {
-        for name in ["credentials", "configs"] {
-            make_private(&self.directory.join(name))?;
-        }
+        let mut profile = self.before()?;
+        self.prepare(&profile).await?;
         let lifetime = answer["expires_in"].as_u64().unwrap_or(3600);
         let mut credentials = json!({
             "version": "1.0",
             "type": "oauth_token",
             "access_token": answer["access_token"],
             "refresh_token": answer["refresh_token"],
-            "expires_at": SystemClock::default().now().wall_ms / 1000 + lifetime,
+            "expires_at": (SystemClock::default().now().wall_ms / 1000).saturating_add(lifetime),
         });
         for (key, value) in [
             ("scope", &answer["scope"]),
@@ -108,15 +127,20 @@ impl Profile {
         }
         let value = Secret::from(credentials.to_string());
         loop {
-            let current = self.credentials().load().await.map_err(boxed)?;
+            let current = self.credentials(&profile).load().await.map_err(boxed)?;
             let expected = current.map(|entry| entry.version);
             // Somebody who refreshes the login before would write over this one: whoever comes last knows of both.
-            match self.credentials().swap(expected, value.clone()).await.map_err(boxed)? {
+            let swap = tokio::time::timeout(LOCK, self.credentials(&profile).swap(expected, value.clone()));
+            let Ok(swapped) = swap.await else {
+                return Err(
+                    Wrong("another program holds the lock of the credentials file: end it, and log in again".to_owned()).into()
+                );
+            };
+            match swapped.map_err(boxed)? {
                 Swapped::Done(_) => break,
                 Swapped::Conflict(_) => {}
             }
         }
-        let mut profile = self.before()?;
         if profile.is_null() {
             profile = json!({});
         }
@@ -155,7 +179,9 @@ impl Profile {
 
     /// Removes the credentials. The profile stays, for the next login. Whether there were any.
     pub(super) async fn log_out(&self) -> anyhow::Result<bool> {
-        self.credentials().remove().await.map_err(boxed)
+        // A profile that cannot be read names no other file.
+        let profile = self.before().unwrap_or_default();
+        self.credentials(&profile).remove().await.map_err(boxed)
     }
 }
 
@@ -163,6 +189,15 @@ impl Profile {
 pub(super) fn variable(name: &str) -> Option<String> {
     let value = std::env::var_os(name)?.to_string_lossy().trim().to_owned();
     Some(value).filter(|value| !value.is_empty())
+}
+
+/// `~/` is the home directory, as where the profile is read.
+fn expanded(path: &str) -> PathBuf {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
+    match (path.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
+        _ => PathBuf::from(path),
+    }
 }
 
 /// Where profiles are.

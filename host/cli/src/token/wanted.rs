@@ -29,6 +29,9 @@ pub(crate) struct Wanted {
     timeout: u64,
 }
 
+/// A request takes no longer, with the file that it fills.
+const A_REFRESH: Duration = Duration::from_secs(22);
+
 /// The first error of keeping the state file.
 type Trouble = Arc<Mutex<Option<anyhow::Error>>>;
 
@@ -91,15 +94,19 @@ impl Held {
         Asking { held: self, waiting }
     }
 
-    /// Nothing is asked of the credential any more.
+    /// Nothing is asked of the credential any more. What is out is waited for: a login's refresh token is lost with the answer.
     pub(crate) async fn end(&self) {
+        let _late = tokio::time::timeout(A_REFRESH, self.credential.settle()).await;
         self.credential.shutdown().await;
         self.kept.iter().for_each(|state| state.finish());
     }
 
     /// There is no token. What comes of what is under way is to be found by the next run.
     async fn give_up(&self) {
-        if tokio::time::timeout(Duration::from_secs(1), self.credential.settle()).await.is_ok() {
+        let status = self.credential.status().await.ok();
+        let is_login = status.is_some_and(|status| status.configuration.iter().any(|(_, value)| value == "login (user_oauth)"));
+        let patience = if is_login { A_REFRESH } else { Duration::from_secs(1) };
+        if tokio::time::timeout(patience, self.credential.settle()).await.is_ok() {
             self.kept.iter().for_each(|state| state.finish());
         }
     }

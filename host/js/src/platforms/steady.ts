@@ -10,14 +10,17 @@ export interface Steady {
   readonly glance: () => number | undefined;
 }
 
-/** So long after `now` the wall clock is believed, in milliseconds. So far it can mislead, and for no longer. */
+/** So long after `now` the wall clock is believed, in milliseconds, */
 const GLANCES_MS = 100;
+/** and for so many looks: it may stand still. */
+const GLANCES = 1_000;
 
 /** The runtime's own clock stops while the machine sleeps, so what the wall clock is ahead of it is added, from a second on. */
 export function steady(wall = () => Date.now(), monotonic = () => performance.now()): Steady {
   const offset = wall() - monotonic();
   let ahead = 0;
   let last = -Infinity;
+  let left = 0;
   // What `now` read last.
   let at = { wallMs: Infinity, steadyMs: 0 };
   return {
@@ -28,11 +31,13 @@ export function steady(wall = () => Date.now(), monotonic = () => performance.no
       if (drift - ahead >= 1000) ahead = drift;
       last = Math.max(last, plain + ahead);
       at = { wallMs, steadyMs: last };
+      left = GLANCES;
       return at;
     },
     glance: () => {
       const passed = wall() - at.wallMs;
-      if (!(passed >= 0 && passed < GLANCES_MS)) return undefined;
+      if (left <= 0 || !(passed >= 0 && passed < GLANCES_MS)) return undefined;
+      left -= 1;
       last = Math.max(last, at.steadyMs + passed);
       return last;
     },

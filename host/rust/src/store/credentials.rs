@@ -60,11 +60,14 @@ impl CredentialsFile {
     ///
     /// It cannot be locked or removed.
     pub async fn remove(self) -> Result<bool, BoxError> {
-        if std::fs::symlink_metadata(&self.path).is_err() {
+        // What a replacement left that was broken off holds the tokens, too.
+        let unfinished = private::with_extension(&self.path, "new");
+        if [&self.path, &unfinished].iter().all(|path| std::fs::symlink_metadata(path).is_err()) {
             return Ok(false);
         }
         let lock = Lock::of(&self.path).await?;
         aside(move || {
+            let _it_is_seldom_there = std::fs::remove_file(unfinished);
             let removed = match std::fs::remove_file(&self.path) {
                 Ok(()) => Ok(true),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),

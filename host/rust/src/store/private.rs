@@ -95,7 +95,7 @@ pub(super) fn digest(content: &Secret) -> String {
     Sha256::digest(content.reveal()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn with_extension(path: &Path, extension: &str) -> PathBuf {
+pub(super) fn with_extension(path: &Path, extension: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
     name.push(extension);
