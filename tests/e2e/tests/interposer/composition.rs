@@ -79,7 +79,7 @@ fn the_standalone_component_for_many_callers_takes_its_network_and_its_timers_fr
 /// Names of functions included: they are all that a trap leaves.
 #[test]
 fn the_components_keep_their_sizes() {
-    for (name, wasm, at_most) in [("interposer", INTERPOSER, 156), ("standalone-async", STANDALONE, 504)] {
+    for (name, wasm, at_most) in [("interposer", INTERPOSER, 156), ("standalone-async", STANDALONE, 510)] {
         assert!(wasm.len() <= at_most * 1024, "{name}: {} bytes", wasm.len());
     }
 }

@@ -207,7 +207,7 @@ fn deno_says_which_variables_it_hides() {
     // Where the profiles are is of interest only if nothing else is found.
     let (name, message) = run("--allow-env=ANTHROPIC_*");
     assert_eq!(name, "NoTokenError", "{message}");
-    assert!(message.contains("does not let this program read HOME"), "{message}");
+    assert!(message.contains("does not let this program read CLAUDE_CODE_OAUTH_TOKEN, HOME"), "{message}");
 }
 
 /// Behind a proxy that nobody uses, every connection fails: the error says what the cause may be, and what to do.
