@@ -35,7 +35,7 @@ pub(crate) struct Options {
 }
 
 /// A place where a key is set. Never the key.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Place {
     pub(crate) path: String,
     pub(crate) line: usize,
@@ -49,6 +49,9 @@ pub(crate) struct Place {
 /// No text that people or tools write for configuration is larger, in bytes.
 const MAX_BYTES: u64 = 8 << 20;
 
+/// What is said of one that is. The end of such a text may well have a key.
+const TOO_LONG: &str = "is longer than 8 MiB, and the rest of it was not looked at";
+
 /// How much of a file is looked at for a zero byte, which no text has.
 const HEAD: usize = 8192;
 
@@ -61,14 +64,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     };
     for path in &options.paths {
         for file in files_below(path, &mut complain) {
-            match text_of(&file) {
+            match text_of(&file, &mut complain) {
                 Ok(Some(text)) => places.extend(look(&file, &text)),
                 Ok(None) => {}
                 Err(error) => complain(&file, &error),
             }
         }
         if options.history {
-            places.extend(history::look(path)?);
+            places.extend(history::look(path, &mut complain)?);
         }
     }
     places.sort();
@@ -148,12 +151,15 @@ fn files_below(path: &Path, complain: &mut impl FnMut(&Path, &dyn std::fmt::Disp
 }
 
 /// The text of a file; none if it is no text.
-fn text_of(path: &Path) -> anyhow::Result<Option<String>> {
-    let file = std::fs::File::open(path)?;
+fn text_of(path: &Path, complain: &mut impl FnMut(&Path, &dyn std::fmt::Display)) -> anyhow::Result<Option<String>> {
+    let mut file = std::fs::File::open(path)?;
     let mut bytes = Vec::new();
-    file.take(MAX_BYTES).read_to_end(&mut bytes).context("it ends in the middle")?;
+    file.by_ref().take(MAX_BYTES).read_to_end(&mut bytes).context("it ends in the middle")?;
     if bytes.iter().take(HEAD).any(|byte| *byte == 0) {
         return Ok(None);
+    }
+    if file.read(&mut [0]).context("it ends in the middle")? > 0 {
+        complain(path, &format!("it {TOO_LONG}"));
     }
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
