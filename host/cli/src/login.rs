@@ -236,7 +236,8 @@ fn random() -> anyhow::Result<String> {
 
 /// A URL that secrets may be sent to.
 fn safe(text: &str) -> Result<Url, Wrong> {
-    let url = Url::parse(text).map_err(|error| Wrong(format!("{text} is no URL: {error}")))?;
+    // The text may have a password in it.
+    let url = Url::parse(text).map_err(|error| Wrong(format!("this is no URL: {error}")))?;
     let loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
     if plain && (url.scheme() == "https" || url.scheme() == "http" && loopback) {

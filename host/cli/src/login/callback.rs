@@ -15,6 +15,9 @@ const MAX_BYTES: usize = 16 * 1024;
 /// Whoever connects says within this time what it wants.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Between a visitor who could not come in and the next one.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// What a visitor brings.
 enum Brought {
     Code(String),
@@ -32,13 +35,17 @@ pub(super) async fn code(listener: TcpListener, state: &str) -> anyhow::Result<S
                     Brought::Refusal(error) => Err(Refusal(format!("the login was not allowed ({error})")).into()),
                 };
             }
-            Ok((socket, _)) = listener.accept() => {
-                let (sender, state) = (sender.clone(), state.to_owned());
-                tokio::spawn(async move {
-                    // A visitor who says nothing holds up nobody.
-                    let _ = tokio::time::timeout(PATIENCE, serve(socket, &state, sender)).await;
-                });
-            }
+            accepted = listener.accept() => match accepted {
+                Ok((socket, _)) => {
+                    let (sender, state) = (sender.clone(), state.to_owned());
+                    tokio::spawn(async move {
+                        // A visitor who says nothing holds up nobody.
+                        let _ = tokio::time::timeout(PATIENCE, serve(socket, &state, sender)).await;
+                    });
+                }
+                // A visitor who left at once, or no more files for now: the next one may come in.
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            },
         }
     }
 }
