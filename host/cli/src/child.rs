@@ -1,6 +1,7 @@
 //! A command that runs in this one's place: its exit code, and the signals that are meant for it.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitCode, ExitStatus};
@@ -78,7 +79,9 @@ fn code_of(status: ExitStatus) -> ExitCode {
 
 fn signals() -> anyhow::Result<mpsc::UnboundedReceiver<Signal>> {
     let (sender, signals) = mpsc::unbounded_channel();
-    for (number, kind) in PASSED_ON {
+    let ignored = ignored();
+    // With a handler here the command would begin with the usual effect of such a signal: `nohup` means it to be ignored.
+    for (number, kind) in PASSED_ON.into_iter().filter(|(number, _)| !is_among(ignored, *number)) {
         let mut arrivals = signal(kind).context("cannot listen for signals")?;
         let sender = sender.clone();
         tokio::spawn(async move { while arrivals.recv().await.is_some() && sender.send(number).is_ok() {} });
@@ -86,10 +89,33 @@ fn signals() -> anyhow::Result<mpsc::UnboundedReceiver<Signal>> {
     Ok(signals)
 }
 
+/// The signals that whoever started this process has it ignore, a bit for each from the lowest on.
+#[cfg(target_os = "linux")]
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
+}
+
+/// Nothing here tells it without `unsafe`.
+#[cfg(not(target_os = "linux"))]
+fn ignored() -> u64 {
+    0
+}
+
+fn is_among(mask: u64, signal: Signal) -> bool {
+    // Signal 1 has bit 0.
+    u32::try_from(signal.as_raw() - 1).ok().and_then(|bit| mask.checked_shr(bit)).is_some_and(|rest| rest & 1 == 1)
+}
+
+/// Whether this process is in the foreground of its terminal, wherever its standard input comes from.
+fn in_the_foreground() -> bool {
+    File::open("/dev/tty").is_ok_and(|terminal| tcgetpgrp(&terminal).is_ok_and(|group| group == getpgrp()))
+}
+
 fn pass_on(signal: Signal, child: &Child) {
     // Ctrl-C and Ctrl-\ reach every process in the foreground of the terminal: the command has it already.
-    let of_the_terminal = matches!(signal, Signal::INT | Signal::QUIT);
-    if of_the_terminal && tcgetpgrp(std::io::stdin()).is_ok_and(|group| group == getpgrp()) {
+    if matches!(signal, Signal::INT | Signal::QUIT) && in_the_foreground() {
         return;
     }
     if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
