@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use crate::child::Running;
 use crate::help;
 use crate::options::{say_error, seconds};
-use crate::token::{Wanted, bare, variables_for};
+use crate::status::variable_of;
+use crate::token::{Wanted, bare, place_of, variables_for};
 
 /// What `wif exec` takes.
 #[derive(Debug, clap::Args)]
@@ -23,7 +24,7 @@ pub(crate) struct Options {
 }
 
 /// What the command does not see: it has a token, and must not exchange, or take another credential.
-const STRIPPED: [&str; 12] = [
+const STRIPPED: [&str; 15] = [
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
     "ANTHROPIC_PROFILE",
@@ -36,6 +37,10 @@ const STRIPPED: [&str; 12] = [
     "ANTHROPIC_IDENTITY_TOKEN",
     "ANTHROPIC_SCOPE",
     "CLAUDE_CODE_OAUTH_TOKEN",
+    "CLAUDE_CODE_OAUTH_REFRESH_TOKEN",
+    "CLAUDE_CODE_OAUTH_SCOPES",
+    // Header fields of every request, and so perhaps another credential.
+    "ANTHROPIC_CUSTOM_HEADERS",
 ];
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
@@ -48,8 +53,13 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let (_, value) = bare(&token)?;
     let mut variables = vec![(variables_for(&status).0, value)];
     // A profile may have named the place, which the command does not see.
-    let place = status.configuration.into_iter().find(|(name, _)| name == "base_url").map(|(_, url)| url);
-    variables.extend(place.map(|url| ("ANTHROPIC_BASE_URL", url)));
+    variables.extend(place_of(&status).map(|url| ("ANTHROPIC_BASE_URL", url.to_owned())));
+    let others: Vec<&str> = token.headers().iter().skip(1).map(|(name, _)| name.as_str()).collect();
+    if !others.is_empty() {
+        say_error(&format!("wif: no variable passes on what requests carry beside the token: {}", others.join(", ")));
+    }
+    let source = status.configuration.iter().find(|(name, _)| name == "identity_token").map(|(_, source)| source.clone());
+    let unset: Vec<&str> = STRIPPED.into_iter().chain(source.as_deref().and_then(variable_of)).collect();
     held.end().await;
     let trouble = held.trouble();
     // The lock of the state file goes with it: other runs need not wait for the command.
@@ -62,7 +72,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
             seconds(ends)
         ));
     }
-    match Running::start(program, arguments, &variables, &STRIPPED)? {
+    match Running::start(program, arguments, &variables, &unset)? {
         Ok(mut running) => running.ended().await,
         Err(code) => Ok(code),
     }

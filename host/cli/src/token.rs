@@ -29,7 +29,8 @@ pub(crate) struct Options {
     /// `unusable_in_ms`).
     #[arg(long, conflicts_with = "env")]
     json: bool,
-    /// Print lines for a shell, which set ANTHROPIC_AUTH_TOKEN and unset what would go before it: eval "$(wif token --env)".
+    /// Print lines for a shell, which set ANTHROPIC_AUTH_TOKEN and ANTHROPIC_BASE_URL, and unset what would go before them:
+    /// eval "$(wif token --env)".
     #[arg(long)]
     env: bool,
     /// The API answered 401 to the token with this id (`id` of --json): print another one. `last` stands for the token that the
@@ -104,7 +105,7 @@ impl Options {
     async fn content(&self, credential: &Credential, token: &Token) -> anyhow::Result<String> {
         let (name, bare) = bare(token)?;
         if self.env {
-            return Ok(lines_for_a_shell(variables_for(&credential.status().await?), &bare));
+            return Ok(lines_for_a_shell(&credential.status().await?, &bare));
         }
         if !self.json {
             return Ok(bare);
@@ -147,8 +148,15 @@ pub(crate) fn variables_for(status: &Status) -> (&'static str, &'static str) {
     if is_key { ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN") } else { ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY") }
 }
 
-fn lines_for_a_shell((variable, other): (&str, &str), bare: &str) -> String {
-    format!("unset {other}\nexport {variable}={}", shell::word(bare))
+/// Where the token is good, which a profile or a document may have named.
+pub(crate) fn place_of(status: &Status) -> Option<&str> {
+    status.configuration.iter().find(|(name, _)| name == "base_url").map(|(_, url)| url.as_str())
+}
+
+fn lines_for_a_shell(status: &Status, bare: &str) -> String {
+    let (variable, other) = variables_for(status);
+    let place = place_of(status).map(|url| format!("\nexport ANTHROPIC_BASE_URL={}", shell::word(url))).unwrap_or_default();
+    format!("unset {other} CLAUDE_CODE_OAUTH_TOKEN\nexport {variable}={}{place}", shell::word(bare))
 }
 
 /// Replaces the file, and says so.
@@ -160,25 +168,37 @@ async fn write(options: &Options, credential: &Credential, token: &Token, file: 
     Ok(())
 }
 
+/// How long after a file could not be written it is tried again.
+const NEXT_WRITE: Duration = Duration::from_secs(5);
+
 /// Keeps the file fresh until somebody ends it.
 async fn watch(options: &Options, credential: &Credential, first: &Token, file: &OutputFile) -> anyhow::Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut changes = credential.changes();
     let mut written = first.id().to_owned();
     let mut failing = None;
+    let mut said = String::new();
     loop {
         // Whatever led here: the newest token is what counts.
         if let Some(token) = credential.try_current().filter(|token| token.id() != written) {
             written = token.id().to_owned();
-            // A disk that is full now may not be at the next refresh, and until then the file has what it had.
-            if let Err(error) = write(options, credential, &token, file).await {
-                say_error(&format!("wif: {error:#}"));
-                written.clear();
+            // A disk that is full now may not be so soon, and until then the file has what it had.
+            match write(options, credential, &token, file).await {
+                Ok(()) => said.clear(),
+                Err(error) => {
+                    let line = format!("wif: {error:#}");
+                    if line != said {
+                        say_error(&line);
+                        said = line;
+                    }
+                    written.clear();
+                }
             }
         }
         let change = tokio::select! {
             _ = interrupt.recv() => return Ok(()),
             _ = terminate.recv() => return Ok(()),
+            () = tokio::time::sleep(NEXT_WRITE), if written.is_empty() => continue,
             change = changes.next() => change.context("the credential has ended")?,
         };
         match change.availability {
