@@ -1,6 +1,8 @@
 //! `wif find-keys` on made-up repositories: what it misses, and what it takes for a key that is none.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -119,7 +121,7 @@ const CORPUS: &[(&str, &str)] = &[
 ];
 
 /// The repository on disk, and where in it what is to be found.
-fn write(root: &std::path::Path) -> BTreeSet<(String, u64, String)> {
+fn write(root: &Path) -> BTreeSet<(String, u64, String)> {
     let mut expected = BTreeSet::new();
     let mut seed = 1;
     for (path, content) in CORPUS {
@@ -171,7 +173,7 @@ fn whole_words(line: &str, key: &str) -> String {
     text
 }
 
-async fn find(root: &std::path::Path, arguments: &[&str]) -> Run {
+async fn find(root: &Path, arguments: &[&str]) -> Run {
     let mut command = bare(root);
     command.current_dir(root).arg("find-keys").args(arguments);
     Run::of(command).await
@@ -236,25 +238,35 @@ async fn the_screen_and_sarif_tell_file_and_line_and_never_a_key() {
     assert!(missing.stderr.contains("nowhere"), "{}", missing.stderr);
 }
 
+/// Runs git in a repository, and gives what it says.
+fn git(root: &Path, arguments: &[&str]) -> String {
+    let mut git = Command::new("git");
+    git.current_dir(root).env("HOME", root).env("GIT_CONFIG_NOSYSTEM", "1");
+    git.args(["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"]).args(arguments);
+    let output = git.output().expect("git runs");
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn put(root: &Path, name: &str, content: impl AsRef<[u8]>) {
+    std::fs::write(root.join(name), content).expect("it is written");
+}
+
+fn commit(root: &Path, message: &str) {
+    git(root, &["add", "--all"]);
+    git(root, &["commit", "-m", message]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_history_has_what_was_removed_long_ago() {
     let directory = tempfile::tempdir().expect("a directory");
     let root = directory.path();
-    let git = |arguments: &[&str]| {
-        let mut git = Command::new("git");
-        git.current_dir(root)
-            .args(["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"])
-            .args(arguments);
-        assert!(git.output().expect("git runs").status.success(), "{arguments:?}");
-    };
-    git(&["init"]);
+    git(root, &["init"]);
     std::fs::create_dir(root.join("deploy")).expect("it is made");
-    std::fs::write(root.join("deploy/.env"), format!("A=1\nB=2\nANTHROPIC_API_KEY={}\n", key("api03", 4)))
-        .expect("it is written");
-    git(&["add", "."]);
-    git(&["commit", "-m", "one"]);
-    std::fs::write(root.join("deploy/.env"), "A=1\n").expect("it is written");
-    git(&["commit", "-am", "two"]);
+    put(root, "deploy/.env", format!("A=1\nB=2\nANTHROPIC_API_KEY={}\n", key("api03", 4)));
+    commit(root, "one");
+    put(root, "deploy/.env", "A=1\n");
+    commit(root, "two");
     assert_eq!(find(root, &["."]).await.code, 0);
     let run = find(root, &["--history", "--json", "."]).await;
     let document = run.json();
@@ -265,4 +277,157 @@ async fn the_history_has_what_was_removed_long_ago() {
     assert!(!run.stdout.contains("sk-ant-"));
     let elsewhere = tempfile::tempdir().expect("a directory");
     assert_eq!(find(elsewhere.path(), &["--history", "."]).await.code, 1, "it is no repository");
+}
+
+/// Wherever git has a line that somebody added, and however the repository would have it shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_line_of_the_history_is_missed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = directory.path();
+    let line = |seed| format!("ANTHROPIC_API_KEY={}\n", key("api03", seed));
+    git(root, &["init"]);
+    put(root, "base", "1\n");
+    let attributes = "*.lock -diff\n*.blob binary\n";
+    put(root, ".gitattributes", attributes);
+    commit(root, "base");
+    git(root, &["checkout", "-b", "side"]);
+    put(root, "side", line(11));
+    commit(root, "side");
+    git(root, &["checkout", "main"]);
+    put(root, "other", "1\n");
+    commit(root, "other");
+    // In the merge itself.
+    git(root, &["merge", "--no-commit", "side"]);
+    put(root, "merge", line(12));
+    commit(root, "merge");
+    // In a branch whose content a merge threw away.
+    git(root, &["checkout", "-b", "lost"]);
+    put(root, "lost", line(13));
+    commit(root, "lost");
+    git(root, &["checkout", "main"]);
+    put(root, "other", "2\n");
+    commit(root, "another");
+    git(root, &["merge", "-s", "ours", "-m", "without it", "lost"]);
+    git(root, &["branch", "-D", "lost"]);
+    // In two stashes.
+    for seed in [14, 15] {
+        put(root, "base", format!("1\n{}", line(seed)));
+        git(root, &["stash"]);
+    }
+    // By attributes, and by names that git writes in a way of its own.
+    for (seed, name) in [(16, "a.lock"), (17, "a.blob"), (18, "a b.env"), (19, "a\"b.env")] {
+        put(root, name, line(seed));
+    }
+    // Lines that look like headers of a diff.
+    put(root, "headers", format!("++ b/nowhere\n+++ b/nowhere\n@@ -1 +99 @@\n{}", line(20)));
+    commit(root, "more");
+    git(root, &["rm", "-r", "-q", "."]);
+    put(root, ".gitattributes", attributes);
+    commit(root, "nothing is left");
+    for setting in ["diff.noprefix", "diff.mnemonicPrefix", "diff.relative"] {
+        git(root, &["config", setting, "true"]);
+    }
+    git(root, &["config", "log.showRoot", "false"]);
+    git(root, &["config", "diff.interHunkContext", "9"]);
+
+    let run = find(root, &["--history", "--json", "."]).await;
+    assert_eq!(run.code, 7, "{}", run.stderr);
+    assert!(!run.stderr.contains("cannot read"), "{}", run.stderr);
+    let document = run.json();
+    let expected: BTreeSet<(String, u64, String)> = [
+        ("side", 1),
+        ("merge", 1),
+        ("lost", 1),
+        ("base", 2),
+        ("a.lock", 1),
+        ("a.blob", 1),
+        ("a b.env", 1),
+        ("a\"b.env", 1),
+        ("headers", 4),
+    ]
+    .map(|(path, line)| (path.to_owned(), line, "key".to_owned()))
+    .into();
+    assert_eq!(found(&document), expected);
+    // Each in the commit that added it, and a merge adds nothing that a parent had; there are two stashes.
+    let places = document["places"].as_array().expect("places");
+    assert_eq!(places.len(), expected.len() + 1, "{document}");
+}
+
+/// Who looks for keys in the repository of another person runs nothing of theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_repository_is_run() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (root, planted) = (directory.path().join("repository"), directory.path().join("planted"));
+    let root = root.as_path();
+    std::fs::create_dir(root).expect("it is made");
+    let ran = directory.path().join("ran");
+    std::fs::write(&planted, format!("#!/bin/sh\n: > '{}'\nexit 1\n", ran.display())).expect("it is written");
+    std::fs::set_permissions(&planted, std::fs::Permissions::from_mode(0o755)).expect("it runs");
+    let planted = planted.to_str().expect("a path");
+    git(root, &["init"]);
+    put(root, "file", "1\n");
+    commit(root, "one");
+    put(root, "file", format!("ANTHROPIC_API_KEY={}\n", key("api03", 5)));
+    commit(root, "two");
+    let is_live = || {
+        let mut git = Command::new("git");
+        git.current_dir(root).args(["log", "--all", "-p"]).output().expect("git runs");
+        std::fs::remove_file(&ran).is_ok()
+    };
+
+    // A signature, which git has a program check.
+    let (tree, parent) = (git(root, &["rev-parse", "HEAD^{tree}"]), git(root, &["rev-parse", "HEAD~"]));
+    let who = "a <a@example.org> 1700000000 +0000";
+    let signature = "-----BEGIN PGP SIGNATURE-----\n \n AAAA\n -----END PGP SIGNATURE-----";
+    let raw = directory.path().join("raw");
+    let content = format!("tree {tree}\nparent {parent}\nauthor {who}\ncommitter {who}\ngpgsig {signature}\n\nsigned\n");
+    std::fs::write(&raw, content).expect("it is written");
+    let signed = git(root, &["hash-object", "-t", "commit", "-w", raw.to_str().expect("a path")]);
+    git(root, &["update-ref", "refs/heads/signed", &signed]);
+    git(root, &["config", "log.showSignature", "true"]);
+    git(root, &["config", "gpg.program", planted]);
+    assert!(is_live(), "git itself runs it");
+    let run = find(root, &["--history", "."]).await;
+    assert_eq!(run.code, 7, "{}", run.stderr);
+    assert!(!ran.exists(), "the program for signatures ran");
+
+    // An object that is missing, which git fetches by a program.
+    git(root, &["config", "--unset", "log.showSignature"]);
+    let blob = git(root, &["rev-parse", "HEAD~:file"]);
+    std::fs::remove_file(root.join(".git/objects").join(&blob[..2]).join(&blob[2..])).expect("it is removed");
+    let url = format!("ext::{planted}");
+    for (name, value) in [
+        ("core.repositoryFormatVersion", "1"),
+        ("extensions.partialClone", "origin"),
+        ("remote.origin.promisor", "true"),
+        ("remote.origin.url", url.as_str()),
+        ("protocol.ext.allow", "always"),
+    ] {
+        git(root, &["config", name, value]);
+    }
+    assert!(is_live(), "git itself runs it");
+    let run = find(root, &["--history", "."]).await;
+    assert!(!ran.exists(), "the program for fetching ran");
+    assert!(run.stderr.contains("no git repository that git can read to its beginning"), "{}", run.stderr);
+}
+
+/// Larger than any text that people write, in a file and in a line of the history: what was not looked at is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_long_is_told() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = directory.path();
+    let long = format!("{}\nANTHROPIC_API_KEY={}\n", "a".repeat(9 << 20), key("api03", 6));
+    git(root, &["init"]);
+    put(root, "long", &long);
+    let run = find(root, &["."]).await;
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(run.stderr.contains("long: it is longer than 8 MiB, and the rest of it was not looked at"), "{}", run.stderr);
+
+    commit(root, "long");
+    std::fs::remove_file(root.join("long")).expect("it is removed");
+    assert_eq!(find(root, &["."]).await.code, 0);
+    let run = find(root, &["--history", "--json", "."]).await;
+    assert_eq!(run.code, 7, "{}", run.stderr);
+    assert!(run.stderr.contains("long: a line in commit ") && run.stderr.contains("is longer than 8 MiB"), "{}", run.stderr);
+    assert_eq!(found(&run.json()), BTreeSet::from([("long".to_owned(), 2, "key".to_owned())]), "the lines after it are read");
 }

@@ -15,15 +15,18 @@ const LIMIT: Duration = Duration::from_secs(120);
 async fn a_shell_takes_the_lines_and_then_has_the_token_alone() {
     let place = Place::new().await;
     let script = "export ANTHROPIC_API_KEY=old; unset WIF_LOG; lines=$(env -u ANTHROPIC_API_KEY \"$0\" token --env --allow-origin $ANTHROPIC_BASE_URL) \
-                  && eval \"$lines\" && echo \"${ANTHROPIC_API_KEY-unset} $ANTHROPIC_AUTH_TOKEN\"";
+                  && export CLAUDE_CODE_OAUTH_TOKEN=old && unset ANTHROPIC_BASE_URL && eval \"$lines\" \
+                  && echo \"${ANTHROPIC_API_KEY-unset} $ANTHROPIC_AUTH_TOKEN ${CLAUDE_CODE_OAUTH_TOKEN-unset} $ANTHROPIC_BASE_URL\"";
     let mut command = std::process::Command::new("sh");
     command.args(["-c", script, env!("CARGO_BIN_EXE_wif")]);
     let with = place.wif();
     command.env_clear().envs(with.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("PATH", "/usr/bin:/bin");
     let run = Run::of(command).await;
     assert_eq!(run.code, 0, "{}", run.stderr);
-    let (key, token) = run.stdout.trim().split_once(' ').expect("two words");
-    assert_eq!(key, "unset");
+    let words: Vec<&str> = run.stdout.split_whitespace().collect();
+    let [key, token, other, url] = words[..] else { panic!("four words: {}", run.stdout) };
+    assert_eq!((key, other), ("unset", "unset"));
+    assert_eq!(url.trim_end_matches('/'), place.emulator.base_url().trim_end_matches('/'));
     assert!(place.emulator.revoke(token), "{}", run.stdout);
 }
 
@@ -94,4 +97,42 @@ async fn a_watched_file_is_replaced_before_its_token_ends_and_the_command_ends_c
     assert_eq!(status.code(), Some(0));
     let left: Vec<_> = std::fs::read_dir(place.directory.path()).expect("it is read").filter_map(Result::ok).collect();
     assert!(left.iter().all(|entry| !entry.file_name().to_string_lossy().starts_with(".wif-")), "{left:?}");
+}
+
+/// A disk that was full, say: the file is written as soon as it can be, and not at the next refresh.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watched_file_that_could_not_be_written_is_tried_again() {
+    let options =
+        Options { token_lifetime_seconds: 24, shortest_lifetime_seconds: 1, rotate_when_exchanged: true, ..Options::default() };
+    let emulator = Emulator::start(options).await.expect("the emulator starts");
+    let directory = tempfile::tempdir().expect("a directory");
+    let identity = emulator.identity_provider().publish(directory.path().join("token")).expect("it is published");
+    let place = Place { emulator, file: identity, directory };
+    let (here, away) = (place.path("out"), place.path("away"));
+    std::fs::create_dir(&here).expect("it is made");
+    let file = format!("{here}/access");
+    let mut command = place.wif();
+    command.args(["token", "--output", &file, "--watch", "--allow-origin", place.emulator.base_url()]).env("WIF_LOG", "");
+    let mut process = tokio::process::Command::from(command)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+    let mut complaints = BufReader::new(process.stderr.take().expect("a pipe")).lines();
+    tokio::time::timeout(LIMIT, lines.next_line()).await.expect("in time").expect("it is read").expect("it runs");
+    let first = std::fs::read_to_string(&file).expect("it is read");
+    std::fs::rename(&here, &away).expect("it is moved");
+    loop {
+        let line = tokio::time::timeout(LIMIT, complaints.next_line()).await.expect("in time").expect("it is read");
+        if line.expect("it runs").contains("cannot write") {
+            break;
+        }
+    }
+    let exchanges = place.emulator.counts().exchanges;
+    std::fs::rename(&away, &here).expect("it is moved back");
+    tokio::time::timeout(LIMIT, lines.next_line()).await.expect("in time").expect("it is read").expect("it runs");
+    assert_ne!(std::fs::read_to_string(&file).expect("it is read"), first);
+    assert_eq!(place.emulator.counts().exchanges, exchanges, "it waited for the next refresh");
 }
