@@ -93,8 +93,8 @@ Example:
 /// Of `wif exec`.
 pub(crate) const EXEC: &str = "\
 The command has the token in ANTHROPIC_AUTH_TOKEN, the place in ANTHROPIC_BASE_URL, and no other variable that a client of the API
-would take for a credential. The token is not refreshed while the command runs: for one that runs longer than the token lives use
-`wif token --output FILE --watch`, a library, or a proxy.
+would take for a credential, nor the variable that the configuration names for the identity token. The token is not refreshed while
+the command runs: for one that runs longer than the token lives use `wif token --output FILE --watch`, a library, or a proxy.
 
 Exit codes:
   That of the command; 128 and the number of the signal that ended it; 126 if it cannot be run, 127
@@ -115,7 +115,7 @@ from outside (`passed`). No value is printed. Placeholders, comments, documentat
 
 Exit codes:
   0  nothing was found
-  1  something could not be read
+  1  something could not be read: a file, all of a history, or what goes beyond 8 MiB
   2  the command line is wrong
   7  a key is set somewhere
 
