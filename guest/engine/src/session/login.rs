@@ -12,7 +12,7 @@ use crate::held::Scheme;
 use crate::login::{Brought, Credentials, LEASE_MS, Login, Stage};
 use crate::timeline::Moment;
 use crate::tokens::{From, Offer};
-use crate::{Secret, id_of};
+use crate::{LOGINS, Secret, id_of};
 
 /// A token with less than this is replaced rather than begun with, where it can be. In milliseconds.
 const SHORT_MS: u64 = 60_000;
@@ -31,7 +31,8 @@ const MAX_FILE_BYTES: u32 = 64 * 1024;
 impl Session {
     fn login(&mut self) -> Option<&mut Login> {
         match &mut self.plan {
-            Plan::Bearer(Bearer::Login(login)) => Some(login),
+            // Where logins are left out, so is all that follows.
+            Plan::Bearer(Bearer::Login(login)) if LOGINS => Some(login),
             _ => None,
         }
     }
@@ -450,6 +451,6 @@ impl Session {
 
     /// Whether a refresh brought something that the file does not have yet.
     pub(super) fn login_is_unsaved(&self) -> bool {
-        matches!(&self.plan, Plan::Bearer(Bearer::Login(login)) if login.unsaved.is_some())
+        matches!(&self.plan, Plan::Bearer(Bearer::Login(login)) if LOGINS && login.unsaved.is_some())
     }
 }
