@@ -1,5 +1,5 @@
 //! Each way to an identity token, with its stand-ins: what a host is configured with, and what it finds around it. The tests of
-//! every host go through them, and [`TABLE`] says which host runs which.
+//! every host go through them, and the table in `guest/recipes/README.md` says which host runs which.
 
 use std::path::Path;
 
