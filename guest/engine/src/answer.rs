@@ -211,19 +211,24 @@ pub(crate) fn request(base_url: &BaseUrl, federation: &Federation, identity: &Id
         body.raw(r#","workspace_id":"#).text(workspace);
     }
     body.raw("}");
+    to_the_endpoint(Purpose::Exchange, base_url, "oauth-2025-04-20,oidc-federation-2026-04-01", body.end(), timeout_ms)
+}
+
+/// A request to the token endpoint, with a JSON document.
+pub(crate) fn to_the_endpoint(purpose: Purpose, base_url: &BaseUrl, betas: &str, body: Secret, timeout_ms: u32) -> HttpRequest {
     let headers = [
         ("content-type", "application/json"),
         ("accept", "application/json"),
-        ("anthropic-beta", "oauth-2025-04-20,oidc-federation-2026-04-01"),
+        ("anthropic-beta", betas),
         ("user-agent", concat!("wif/", env!("CARGO_PKG_VERSION"))),
     ];
     HttpRequest {
-        purpose: Purpose::Exchange,
+        purpose,
         method: "POST".to_owned(),
         url: base_url.join("/v1/oauth/token"),
         origin: base_url.origin().to_owned(),
         headers: headers.map(|(name, value)| Header { name: name.to_owned(), value: value.into() }).into(),
-        body: body.end(),
+        body,
         timeout_ms,
         max_response_bytes: MAX_RESPONSE_BYTES,
     }

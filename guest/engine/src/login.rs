@@ -8,7 +8,7 @@
 use serde_json::{Map, Value};
 use zeroize::Zeroize as _;
 
-use crate::answer::check_token;
+use crate::answer::{check_token, to_the_endpoint};
 use crate::base_url::BaseUrl;
 use crate::contract::{Field, Header, HttpRequest, Purpose};
 use crate::json::Writer;
@@ -26,8 +26,6 @@ const REQUEST_MS: u32 = 15_000;
 
 /// A lease is good for so long without a change of the file, in milliseconds: more than a refresh takes.
 pub(crate) const LEASE_MS: u64 = 20_000;
-
-const MAX_ANSWER_BYTES: u32 = 64 * 1024;
 
 /// A login, and how far a look at it has come.
 #[derive(Debug, Clone)]
@@ -49,6 +47,8 @@ pub(crate) struct Login {
     pub(crate) given_up: Option<(Box<Credentials>, Moment)>,
     /// A refresh that was given up, by the number of its request: its answer may come yet.
     pub(crate) late: Option<(u32, Box<Credentials>, Moment)>,
+    /// Somebody may have logged in again, perhaps as another person: the file is looked at though nothing is due.
+    pub(crate) look: bool,
     /// Swaps in a row that met another version.
     pub(crate) conflicts: u32,
 }
@@ -128,6 +128,7 @@ impl Login {
             unsaved: None,
             given_up: None,
             late: None,
+            look: false,
             conflicts: 0,
         })
     }
@@ -170,23 +171,8 @@ impl Login {
         let mut body = Writer::with_capacity(512 + 2 * refresh_token.reveal().len());
         body.raw(r#"{"grant_type":"refresh_token","refresh_token":"#).text(refresh_token.reveal());
         body.raw(r#","client_id":"#).text(self.client_id.as_deref().unwrap_or_default()).raw("}");
-        let headers = [
-            ("content-type", "application/json"),
-            ("accept", "application/json"),
-            // The beta of the federation leads a refresh astray.
-            ("anthropic-beta", "oauth-2025-04-20"),
-            ("user-agent", concat!("wif/", env!("CARGO_PKG_VERSION"))),
-        ];
-        HttpRequest {
-            purpose: Purpose::Exchange,
-            method: "POST".to_owned(),
-            url: base_url.join("/v1/oauth/token"),
-            origin: base_url.origin().to_owned(),
-            headers: headers.map(|(name, value)| Header { name: name.to_owned(), value: value.into() }).into(),
-            body: body.end(),
-            timeout_ms: timeout_ms.min(REQUEST_MS),
-            max_response_bytes: MAX_ANSWER_BYTES,
-        }
+        // The beta of the federation leads a refresh astray.
+        to_the_endpoint(Purpose::Refresh, base_url, "oauth-2025-04-20", body.end(), timeout_ms.min(REQUEST_MS))
     }
 }
 

@@ -204,7 +204,7 @@ impl Session {
         if self.identity.key().is_none() && self.wants_identity() {
             return self.time.now();
         }
-        if self.login_is_unsaved() {
+        if self.login_wants_look() {
             return self.time.now();
         }
         if !self.wanted {
@@ -266,9 +266,7 @@ impl Session {
         if let Plan::Unconfigured(retry_at) = &mut self.plan {
             *retry_at = self.time.now();
         }
-        if let Plan::Bearer(Bearer::Login(_)) = &self.plan {
-            self.attempt.look_soon(self.time.now(), true);
-        }
+        self.look_at_login_again();
         let Plan::Federation(federation) = &self.plan else { return };
         if let Some(share) = &mut self.share {
             share.want_look();

@@ -38,6 +38,8 @@ pub(crate) enum From {
     Program,
     /// The entry of the sessions that share a store.
     Entry,
+    /// The credentials file of a person's login.
+    File,
     /// The journal of an earlier session.
     Journal,
 }
@@ -97,7 +99,7 @@ impl Tokens {
     ) -> Result<&Held, Unfit> {
         let Offer { value, lifetime_ms, expires, standing, from } = offer;
         let rejected = rejections.contains(&id_of(value.reveal()));
-        if rejected && matches!(from, From::Program | From::Entry) {
+        if rejected && matches!(from, From::Program | From::Entry | From::File) {
             return Err(Unfit::Rejected);
         }
         let mut new = Held::until(value, lifetime_ms, expires, random);
@@ -105,7 +107,7 @@ impl Tokens {
         match from {
             From::Endpoint | From::Program => self.ends.set(&new.id, expires),
             // What is read never lengthens what is known.
-            From::Entry | From::Journal => new.end_at(self.ends.bound(&new.id, expires)),
+            From::Entry | From::File | From::Journal => new.end_at(self.ends.bound(&new.id, expires)),
         }
         match from {
             // Whoever has no other is served on with it, so that the API's own answer reaches the caller.
@@ -125,6 +127,8 @@ impl Tokens {
         let better = match (&self.held, from) {
             (None, _) | (_, From::Program | From::Journal) => true,
             (Some(held), From::Endpoint) => held.id == new.id || held.standing == Standing::Suspect || !held.outlives(&new),
+            // The file is the truth: another person may have logged in.
+            (Some(held), From::File) => held.id != new.id,
             (Some(held), From::Entry) => held.id != new.id && (held.standing == Standing::Suspect || new.outlives(held)),
         };
         if !better {

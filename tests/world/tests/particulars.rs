@@ -310,3 +310,26 @@ fn every_task_has_its_time() {
         assert_eq!(session.output["access"]["usable"]["id"], jwt::id_of("sk-ant-oat01-first"));
     });
 }
+
+/// Invariant 10: a token belongs to an origin, and so does the word that it is not accepted there.
+#[test]
+fn a_programs_token_that_one_origin_rejected_is_served_to_another() {
+    both(|kind| {
+        let at = |base_url: &str| json!({"base_url": base_url, "bearer": {"source": "callable", "name": "b"}});
+        let token = json!({"token": {"value": "sk-ant-oat01-first", "expires-at-ms": START_MS + 3_600_000}});
+        let id = jwt::id_of("sk-ant-oat01-first");
+        let mut session = Driven::new(kind, &at("https://wrong.example"), &["supply-token"]);
+        session.at(0, "woken").answer(token.clone());
+        assert_eq!(session.output["access"]["usable"]["id"], id);
+        session.now_ms = 60_000;
+        session.step(&json!({ "rejected": id }));
+        let journal = session.output["journal"].clone();
+        assert!(journal.is_string(), "{:#}", session.output);
+        let mut opening = opening(&at("https://right.example"));
+        (opening.can, opening.from) = (vec!["supply-token".to_owned()], json!({ "resumed": journal }));
+        let machine = kind.open(&opening).expect("a valid configuration");
+        let mut session = Driven { machine, now_ms: 70_000, output: Value::Null };
+        session.at(70_000, "woken").answer(token.clone());
+        assert_eq!(session.output["access"]["usable"]["id"], id, "{:#}", session.output);
+    });
+}

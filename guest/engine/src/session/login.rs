@@ -44,6 +44,7 @@ impl Session {
         if login.owner.is_empty() {
             login.owner = owner;
         }
+        login.look = false;
         let key = login.key();
         self.ask(Stage::Loading, Task::LoadEntry(key));
     }
@@ -180,7 +181,7 @@ impl Session {
         let served = match left {
             Some(left) => {
                 // Read again and again, it lives no longer than it is known to.
-                let offer = Offer { value, lifetime_ms: left, expires: now + left, standing: Standing::Good, from: From::Entry };
+                let offer = Offer { value, lifetime_ms: left, expires: now + left, standing: Standing::Good, from: From::File };
                 self.tokens.offer(offer, self.known.rejections(), now, &mut self.random).is_ok()
             }
             None if self.known.rejections().contains(&id_of(value.reveal())) => false,
@@ -447,6 +448,20 @@ impl Session {
         }
         self.attempt.fail(Trouble::new(code, message, action, Some(until)));
         self.attempt.rest_until(until);
+    }
+
+    /// The file may have changed: it is looked at with the next step.
+    pub(super) fn look_at_login_again(&mut self) {
+        if let Some(login) = self.login() {
+            login.look = true;
+            self.attempt.look_soon(self.time.now(), true);
+        }
+    }
+
+    /// Whether the file is to be looked at though nothing is due.
+    pub(super) fn login_wants_look(&self) -> bool {
+        let Plan::Bearer(Bearer::Login(login)) = &self.plan else { return false };
+        LOGINS && (login.unsaved.is_some() || login.look && self.tokens.held().is_some())
     }
 
     /// Whether a refresh brought something that the file does not have yet.
