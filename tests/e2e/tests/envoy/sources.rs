@@ -206,6 +206,7 @@ in_wasm_forms! {
         let answer = world.caller.message().await;
         assert_eq!((answer.status, &*answer.failure_code()), (503, "denied-by-host"), "{answer:?}");
         world.envoy.until_logged("add it to `origins`").await;
+        assert!(world.envoy.log().contains(&case.servers[0].url()), "the log names the origin");
         assert!(case.servers[0].seen().is_empty());
     }
 }
