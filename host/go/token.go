@@ -66,7 +66,15 @@ func port(u *url.URL) string {
 func (t *Token) Apply(header http.Header) {
 	strip(header)
 	// Else the next hop would drop ours.
-	if names(header, "connection", func(name string) bool { return isCredential(name) || name == "anthropic-beta" }) {
+	ours := func(name string) bool {
+		for _, pair := range append(append([][2]string{}, t.set...), t.merged...) {
+			if strings.EqualFold(pair[0], name) {
+				return true
+			}
+		}
+		return isCredential(name)
+	}
+	if names(header, "connection", ours) {
 		header.Del("connection")
 	}
 	for _, pair := range t.set {

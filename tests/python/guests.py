@@ -24,11 +24,13 @@ class Recording(Tasks):
     def __init__(self, configuration, **more):
         super().__init__(configuration, [ORIGIN], **more)
         self.sent = []
+        self.bodies = []
 
     def send(self, request):
         self.check_request(request)
         self._sent_at.append(time.monotonic())
         self.sent.append(request["url"])
+        self.bodies.append(request["body"])
         return {"response": {"status": 200, "headers": [], "body": "{}"}}
 
 
@@ -42,7 +44,7 @@ class Guests(unittest.TestCase):
                 named = {"federation": {"identity_token": {"source": "file", "path": "/etc/hostname"}}}
                 kind = {"discover": {}} if attempt.get("discovers") else named
                 configuration = json.dumps(kind | {"base_url": ORIGIN, "says": goal})
-                stolen = dict.fromkeys(("ANTHROPIC_API_KEY", "AWS_SECRET_ACCESS_KEY", "HOME", "PATH"), "canary")
+                stolen = dict.fromkeys(("ANTHROPIC_API_KEY", "ANTHROPIC_ADMIN_KEY", "AWS_SECRET_ACCESS_KEY", "HOME", "PATH"), "canary")
                 tasks = Recording(configuration, environ=stolen)
                 with Driver(guest("exfiltrating"), configuration, tasks) as driver:
                     with self.assertRaises(Unavailable) as raised:
@@ -51,6 +53,8 @@ class Guests(unittest.TestCase):
                 # A response is told with the names of its header fields.
                 self.assertEqual([answer.split()[0] for answer in answers], attempt["answers"])
                 self.assertEqual(tasks.sent, [f"{ORIGIN}/v1/oauth/token"] if attempt.get("sent") else [])
+                carried = [body.removeprefix("stolen:").strip() != "" for body in tasks.bodies]
+                self.assertEqual(carried, [attempt["carries"]] if attempt.get("sent") else [])
 
     def test_a_loop_a_deep_recursion_and_a_hoard_cost_the_instance(self):
         for what in ("loop", "recursion", "memory"):

@@ -9,13 +9,14 @@ use wif_engine::Secret;
 use wif_engine::contract::{
     AssertionRequest, FileRequest, Header, HttpRequest, Note, NoteLevel, Outcome, Purpose, Response, Task,
 };
+use wif_recipes::percent_encoded;
 
 use crate::driver::Host;
 use crate::fields::Fields;
 use crate::hostcalls::{self, BufferType, LogLevel, MapType};
 use crate::metrics::Metrics;
 use crate::reply::name;
-use crate::settings::{Resource, Settings, percent_encoded};
+use crate::settings::{Resource, Settings};
 use crate::shared;
 
 /// How long reading a file or a metadata service may take.

@@ -173,6 +173,11 @@ pub fn percent_encoded(text: &str) -> String {
 mod tests {
     use super::*;
 
+    #[test]
+    fn an_audience_does_not_leave_its_place_in_a_query() {
+        assert_eq!(percent_encoded("https://api.anthropic.com?a=b&c#ü"), "https%3A%2F%2Fapi.anthropic.com%3Fa%3Db%26c%23%C3%BC");
+    }
+
     fn values() -> Values {
         let mut values = Values::default();
         for (name, value) in [

@@ -39,6 +39,11 @@ const ENDPOINT = authority.exchange.path;
 const VARIABLES_PREFIX = "ANTHROPIC_";
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
+/** What is looked for in a profile. */
+interface Profile {
+  readonly authentication?: { readonly identity_token?: { readonly path?: unknown } };
+}
+
 /** The policy in force. Each check gives the rule that refuses, with the way to allow it, or undefined. */
 export class Policy {
   readonly #origins: readonly string[];
@@ -151,7 +156,9 @@ export class Policy {
   fileWasRead(path: string, content: string): void {
     if (!this.#discovers || !this.#isProfile(path)) return;
     try {
-      JSON.parse(content, (_, value) => this.#toldByProfiles.add(this.#expanded(value)) && value);
+      // Whoever could write another member into it must not open another file by it.
+      const path: unknown = (JSON.parse(content) as Profile | null)?.authentication?.identity_token?.path;
+      if (typeof path === "string") this.#toldByProfiles.add(this.#expanded(path.trim()));
     } catch {
       // The component says what is wrong with it.
     }

@@ -95,14 +95,14 @@ impl Host {
         let path = self.grants.absolute(&request.path);
         if self.grants.is_credentials(&request.path) {
             // What others could read is no secret any more.
-            let file = match self.login_file(path) {
+            let file = match self.login_file(path).await {
                 Ok(file) => file,
                 Err(rule) => return Outcome::Denied(rule),
             };
-            return match file.load().await {
+            return match self.limited(Box::pin(file.load())).await {
                 Ok(Some(entry)) => Outcome::Content(entry.value.into_revealed()),
                 Ok(None) => Outcome::Absent,
-                Err(error) => Outcome::Denied(error.to_string()),
+                Err(reason) => Outcome::Denied(reason),
             };
         }
         let within = self.grants.directory_of_profile(&request.path);
@@ -159,20 +159,28 @@ impl Host {
     }
 
     /// The credentials file at this path, if the policy allows it.
-    fn login_file(&self, path: PathBuf) -> Result<CredentialsFile, String> {
+    async fn login_file(&self, path: PathBuf) -> Result<CredentialsFile, String> {
         // The file itself is no link, or it is refused when it is read.
-        let directory = path.parent().and_then(|directory| directory.canonicalize().ok());
+        let directory = match path.parent() {
+            Some(directory) => tokio::fs::canonicalize(directory).await.ok(),
+            None => None,
+        };
         let resolved = directory.zip(path.file_name()).map_or_else(|| path.clone(), |(directory, name)| directory.join(name));
         self.policy.check_file(&resolved)?;
         Ok(CredentialsFile::new(path))
     }
 
+    /// The credentials file that this key of an entry stands for.
+    async fn login_of(&self, key: &str) -> Result<CredentialsFile, Outcome> {
+        let path = self.grants.credentials_file(key).ok_or_else(|| not_a_login(key))?;
+        self.login_file(path).await.map_err(Outcome::Denied)
+    }
+
     async fn load(&self, key: &str) -> Outcome {
         if key.starts_with("file:") {
-            let Some(path) = self.grants.credentials_file(key) else { return not_a_login(key) };
-            let file = match self.login_file(path) {
+            let file = match self.login_of(key).await {
                 Ok(file) => file,
-                Err(rule) => return Outcome::Denied(rule),
+                Err(outcome) => return outcome,
             };
             return match self.limited(Box::pin(file.load())).await {
                 Ok(Some(entry)) => entry.try_into().map_or_else(Outcome::Failed, Outcome::Entry),
@@ -191,10 +199,9 @@ impl Host {
     async fn swap(&self, swap: types::Swap) -> Outcome {
         let value = Secret::from(swap.value);
         let swapped = if swap.key.starts_with("file:") {
-            let Some(path) = self.grants.credentials_file(&swap.key) else { return not_a_login(&swap.key) };
-            let file = match self.login_file(path) {
+            let file = match self.login_of(&swap.key).await {
                 Ok(file) => file,
-                Err(rule) => return Outcome::Denied(rule),
+                Err(outcome) => return outcome,
             };
             self.limited(Box::pin(file.swap(swap.expected, value))).await
         } else {

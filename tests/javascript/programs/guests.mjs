@@ -85,7 +85,7 @@ const scenarios = {
     });
   },
   exfiltrating() {
-    process.env.ANTHROPIC_API_KEY = "canary-of-the-environment";
+    for (const name of ["ANTHROPIC_API_KEY", "ANTHROPIC_ADMIN_KEY", "AWS_SECRET_ACCESS_KEY"]) process.env[name] = "canary";
     const api = "https://api.anthropic.com";
     for (const attempt of JSON.parse(readFileSync(process.argv.at(-2), "utf8")).attempts) {
       scenario(`a component gets no more than is granted: ${attempt.name}`, async () => {
@@ -93,9 +93,10 @@ const scenarios = {
         const says = `file=${file} variable=${variable} origin=${api} url=${url.replace("{api}", api)} header=${header}`;
         const named = { federation: { identity_token: { source: "file", path: "/etc/hostname" } } };
         const configuration = { ...(attempt.discovers ? { discover: {} } : named), base_url: api, says };
-        const sent = [];
-        const fetch = async (input) => {
+        const [sent, bodies] = [[], []];
+        const fetch = async (input, init) => {
           sent.push(String(input.url ?? input));
+          bodies.push(await new Response(init.body).text());
           return new Response("{}");
         };
         const wif = createWif({ configuration, fetch });
@@ -105,6 +106,7 @@ const scenarios = {
         const answers = /(\w+), (\w+), (\w+)/.exec(error.message)?.slice(1);
         assert.deepEqual(answers, attempt.answers);
         assert.deepEqual(sent, attempt.sent ? [`${api}/v1/oauth/token`] : []);
+        for (const body of bodies) assert.equal(body.replace("stolen:", "").trim() !== "", attempt.carries, body);
         wif.close();
       });
     }

@@ -6,7 +6,7 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writ
 import { execFileSync, spawn } from "node:child_process";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { inspect } from "node:util";
 import Anthropic from "@anthropic-ai/sdk";
 import { ConfigurationError, createWif, memoryStore, NoTokenError, OptionError, sealedCache } from "wif-credential";
@@ -777,7 +777,7 @@ scenario("only where no connection came about was nothing sent", async () => {
 const read = (file, more = {}, policy = new Policy()) =>
   node.readFile({ path: file, maxBytes: 100, protection: "any", ...more }, policy);
 
-scenario("files are regular, of bounded size, at absolute paths, and where the policy allows", async () => {
+scenario("files are regular, of bounded size, and where the policy allows", async () => {
   writeFileSync(path("token"), "hello");
   chmodSync(path("token"), 0o666);
   symlinkSync("token", path("link"));
@@ -790,7 +790,9 @@ scenario("files are regular, of bounded size, at absolute paths, and where the p
   assert.equal((await read(path("directory"))).tag, "failed");
   assert.equal((await read(path("pipe"))).tag, "denied");
   assert.equal((await read("/dev/zero")).tag, "denied");
-  assert.equal((await read("token")).tag, "absent", "from where the program was started");
+  assert.equal((await read("token")).tag, "absent");
+  const fromHere = relative(process.cwd(), path("token"));
+  assert.deepEqual(await read(fromHere), { tag: "content", val: "hello" }, "a relative path begins where the program was started");
   assert.equal((await read(path("token"), { maxBytes: 4 })).tag, "failed");
   assert.equal((await read(path("token"), { maxBytes: 5 })).tag, "content");
   assert.equal((await read(path("token"), { protection: "unwritable-by-others" })).tag, "denied");
@@ -888,9 +890,10 @@ scenario("a file is read that the configuration names, or that discovery is led 
     assert.notEqual(discovers.checkFile(`/home/me/.config/anthropic/${path}`), undefined, path);
   }
   assert.notEqual(discovers.checkFile("/run/token"), undefined);
-  const profile = { authentication: { identity_token: source } };
+  const profile = { authentication: { identity_token: source }, base_url: "/etc/shadow", "/etc/passwd": ["/etc/group"] };
   discovers.fileWasRead("/home/me/.config/anthropic/configs/default.json", JSON.stringify(profile));
   assert.equal(discovers.checkFile("/run/token"), undefined);
+  for (const path of ["/etc/shadow", "/etc/passwd", "/etc/group"]) assert.notEqual(discovers.checkFile(path), undefined, path);
   discovers.variableWasRead("ANTHROPIC_IDENTITY_TOKEN_FILE", "/run/other\n");
   assert.equal(discovers.checkFile("/run/other"), undefined);
 });

@@ -180,8 +180,9 @@ impl Service {
     }
 }
 
-/// `20260921T141320Z`.
-fn parse_time(text: &str) -> Option<SystemTime> {
+/// A moment as AWS writes it: `20260921T141320Z`.
+#[must_use]
+pub fn parse_time(text: &str) -> Option<SystemTime> {
     let number = |from: usize, to: usize| text.get(from..to)?.parse::<u64>().ok();
     let (year, month, day) = (number(0, 4)?, number(4, 6)?, number(6, 8)?);
     let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));

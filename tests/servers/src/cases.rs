@@ -53,7 +53,7 @@ impl Host {
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
-            Self::Command => "`wif`, Rust",
+            Self::Command => "`wif`",
             Self::Node => "Node",
             Self::Filter => "Envoy: filter",
             Self::Module => "Envoy: module",
@@ -68,7 +68,9 @@ impl Host {
         let proxy = matches!(self, Self::Filter);
         let wasi = matches!(self, Self::Standalone | Self::Async);
         match case {
-            "private-key-jwt" if !matches!(self, Self::Node) => Some("has no key: give the library one"),
+            "private-key-jwt" if !matches!(self, Self::Node) => {
+                Some("cannot sign: in Rust and JavaScript give the library a `signer`")
+            }
             "kubernetes" if proxy => Some("needs a cluster with the certificates of the Kubernetes cluster"),
             "kubernetes" if wasi => Some("trusts what its runtime trusts: let that know the cluster's certificates"),
             _ => None,

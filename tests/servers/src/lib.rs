@@ -25,7 +25,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-pub use aws::{Keys, container_credentials, instance_metadata, security_token_service};
+pub use aws::{Keys, container_credentials, instance_metadata, parse_time, security_token_service};
 pub use azure::{app_service, entra, instance_metadata as azure_instance_metadata};
 pub use ci::{buildkite, fly, github_actions};
 pub use google::{iam_credentials as google_iam_credentials, metadata as google_metadata};

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
 use wif_recipes::{Ask, Moment, Next, Recipe, Run};
@@ -146,23 +147,12 @@ fn signed(expected: &Value) -> String {
         "name": "signed", "freshness": "minted", "parameters": parameters, "steps": [{ "request": request }], "token": "{token}",
     });
     let recipe = Recipe::parse(&document).unwrap_or_else(|error| panic!("{error:?}: {document}"));
-    let moment = Moment { wall_ms: unix_ms(expected["moment"].as_str().expect("a text")), nonce: 0 };
+    let moment = wif_servers::parse_time(expected["moment"].as_str().expect("a text")).expect("a moment of AWS");
+    let wall_ms = moment.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis().try_into().expect("soon enough");
+    let moment = Moment { wall_ms, nonce: 0 };
     let Next::Ask(Ask::Request(request)) = Run::new(&recipe, &given).next(&recipe, moment) else {
         panic!("it asks for its request: {document}")
     };
     let field = request.headers.iter().find(|header| header.name == "authorization").expect("it is signed");
     field.value.to_string()
-}
-
-/// `20260921T141320Z`.
-fn unix_ms(text: &str) -> u64 {
-    let number = |from: usize, to: usize| text[from..to].parse::<u64>().expect("a number");
-    let (year, month, day) = (number(0, 4), number(4, 6), number(6, 8));
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let lengths = [31, if leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let days: u64 = (1970..year).map(|year| if leap(year) { 366 } else { 365 }).sum::<u64>()
-        + lengths.iter().take(usize::try_from(month - 1).expect("it is small")).sum::<u64>()
-        + day
-        - 1;
-    (days * 86_400 + number(9, 11) * 3_600 + number(11, 13) * 60 + number(13, 15)) * 1_000
 }

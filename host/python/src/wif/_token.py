@@ -55,7 +55,7 @@ class Token:
     def apply(self, headers: MutableMapping[str, str]) -> None:
         """Puts it on a request to `origin`: takes off every form of the caller's own credential, sets ours, and merges the rest."""
         strip(headers)
-        _take_off_hop_names(headers)
+        _take_off_hop_names(headers, {*self.headers, *self.merged})
         for name, value in self.headers.items():
             _replace(headers, name, value)
         for name, value in self.merged.items():
@@ -71,11 +71,11 @@ def strip(headers: MutableMapping[str, str]) -> None:
         headers.pop(name, None)
 
 
-def _take_off_hop_names(headers: MutableMapping[str, str]) -> None:
+def _take_off_hop_names(headers: MutableMapping[str, str], ours: set[str]) -> None:
     """A `connection` field that names one of ours would have the next hop drop it."""
     for key in [key for key in headers if key.lower() == "connection"]:
         names = [name.strip().lower() for name in headers[key].split(",")]
-        if any(is_credential(name) or name == "anthropic-beta" for name in names):
+        if any(is_credential(name) or name in ours for name in names):
             del headers[key]
 
 

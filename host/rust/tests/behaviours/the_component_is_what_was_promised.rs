@@ -44,7 +44,7 @@ fn it_carries_no_path_of_the_machine_that_built_it() {
     }
 }
 
-/// Everyone who uses it downloads it, audits it and keeps it in memory. The recipes of the platforms and what runs them are a
+/// Everyone who uses it downloads it, audits it and keeps it in memory. The recipes of the platforms and what runs them are an
 /// eighth of it.
 #[test]
 fn it_does_not_gain_weight() {

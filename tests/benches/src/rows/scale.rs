@@ -1,10 +1,12 @@
 //! A process with many identities, such as a gateway for tenants: from one to ten thousand.
 
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use wif::Credential;
 use wif_emulator::{Emulator, Options};
@@ -79,8 +81,14 @@ pub(crate) fn child() -> anyhow::Result<()> {
     let start = Instant::now();
     let mut credentials = runtime.block_on(async {
         let mut starting = JoinSet::new();
+        // A process may have a thousand files open by default, and each connection is one.
+        let places = Arc::new(Semaphore::new(256));
         for _ in 0..identities {
-            starting.spawn(ready(rig::discovered));
+            let places = Arc::clone(&places);
+            starting.spawn(async move {
+                let _place = places.acquire_owned().await?;
+                ready(rig::discovered).await
+            });
         }
         starting.join_all().await.into_iter().collect::<anyhow::Result<Vec<_>>>()
     })?;

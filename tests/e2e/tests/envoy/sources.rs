@@ -1,10 +1,10 @@
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use wif_emulator::Options;
+use wif_emulator::{Emulator, Options};
 use wif_servers::Server;
 use wif_servers::cases::{self, CASES, Case, Host};
 
@@ -157,18 +157,17 @@ async fn through_clusters(case: &Case) -> (Vec<Server>, Vec<(String, SocketAddr)
     (vec![files], clusters, json!({ "origins": origins, "files": read, "variables": variables }))
 }
 
-/// Mints by the emulator of a world that begins later.
-fn mint_of(provider: &Arc<OnceLock<wif_emulator::IdentityProvider>>) -> wif_servers::Mint {
-    let provider = Arc::clone(provider);
-    Arc::new(move |_| provider.get().expect("the world has begun").mint().expose().to_owned())
+/// Identity tokens of this provider, whoever they are for.
+fn mint_of(emulator: &Emulator) -> wif_servers::Mint {
+    let provider = emulator.identity_provider().clone();
+    Arc::new(move |_| provider.mint().expose().to_owned())
 }
 
 in_wasm_forms! {
     /// Each origin of a recipe has its cluster.
     async fn every_source_of_the_table_gives_a_token(form: Form) {
         let Some(mut world) = Plan::new(form).start().await else { return };
-        let provider = Arc::new(OnceLock::from(world.emulator.identity_provider().clone()));
-        let mint = mint_of(&provider);
+        let mint = mint_of(&world.emulator);
         let directory = tempfile::tempdir().expect("a directory");
         for name in CASES.into_iter().filter(|name| Host::Filter.lacks(name).is_none()) {
             let before = world.emulator.counts().exchanges;
@@ -196,7 +195,8 @@ in_wasm_forms! {
     /// F9: where no cluster is said to lead, nothing goes.
     async fn an_origin_without_a_cluster_is_named(form: Form) {
         let directory = tempfile::tempdir().expect("a directory");
-        let case = cases::start("google", directory.path(), &mint_of(&Arc::default())).await;
+        let emulator = Emulator::start(Options::default()).await.expect("the options are good");
+        let case = cases::start("google", directory.path(), &mint_of(&emulator)).await;
         let (identity_token, host) = (case.identity_token.clone(), case.servers[0].authority());
         let plan = Plan::new(form).plugin(move |plugin| {
             plugin["credential"]["federation"]["identity_token"] = identity_token;
@@ -206,6 +206,7 @@ in_wasm_forms! {
         let answer = world.caller.message().await;
         assert_eq!((answer.status, &*answer.failure_code()), (503, "denied-by-host"), "{answer:?}");
         world.envoy.until_logged("add it to `origins`").await;
+        assert!(world.envoy.log().contains(&case.servers[0].url()), "the log names the origin");
         assert!(case.servers[0].seen().is_empty());
     }
 }
@@ -215,13 +216,10 @@ in_forms! {
     /// The module reads variables and files, and sends requests, by itself.
     async fn every_source_of_the_table_gives_the_module_a_token(form: Form) {
         for name in CASES.into_iter().filter(|name| Host::Module.lacks(name).is_none()) {
-            let provider = Arc::new(OnceLock::new());
-            let emulator = Arc::clone(&provider);
             let directory = tempfile::tempdir().expect("a directory");
             // Those that are given their identity token need one before the world begins.
-            let early = wif_emulator::Emulator::start(Options::default()).await.expect("the options are good");
-            _ = emulator.set(early.identity_provider().clone());
-            let case = cases::start(name, directory.path(), &mint_of(&provider)).await;
+            let early = Emulator::start(Options::default()).await.expect("the options are good");
+            let case = cases::start(name, directory.path(), &mint_of(&early)).await;
             let environment = case.variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
             let identity_token = case.identity_token.clone();
             let (base_url, options) = (early.base_url().to_owned(), early.options().clone());
