@@ -1,6 +1,7 @@
 """The duties of the driver itself, tried with sessions that are played: what callers are told, what happens after a trap, and what a
 component may not get. The table of `wrong.py` says which sentence of the contract each test stands for."""
 
+import itertools
 import json
 import os
 import socket
@@ -13,7 +14,7 @@ from pathlib import Path
 from component import Stopped
 from driver import MAX_STEPS, MAX_WAITERS, Driver, SystemClock, Unavailable, checked
 from request import Request, carry
-from tasks import Denied, Tasks, parse_origin
+from tasks import Denied, Tasks
 from world import BEARER, PLUGIN, federation, granted, id_of, identity_token
 
 ORIGIN = "https://api.anthropic.com"
@@ -38,7 +39,7 @@ class Played:
 
     def __init__(self, answer):
         self.answer = answer if callable(answer) else lambda event: answer
-        self.openings, self.events = [], []
+        self.openings, self.events, self.numbers = [], [], itertools.count(1)
 
     def open(self, opening):
         self.openings.append(opening)
@@ -46,7 +47,9 @@ class Played:
 
     def step(self, now, event):
         self.events.append(event)
-        return self.answer(event)
+        output = self.answer(event)
+        # No number twice in a session, and no two sessions at once.
+        return output | {"tasks": [{"number": next(self.numbers), "task": task["task"]} for task in output["tasks"]]}
 
 
 class Desk(Tasks):
@@ -370,7 +373,8 @@ class Policy(Case):
             profiles = home / ".config/anthropic/configs"
             profiles.mkdir(parents=True)
             profile = profiles / "default.json"
-            profile.write_text(json.dumps({"path": str(secret)}))
+            # One member names a file, and no other text that looks like a path.
+            profile.write_text(json.dumps({"path": "/etc/shadow", "authentication": {"identity_token": {"path": str(secret)}}}))
             tasks = Tasks("{}", [ORIGIN], {"HOME": folder, "ANTHROPIC_API_KEY": "told", "AWS_SECRET_ACCESS_KEY": "stolen"})
             self.assertEqual(tasks.outcome({"read-variable": "ANTHROPIC_API_KEY"}), {"content": "told"})
             self.assertIn("denied", tasks.outcome({"read-variable": "AWS_SECRET_ACCESS_KEY"}))
@@ -381,11 +385,27 @@ class Policy(Case):
             self.assertIn("content", read(tasks, profile, protection="unwritable-by-others"))
             profiles.chmod(0o777)
             self.assertIn("chmod go-w", read(tasks, profile, protection="unwritable-by-others")["denied"])
+            # Whatever the component says that it wants.
+            self.assertIn("chmod go-w", read(tasks, profile)["denied"])
             profiles.chmod(0o755)
+            self.assertIn("denied", read(tasks, "/etc/shadow"))
             self.assertEqual(read(tasks, secret), {"content": "stolen"})
+            (profiles / "link.json").symlink_to(secret)
+            self.assertIn("leads out of", read(tasks, profiles / "link.json")["denied"])
+
+    def test_an_entry_has_a_key_of_hexadecimal_digits(self):
+        asked = []
+        store = {"load-entry": lambda key: asked.append(key) or "absent", "swap-entry": lambda swap: asked.append(swap["key"]) or {"swapped": "1"}}
+        tasks = Tasks("{}", [ORIGIN], {}, store)
+        for key in ("", "../../etc/shadow", "00ff\n", "*", "g" * 64, "0" * 129):
+            self.assertIn("denied", tasks.outcome({"load-entry": key}), key)
+            self.assertIn("denied", tasks.outcome({"swap-entry": {"key": key, "value": "x"}}), key)
+        self.assertEqual(tasks.outcome({"load-entry": "file:/etc/shadow"}), "unsupported")
+        self.assertEqual(asked, [])
+        self.assertEqual(tasks.outcome({"load-entry": "00ff"}), "absent")
 
     def test_a_hostile_token_ends_the_session(self):
-        origins = [parse_origin(ORIGIN)]
+        origins = Tasks("{}", [ORIGIN]).allows_origin
         good = usable()["usable"]
         self.assertEqual(checked(output({"usable": good}), origins)["access"], {"usable": good})
         header = lambda name, value: [{"name": name, "value": value}]
@@ -394,7 +414,11 @@ class Policy(Case):
             {"set": header("authorization", "Bearer x\r\nx: y")},
             {"set": header("authorization", "")},
             {"merge": header("cookie", "x")},
-            {"set": header("authorization", "Bearer x") * 65},
+            {"set": header("authorization", "Bearer x") * 2},
+            {"set": header("authorization", "Bearer x") + header("x-api-key", "y")},
+            {"set": header("authorization", "Bearer x ")},
+            {"set": header("anthropic-workspace-id", "default")},
+            {"set": []},
             {"id": "short"},
             {"id": "0123456789ABCDEF"},
         ):
@@ -405,7 +429,7 @@ class Policy(Case):
             self.assertEqual(access["failed"]["code"], "denied-by-host")
 
     def test_a_flood_of_tasks_and_wakes_is_bounded(self):
-        notes = [{"code": "configured", "level": "error", "message": "x", "fields": []}] * 10_000
+        notes = [{"code": "configured", "level": "error", "message": "x", "fields": []}] * 64
         heard, asked = [], []
         flood = lambda event: output(
             usable(unusable_in_ms=60_000), tasks=[{"read-variable": "X"}], **{"wake-in-ms": 0, "notes": notes}

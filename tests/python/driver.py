@@ -10,6 +10,7 @@ what came of it into the queue. Callers read a snapshot, and never step.
 """
 
 import contextlib
+import json
 import queue
 import re
 import secrets
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from component import Stopped
-from tasks import AUTHORITY, RULES, Denied, Tasks, parse_origin
+from tasks import AUTHORITY, RULES, Denied, Tasks
 
 NEVER = float("inf")
 # What is never exceeded, whatever a session says (9).
@@ -272,9 +273,12 @@ class Driver:
             output = self._session.step(self._clock.read(), event)
             took = time.monotonic() - began
             self._rest_seconds = LIMITS["rest"] * took if took * 1000 >= LIMITS["long-step-ms"] else 0
-            output = checked(output, self._tasks.origins)
+            output = checked(output, self._tasks.allows_origin)
             if len(self._running - self._abandoned) + len(output["tasks"]) > MAX_TASKS:
                 raise Stopped("too many tasks at once")
+            numbers = {(self._generation, numbered["number"]) for numbered in output["tasks"]}
+            if len(numbers) < len(output["tasks"]) or numbers & self._running:
+                raise Stopped("the number of a task is used twice")
         except Stopped as stopped:
             return self._stop(stopped)
         if now - self._stopped_at_ms > FORGIVEN_AFTER_MS:
@@ -379,28 +383,43 @@ class Driver:
 
 
 def shown(text):
-    """For people: cut, and without what would write lines of a log or move a terminal's cursor (9)."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text[:2000])
+    """For people: cut, and without what would write lines of a log, move a terminal's cursor, or turn the direction of a line (9)."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]", " ", text[:2000])
 
 
 # ---- what is checked of an output -----------------------------------------------------------------------------------------------
 
 
-def checked(output, origins):
+def checked(output, allows_origin):
     """The output, if callers can live with it (9). One that breaks the contract counts as a trap. Tasks are checked when they are
     done, for a refusal is an answer to them."""
+    notes = output["notes"]
+    sizes = [len(json.dumps(note, ensure_ascii=False).encode()) for note in notes if len(note["fields"]) <= MAX_LIST]
+    if len(notes) > MAX_LIST or len(sizes) < len(notes) or max(sizes, default=0) > LIMITS["note-bytes"]:
+        raise Stopped("too much is noted")
+    if len(output.get("journal", "").encode()) > LIMITS["journal-bytes"]:
+        raise Stopped("the journal is too long")
     token = output["access"].get("usable") if isinstance(output["access"], dict) else None
     if token is None:
         return output
+    listed = AUTHORITY["usable"]
     for kind in ("set", "merge"):
-        for header in token[kind][: MAX_LIST + 1]:
-            if header["name"] not in AUTHORITY["usable"][kind] or not re.fullmatch(r"[!-~][ -~\t]{0,65535}", header["value"]):
-                raise Stopped(f"the header {header['name']} is no part of a credential")
-    if not re.fullmatch(r"[0-9a-f]{16}", token["id"]) or len(token["set"]) + len(token["merge"]) > MAX_LIST:
+        names = [header["name"] for header in token[kind]]
+        if not set(names) <= set(listed[kind]) or len(set(names)) < len(names):
+            raise Stopped("a header field is no part of a credential, or is there twice")
+        for header in token[kind]:
+            value = header["value"]
+            if not re.fullmatch(r"[!-~]([ -~\t]*[!-~])?", value) or len(value) > LIMITS["field-bytes"]:
+                raise Stopped(f"the value of the header {header['name']} is none")
+    if len([header for header in token["set"] if header["name"] in listed["credential"]]) != 1:
+        raise Stopped("a token is one credential, and no more")
+    if not re.fullmatch(r"[0-9a-f]{16}", token["id"]):
         raise Stopped("the token is none")
     try:
-        allowed = parse_origin(token["origin"]) in origins
-    except Denied:
+        # Nothing but an origin: callers compare the whole text.
+        bare = token["origin"].isascii() and re.fullmatch(r"[a-zA-Z]+://[^/?#@\\\s]+/?", token["origin"])
+        allowed = bare and allows_origin(token["origin"])
+    except (Denied, ValueError):
         allowed = False
     if not allowed:
         message, action = f"The policy does not allow {token['origin']}.", "Allow it, or mend `base_url`."

@@ -11,7 +11,11 @@ from driver import Driver, Unavailable
 from tasks import Tasks
 
 ORIGIN = "https://api.anthropic.com"
+# Where the configuration of a thief says that the API is.
+API = "https://gateway.example"
 TOKEN = "0000000000000001"
+# What a thief is told, and what it does otherwise.
+TOLD = {"file": "", "variable": "", "url": "", "origin": "{api}", "header": "", "value": "", "method": "POST", "purpose": "exchange"}
 
 
 def guest(name):
@@ -22,7 +26,7 @@ class Recording(Tasks):
     """Tasks that send nothing, and count what would be sent."""
 
     def __init__(self, configuration, **more):
-        super().__init__(configuration, [ORIGIN], **more)
+        super().__init__(configuration, [ORIGIN, API], **more)
         self.sent = []
         self.bodies = []
 
@@ -39,11 +43,14 @@ class Guests(unittest.TestCase):
         document = json.loads((Path(__file__).parents[1] / "guests" / "attempts.json").read_text())
         for attempt in document["attempts"]:
             with self.subTest(attempt["name"]):
-                url = attempt["url"].format(api=ORIGIN)
-                goal = f"file={attempt['file']} variable={attempt['variable']} origin={ORIGIN} url={url} header={attempt.get('header', '')}"
+                scheme, authority = API.split("://")
+                goal = " ".join(
+                    f"{key}={attempt.get(key, otherwise).format(api=API, scheme=scheme, authority=authority)}"
+                    for key, otherwise in TOLD.items()
+                )
                 named = {"federation": {"identity_token": {"source": "file", "path": "/etc/hostname"}}}
-                kind = {"discover": {}} if attempt.get("discovers") else named
-                configuration = json.dumps(kind | {"base_url": ORIGIN, "says": goal})
+                kind = {"discover": {"config_dir": "/etc/wif-profiles"}} if attempt.get("discovers") else named
+                configuration = json.dumps(kind | {"base_url": API, "says": goal})
                 stolen = dict.fromkeys(("ANTHROPIC_API_KEY", "ANTHROPIC_ADMIN_KEY", "AWS_SECRET_ACCESS_KEY", "HOME", "PATH"), "canary")
                 tasks = Recording(configuration, environ=stolen)
                 with Driver(guest("exfiltrating"), configuration, tasks) as driver:
@@ -52,9 +59,42 @@ class Guests(unittest.TestCase):
                 answers = raised.exception.failure["message"].split(", ")
                 # A response is told with the names of its header fields.
                 self.assertEqual([answer.split()[0] for answer in answers], attempt["answers"])
-                self.assertEqual(tasks.sent, [f"{ORIGIN}/v1/oauth/token"] if attempt.get("sent") else [])
+                self.assertEqual(tasks.sent, [f"{API}/v1/oauth/token"] if attempt.get("sent") else [])
                 carried = [body.removeprefix("stolen:").strip() != "" for body in tasks.bodies]
                 self.assertEqual(carried, [attempt["carries"]] if attempt.get("sent") else [])
+
+    def test_what_a_component_says_is_heard_as_a_stranger_would_be(self):
+        document = json.loads((Path(__file__).parents[1] / "guests" / "outputs.json").read_text())
+        for said in document["outputs"]:
+            with self.subTest(said["name"]):
+                notes = []
+                stopped = lambda: "session-stopped" in [note["code"] for note in notes]
+                with Driver(guest("lying"), f"answer={said['answer']}", Recording("{}"), note=notes.append) as driver:
+                    if said["then"] == "served":
+                        self.assertEqual(driver.token(timeout=20)["id"], TOKEN)
+                        self.assertFalse(stopped(), notes)
+                    elif said["then"] == "denied":
+                        with self.assertRaises(Unavailable) as raised:
+                            driver.token(timeout=20)
+                        self.assertEqual(raised.exception.code, "denied-by-host")
+                    else:
+                        self.eventually(stopped)
+                        with self.assertRaises(Unavailable):
+                            driver.token(timeout=0)
+                notes.clear()
+                with Driver(guest("lying"), f"answer=later-{said['answer']}", Recording("{}"), note=notes.append) as driver:
+                    self.assertEqual(driver.token(timeout=20)["id"], TOKEN)
+                    driver.changed()
+                    if said["then"] == "stopped":
+                        self.eventually(stopped)
+                    if said["then"] != "denied":
+                        self.assertEqual(driver.token(timeout=20)["id"], TOKEN)
+
+    def eventually(self, holds):
+        ends = time.monotonic() + 20
+        while not holds() and time.monotonic() < ends:
+            time.sleep(0.005)
+        self.assertTrue(holds())
 
     def test_a_loop_a_deep_recursion_and_a_hoard_cost_the_instance(self):
         for what in ("loop", "recursion", "memory"):

@@ -1,6 +1,7 @@
 """Does what a session asks for: sends requests, reads files and variables, calls the program. Grants what `wit/authority.json`
 lists and the configuration names, and nothing else, whatever the component says."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -62,8 +63,10 @@ class Tasks:
         self._discovers = not document.keys() & {"federation", "bearer"}
         self._config_dir = document.get("discover", {}).get("config_dir")
         self._base_path = urlsplit(document["base_url"]).path.rstrip("/") if "base_url" in document else ""
+        # The one that the configuration names, where it names one.
+        self._base_origin = parse_origin(document["base_url"]) if "base_url" in document else None
         self._anywhere = self._discovers and "base_url" not in document
-        self._files = {source.get("path")}
+        self._files = {source["path"]} if source.get("source") == "file" else set()
         self._variables = {source["name"]} if source.get("source") == "variable" else set()
         self._sent_at = []
 
@@ -75,6 +78,13 @@ class Tasks:
     def outcome(self, task):
         """Does the task, and says what came of it."""
         kind, payload = next(iter(task.items()))
+        if kind in ("load-entry", "swap-entry"):
+            key = payload["key"] if kind == "swap-entry" else payload
+            if key.startswith("file:"):
+                return "unsupported"  # This host keeps no logins.
+            if not re.fullmatch(r"[0-9a-f]{1,128}", key):
+                # A store may take it for a path, a pattern or a command.
+                return {"denied": "the key of an entry is a hash, in hexadecimal digits"}
         own = {"send-request": self.send, "read-file": self.read_file, "read-variable": self.read_variable}
         do = own.get(kind) or self.callables.get(kind)
         try:
@@ -84,6 +94,11 @@ class Tasks:
         except Exception as error:
             # The class alone: a message may hold what the callable handled.
             return {"failed": type(error).__name__}
+
+    def allows_origin(self, url):
+        """Whether a request, or a token, may go to the origin of this URL."""
+        origin = parse_origin(url)
+        return origin in self.origins and self._base_origin in (None, origin)
 
     # ---- requests -----------------------------------------------------------------------------------------------------------
 
@@ -95,10 +110,10 @@ class Tasks:
         if not re.fullmatch(r"[!-~]+", request["url"]) or "\\" in request["url"]:
             raise Denied("the URL is none")
         url = urlsplit(request["url"])
-        if parse_origin(request["url"]) not in self.origins or parse_origin(request["origin"]) != parse_origin(request["url"]):
+        if not self.allows_origin(request["url"]) or parse_origin(request["origin"]) != parse_origin(request["url"]):
             raise Denied(f"the origin {url.scheme}://{url.netloc} is not allowed")
         right = url.path.endswith(grant["path"]) if self._anywhere else url.path == self._base_path + grant["path"]
-        if request["method"] != grant["method"] or not right or url.query or url.fragment:
+        if request["method"] != grant["method"] or not right or re.search(r"[?#%]|/\.\.?/|[^:]//", request["url"]):
             raise Denied(f"requests go to {grant['method']} {grant['path']} only")
         for header in request["headers"]:
             if header["name"] not in grant["headers"]:
@@ -161,17 +176,20 @@ class Tasks:
 
     def read_file(self, request):
         path = request["path"]
-        profile = self._discovers and self._is_profile(path)
+        profile = self._directory_of_profile(path) if self._discovers else None
         named = self._files | ({self.environ.get("ANTHROPIC_IDENTITY_TOKEN_FILE")} if self._discovers else set())
         if not profile and path not in named:
             raise Denied(f"the configuration does not name the file {path}, and discovery does not read it")
         limit = min(request["max-bytes"], LIMITS["content-bytes"])
         try:
             # A FIFO would hold up whoever opens it.
+            if profile and Path(path).resolve().parent not in (Path(of).resolve() for of in (profile, f"{profile}/configs")):
+                raise Denied(f"it is a link that leads out of {profile}: put the file itself there")
             with open(path, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     return {"failed": "it is no regular file"}
-                if request["protection"] == "unwritable-by-others":
+                # A profile names other files: what it is held to is not for the component to say.
+                if profile or request["protection"] == "unwritable-by-others":
                     check_owners(Path(path).resolve(), Path(self.environ.get("HOME", "/")).resolve())
                 content = file.read(limit + 1)
         except (FileNotFoundError, NotADirectoryError):
@@ -184,13 +202,16 @@ class Tasks:
             return {"failed": f"it is longer than {limit} bytes"}
         text = content.decode(errors="replace")
         if profile:
-            # A profile may name the file of the identity token.
-            self._files |= {found for found in re.findall(r'"(/[^"\\]*)"', text)}
+            # A profile may name the file of the identity token, by one member and by no other.
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                self._files |= {json.loads(text)["authentication"]["identity_token"]["path"].strip()}
         return {"content": text}
 
-    def _is_profile(self, path):
+    def _directory_of_profile(self, path):
+        """The directory of a file that discovery reads for itself. The file has to be in it without links, too."""
         told = {name: self.environ.get(name) for name in ("ANTHROPIC_CONFIG_DIR", "HOME", "XDG_CONFIG_HOME")}
         chosen = self._config_dir or told["ANTHROPIC_CONFIG_DIR"]
         usual = [(told["HOME"], "/.config/anthropic"), (told["XDG_CONFIG_HOME"], "/anthropic")]
         directories = [chosen.rstrip("/")] if chosen else [home.rstrip("/") + rest for home, rest in usual if home]
-        return any(re.fullmatch(re.escape(of) + r"/(active_config|configs/[^/]+\.json)", path) for of in directories)
+        found = (of for of in directories if re.fullmatch(re.escape(of) + r"/(active_config|configs/[^/]+\.json)", path))
+        return next(found, None)

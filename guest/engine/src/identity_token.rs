@@ -190,7 +190,7 @@ fn audience_of(claims: &Map<String, Value>) -> String {
 }
 
 fn printable(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(256).collect()
+    text.chars().filter(|character| !crate::scrub::is_unshown(*character)).take(256).collect()
 }
 
 /// A NumericDate of RFC 7519 in milliseconds, saturated.

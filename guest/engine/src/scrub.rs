@@ -25,9 +25,15 @@ pub(crate) fn scrub(text: &str, secrets: &[&str]) -> String {
     if repeats(&head, secrets) {
         return "[withheld: it repeats part of a token]".to_owned();
     }
-    let one_line: String = head.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
+    let one_line: String = head.chars().map(|character| if is_unshown(character) { ' ' } else { character }).collect();
     let words: Vec<&str> = one_line.split(' ').map(|word| if opaque(word) { "[withheld]" } else { word }).collect();
     words.join(" ").chars().take(MAX_CHARS).collect()
+}
+
+/// Whether a character would write a line of its own, move a cursor, or turn the direction of what stands beside it.
+pub(crate) fn is_unshown(character: char) -> bool {
+    let turns = matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    character.is_control() || turns || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
 /// Whether an id from elsewhere is one, and no secret.
@@ -210,6 +216,7 @@ mod tests {
     fn other_texts_are_shown_on_one_line_and_cut() {
         assert_eq!(scrub("Authentication failed", &[SECRET]), "Authentication failed");
         assert_eq!(scrub("a\r\nb\0c", &[SECRET]), "a  b c");
+        assert_eq!(scrub("a\u{202e}b\u{2028}c\u{2066}d\u{9b}e\u{200f}", &[SECRET]), "a b c d e ");
         assert_eq!(scrub(&"x".repeat(1000), &[SECRET]).len(), 300);
     }
 }

@@ -22,6 +22,14 @@ pub const REJECTED_STATUS: u16 = 401;
 /// The same in gRPC: the value of `grpc-status` for UNAUTHENTICATED.
 pub const REJECTED_GRPC_STATUS: &str = "16";
 
+/// Whether a character of a text from elsewhere would write a line of a log, move a terminal's cursor, or turn the direction of what
+/// stands beside it. A space stands for it where the text is shown.
+#[must_use]
+pub fn is_unshown(character: char) -> bool {
+    let turns = matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    character.is_control() || turns || matches!(character, '\u{2028}' | '\u{2029}')
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};

@@ -44,7 +44,12 @@ impl Parts {
 
 /// A text of somebody else's, for a terminal.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(256).collect()
+    // What would turn the direction of a line, or break it where nobody looks, too.
+    let shown = |character: &char| {
+        let turns = matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        !character.is_control() && !turns
+    };
+    text.chars().filter(shown).take(256).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 import type * as contract from "./contract.js";
 import { type Failure, originDenied } from "./errors.js";
 import { type Field, isName, isValue } from "./fields.js";
-import { MAX_LIST, MAX_NOTE, MAX_TEXT, NUDGE_AGAIN_MS, WAIT_AT_MOST_MS, WAKE_MS } from "./limits.js";
+import { MAX_FIELD, MAX_JOURNAL, MAX_LIST, MAX_NOTE, MAX_TEXT, NUDGE_AGAIN_MS, WAIT_AT_MOST_MS, WAKE_MS } from "./limits.js";
 import { authority } from "./plugin/authority.js";
 import { type Policy } from "./policy.js";
 import type { Access, Snapshot } from "./snapshot.js";
@@ -26,11 +26,12 @@ export interface Answer {
 /** Checks what concerns callers. Tasks are checked when they are done, for a refusal is an answer to them. */
 export function check(output: contract.Output, now: number, policy: Policy): Answer {
   if (output.notes.length > MAX_LIST) throw new Breach("too many notes");
+  if (output.journal !== undefined && isLonger(output.journal, MAX_JOURNAL)) throw new Breach("the journal is too long");
   let denied = false;
   let access: Access;
   switch (output.access.tag) {
     case "usable": {
-      const rule = policy.checkOrigin(output.access.val.origin);
+      const rule = policy.checkTokenOrigin(output.access.val.origin);
       denied = rule !== undefined;
       access = rule === undefined ? checkUsable(output.access.val, now) : { kind: "failed", failure: originDenied(rule) };
       break;
@@ -70,7 +71,10 @@ export function checkUsable(usable: contract.Usable, now: number): Access {
   // Other headers could change what a caller's request is.
   const listed = authority.usable;
   const at = (wait: bigint | undefined) => (wait === undefined || wait >= NEVER_MS ? Infinity : now + Number(wait));
-  const token = new Token({ id, origin: parsed, standing, set: fields(usable.set, listed.set), merge: fields(usable.merge, listed.merge) });
+  const set = fields(usable.set, listed.set);
+  const whole = set.filter(([name, value]) => listed.credential.some((known) => known === name) && value !== "");
+  if (whole.length !== 1) throw new Breach("a token is one credential, and no more");
+  const token = new Token({ id, origin: parsed, standing, set, merge: fields(usable.merge, listed.merge) });
   return { kind: "usable", token, refreshAt: at(refreshInMs), holdAt: at(holdInMs), unusableAt: at(unusableInMs) };
 }
 
@@ -81,6 +85,7 @@ function fields(headers: readonly contract.Header[], known: readonly string[]): 
     if (!isName(name)) throw new Breach("a header's name is none");
     if (!known.includes(name)) throw new Breach(`the header ${name.slice(0, 64)} is not one of a credential`);
     if (!isValue(value)) throw new Breach(`the value of the header ${name} is no field value`);
+    if (value.length > MAX_FIELD) throw new Breach(`the value of the header ${name} is too long`);
     return [name, value];
   });
 }
@@ -97,13 +102,21 @@ function plain(milliseconds: bigint | undefined): number | undefined {
 }
 
 function note({ code, level, message, fields }: contract.Note): contract.Note {
-  const size = fields.reduce((sum, { name, value }) => sum + name.length + value.length, message.length);
-  if (fields.length > MAX_LIST || size > MAX_NOTE) throw new Breach("a note is too long");
+  const texts = [message, ...fields.flatMap(({ name, value }) => [name, value])];
+  if (fields.length > MAX_LIST || isLonger(texts.join(""), MAX_NOTE)) throw new Breach("a note is too long");
   const details = fields.map(({ name, value }) => ({ name: shown(name), value: shown(value) }));
   return { code, level, message: shown(message), fields: details };
 }
 
-/** For people: cut, and without what would write lines of a log or move a terminal's cursor. */
+/** For people: cut, and without what would write lines of a log, move a terminal's cursor, or turn the direction of what stands beside it. */
 function shown(text: string): string {
-  return text.slice(0, MAX_TEXT).replace(/[\0-\x1f\x7f-\x9f]/g, " ");
+  return text.slice(0, MAX_TEXT).replace(/[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, " ");
+}
+
+const encoder = new TextEncoder();
+
+/** Whether a text has more bytes than this, as UTF-8. */
+export function isLonger(text: string, bytes: number): boolean {
+  // A unit of UTF-16 is one to three bytes.
+  return text.length > bytes || (text.length * 3 > bytes && encoder.encode(text).byteLength > bytes);
 }

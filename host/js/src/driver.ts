@@ -4,7 +4,7 @@
 import { Breach, check } from "./check.js";
 import type * as contract from "./contract.js";
 import { closed, ConfigurationError, componentStopped, nameOf } from "./errors.js";
-import { MAX_TASKS, WAKE_MS } from "./limits.js";
+import { ENTRIES, MAX_TASKS, WAKE_MS } from "./limits.js";
 import { Pace, type Stopwatch } from "./pace.js";
 import type { Policy } from "./policy.js";
 import { type Cause, Recovery } from "./recovery.js";
@@ -89,6 +89,8 @@ export class Driver {
   #begun = false;
   #closed = false;
   #journal: string | undefined;
+  /** The newest journal was not handed to the program yet: there were too many. */
+  #owesJournal = false;
   /** Sessions in a row that ended before their first word. */
   #stillborn = 0;
   /** Whether this session has said something. */
@@ -275,6 +277,9 @@ export class Driver {
       for (const [number, heardAt] of this.#running) if (now - heardAt > FORGOTTEN_MS) this.#running.delete(number);
     }
     if (this.#running.size + output.tasks.length > MAX_TASKS) throw new Breach("too many tasks");
+    const numbers = new Set(output.tasks.map(({ number }) => number));
+    const isTwice = numbers.size < output.tasks.length || [...numbers].some((number) => this.#running.has(number));
+    if (isTwice) throw new Breach("the number of a task is used twice");
     const pace = this.#pace;
     if (pace !== undefined && !output.tasks.every(({ task }) => pace.allows(task.tag))) throw new Breach("too many requests");
     this.#recovery.passed(cause, now);
@@ -282,7 +287,7 @@ export class Driver {
     this.#stillborn = 0;
     // The next wake is no sooner than this after the step's end, however long it was.
     this.wakeAt = Math.max(answer.wakeAt, this.time() + Math.max(WAKE_MS[0], this.restMs()));
-    const notKept = output.journal === undefined ? undefined : this.#keep(output.journal);
+    const notKept = this.#keep(output.journal, output.tasks.some(({ task }) => tells(task)));
     let { snapshot } = answer;
     const { access } = snapshot;
     const nothing = access.kind === "idle" || (access.kind === "usable" && access.unusableAt < now);
@@ -298,16 +303,28 @@ export class Driver {
     for (const { number, task } of output.tasks) {
       // An answer given here may have ended the session.
       if (session !== this.#sessions) return;
-      const writes = task.tag === "send-request" || task.tag === "swap-entry";
-      if (notKept !== undefined && writes) this.finished(number, task.tag, { tag: "unkept", val: notKept }, session);
+      if (notKept !== undefined && tells(task)) this.finished(number, task.tag, { tag: "unkept", val: notKept }, session);
       else this.#around.start({ number, task }, session);
     }
   }
 
-  #keep(journal: string): string | undefined {
-    this.#journal = journal;
+  /**
+   * Hands the journal to the program before a task starts that it must not be contradicted by. Of a flood of others the program gets
+   * some, and the newest in the end.
+   */
+  #keep(journal: string | undefined, beforeATask: boolean): string | undefined {
+    if (journal !== undefined) {
+      this.#journal = journal;
+      this.#owesJournal = true;
+    }
+    if (!this.#owesJournal || this.#journal === undefined) return undefined;
+    if (this.#pace?.journal() === false && !beforeATask) {
+      this.wakeAt = Math.min(this.wakeAt, this.time() + ENTRIES.everyMs);
+      return undefined;
+    }
+    this.#owesJournal = false;
     try {
-      this.#around.keep?.(journal);
+      this.#around.keep?.(this.#journal);
       return undefined;
     } catch (error) {
       // A journal that is not kept must not be contradicted by what others see. An error's text may quote it.
@@ -421,6 +438,11 @@ export function checkConfiguration({ open, configuration, can }: Opening): void 
   } catch (error) {
     throw configurationError(error) ?? error;
   }
+}
+
+/** Whether others learn by this task what the journal of the same output says. */
+function tells(task: contract.Task): boolean {
+  return task.tag === "send-request" || task.tag === "swap-entry";
 }
 
 /** jco throws the error of a `result` as it is. */

@@ -37,10 +37,16 @@ export const MAX_INSTRUCTIONS = 500_000_000;
 export const NOTES = { atOnce: limits["notes-at-once"], everyMs: limits["note-every-ms"] } as const;
 /** So many requests, identity tokens and signatures, of each, may be asked for at once, and then one for each pause. */
 export const REQUESTS = { atOnce: limits["requests-at-once"], everyMs: limits["request-every-ms"] } as const;
+/** So many entries may be loaded from the store at once, swapped in it, and journals kept, of each, and then one for each pause. */
+export const ENTRIES = { atOnce: limits["entries-at-once"], everyMs: limits["entry-every-ms"] } as const;
 /** No output has as many notes or headers, and no note as many fields. */
 export const MAX_LIST = limits.list;
 /** No note is longer. */
 export const MAX_NOTE = limits["note-bytes"];
+/** No value of a header field of a credential is longer, in bytes: every request carries it. */
+export const MAX_FIELD = limits["field-bytes"];
+/** No journal is longer, in bytes. */
+export const MAX_JOURNAL = limits["journal-bytes"];
 /** Other texts for people are cut after so many characters. */
 export const MAX_TEXT = 2_000;
 /** So many tasks of a session may be out. */

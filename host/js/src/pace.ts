@@ -2,10 +2,24 @@
 // runs; so what one took too long is waited out before the next.
 
 import type { Task } from "./contract.js";
-import { AT_ONCE_MS, LONGEST_REST_MS, NOTES, REQUESTS, SHARE, STEP_AT_LEAST_MS } from "./limits.js";
+import { AT_ONCE_MS, ENTRIES, LONGEST_REST_MS, NOTES, REQUESTS, SHARE, STEP_AT_LEAST_MS } from "./limits.js";
 
-/** What goes out by a network, or may. */
-const RATIONED: ReadonlySet<string> = new Set<Task["tag"]>(["send-request", "supply-assertion", "sign"]);
+interface Ration {
+  readonly atOnce: number;
+  readonly everyMs: number;
+}
+
+/**
+ * What goes out by a network, or may. A program's access token may serve one caller alone, so that each caller asks for another; and
+ * what is read on this machine costs time alone.
+ */
+const RATIONS: ReadonlyMap<string, Ration> = new Map<Task["tag"], Ration>([
+  ["send-request", REQUESTS],
+  ["supply-assertion", REQUESTS],
+  ["sign", REQUESTS],
+  ["load-entry", ENTRIES],
+  ["swap-entry", ENTRIES],
+]);
 
 /** Milliseconds on a clock that never goes back, from any beginning. */
 export type Stopwatch = () => number;
@@ -16,12 +30,14 @@ export class Pace {
   readonly #now: Stopwatch;
   readonly #time: Bucket;
   readonly #notes: Bucket;
-  readonly #requests = new Map<string, Bucket>();
+  readonly #tasks = new Map<string, Bucket>();
+  readonly #journals: Bucket;
 
   constructor(now: Stopwatch) {
     this.#now = now;
     this.#time = new Bucket(AT_ONCE_MS, SHARE, now());
     this.#notes = paused(NOTES, now());
+    this.#journals = paused(ENTRIES, now());
   }
 
   /** Lets the component do this, and counts what it takes. */
@@ -48,11 +64,17 @@ export class Pace {
 
   /** Whether another task may be started. */
   allows(kind: Task["tag"]): boolean {
-    if (!RATIONED.has(kind)) return true;
+    const ration = RATIONS.get(kind);
+    if (ration === undefined) return true;
     const now = this.#now();
-    const bucket = this.#requests.get(kind) ?? paused(REQUESTS, now);
-    this.#requests.set(kind, bucket);
+    const bucket = this.#tasks.get(kind) ?? paused(ration, now);
+    this.#tasks.set(kind, bucket);
     return bucket.upTo(1, now) === 1;
+  }
+
+  /** Whether another journal may be kept. */
+  journal(): boolean {
+    return this.#journals.upTo(1, this.#now()) === 1;
   }
 }
 
@@ -89,6 +111,6 @@ class Bucket {
   }
 }
 
-function paused(limit: { readonly atOnce: number; readonly everyMs: number }, now: number): Bucket {
+function paused(limit: Ration, now: number): Bucket {
   return new Bucket(limit.atOnce, 1 / limit.everyMs, now);
 }

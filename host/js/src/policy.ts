@@ -18,7 +18,7 @@ export interface PolicyOptions {
   readonly allowLoopback?: boolean;
   /** Read files below these directories only. Symbolic links are followed, and must end below one of them. */
   readonly allowDirectories?: readonly string[];
-  /** Environment variables to read, beside those that discovery reads, where it does. */
+  /** Environment variables that may be read where the configuration names them, beside those that discovery reads, where it does. */
   readonly allowVariables?: readonly string[];
   /**
    * Ask these sources for identity tokens only, such as `aws`. Without it any source may be asked that the configuration names. A
@@ -65,7 +65,8 @@ export class Policy {
   readonly #file: unknown;
   /** The directory of profiles that it names. */
   readonly #configDir: unknown;
-  /** The path before the token endpoint's, where it names one. */
+  /** The API's origin, and the path before the token endpoint's, where it names one. */
+  readonly #baseOrigin: string | undefined;
   readonly #basePath: string | undefined;
   /** What was read of variables, by name, and the texts of the profiles that were: they name other files. */
   readonly #told = new Map<string, string>();
@@ -77,11 +78,12 @@ export class Policy {
     const { federation, bearer, discover, base_url: baseUrl } = document ?? {};
     this.#discovers = document !== undefined && federation === undefined && bearer === undefined;
     const identityToken = federation?.identity_token;
-    this.#named = identityToken?.["name"];
+    this.#named = identityToken?.["source"] === "variable" ? identityToken["name"] : undefined;
     this.#file = identityToken?.["source"] === "file" ? identityToken["path"] : undefined;
     this.#sources = new Sources(federation?.identity_token ?? {}, (name) => this.#told.get(name));
     this.#allowedSources = options.allowSources;
     this.#configDir = discover?.config_dir;
+    if (baseUrl !== undefined && URL.canParse(baseUrl)) this.#baseOrigin = new URL(baseUrl).origin;
     if (baseUrl !== undefined) this.#basePath = URL.canParse(baseUrl) ? new URL(baseUrl).pathname.replace(/\/+$/, "") : "";
     else if (!this.#discovers) this.#basePath = "";
     this.#origins = ["https://api.anthropic.com", ...(options.allowOrigins ?? [])].map(parseOrigin);
@@ -102,9 +104,16 @@ export class Policy {
     return `the policy allows ${allowed} only, not ${printable(origin)}; allow it with ${how}`;
   }
 
+  /** Whether a token may be for this origin: it is allowed, and the one that the configuration names, where it names one. */
+  checkTokenOrigin(origin: string): string | undefined {
+    const refused = this.checkOrigin(origin);
+    if (refused !== undefined || this.#baseOrigin === undefined || bareOrigin(origin) === this.#baseOrigin) return refused;
+    return `the configuration names another origin than ${printable(origin)}, by base_url`;
+  }
+
   /** Whether this URL is of this origin, which is allowed; without user information or a fragment. */
   checkUrl(url: string, origin: string): string | undefined {
-    const refused = this.checkOrigin(origin);
+    const refused = this.checkTokenOrigin(origin);
     if (refused !== undefined) return refused;
     const parsed = URL.canParse(url) ? new URL(url) : undefined;
     const bare = parsed !== undefined && parsed.username === "" && parsed.password === "" && parsed.hash === "";
@@ -115,7 +124,7 @@ export class Policy {
   checkEndpoint(url: string): string | undefined {
     const path = this.#basePath === undefined ? undefined : new URL(url).origin + this.#basePath + ENDPOINT;
     const right = path === undefined ? url.endsWith(ENDPOINT) : new URL(url).href === path;
-    if (right && !/[?#%\\]|\/\.\.?\//.test(url)) return undefined;
+    if (right && !/[?#%\\]|\/\.\.?\/|[^!-~]|[^:]\/\//.test(url)) return undefined;
     return `the policy allows requests to the path ${(this.#basePath ?? "") + ENDPOINT} only, without a query`;
   }
 
@@ -124,7 +133,7 @@ export class Policy {
     const source = this.#sources.ofFile(path);
     if (source !== undefined) return this.#checkSourceName(source);
     const told = path === this.#expanded(this.#told.get("ANTHROPIC_IDENTITY_TOKEN_FILE")) || this.#toldByProfiles.has(path);
-    if (this.#discovers && (told || this.#isProfile(path))) return undefined;
+    if (this.#discovers && (told || this.directoryOfProfile(path) !== undefined)) return undefined;
     return `the configuration does not name the file ${printable(path)}, and discovery does not read it`;
   }
 
@@ -154,7 +163,7 @@ export class Policy {
 
   /** The content of a file was handed over: a profile names others. */
   fileWasRead(path: string, content: string): void {
-    if (!this.#discovers || !this.#isProfile(path)) return;
+    if (this.directoryOfProfile(path) === undefined) return;
     try {
       // Whoever could write another member into it must not open another file by it.
       const path: unknown = (JSON.parse(content) as Profile | null)?.authentication?.identity_token?.path;
@@ -170,15 +179,19 @@ export class Policy {
     return typeof path === "string" && path.startsWith("~/") && home ? `${home.replace(/\/+$/, "")}${path.slice(1)}` : path;
   }
 
-  /** A file that discovery reads for itself: `active_config`, or a profile. */
-  #isProfile(path: string): boolean {
+  /**
+   * The directory of a file that discovery reads for itself, `active_config` or a profile. The file has to be in it without links, too,
+   * and nobody else may be able to write it: it opens other files.
+   */
+  directoryOfProfile(path: string): string | undefined {
+    if (!this.#discovers) return undefined;
     const below = (name: string, suffix: string) => {
       const directory = this.#told.get(name);
       return directory ? [directory.replace(/\/+$/, "") + suffix] : [];
     };
     const chosen = typeof this.#configDir === "string" ? [this.#configDir] : below("ANTHROPIC_CONFIG_DIR", "");
     const usual = [...below("HOME", "/.config/anthropic"), ...below("XDG_CONFIG_HOME", "/anthropic"), ...below("APPDATA", "/Anthropic")];
-    return (chosen.length > 0 ? chosen : usual).some((directory) => {
+    return (chosen.length > 0 ? chosen : usual).find((directory) => {
       const root = `${directory.replace(/\/+$/, "")}/`;
       return path.startsWith(root) && /^(active_config|configs\/[^/]+\.json)$/.test(path.slice(root.length));
     });
@@ -200,8 +213,10 @@ export class Policy {
   checkVariable(name: string): string | undefined {
     const source = this.#sources.ofVariable(name);
     if (source !== undefined) return this.#checkSourceName(source);
-    const named = name === this.#named && name.startsWith(VARIABLES_PREFIX);
-    if (named || (this.#discovers && DISCOVERED.has(name)) || this.#variables.has(name)) return undefined;
+    if (this.#discovers && DISCOVERED.has(name)) return undefined;
+    if (name !== this.#named && !this.#sources.readsOfItsOwn(name))
+      return `the configuration does not name the variable ${printable(name)}, and discovery does not read it`;
+    if (name.startsWith(VARIABLES_PREFIX) || this.#variables.has(name)) return undefined;
     return `the policy does not allow the variable ${printable(name)}; allow it with policy.allowVariables`;
   }
 }

@@ -75,6 +75,11 @@ export class Sources {
     return this.#live().find((recipe) => this.#filled(recipe, "variable").includes(name))?.name;
   }
 
+  /** Whether a recipe of the configuration's own reads this variable. It needs leave for it. */
+  readsOfItsOwn(variable: string): boolean {
+    return this.#own && this.#recipes.some((recipe) => this.#filled(recipe, "variable").includes(variable));
+  }
+
   /** The source whose recipe reads this file. */
   ofFile(path: string): string | undefined {
     return this.#live().find((recipe) => this.#filled(recipe, "file").includes(path))?.name;

@@ -83,12 +83,14 @@ async function attempt(task: contract.Task, means: Means): Promise<contract.Outc
     }
     case "load-entry": {
       if (store === undefined) return { tag: "absent" };
+      if (!isEntryKey(task.val)) return notAKey(task.val);
       const found = await limited(store.load(task.val));
       return found === undefined ? { tag: "absent" } : { tag: "entry", val: entry(found) };
     }
     case "swap-entry": {
       if (store === undefined) return { tag: "swapped", val: "" };
       const { key, expected, value } = task.val;
+      if (!isEntryKey(key)) return notAKey(key);
       const swapped = await limited(store.swap(key, expected, value));
       if (swapped.done) return { tag: "swapped", val: swapped.version };
       return { tag: "conflict", val: swapped.entry === undefined ? undefined : entry(swapped.entry) };
@@ -102,7 +104,10 @@ async function readFile(request: contract.FileRequest, { platform, policy }: Mea
   if (platform.readFile === undefined) return { tag: "unsupported" };
   const rule = policy.checkFile(request.path);
   if (rule !== undefined) return { tag: "denied", val: rule };
-  const outcome = await platform.readFile(request, policy);
+  // What a profile is held to is not for the component to say.
+  const asked: contract.FileRequest =
+    policy.directoryOfProfile(request.path) === undefined ? request : { ...request, protection: "unwritable-by-others" };
+  const outcome = await platform.readFile(asked, policy);
   if (outcome.tag === "content") policy.fileWasRead(request.path, outcome.val);
   return outcome;
 }
@@ -122,6 +127,17 @@ function readVariable(name: string, { platform, policy }: Means): contract.Outco
     policy.variableWasHidden(name);
     return { tag: "denied", val: "the runtime does not let this program read the variable" };
   }
+}
+
+/** The credentials file of a login is an entry, too, and this host keeps none. */
+function notAKey(key: string): contract.Outcome {
+  if (key.startsWith("file:")) return { tag: "unsupported" };
+  return { tag: "denied", val: "the key of an entry is a hash, in hexadecimal digits" };
+}
+
+/** Whether it is what `entry-key` gives. A program's store may take other keys for paths, patterns or commands. */
+function isEntryKey(key: string): boolean {
+  return /^[0-9a-f]{1,128}$/i.test(key);
 }
 
 function unknown(option: string, name: string): contract.Outcome {

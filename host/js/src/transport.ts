@@ -1,6 +1,7 @@
 // One request to the token endpoint or of a source: checked, sent once, and told apart by whether a byte of it may have left.
 
 import { within } from "./abort.js";
+import { isLonger } from "./check.js";
 import type * as contract from "./contract.js";
 import { words } from "./errors.js";
 import { isName, isValue } from "./fields.js";
@@ -62,7 +63,7 @@ export async function send(
 /** The rule that refuses. Exchanges and refreshes are granted the token endpoint; a source what its recipe sends. */
 function refuse(request: contract.HttpRequest, policy: Policy): string | undefined {
   const { purpose, method, url, origin, headers } = request;
-  if (request.body.length > MAX_REQUEST_BYTES || headers.length > MAX_REQUEST_HEADERS) return "the request is too large";
+  if (isLonger(request.body, MAX_REQUEST_BYTES) || headers.length > MAX_REQUEST_HEADERS) return "the request is too large";
   for (const { name, value } of headers) {
     if (!isName(name)) return "a header's name is none";
     if (!isValue(value)) return `the value of the header ${name} is no field value`;

@@ -20,7 +20,7 @@ use crate::limits;
 use crate::secret::Secret;
 use crate::snapshot::{Access, Published, Snapshot, Words as _, before_the_first_step};
 use crate::status::{Change, Failure, Note, Status, shown};
-use crate::tasks::{Ended, Host, Running};
+use crate::tasks::{Ended, Host, Kind, Running};
 use checked::Checked;
 use pace::Pace;
 use recovery::{Cause, Recovery, Restart};
@@ -67,6 +67,8 @@ pub(crate) struct Driver {
     host: Arc<Host>,
     running: Running,
     wake_at: Option<u64>,
+    /// The newest journal was not handed to the program yet: there were too many.
+    owes_journal: bool,
     published: Arc<Published>,
     generation: watch::Sender<u64>,
     changes: broadcast::Sender<Change>,
@@ -95,6 +97,7 @@ impl Driver {
             host,
             running: Running::default(),
             wake_at: None,
+            owes_journal: false,
             published,
             generation,
             changes,
@@ -195,7 +198,7 @@ impl Driver {
             self.pace.handed_over(ended);
         }
         checked::wipe(&mut event);
-        match stepped.map(|output| Checked::check(output, now.steady_ms, ended, &self.host.policy)) {
+        match stepped.map(|output| Checked::check(output, now.steady_ms, ended, &self.host.policy, &self.host.grants)) {
             Ok(Ok(checked)) => {
                 self.recovery.passed(cause, now.steady_ms);
                 self.accept(checked, cause, now.steady_ms);
@@ -217,20 +220,11 @@ impl Driver {
             return;
         }
         self.wake_at = wake_at;
-        if self.running.len() + tasks.len() > limits::TASKS {
-            self.recover("it broke the contract: too many tasks", Cause::Answering, now);
+        if let Err(breach) = self.allow(&tasks, now) {
+            self.recover(&format!("it broke the contract: {breach}"), Cause::Answering, now);
             return;
         }
-        let mut requests = tasks.iter().filter(|task| matches!(task.task, types::Task::SendRequest(_)));
-        if !requests.all(|_| self.pace.request(now)) {
-            self.recover("it broke the contract: too many requests", Cause::Answering, now);
-            return;
-        }
-        let mut kept = Ok(());
-        if let Some(journal) = journal {
-            kept = self.host.keep(&journal);
-            self.published.journal.store(Some(Arc::new(journal)));
-        }
+        let kept = self.keep(journal, tasks.iter().any(tells), now);
         let idle = match &snapshot.access {
             Access::Idle => true,
             Access::Usable { unusable_at, .. } => *unusable_at < now,
@@ -248,11 +242,50 @@ impl Driver {
         for task in tasks {
             match &kept {
                 // A journal that is not kept must not be contradicted by what others see.
-                Err(reason) if matches!(task.task, types::Task::SendRequest(_) | types::Task::SwapEntry(_)) => {
+                Err(reason) if tells(&task) => {
                     self.running.refuse(task, reason);
                 }
                 _ => self.running.start(task, &self.host),
             }
+        }
+    }
+
+    /// Whether these tasks may be started. An `Err` says what they break.
+    fn allow(&mut self, tasks: &[types::NumberedTask], now: u64) -> Result<(), &'static str> {
+        if self.running.len() + tasks.len() > limits::TASKS {
+            return Err("too many tasks");
+        }
+        let twice = |(at, task): (usize, &types::NumberedTask)| {
+            self.running.has(task.number) || tasks[..at].iter().any(|earlier| earlier.number == task.number)
+        };
+        if tasks.iter().enumerate().any(twice) {
+            return Err("the number of a task is used twice");
+        }
+        if !tasks.iter().all(|task| self.pace.allows(Kind::of(&task.task), now)) {
+            return Err("too many requests");
+        }
+        Ok(())
+    }
+
+    /// Hands the journal to the program before a task starts that it must not be contradicted by. Of a flood of others the program gets
+    /// some, and the newest in the end.
+    fn keep(&mut self, journal: Option<Secret>, before_a_task: bool, now: u64) -> Result<(), String> {
+        if let Some(journal) = journal {
+            self.published.journal.store(Some(Arc::new(journal)));
+            self.owes_journal = true;
+        }
+        if !self.owes_journal {
+            return Ok(());
+        }
+        if !self.pace.journal(now) && !before_a_task {
+            let soon = now.saturating_add(limits::ENTRY_EVERY_MS);
+            self.wake_at = Some(self.wake_at.map_or(soon, |wake_at| wake_at.min(soon)));
+            return Ok(());
+        }
+        self.owes_journal = false;
+        match self.published.journal.load_full() {
+            Some(journal) => self.host.keep(&journal),
+            None => Ok(()),
         }
     }
 
@@ -285,7 +318,10 @@ impl Driver {
         // To look at a source or a store again, as every few seconds while there is no token, is no news before something comes of it.
         let looks = matches!((&snapshot.access, &self.told.access), (Access::Pending(_), Access::Pending(_) | Access::Failed(_)));
         let news = !looks && !snapshot.tells_the_same_as(&self.told);
-        let availability = (news || !notes.is_empty()).then(|| snapshot.availability());
+        // What is new is a line of the log, too. What there is no room for now is still news with the next step.
+        let room = self.pace.notes(notes.len() + usize::from(news), now);
+        let news = news && room > 0;
+        let availability = (room > 0).then(|| snapshot.availability());
         let snapshot = Arc::new(snapshot);
         if news {
             self.told = Arc::clone(&snapshot);
@@ -293,7 +329,7 @@ impl Driver {
         self.published.snapshot.store(snapshot);
         self.generation.send_replace(generation);
         if let Some(availability) = availability {
-            notes::log(&availability, &notes[..self.pace.notes(notes.len(), now)], news);
+            notes::log(&availability, &notes[..notes.len().min(room - usize::from(news))], news);
             // Nobody may be listening.
             let _ = self.changes.send(Change { availability, notes });
         }
@@ -393,6 +429,11 @@ impl Driver {
             self.publish(snapshot, Vec::new(), now);
         }
     }
+}
+
+/// Whether others learn by this task what the journal of the same output says.
+fn tells(task: &types::NumberedTask) -> bool {
+    matches!(task.task, types::Task::SendRequest(_) | types::Task::SwapEntry(_))
 }
 
 async fn sleep_until(host: &Host, at: Option<u64>) {

@@ -21,6 +21,12 @@ pub(crate) const LIST: usize = 64;
 /// A note is no longer, in bytes.
 pub(crate) const NOTE_BYTES: usize = 4 << 10;
 
+/// No value of a header field of a credential is longer, in bytes: every request of a caller carries it.
+pub(crate) const FIELD_BYTES: usize = 16 << 10;
+
+/// No journal is longer, in bytes.
+pub(crate) const JOURNAL_BYTES: usize = 1 << 20;
+
 /// Other texts for people are cut after so many bytes: this host's own.
 pub(crate) const TEXT_BYTES: usize = 8 << 10;
 
@@ -45,11 +51,18 @@ pub(crate) const NOTES_AT_ONCE: u64 = 256;
 /// The pause between two notes, in milliseconds.
 pub(crate) const NOTE_EVERY_MS: u64 = 250;
 
-/// So many requests go out at once, and then one for each pause. A session sends one in five seconds.
+/// So many requests go out at once, and then one for each pause; so many identity tokens and signatures are asked for, of each. A
+/// session sends one in five seconds.
 pub(crate) const REQUESTS_AT_ONCE: u64 = 32;
 
 /// The pause between two requests, in milliseconds.
 pub(crate) const REQUEST_EVERY_MS: u64 = 1_000;
+
+/// So many entries are loaded from the store at once, swapped in it, and journals kept, of each, and then one for each pause.
+pub(crate) const ENTRIES_AT_ONCE: u64 = 256;
+
+/// The pause between two of them, in milliseconds.
+pub(crate) const ENTRY_EVERY_MS: u64 = 250;
 
 /// No rest is longer, in milliseconds: the machine may have slept in the middle of a step. This host's own.
 pub(crate) const LONGEST_REST_MS: u64 = 60_000;
@@ -84,6 +97,8 @@ mod tests {
             "tasks": TASKS,
             "list": LIST,
             "note-bytes": NOTE_BYTES,
+            "field-bytes": FIELD_BYTES,
+            "journal-bytes": JOURNAL_BYTES,
             "wake-at-least-ms": WAKE_AT_LEAST_MS,
             "wake-at-most-ms": WAKE_AT_MOST_MS,
             "wait-at-most-ms": WAIT_AT_MOST_MS,
@@ -94,6 +109,8 @@ mod tests {
             "note-every-ms": NOTE_EVERY_MS,
             "requests-at-once": REQUESTS_AT_ONCE,
             "request-every-ms": REQUEST_EVERY_MS,
+            "entries-at-once": ENTRIES_AT_ONCE,
+            "entry-every-ms": ENTRY_EVERY_MS,
             "memory-bytes": MEMORY_LIMIT_BYTES,
         });
         assert_eq!(limits, ours);

@@ -15,7 +15,7 @@ use url::Url;
 use crate::clock::millis;
 use crate::environment::variable;
 use crate::error::PolicyError;
-pub(crate) use grants::{Grants, check_exchange_header, is_credential, is_merged};
+pub(crate) use grants::{Grants, check_exchange_header, is_credential, is_merged, is_whole_credential};
 pub(crate) use origin::{Origin, Reach};
 pub(crate) use sources::{Way, is_metadata};
 

@@ -182,11 +182,11 @@ fn duration(ms: Option<u64>) -> Option<Duration> {
 /// A text of the component, for people. What servers and files say may be in it: it must not write lines of a log, nor move a
 /// terminal's cursor, nor fill a screen. Every text that is told passes here.
 pub(crate) fn shown(text: String) -> String {
-    if text.len() <= TEXT_BYTES && !text.contains(char::is_control) {
+    if text.len() <= TEXT_BYTES && !text.contains(wif_rules::is_unshown) {
         return text;
     }
     let cut = text.floor_char_boundary(TEXT_BYTES);
-    text[..cut].replace(char::is_control, " ")
+    text[..cut].replace(wif_rules::is_unshown, " ")
 }
 
 fn fields(fields: Vec<types::Field>) -> Vec<(String, String)> {

@@ -86,7 +86,7 @@ impl Host {
         Err(format!("the journal could not be kept: {why}"))
     }
 
-    async fn read_file(&self, request: types::FileRequest) -> Outcome {
+    async fn read_file(&self, mut request: types::FileRequest) -> Outcome {
         let source = self.grants.source_of_file(&request.path);
         let allowed = source.map_or(Ok(()), |source| self.policy.check_source(source));
         if let Err(rule) = self.grants.check_file(&request.path).and(allowed) {
@@ -107,6 +107,10 @@ impl Host {
         }
         let within = self.grants.directory_of_profile(&request.path);
         let profile = within.is_some();
+        if profile {
+            // A profile opens other files: what it is held to is not for the component to say.
+            request.protection = types::FileProtection::UnwritableByOthers;
+        }
         let outcome = files::read(path, request, within, self.policy.clone(), &self.readers).await;
         if let (true, Outcome::Content(content)) = (profile, &outcome) {
             self.grants.profile_was_read(content);
@@ -189,6 +193,9 @@ impl Host {
             };
         }
         let Some(store) = &self.store else { return Outcome::Unsupported };
+        if !is_entry_key(key) {
+            return Outcome::Denied(NOT_A_KEY.to_owned());
+        }
         match self.limited(store.load(key)).await {
             Ok(Some(entry)) => entry.try_into().map_or_else(Outcome::Failed, Outcome::Entry),
             Ok(None) => Outcome::Absent,
@@ -206,6 +213,9 @@ impl Host {
             self.limited(Box::pin(file.swap(swap.expected, value))).await
         } else {
             let Some(store) = &self.store else { return Outcome::Unsupported };
+            if !is_entry_key(&swap.key) {
+                return Outcome::Denied(NOT_A_KEY.to_owned());
+            }
             self.limited(store.swap(&swap.key, swap.expected.as_deref(), value)).await
         };
         match swapped {
@@ -225,6 +235,13 @@ impl Host {
             () = self.clock.sleep(at_most) => Err(format!("no answer within {} ms", at_most.as_millis())),
         }
     }
+}
+
+const NOT_A_KEY: &str = "the key of an entry is a hash, in hexadecimal digits";
+
+/// Whether it is what `entry-key` gives. A program's store may take other keys for paths, patterns or commands.
+fn is_entry_key(key: &str) -> bool {
+    (1..=128).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn not_a_login(key: &str) -> Outcome {

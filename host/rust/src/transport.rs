@@ -126,7 +126,7 @@ impl Checked {
             if !origin.contains(&url) {
                 return Err(format!("the URL is not one of {}", origin.as_str()));
             }
-            grants.check_exchange(&request.method, &url)?;
+            grants.check_exchange(&request.method, &request.url, &url)?;
             None
         };
         let mut headers = HeaderMap::new();
@@ -170,7 +170,7 @@ pub(crate) fn header_field(header: types::Header) -> Result<(HeaderName, HeaderV
     if name.as_str() != header.name {
         return Err(format!("the header {name} is not in lower case"));
     }
-    let visible = value.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
+    let visible = value.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) && value.trim() == value.as_str();
     let parsed = HeaderValue::from_str(&value).ok().filter(|_| visible);
     let mut value = parsed.ok_or_else(|| format!("the value of the header {name} is no field value"))?;
     value.set_sensitive(true);

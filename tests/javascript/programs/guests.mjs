@@ -1,4 +1,4 @@
-// The package around components that misbehave: node guests.mjs <attempts.json> <which>. `tests/guests` has them.
+// The package around components that misbehave: node guests.mjs <folder> <which>. The folder is `tests/guests`, which has their lists.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -6,6 +6,7 @@ import { createWif } from "wif-credential";
 import { finish, scenario } from "./scenarios.mjs";
 
 const guest = process.argv.at(-1);
+const list = (name) => JSON.parse(readFileSync(`${process.argv.at(-2)}/${name}`, "utf8"));
 const never = (input) => assert.fail(`a request went to ${input}`);
 const make = (configuration) => createWif({ configuration, fetch: never });
 const stopped = { name: "NoTokenError", code: "component-stopped" };
@@ -36,30 +37,23 @@ const scenarios = {
     }
   },
   lying() {
-    for (const how of ["header-injection", "header-name", "header-nul", "headers", "id", "tasks", "no-text"]) {
-      scenario(`a component that answers with ${how}`, async () => {
-        await assert.rejects(make(`answer=${how}`).token(), (error) => {
-          assert.equal(error.name, "NoTokenError");
-          assert.ok(["component-stopped", "denied-by-host"].includes(error.code), error.code);
-          return true;
-        });
-        await survives(make(`answer=later-${how}`), (wif) => wif.changed());
+    for (const { name, answer, then } of list("outputs.json").outputs) {
+      scenario(`a component is heard as a stranger would be: ${name}`, async () => {
+        const wif = make(`answer=${answer}`);
+        if (then === "served") {
+          await wif.token();
+          await new Promise((resolve) => setTimeout(resolve, 20));
+          assert.ok((await wif.token()).isFor("https://api.anthropic.com/v1/messages"));
+        } else {
+          const code = then === "denied" ? "denied-by-host" : "component-stopped";
+          await assert.rejects(wif.token(), { name: "NoTokenError", code });
+        }
+        await survives(make(`answer=later-${answer}`), (wif) => wif.changed());
       });
     }
-    for (const how of ["origin", "origin-look-alike"]) {
-      scenario(`a component that answers with ${how}`, async () => {
-        await assert.rejects(make(`answer=${how}`).token(), { code: "denied-by-host" });
-        await survives(make(`answer=later-${how}`), (wif) => wif.changed());
-      });
-    }
-    for (const how of ["busy", "past", "overflow", "send-elsewhere", "journal"]) {
-      scenario(`a component that answers with ${how} harms nobody`, async () => {
-        const wif = make(`answer=${how}`);
-        await wif.token();
-        await new Promise((resolve) => setTimeout(resolve, 50));
-        assert.ok((await wif.token()).isFor("https://api.anthropic.com/v1/messages"));
-      });
-    }
+    scenario("an origin is told in the form in which origins are compared", async () => {
+      assert.equal((await make("answer=origin-capitals").token()).origin, "https://api.anthropic.com");
+    });
     scenario("a text of a component is one line and has an end", async () => {
       const told = [];
       const wif = createWif({ configuration: "answer=control", fetch: never, onChange: (change) => told.push(change) });
@@ -67,7 +61,8 @@ const scenarios = {
       const [note] = told.flatMap((change) => change.notes);
       for (const text of [error.message, error.action, error.requestId, note.message, note.fields[0].value]) {
         assert.ok(text.includes("a  b [2Jc d"), JSON.stringify(text));
-        assert.ok(!/[\0-\x1f\x7f-\x9f]/.test(text) && text.length <= 5_000, JSON.stringify(text));
+        const lost = /[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
+        assert.ok(!lost.test(text) && text.length <= 5_000, JSON.stringify(text));
       }
     });
     scenario("a component that floods the endpoint is stopped, and its last token is served on", async () => {
@@ -86,20 +81,23 @@ const scenarios = {
   },
   exfiltrating() {
     for (const name of ["ANTHROPIC_API_KEY", "ANTHROPIC_ADMIN_KEY", "AWS_SECRET_ACCESS_KEY"]) process.env[name] = "canary";
-    const api = "https://api.anthropic.com";
-    for (const attempt of JSON.parse(readFileSync(process.argv.at(-2), "utf8")).attempts) {
+    const api = "https://gateway.example";
+    const [scheme, authority] = api.split("://");
+    const told = { file: "", variable: "", url: "", origin: "{api}", header: "", value: "", method: "POST", purpose: "exchange" };
+    for (const attempt of list("attempts.json").attempts) {
       scenario(`a component gets no more than is granted: ${attempt.name}`, async () => {
-        const { file, variable, header = "", url } = attempt;
-        const says = `file=${file} variable=${variable} origin=${api} url=${url.replace("{api}", api)} header=${header}`;
+        const words = Object.entries(told).map(([key, otherwise]) => `${key}=${attempt[key] ?? otherwise}`).join(" ");
+        const says = words.replaceAll("{api}", api).replaceAll("{scheme}", scheme).replaceAll("{authority}", authority);
         const named = { federation: { identity_token: { source: "file", path: "/etc/hostname" } } };
-        const configuration = { ...(attempt.discovers ? { discover: {} } : named), base_url: api, says };
+        const discovers = { discover: { config_dir: "/etc/wif-profiles" } };
+        const configuration = { ...(attempt.discovers ? discovers : named), base_url: api, says };
         const [sent, bodies] = [[], []];
         const fetch = async (input, init) => {
           sent.push(String(input.url ?? input));
           bodies.push(await new Response(init.body).text());
           return new Response("{}");
         };
-        const wif = createWif({ configuration, fetch });
+        const wif = createWif({ configuration, fetch, policy: { allowOrigins: [api] } });
         const error = await wif.token().catch((error) => error);
         assert.equal(error.code, "configuration");
         // A response is told with the names of its header fields.

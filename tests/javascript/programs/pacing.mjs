@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { Credential } from "../node_modules/wif-credential/dist/modules/credential.js";
 import { Driver } from "../node_modules/wif-credential/dist/modules/driver.js";
-import { AT_ONCE_MS, NOTES, REQUESTS, SHARE, STEP_AT_LEAST_MS } from "../node_modules/wif-credential/dist/modules/limits.js";
+import { AT_ONCE_MS, ENTRIES, NOTES, REQUESTS, SHARE, STEP_AT_LEAST_MS } from "../node_modules/wif-credential/dist/modules/limits.js";
 import { node } from "../node_modules/wif-credential/dist/modules/platforms/node.js";
 import { Policy } from "../node_modules/wif-credential/dist/modules/policy.js";
 import { LocalSource } from "../node_modules/wif-credential/dist/modules/source.js";
@@ -156,6 +156,47 @@ scenario("a flood of requests costs the instance, and the network sees a few", a
   const allowed = REQUESTS.atOnce + (performance.now() - begin) / REQUESTS.everyMs + 1;
   assert.ok(requests <= allowed, `${requests} requests`);
   assert.ok(world.opened > 1, "it went on as if nothing were wrong");
+});
+
+/** Five seconds of a session that says this whenever it is woken, which is as often as it may be. */
+function flooding(says) {
+  const world = { time: 1_000_000, opened: 0, kept: [], started: [], steps: 0 };
+  const open = () => {
+    world.opened += 1;
+    return { step: () => output({ wakeInMs: 0, ...says((world.steps += 1)) }) };
+  };
+  const opening = { open, can: [], start: { tag: "fresh" }, configuration: "{}", seed: () => 1n };
+  const driver = new Driver(opening, {
+    policy: new Policy(),
+    now: () => ({ wallMs: world.time, steadyMs: world.time }),
+    stopwatch: () => world.time,
+    keep: (journal) => world.kept.push(journal),
+    start: ({ number, task }, session) => {
+      world.started.push(task.tag);
+      driver.finished(number, task.tag, { tag: "absent" }, session);
+    },
+  });
+  driver.begin();
+  const end = world.time + 5_000;
+  for (; world.time < end; world.time += 5) driver.tick();
+  return { ...world, driver };
+}
+
+scenario("of a flood of journals the program is handed a few, and the newest in the end", () => {
+  const { driver, kept, steps, opened, time } = flooding((number) => ({ journal: number > 900 ? "newest" : `${number}` }));
+  assert.equal(opened, 1);
+  assert.ok(steps > 900, `${steps} steps`);
+  assert.ok(kept.length > 200 && kept.length <= ENTRIES.atOnce + 5_000 / ENTRIES.everyMs + 1, `${kept.length} journals`);
+  assert.equal(kept.at(-1), "newest", String(time));
+  driver.close();
+});
+
+scenario("a flood at the store costs the instance, and the store sees a few", () => {
+  const load = (number) => ({ tasks: [{ number, task: { tag: "load-entry", val: "00ff" } }] });
+  const { driver, started, opened } = flooding(load);
+  assert.ok(opened > 1, "it went on as if nothing were wrong");
+  assert.ok(started.length > 200 && started.length <= ENTRIES.atOnce + 5_000 / ENTRIES.everyMs + 1, `${started.length} operations`);
+  driver.close();
 });
 
 scenario("what happens while the component rests is heard once it has rested", () => {

@@ -13,6 +13,7 @@ import { ConfigurationError, createWif, memoryStore, NoTokenError, OptionError, 
 import { Policy } from "../node_modules/wif-credential/dist/modules/policy.js";
 import { node } from "../node_modules/wif-credential/dist/modules/platforms/node.js";
 import { steady } from "../node_modules/wif-credential/dist/modules/platforms/steady.js";
+import { perform } from "../node_modules/wif-credential/dist/modules/tasks.js";
 import { send } from "../node_modules/wif-credential/dist/modules/transport.js";
 import { advance, finish, scenario } from "./scenarios.mjs";
 
@@ -828,6 +829,51 @@ scenario("a profile that others could have written, or put another in its place,
     }
     assert.equal((await read(profile, guarded)).tag, "content");
   }
+});
+
+scenario("what a profile is held to is not for the component to say", async () => {
+  const at = path("of-a-profile");
+  mkdirSync(join(at, "configs"), { recursive: true });
+  writeFileSync(path("a-secret"), "canary");
+  writeFileSync(join(at, "configs/open.json"), "{}");
+  chmodSync(join(at, "configs/open.json"), 0o666);
+  symlinkSync(path("a-secret"), join(at, "configs/link.json"));
+  symlinkSync("open.json", join(at, "configs/inner.json"));
+  const policy = new Policy({}, JSON.stringify({ discover: { config_dir: at } }));
+  const asked = (name) => {
+    const val = { path: join(at, "configs", name), maxBytes: 100, protection: "any" };
+    return perform({ tag: "read-file", val }, { platform: node, policy });
+  };
+  const link = await asked("link.json");
+  assert.equal(link.tag, "denied");
+  assert.ok(link.val.includes("leads out of") && !link.val.includes("canary"), link.val);
+  for (const name of ["open.json", "inner.json"]) assert.ok((await asked(name)).val.includes("chmod go-w"), name);
+  chmodSync(join(at, "configs/open.json"), 0o600);
+  for (const name of ["open.json", "inner.json"]) assert.deepEqual(await asked(name), { tag: "content", val: "{}" }, name);
+});
+
+scenario("an entry has a key of hexadecimal digits", async () => {
+  const asked = [];
+  const store = { compares: true, load: async (key) => void asked.push(key), swap: async (key) => (asked.push(key), { done: true, version: "1" }) };
+  const means = { platform: node, policy: new Policy(), store };
+  for (const key of ["", "../../etc/shadow", "00ff\n", "*", "g".repeat(64), "0".repeat(129)]) {
+    assert.equal((await perform({ tag: "load-entry", val: key }, means)).tag, "denied", key);
+    assert.equal((await perform({ tag: "swap-entry", val: { key, value: "x" } }, means)).tag, "denied", key);
+  }
+  assert.equal((await perform({ tag: "load-entry", val: "file:/etc/shadow" }, means)).tag, "unsupported");
+  assert.deepEqual(asked, []);
+  assert.equal((await perform({ tag: "load-entry", val: "00ff" }, means)).tag, "absent");
+});
+
+scenario("a variable that is allowed is read only where the configuration names it", () => {
+  const policy = (identity_token) => new Policy({ allowVariables: ["CI_TOKEN"] }, JSON.stringify({ federation: { identity_token } }));
+  assert.equal(policy({ source: "variable", name: "CI_TOKEN" }).checkVariable("CI_TOKEN"), undefined);
+  assert.notEqual(policy({ source: "file", path: "/run/token" }).checkVariable("CI_TOKEN"), undefined);
+  assert.notEqual(policy({ source: "callable", name: "CI_TOKEN" }).checkVariable("CI_TOKEN"), undefined, "it is the name of a callable");
+  assert.notEqual(policy({ source: "callable", name: "ANTHROPIC_MINE" }).checkVariable("ANTHROPIC_MINE"), undefined);
+  const recipe = { name: "own", freshness: "minted", token: "{t}", steps: [{ as: "t", variable: "CI_TOKEN" }] };
+  assert.equal(policy({ source: "http", recipe }).checkVariable("CI_TOKEN"), undefined);
+  assert.notEqual(policy({ source: "http", recipe }).checkVariable("HOME"), undefined);
 });
 
 scenario("a file is there while its mount is swapped", async () => {

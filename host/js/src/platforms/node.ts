@@ -40,6 +40,7 @@ export const node: Platform = {
   allowsLoopback,
   unusedProxy,
   async readFile(request, policy) {
+    const within = policy.directoryOfProfile(request.path);
     if (!isAbsolute(request.path)) {
       if (STARTED_IN === undefined) return { tag: "denied", val: "the directory of this program is not known: name the whole path" };
       request = { ...request, path: join(STARTED_IN, request.path) };
@@ -47,7 +48,7 @@ export const node: Platform = {
     if (readers >= READERS) return { tag: "failed", val: "the file system has not answered earlier reads yet" };
     readers += 1;
     try {
-      return await readNow(request, policy);
+      return await readNow(request, policy, within);
     } finally {
       readers -= 1;
     }
@@ -80,10 +81,11 @@ function unusedProxy(url: string): string | undefined {
   return name && `${name} is set, and fetch does not use it: set NODE_USE_ENV_PROXY=1, or see "Behind a proxy" in the README`;
 }
 
-async function readNow(request: FileRequest, policy: Policy): Promise<Outcome> {
+/** `within`: a directory that the file has to be in when all links are followed. */
+async function readNow(request: FileRequest, policy: Policy, within: string | undefined): Promise<Outcome> {
   for (let swaps = 0; ; swaps += 1) {
     try {
-      return await tryRead(request, policy);
+      return await tryRead(request, policy, within);
     } catch (error) {
       const code = error instanceof Error && "code" in error ? error.code : undefined;
       // What a mount swaps is removed at once: the file that the path led to may be gone before it is opened. To ask whether there
@@ -102,10 +104,13 @@ async function readNow(request: FileRequest, policy: Policy): Promise<Outcome> {
   }
 }
 
-async function tryRead(request: FileRequest, policy: Policy): Promise<Outcome> {
+async function tryRead(request: FileRequest, policy: Policy, within: string | undefined): Promise<Outcome> {
   // Resolved once, and then opened where it led: a link that is swapped meanwhile gives the old file or the new one, and
   // nothing that was not checked.
   const resolved = await realpath(request.path);
+  if (within !== undefined && !(await isBelow(resolved, isAbsolute(within) ? within : join(STARTED_IN ?? "", within)))) {
+    return { tag: "denied", val: `it is a link that leads out of ${within}, to ${resolved}: put the file itself there` };
+  }
   if (!(await isAllowed(resolved, policy))) {
     return { tag: "denied", val: `the policy does not allow ${resolved}; allow it with policy.allowDirectories` };
   }
@@ -185,9 +190,11 @@ function permitted<T>(ask: () => T): T | undefined {
 
 async function isAllowed(resolved: string, { directories }: Policy): Promise<boolean> {
   if (directories === undefined) return true;
-  for (const directory of directories) {
-    const real = await realpath(directory).catch(() => undefined);
-    if (real !== undefined && resolved.startsWith(real.endsWith(sep) ? real : real + sep)) return true;
-  }
+  for (const directory of directories) if (await isBelow(resolved, directory)) return true;
   return false;
+}
+
+async function isBelow(resolved: string, directory: string): Promise<boolean> {
+  const real = await realpath(directory).catch(() => undefined);
+  return real !== undefined && resolved.startsWith(real.endsWith(sep) ? real : real + sep);
 }

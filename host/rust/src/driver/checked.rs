@@ -8,7 +8,7 @@ use zeroize::Zeroize;
 use crate::bindings::types::{self, Event, Outcome};
 use crate::clock::millis;
 use crate::limits;
-use crate::policy::{Policy, is_credential, is_merged};
+use crate::policy::{Grants, Policy, is_credential, is_merged, is_whole_credential};
 use crate::secret::Secret;
 use crate::snapshot::{Access, Snapshot};
 use crate::status::{Failure, Note};
@@ -35,8 +35,11 @@ pub(super) struct Checked {
 impl Checked {
     /// Checks what concerns callers. Tasks are checked when they are done, for a refusal is an answer to them.
     /// The step began at `now`, and what it says of times counts from then; but it is left alone from its end on.
-    pub(super) fn check(output: types::Output, now: u64, ended: u64, policy: &Policy) -> Result<Self, String> {
+    pub(super) fn check(output: types::Output, now: u64, ended: u64, policy: &Policy, grants: &Grants) -> Result<Self, String> {
         let journal = output.journal.map(Secret::from);
+        if journal.as_ref().is_some_and(|journal| journal.reveal().len() > limits::JOURNAL_BYTES) {
+            return Err("the journal is too long".to_owned());
+        }
         if output.notes.len() > limits::LIST {
             return Err("too many notes".to_owned());
         }
@@ -45,8 +48,8 @@ impl Checked {
         }
         let mut origin_denied = false;
         let access = match output.access {
-            types::Access::Usable(usable) => match policy.check_origin(&usable.origin).map(|_| ()) {
-                Ok(()) => check_usable(usable, now)?,
+            types::Access::Usable(usable) => match origin_of(&usable, policy, grants) {
+                Ok(origin) => check_usable(usable, origin, now)?,
                 Err(rule) => {
                     origin_denied = true;
                     drop(usable.set.into_iter().map(|header| Secret::from(header.value)).collect::<Vec<_>>());
@@ -83,16 +86,27 @@ impl Checked {
     }
 }
 
-fn check_usable(usable: types::Usable, now: u64) -> Result<Access, String> {
-    let types::Usable { id, origin, set, merge, refresh_in_ms, hold_in_ms, unusable_in_ms, standing } = usable;
+/// The origin of a token in the one form in which origins are written. An `Err` is the rule that refuses.
+fn origin_of(usable: &types::Usable, policy: &Policy, grants: &Grants) -> Result<String, String> {
+    let origin = policy.check_origin(&usable.origin)?;
+    grants.check_token_origin(&origin)?;
+    Ok(origin.as_str().to_owned())
+}
+
+fn check_usable(usable: types::Usable, origin: String, now: u64) -> Result<Access, String> {
+    let types::Usable { id, set, merge, refresh_in_ms, hold_in_ms, unusable_in_ms, standing, .. } = usable;
     // All of them become values that do not print before anything can fail.
     let (set, merge) = (fields(set, is_credential), fields(merge, is_merged));
+    let (set, merge) = (set?, merge?);
+    if set.iter().filter(|(name, value)| is_whole_credential(name.as_str()) && !value.is_empty()).count() != 1 {
+        return Err("a token is one credential, and no more".to_owned());
+    }
     if id.len() != 16 || !id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
         return Err("a token's id is none".to_owned());
     }
     let at = |wait: Option<u64>| wait.filter(|wait| *wait < NEVER_MS).map_or(u64::MAX, |wait| now.saturating_add(wait));
     Ok(Access::Usable {
-        token: Token::new(id, origin, standing.into(), set?, merge?),
+        token: Token::new(id, origin, standing.into(), set, merge),
         refresh_at: at(refresh_in_ms),
         hold_at: at(hold_in_ms),
         unusable_at: at(unusable_in_ms),
@@ -105,7 +119,14 @@ fn fields(headers: Vec<types::Header>, known: fn(&str) -> bool) -> Result<Vec<(H
     if let Some((name, _)) = fields.iter().find(|(name, _)| !known(name.as_str())) {
         return Err(format!("the header {name} is no part of a credential"));
     }
-    if fields.len() > limits::LIST { Err("too many headers".to_owned()) } else { Ok(fields) }
+    let twice = |(at, (name, _)): (usize, &(HeaderName, HeaderValue))| fields[..at].iter().any(|(earlier, _)| earlier == name);
+    if fields.len() > limits::LIST || fields.iter().enumerate().any(twice) {
+        return Err("too many headers".to_owned());
+    }
+    if fields.iter().any(|(_, value)| value.len() > limits::FIELD_BYTES) {
+        return Err("the value of a header is too long".to_owned());
+    }
+    Ok(fields)
 }
 
 fn size(note: &types::Note) -> usize {

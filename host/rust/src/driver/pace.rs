@@ -1,12 +1,16 @@
 //! How much of the host's time, log and network a component may take. One that is well takes a thousandth of it.
 
+use std::collections::HashMap;
+
 use crate::limits::{
-    LONG_STEP_MS, LONGEST_REST_MS, NOTE_EVERY_MS, NOTES_AT_ONCE, REQUEST_EVERY_MS, REQUESTS_AT_ONCE, REST, RESULT_EVERY_MS,
-    RESULTS_AT_ONCE, TIME_AT_ONCE_MS,
+    ENTRIES_AT_ONCE, ENTRY_EVERY_MS, LONG_STEP_MS, LONGEST_REST_MS, NOTE_EVERY_MS, NOTES_AT_ONCE, REQUEST_EVERY_MS,
+    REQUESTS_AT_ONCE, REST, RESULT_EVERY_MS, RESULTS_AT_ONCE, TIME_AT_ONCE_MS,
 };
+use crate::tasks::Kind;
 
 const NOTES: Allowance = Allowance { at_once: NOTES_AT_ONCE, pause_ms: NOTE_EVERY_MS };
 const REQUESTS: Allowance = Allowance { at_once: REQUESTS_AT_ONCE, pause_ms: REQUEST_EVERY_MS };
+const ENTRIES: Allowance = Allowance { at_once: ENTRIES_AT_ONCE, pause_ms: ENTRY_EVERY_MS };
 const RESULTS: Allowance = Allowance { at_once: RESULTS_AT_ONCE, pause_ms: RESULT_EVERY_MS };
 
 /// What a driver keeps account of. All times are of the steady clock, in milliseconds.
@@ -15,7 +19,9 @@ pub(super) struct Pace {
     /// The time that steps took, each millisecond for as many as it and its rest are. It is a moment, as in an account.
     busy_until: u64,
     notes: Account,
-    requests: Account,
+    /// Of each kind of task that leaves the process, or may.
+    tasks: HashMap<Kind, Account>,
+    journals: Account,
     results: Account,
 }
 
@@ -25,7 +31,8 @@ impl Default for Pace {
             rests_until: 0,
             busy_until: 0,
             notes: Account::new(NOTES),
-            requests: Account::new(REQUESTS),
+            tasks: HashMap::new(),
+            journals: Account::new(ENTRIES),
             results: Account::new(RESULTS),
         }
     }
@@ -63,9 +70,20 @@ impl Pace {
         (0..wanted).take_while(|_| self.notes.spend(now)).count()
     }
 
-    /// Whether another request may go out.
-    pub(super) fn request(&mut self, now: u64) -> bool {
-        self.requests.spend(now)
+    /// Whether another task of this kind may be started. What is read on this machine costs time alone; and a program's access token
+    /// may serve one caller, so that each caller asks for another.
+    pub(super) fn allows(&mut self, kind: Kind, now: u64) -> bool {
+        let allowance = match kind {
+            Kind::Send | Kind::Assertion | Kind::Sign => REQUESTS,
+            Kind::Load | Kind::Swap => ENTRIES,
+            Kind::File | Kind::Variable | Kind::Token => return true,
+        };
+        self.tasks.entry(kind).or_insert_with(|| Account::new(allowance)).spend(now)
+    }
+
+    /// Whether another journal may be kept.
+    pub(super) fn journal(&mut self, now: u64) -> bool {
+        self.journals.spend(now)
     }
 }
 
@@ -135,10 +153,21 @@ mod tests {
     #[test]
     fn a_flood_of_requests_ends_after_a_few_and_one_more_goes_out_each_second() {
         let mut pace = Pace::default();
-        assert_eq!((0..1_000).filter(|_| pace.request(5_000)).count(), 32);
-        assert_eq!((0..1_000).filter(|_| pace.request(5_999)).count(), 0);
-        assert_eq!((0..1_000).filter(|_| pace.request(6_000)).count(), 1);
-        assert_eq!((0..1_000).filter(|_| pace.request(600_000)).count(), 32);
+        for kind in [Kind::Send, Kind::Assertion, Kind::Sign] {
+            let mut allowed = |now| (0..1_000).filter(|_| pace.allows(kind, now)).count();
+            assert_eq!([5_000, 5_999, 6_000, 600_000].map(&mut allowed), [32, 0, 1, 32], "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_flood_at_the_store_and_of_journals_ends_and_four_more_are_taken_each_second() {
+        let mut pace = Pace::default();
+        for kind in [Kind::Load, Kind::Swap] {
+            let mut allowed = |now| (0..1_000).filter(|_| pace.allows(kind, now)).count();
+            assert_eq!([5_000, 5_249, 6_000, 600_000].map(&mut allowed), [256, 0, 4, 256], "{kind:?}");
+        }
+        let mut kept = |now| (0..1_000).filter(|_| pace.journal(now)).count();
+        assert_eq!([5_000, 5_249, 6_000, 600_000].map(&mut kept), [256, 0, 4, 256]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use serde_json::Value;
 use url::Url;
 
+use super::Origin;
 use super::sources::{Source, Way};
 use crate::environment::variable;
 use crate::secret::Secret;
@@ -33,6 +34,8 @@ pub(crate) struct Grants {
     sources: Vec<Source>,
     /// The path before the token endpoint's own, where the configuration names it.
     base_path: Option<String>,
+    /// The API's origin, where the configuration names it.
+    base_origin: Option<url::Origin>,
     /// The files that profiles name which were read.
     told: Mutex<Told>,
     /// Where the program was started: what relative paths are relative to.
@@ -53,9 +56,8 @@ impl Grants {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let source = &document["federation"]["identity_token"];
         let fixed = document.get("federation").or(document.get("bearer")).is_some();
-        let base_path = text(&document["base_url"])
-            .and_then(|url| Url::parse(&url).ok())
-            .map(|url| url.path().trim_end_matches('/').to_owned());
+        let base = text(&document["base_url"]).and_then(|url| Url::parse(&url).ok());
+        let base_path = base.as_ref().map(|url| url.path().trim_end_matches('/').to_owned());
         Self {
             discovers: document.is_object() && !fixed,
             config_dir: text(&document["discover"]["config_dir"]),
@@ -63,6 +65,7 @@ impl Grants {
             variable: text(&source["name"]).filter(|_| source["source"] == "variable"),
             sources: Source::named_by(source),
             base_path: base_path.or((fixed || !document.is_object()).then(String::new)),
+            base_origin: base.map(|url| url.origin()),
             told: Mutex::default(),
             started_in: std::env::current_dir().unwrap_or_default(),
         }
@@ -184,20 +187,36 @@ impl Grants {
             .collect()
     }
 
-    /// Whether a request is the exchange. An `Err` is the rule that refuses.
-    pub(crate) fn check_exchange(&self, method: &str, url: &Url) -> Result<(), String> {
+    /// Whether a token may be for this origin, which the policy allows. An `Err` is the rule that refuses.
+    pub(crate) fn check_token_origin(&self, origin: &Origin) -> Result<(), String> {
+        if self.base_origin.as_ref().is_some_and(|named| !origin.is(&named.ascii_serialization())) {
+            return Err(format!("the configuration names another origin than {}, by base_url", origin.as_str()));
+        }
+        Ok(())
+    }
+
+    /// Whether a request is the exchange, by its URL as it was written and as it was parsed: a parser takes out dot segments, tabs, and
+    /// what else two readers can differ about. An `Err` is the rule that refuses.
+    pub(crate) fn check_exchange(&self, method: &str, written: &str, url: &Url) -> Result<(), String> {
         let exchange = &AUTHORITY["exchange"];
         if exchange["method"] != method {
             return Err("the policy allows the method POST only".to_owned());
+        }
+        let as_written = written.split_once("://").and_then(|(_, rest)| rest.find(['/', '\\', '?', '#']).map(|at| &rest[at..]));
+        if as_written != Some(url.path()) {
+            return Err("the URL is written in a form that two readers can take for two".to_owned());
+        }
+        if self.base_origin.as_ref().is_some_and(|origin| *origin != url.origin()) {
+            return Err("the configuration names another origin, by base_url".to_owned());
         }
         let own = exchange["path"].as_str().unwrap_or_default();
         let path = url.path();
         let right = match &self.base_path {
             Some(base) => path.strip_prefix(base.as_str()) == Some(own),
             // A variable or a profile tells it.
-            None => path.ends_with(own),
+            None => path.ends_with(own) && !path.contains("//"),
         };
-        if right && url.query().is_none() && url.fragment().is_none() {
+        if right && !path.contains('%') && url.query().is_none() && url.fragment().is_none() {
             return Ok(());
         }
         Err(format!("the policy allows requests to the token endpoint only: {own}, not {path}"))
@@ -219,6 +238,11 @@ pub(crate) fn check_exchange_header(name: &str, value: &str) -> Result<(), Strin
 /// Whether a credential is made of this header field.
 pub(crate) fn is_credential(name: &str) -> bool {
     listed(&AUTHORITY["usable"]["set"], name)
+}
+
+/// Whether this header field is a credential by itself.
+pub(crate) fn is_whole_credential(name: &str) -> bool {
+    listed(&AUTHORITY["usable"]["credential"], name)
 }
 
 /// Whether this header field's values are added to a caller's own.
@@ -320,7 +344,7 @@ mod tests {
     #[test]
     fn a_request_is_the_exchange_or_nothing() {
         let named = grants(FEDERATION);
-        let check = |grants: &Grants, method: &str, url: &str| grants.check_exchange(method, &Url::parse(url).unwrap());
+        let check = |grants: &Grants, method: &str, url: &str| grants.check_exchange(method, url, &Url::parse(url).unwrap());
         assert_eq!(check(&named, "POST", "https://gateway.example/claude/v1/oauth/token"), Ok(()));
         for (method, url) in [
             ("GET", "https://gateway.example/claude/v1/oauth/token"),
@@ -330,13 +354,20 @@ mod tests {
             ("POST", "https://gateway.example/claude/v1/oauth/token/"),
             ("POST", "https://gateway.example/claude/v1/oauth/token?x=stolen"),
             ("POST", "https://gateway.example/claude/v1/oauth/token#x"),
+            ("POST", "https://gateway.example/claude/v1/oauth/token?"),
             ("POST", "https://gateway.example/other/claude/v1/oauth/token"),
+            ("POST", "https://gateway.example/claude/v1/files/../oauth/token"),
+            ("POST", "https://gateway.example/claude/v1/%66iles/%2e%2e/oauth/token"),
+            ("POST", "https://gateway.example\\claude/v1/oauth/token"),
+            ("POST", "https://gateway.example/claude/v1/oauth/to\tken"),
+            ("POST", "https://api.anthropic.com/claude/v1/oauth/token"),
         ] {
             assert!(check(&named, method, url).is_err(), "{method} {url}");
         }
         let discovers = grants("{}");
         assert_eq!(check(&discovers, "POST", "https://gateway.example/any/v1/oauth/token"), Ok(()));
         assert!(check(&discovers, "POST", "https://gateway.example/v1/files").is_err());
+        assert!(check(&discovers, "POST", "https://gateway.example//v1/oauth/token").is_err());
         let without = grants(r#"{"bearer": {"source": "callable"}}"#);
         assert!(check(&without, "POST", "https://api.anthropic.com/x/v1/oauth/token").is_err());
     }

@@ -66,6 +66,11 @@ impl Running {
         }
     }
 
+    /// Whether a task of this number is out.
+    pub(crate) fn has(&self, number: u32) -> bool {
+        self.handles.contains_key(&number)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.set.len()
     }
@@ -101,7 +106,7 @@ impl Running {
 }
 
 impl Kind {
-    fn of(task: &Task) -> Self {
+    pub(crate) fn of(task: &Task) -> Self {
         match task {
             Task::SendRequest(_) => Self::Send,
             Task::ReadFile(_) => Self::File,

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use wif::{BoxFuture, Clock, Credential, Policy, Reading};
+use wif::{BoxFuture, Clock, Credential, Entry, Policy, Reading, Secret, Store, Swapped};
 
+use crate::no_secret_is_shown::Log;
 use crate::support::{Endpoint, Reply, START_MS, TestClock, guest, settle};
 
 /// By this clock each step takes so long.
@@ -106,5 +107,68 @@ async fn one_that_floods_the_endpoint_is_stopped() {
     settle().await;
     let requests = endpoint.requests();
     assert!((1..=40).contains(&requests), "{requests} requests in four seconds");
+    assert!(credential.try_current().is_some(), "the last token is served on");
+}
+
+/// Each step says that there is a token, or that there is none: notes are not all that is logged.
+#[tokio::test]
+async fn of_a_flood_of_news_a_few_lines_are_logged() {
+    let (log, _guard) = Log::start();
+    let clock = TestClock::new();
+    let _credential = lying("answer=floods-the-log").clock(clock.clone()).build().unwrap();
+    for _ in 0..1_000 {
+        clock.advance(Duration::from_millis(5)).await;
+        settle().await;
+    }
+    let lines = log.text().lines().count();
+    // A burst, and four in each of five seconds.
+    assert!((100..=290).contains(&lines), "{lines} lines");
+}
+
+/// F12: a program that writes each journal to a disk is asked to do so for a few of them, and has the newest in the end.
+#[tokio::test]
+async fn of_a_flood_of_journals_a_few_are_kept() {
+    let clock = TestClock::new();
+    let kept = Arc::new(AtomicU32::new(0));
+    let keeps = Arc::clone(&kept);
+    let keep = move |_: &Secret| {
+        keeps.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    };
+    let credential = lying("answer=floods-journals").clock(clock.clone()).keep_journals(keep).build().unwrap();
+    for _ in 0..1_000 {
+        clock.advance(Duration::from_millis(5)).await;
+        settle().await;
+    }
+    let kept = kept.load(Ordering::SeqCst);
+    assert!((100..=290).contains(&kept), "{kept} journals");
+    assert!(credential.try_current().is_some());
+}
+
+/// Has nothing, and counts how often it was asked.
+struct Asked(Arc<AtomicU32>);
+
+impl Store for Asked {
+    fn load<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<Entry>, wif::BoxError>> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn swap<'a>(&'a self, _: &'a str, _: Option<&'a str>, _: Secret) -> BoxFuture<'a, Result<Swapped, wif::BoxError>> {
+        Box::pin(std::future::ready(Ok(Swapped::Conflict(None))))
+    }
+}
+
+#[tokio::test]
+async fn one_that_floods_the_store_is_stopped() {
+    let clock = TestClock::new();
+    let asked = Arc::new(AtomicU32::new(0));
+    let credential = lying("answer=floods-the-store").clock(clock.clone()).store(Asked(Arc::clone(&asked))).build().unwrap();
+    for _ in 0..1_000 {
+        clock.advance(Duration::from_millis(5)).await;
+        settle().await;
+    }
+    let asked = asked.load(Ordering::SeqCst);
+    assert!((100..=290).contains(&asked), "asked {asked} times");
     assert!(credential.try_current().is_some(), "the last token is served on");
 }

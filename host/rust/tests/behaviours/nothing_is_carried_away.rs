@@ -13,7 +13,6 @@ async fn tried(endpoint: &Endpoint, kind: &str, script: &str) -> String {
 }
 
 async fn tried_with(endpoint: &Endpoint, kind: &str, script: &str, policy: Policy) -> String {
-    let script = format!("origin={} {script}", endpoint.origin);
     let configuration = format!(r#"{{{kind}"base_url": "{}", "says": "{script}"}}"#, endpoint.origin);
     let credential = Credential::builder()
         .component(guest(wif_test_guests::exfiltrating()).unwrap())
@@ -27,7 +26,7 @@ async fn tried_with(endpoint: &Endpoint, kind: &str, script: &str, policy: Polic
     }
 }
 
-const DISCOVERS: &str = r#""discover": {}, "#;
+const DISCOVERS: &str = r#""discover": {"config_dir": "/etc/wif-profiles"}, "#;
 const NAMES_A_FILE: &str = r#""federation": {"identity_token": {"source": "file", "path": "/etc/hostname"}}, "#;
 
 /// What every host that loads components is tried with, the theft of the machine's secrets first.
@@ -35,12 +34,17 @@ const NAMES_A_FILE: &str = r#""federation": {"identity_token": {"source": "file"
 async fn no_more_than_is_granted() {
     let document: Value = serde_json::from_str(include_str!("../../../../tests/guests/attempts.json")).unwrap();
     let attempts = document["attempts"].as_array().unwrap();
-    assert!(attempts.len() >= 12);
+    assert!(attempts.len() >= 77);
     for attempt in attempts {
         let endpoint = Endpoint::start(|_| Reply::with(200, "{}")).await;
-        let text = |name: &str| attempt[name].as_str().unwrap_or_default().replace("{api}", &endpoint.origin);
+        let (scheme, authority) = endpoint.origin.split_once("://").unwrap();
         let kind = if attempt["discovers"] == true { DISCOVERS } else { NAMES_A_FILE };
-        let script = ["file", "variable", "url", "header"].map(|name| format!("{name}={}", text(name))).join(" ");
+        let told = |name: &str| {
+            let otherwise = if name == "origin" { "{api}" } else { "" };
+            format!("{name}={}", attempt[name].as_str().unwrap_or(otherwise))
+        };
+        let script = ["file", "variable", "url", "origin", "header", "value", "method", "purpose"].map(told).join(" ");
+        let script = script.replace("{api}", &endpoint.origin).replace("{scheme}", scheme).replace("{authority}", authority);
         let answers = tried(&endpoint, kind, &script).await;
         // A response is told with the names of its header fields.
         let answers: Vec<&str> = answers.split(", ").filter_map(|answer| answer.split(' ').next()).collect();
@@ -65,7 +69,7 @@ async fn a_request_for_one_origin_does_not_go_to_another_that_is_allowed() {
         format!("http://{here}@{}/v1/oauth/token", other.origin.trim_start_matches("http://")),
         format!("http://user@{here}/v1/oauth/token"),
     ] {
-        let script = format!("file=/etc/hostname variable=X url={url}");
+        let script = format!("file=/etc/hostname variable=X url={url} origin={}", endpoint.origin);
         let policy = Policy::default().allow_origin(&endpoint.origin).unwrap().allow_origin(&other.origin).unwrap();
         let answers = tried_with(&endpoint, NAMES_A_FILE, &script, policy).await;
         assert_eq!(answers, "content, denied, denied", "{url}");
@@ -81,7 +85,7 @@ async fn of_an_answer_s_header_the_component_learns_what_it_needs() {
         reply.header("request-id", "req_1").header("retry-after", "1").header("server", "canary")
     };
     let endpoint = Endpoint::start(reply).await;
-    let url = format!("url={}/v1/oauth/token", endpoint.origin);
+    let url = format!("url={0}/v1/oauth/token origin={0}", endpoint.origin);
     let answers = tried(&endpoint, NAMES_A_FILE, &format!("file=/etc/hostname variable=X {url}")).await;
     assert_eq!(answers, "content, denied, response request-id retry-after content-type");
 }

