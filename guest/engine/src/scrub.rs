@@ -17,8 +17,8 @@ const LENIENT: GeneralPurposeConfig =
 const OPAQUE: usize = 32;
 
 /// `text` fit to be shown: on one line and cut after 300 characters. It is withheld as a whole if it has the shape of a token, or
-/// repeats part of a secret: as it is, spaced out, or escaped for URLs, for JSON, in hexadecimal or in base64. What else could
-/// be a token is left out of it.
+/// repeats part of a secret: as it is, backwards, with anything between its letters, or escaped for URLs, for JSON, for HTML, in
+/// hexadecimal or in base64. What else could be a token is left out of it.
 pub(crate) fn scrub(text: &str, secrets: &[&str]) -> String {
     // What is cut off is not looked at either, but an echo may begin before the cut and be recognised only beyond it.
     let head: String = text.chars().take(4 * MAX_CHARS).collect();
@@ -44,12 +44,20 @@ pub(crate) fn is_id(text: &str, secrets: &[&str]) -> bool {
 
 fn repeats(text: &str, secrets: &[&str]) -> bool {
     let mut readings = vec![text.as_bytes().to_vec(), percent_decoded(text), unescaped(text)];
-    readings.push(percent_decoded(&String::from_utf8_lossy(&readings[2])));
+    for once in [1, 2] {
+        readings.push(percent_decoded(&String::from_utf8_lossy(&readings[once])));
+    }
     readings.push(text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
+    readings.push(text.bytes().rev().collect());
+    readings.push(references_resolved(text));
     readings.extend(base64_decoded(text));
     readings.extend(hex_decoded(text));
     let secret = |reading: &[u8]| secrets.iter().any(|secret| shares_a_part(reading, secret.as_bytes()));
+    // Whatever stands between letters.
+    let letters = |text: &str| -> Vec<u8> { text.bytes().filter(u8::is_ascii_alphanumeric).collect() };
+    let joined = letters(text);
     readings.iter().any(|reading| has_the_shape_of_a_token(reading) || secret(reading))
+        || secrets.iter().any(|secret| shares_a_part(&joined, &letters(secret)))
 }
 
 /// A token of the API, or a JWT.
@@ -103,15 +111,36 @@ fn unescaped(text: &str) -> Vec<u8> {
     while let Some(position) = rest.find('\\') {
         decoded.extend_from_slice(&rest.as_bytes()[..position]);
         rest = &rest[position + 1..];
-        let code =
-            rest.strip_prefix('u').and_then(|digits| digits.get(..4)).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        if let Some(code) = code {
+        let code = |letter: char, length: usize| {
+            let digits = rest.strip_prefix(letter)?.get(..length)?;
+            Some((u8::from_str_radix(digits, 16).ok()?, 1 + length))
+        };
+        if let Some((code, length)) = code('u', 4).or_else(|| code('x', 2)) {
             decoded.push(code);
-            rest = &rest[5..];
+            rest = &rest[length..];
         }
     }
     decoded.extend_from_slice(rest.as_bytes());
     decoded
+}
+
+/// Characters that HTML refers to by their numbers, `&#46;` or `&#x2e;`.
+fn references_resolved(text: &str) -> Vec<u8> {
+    let mut parts = text.split("&#");
+    let mut resolved = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (number, rest) = part.split_once(';').unwrap_or((part, ""));
+        let code = match number.strip_prefix(['x', 'X']) {
+            Some(digits) => u8::from_str_radix(digits, 16),
+            None => number.parse(),
+        };
+        match code {
+            Ok(code) => resolved.push(code),
+            Err(_) => resolved.extend_from_slice(number.as_bytes()),
+        }
+        resolved.extend_from_slice(rest.as_bytes());
+    }
+    resolved
 }
 
 /// Every long run of base64 characters, decoded at each of the four alignments that it can have.
@@ -167,7 +196,13 @@ mod tests {
                 ("hexadecimal", each(|byte| format!("{byte:02x}"))),
                 ("capital hexadecimal", each(|byte| format!("{byte:02X}"))),
                 ("spaced", each(|byte| format!("{} ", char::from(byte)))),
+                ("bytes", each(|byte| format!("\\x{byte:02x}"))),
+                ("HTML", each(|byte| format!("&#{byte};"))),
+                ("HTML in hexadecimal", each(|byte| format!("&#x{byte:X};"))),
+                ("percent twice", each(|byte| format!("%25{byte:02X}"))),
+                ("backwards", secret.chars().rev().collect()),
                 ("base64", STANDARD.encode(secret)),
+                ("base64 for URLs", URL_SAFE_NO_PAD.encode(secret)),
                 ("base64 of more", STANDARD.encode(format!("ab{secret}"))),
                 ("quoted", format!("\"{secret}\"")),
             ];
@@ -177,6 +212,9 @@ mod tests {
                     ("its end", secret[secret.len() - 24..].to_owned()),
                     ("base64 of a part", URL_SAFE_NO_PAD.encode(&secret[5..60])),
                     ("one escape", secret.replace('.', "%2E")),
+                    ("commas", each(|byte| format!("{},", char::from(byte)))),
+                    ("groups", secret.as_bytes().chunks(4).map(|group| format!("{}|", String::from_utf8_lossy(group))).collect()),
+                    ("a part backwards", secret[17..41].chars().rev().collect()),
                 ]);
             }
             let secrets: &[&str] = if known { &[SECRET] } else { &[] };

@@ -75,6 +75,35 @@ Examples:
   wif login --no-browser --profile work    # on a machine without a browser
   wif token                                # prints its token, refreshed if need be";
 
+/// Of `wif logout`.
+pub(crate) const LOGOUT: &str = "\
+Exit codes:
+  0  the credentials are removed, or there were none
+  1  they cannot be removed: see the message
+  2  the command line is wrong
+  3  the profile's name is none
+
+Variables:
+  ANTHROPIC_PROFILE     the profile, where --profile names none
+  ANTHROPIC_CONFIG_DIR  where profiles are, in place of ~/.config/anthropic
+
+Examples:
+  wif logout
+  wif logout --all";
+
+/// Of `wif issuer`.
+pub(crate) const ISSUER: &str = "\
+Exit codes:
+  0  the key is written, and what the Console has to know is printed
+  1  something went wrong: see the message
+  2  the command line is wrong
+
+Variables:
+  WIF_LOG  what is logged to standard error, such as wif=info
+
+Example:
+  wif issuer --key /etc/wif/issuer.pem https://workload.example > issuer.json";
+
 /// Of `wif status`.
 pub(crate) const STATUS: &str = "\
 Exit codes:

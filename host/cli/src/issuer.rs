@@ -12,9 +12,11 @@ use p256::pkcs8::{EncodePrivateKey as _, LineEnding};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use crate::help;
 use crate::options::{hand_over, say_error};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = help::ISSUER)]
 pub(crate) struct Options {
     /// What identity tokens will have as `iss`. The Console compares it byte for byte.
     #[arg(value_name = "URL")]

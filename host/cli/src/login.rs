@@ -67,6 +67,7 @@ pub(crate) struct Options {
 
 /// What `wif logout` takes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = help::LOGOUT)]
 pub(crate) struct Logout {
     /// The profile. Without it the one that ANTHROPIC_PROFILE names, or `default`.
     #[arg(long, value_name = "NAME", conflicts_with = "all")]

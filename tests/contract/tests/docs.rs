@@ -211,3 +211,90 @@ fn each_file_of_a_release_that_the_front_page_names_is_made() {
     }
     assert!(names >= 7, "only {names} names were found");
 }
+
+/// G8: whoever reaches the administration of a proxy must not have it write tokens into its log. What Istio and Envoy Gateway make of
+/// their documents has an administration that is theirs.
+#[test]
+fn each_published_configuration_with_an_administration_closes_its_log() {
+    let folder = root().join("host/envoy/configurations");
+    let names = files().into_iter().filter(|path| path.starts_with("host/envoy/configurations"));
+    let texts: Vec<(String, String)> = names
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .map(|path| path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned())
+        .map(|name| (name.clone(), fs::read_to_string(folder.join(name)).expect("text")))
+        .collect();
+    let pages = ["host/envoy/README.md", "host/envoy/configurations/README.md"].into_iter().flat_map(|page| {
+        let text = fs::read_to_string(root().join(page)).expect("text");
+        text.split("```yaml\n").skip(1).map(|block| (page.to_owned(), block.split("```").next().unwrap_or_default().to_owned())).collect::<Vec<_>>()
+    });
+    let texts: Vec<(String, String)> = texts.into_iter().chain(pages).collect();
+    let with_admin: Vec<&(String, String)> = texts.iter().filter(|(_, text)| text.starts_with("admin:") || text.contains("\nadmin:")).collect();
+    assert_eq!(with_admin.len(), 5, "sidecar, egress gateway, try, and two of the module's page");
+    for (name, text) in with_admin {
+        let (_, admin) = text.split_once("admin:\n").expect("its block");
+        let admin: Vec<&str> = admin.lines().take_while(|line| line.starts_with(' ')).collect();
+        let (_, allowed) = admin.split_at(admin.iter().position(|line| line.trim() == "allow_paths:").unwrap_or_else(|| panic!("{name}")));
+        assert!(admin.iter().any(|line| line.contains("address: 127.0.0.1")), "{name}: it listens on loopback");
+        let paths: Vec<&str> = allowed[1..].iter().filter_map(|line| Some(line.split_once(": ")?.1.trim_end_matches(" }"))).collect();
+        assert!(paths.len() >= 3, "{name}: {paths:?}");
+        for path in paths {
+            assert!(path.len() > 1 && path.starts_with('/') && !"/logging".starts_with(path), "{name} allows {path}");
+        }
+    }
+}
+
+/// Whoever looks for something begins with the map.
+#[test]
+fn the_map_of_the_house_has_each_folder() {
+    let contributing = fs::read_to_string(root().join("CONTRIBUTING.md")).expect("text");
+    let (_, map) = contributing.split_once("## The map").expect("its heading");
+    let (map, _) = map.split_once("\n## ").expect("the next heading");
+    for part in ["guest", "host", "tests"] {
+        for entry in fs::read_dir(root().join(part)).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+            assert!(!path.is_dir() || map.contains(&format!("{name}/")), "{part}/{name} is not on the map");
+        }
+    }
+    let tests = fs::read_to_string(root().join("tests/README.md")).expect("text");
+    for entry in fs::read_dir(root().join("tests")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+        assert!(!path.is_dir() || tests.contains(&format!("`{name}/`")), "tests/{name} stands in no table of tests/README.md");
+    }
+}
+
+/// `discover.{a, b}` stands for two names.
+fn names_of(cell: &str) -> Vec<String> {
+    let name = cell.trim().trim_matches('`');
+    match name.split_once('{') {
+        Some((before, list)) => list.trim_end_matches('}').split(',').map(|last| format!("{before}{}", last.trim())).collect(),
+        None => vec![name.to_owned()],
+    }
+}
+
+/// The front page's table of the configuration has each key of the schema, with its default.
+#[test]
+fn the_table_of_the_configuration_has_each_key_and_its_default() {
+    let schema = fs::read_to_string(root().join("wit/configuration.schema.json")).expect("text");
+    let schema: serde_json::Value = serde_json::from_str(&schema).expect("JSON");
+    let readme = fs::read_to_string(root().join("README.md")).expect("text");
+    let (_, table) = readme.split_once("| Key | Default |").expect("its head");
+    let rows: Vec<Vec<&str>> = table.lines().skip(1).take_while(|line| line.starts_with('|')).map(|line| line.split(" | ").collect()).collect();
+    let row = |key: &str| rows.iter().find(|row| names_of(row[0].trim_start_matches("| ")).iter().any(|name| name == key));
+    let mut keys = 0;
+    for (name, about) in schema["properties"].as_object().expect("an object") {
+        let inner = about["properties"].as_object().into_iter().flatten();
+        let inner: Vec<(String, &serde_json::Value)> = inner.map(|(last, about)| (format!("{name}.{last}"), about)).collect();
+        let outer = if inner.is_empty() { vec![(name.clone(), about)] } else { inner };
+        for (key, about) in outer {
+            keys += 1;
+            let row = row(&key).unwrap_or_else(|| panic!("{key} is not in the table"));
+            if let Some(default) = about.get("default") {
+                let default = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
+                assert!(row[1].contains(&default), "{key}: the default is {default}: {row:?}");
+            }
+        }
+    }
+    assert!(keys >= 14, "only {keys} keys were found");
+}

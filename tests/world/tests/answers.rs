@@ -1,6 +1,5 @@
 //! What the endpoint answers, exhaustively: every status has its class, and no form of an echo shows.
 
-use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use wif_world::world::federation;
@@ -78,14 +77,8 @@ fn every_status_has_its_class() {
 fn no_form_of_an_echo_shows() {
     both(|kind| {
         let assertion = sent(kind).assertion;
-        let percent = assertion.bytes().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "%{byte:02X}");
-            text
-        });
-        let escaped = assertion.bytes().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "\\u{byte:04x}");
-            text
-        });
+        let each = |write: fn(u8) -> String| assertion.bytes().map(write).collect::<String>();
+        let (percent, escaped) = (each(|byte| format!("%{byte:02X}")), each(|byte| format!("\\u{byte:04x}")));
         let spaced: String = assertion.chars().flat_map(|character| [character, ' ']).collect();
         let forms = [
             assertion.clone(),
@@ -98,6 +91,12 @@ fn no_form_of_an_echo_shows() {
             escaped,
             base64(&assertion),
             spaced,
+            each(|byte| format!("{byte:02x}")),
+            each(|byte| format!("&#{byte};")),
+            each(|byte| format!("{},", char::from(byte))),
+            each(|byte| format!("%25{byte:02X}")),
+            assertion.chars().rev().collect(),
+            base64_for_urls(&assertion),
             format!("\"{assertion}\""),
             format!("Bearer {assertion}\n{assertion}"),
         ];
@@ -119,11 +118,20 @@ fn no_form_of_an_echo_shows() {
                     for start in 0..assertion.len() - 24 {
                         assert!(!shown.contains(&assertion[start..start + 24]), "{status} {body}\n{shown}");
                     }
-                    assert!(!shown.contains(&base64(&assertion)[30..60]), "{status} {body}\n{shown}");
+                    // Nor does anything of the form itself.
+                    for start in (0..form.len().saturating_sub(48)).step_by(8) {
+                        let part = form.get(start..start + 48).unwrap_or("\0");
+                        assert!(!shown.contains(part), "{status} {body}\n{shown}");
+                    }
                 }
             }
         }
     });
+}
+
+fn base64_for_urls(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text)
 }
 
 fn base64(text: &str) -> String {

@@ -25,6 +25,35 @@ async fn a_configuration_that_is_no_regular_file_is_an_error_at_once() {
     }
 }
 
+/// Pipes and devices hold nobody up, wherever the command line names them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_a_lock_or_an_output_that_is_no_regular_file_is_an_error_at_once() {
+    let place = Place::new().await;
+    for name in ["fifo", "locked.lock"] {
+        assert!(Command::new("mkfifo").arg(place.path(name)).status().expect("mkfifo runs").success());
+    }
+    std::os::unix::fs::symlink("/dev/zero", place.path("link")).expect("it is made");
+    let [fifo, locked, link, directory] = ["fifo", "locked", "link", "."].map(|name| place.path(name));
+    let nowhere = place.path("nowhere/state");
+    for (option, path, says) in [
+        ("--state", &*fifo, "no regular file"),
+        ("--state", &*locked, "locked.lock is no regular file"),
+        ("--state", &*link, "no regular file"),
+        ("--state", &*nowhere, "nowhere/state"),
+        ("--output", &*fifo, "no regular file"),
+        ("--output", "/dev/full", "no regular file"),
+        ("--output", &*link, "no regular file"),
+        ("--output", &*directory, "a directory"),
+        ("--output", &*nowhere, "nowhere/state"),
+    ] {
+        let arguments = ["token", "--timeout", "600", option, path];
+        let run = tokio::time::timeout(Duration::from_secs(30), place.run(&arguments)).await.expect("it ends");
+        assert!(run.code != 0 && run.stdout.is_empty(), "{option} {path}: {} {}", run.code, run.stderr);
+        assert!(run.stderr.contains(says), "{option} {path}: {}", run.stderr);
+    }
+    assert_eq!(place.emulator.counts().exchanges, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_nobody_reads_is_not_asked_for() {
     let place = Place::new().await;
@@ -63,11 +92,65 @@ async fn this_machine_can_be_allowed_as_a_whole_and_it_is_said() {
     assert_eq!(Run::of(off).await.code, 3);
 }
 
+/// The commands that the help lists.
+async fn commands(home: &std::path::Path) -> Vec<String> {
+    let mut command = bare(home);
+    command.arg("--help");
+    let help = Run::of(command).await.stdout;
+    let (_, listed) = help.split_once("Commands:\n").expect("a list");
+    // Descriptions go on further to the right.
+    let lines = listed.lines().take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));
+    let names: Vec<String> = lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect();
+    assert!(names.len() >= 12, "{names:?}");
+    names.into_iter().filter(|name| name != "help").collect()
+}
+
+/// A page that names an option which is not there leads its reader nowhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_command_has_its_row_and_each_option_that_a_page_names_is_there() {
+    let home = tempfile::tempdir().expect("a directory");
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let readme = std::fs::read_to_string(root.join("host/cli/README.md")).expect("text");
+    let mut options = std::collections::BTreeSet::new();
+    for name in commands(home.path()).await {
+        let row = |line: &str| line.starts_with('|') && line.contains(&format!("`wif {name}"));
+        assert!(readme.lines().any(row), "wif {name} has no row");
+        let mut command = bare(home.path());
+        command.args([&name, "--help"]);
+        let help = Run::of(command).await.stdout;
+        let words = help.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-');
+        options.extend(words.filter(|word| word.starts_with("--") && word.len() > 2).map(str::to_owned));
+    }
+    let (mut named, mut unknown) = (0, Vec::new());
+    let mut pages = vec![root.join("README.md"), root.join("CHANGELOG.md")];
+    for folder in ["host/cli", "host/emulator", "host/envoy/configurations", "host/js", "guest/recipes", "guest/recipes/platforms"] {
+        let entries = std::fs::read_dir(root.join(folder)).expect("a folder").map(|entry| entry.expect("an entry").path());
+        pages.extend(entries.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    }
+    for page in pages {
+        let text = std::fs::read_to_string(&page).expect("text");
+        // From `wif` to the end of the line or of what is quoted, or to the command that it runs.
+        for rest in text.split("wif ").skip(1) {
+            let end = rest.find(['`', '\n', '|', '&', ')']).unwrap_or(rest.len());
+            let own = rest[..end].split(" -- ").next().unwrap_or_default();
+            for word in own.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2) {
+                named += 1;
+                let word = word.trim_end_matches(|letter: char| !letter.is_ascii_alphanumeric());
+                if !options.contains(word) {
+                    unknown.push(format!("{}: {word}", page.display()));
+                }
+            }
+        }
+    }
+    assert!(named >= 30, "only {named} options were found");
+    assert!(unknown.is_empty(), "{unknown:#?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_help_fits_the_terminal_and_ends_with_codes_variables_and_an_example() {
     let home = tempfile::tempdir().expect("a directory");
-    let commands = ["token", "status", "emulate", "demo", "completions", "man"];
-    for arguments in commands.map(|name| vec![name, "--help"]).into_iter().chain([vec!["--help"]]) {
+    let commands = commands(home.path()).await;
+    for arguments in commands.iter().map(|name| vec![&**name, "--help"]).chain([vec!["--help"]]) {
         let mut command = bare(home.path());
         command.args(&arguments);
         let run = Run::of(command).await;
