@@ -45,7 +45,10 @@ fn leads_somewhere(document: &Path, word: &str) -> bool {
 /// The name of a heading in a link.
 fn anchor(heading: &str) -> String {
     let kept = heading.trim().to_lowercase();
-    kept.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '-' | ' ')).collect::<String>().replace(' ', "-")
+    kept.chars()
+        .filter(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '-' | ' '))
+        .collect::<String>()
+        .replace(' ', "-")
 }
 
 fn headings(text: &str) -> BTreeSet<String> {
@@ -133,7 +136,8 @@ fn each_variable_that_is_named_is_read_by_something() {
     let (mut unknown, mut known) = (BTreeSet::new(), BTreeSet::new());
     for (document, text) in documents() {
         let words = text.split(|letter: char| !letter.is_ascii_uppercase() && !letter.is_ascii_digit() && letter != '_');
-        for word in words.filter(|word| word.starts_with("WIF_") || word.starts_with("ANTHROPIC_") || word.starts_with("CLAUDE_")) {
+        for word in words.filter(|word| word.starts_with("WIF_") || word.starts_with("ANTHROPIC_") || word.starts_with("CLAUDE_"))
+        {
             // `ANTHROPIC_` alone stands for all of them.
             if word.ends_with('_') {
                 continue;
@@ -225,17 +229,23 @@ fn each_published_configuration_with_an_administration_closes_its_log() {
         .collect();
     let pages = ["host/envoy/README.md", "host/envoy/configurations/README.md"].into_iter().flat_map(|page| {
         let text = fs::read_to_string(root().join(page)).expect("text");
-        text.split("```yaml\n").skip(1).map(|block| (page.to_owned(), block.split("```").next().unwrap_or_default().to_owned())).collect::<Vec<_>>()
+        text.split("```yaml\n")
+            .skip(1)
+            .map(|block| (page.to_owned(), block.split("```").next().unwrap_or_default().to_owned()))
+            .collect::<Vec<_>>()
     });
     let texts: Vec<(String, String)> = texts.into_iter().chain(pages).collect();
-    let with_admin: Vec<&(String, String)> = texts.iter().filter(|(_, text)| text.starts_with("admin:") || text.contains("\nadmin:")).collect();
+    let with_admin: Vec<&(String, String)> =
+        texts.iter().filter(|(_, text)| text.starts_with("admin:") || text.contains("\nadmin:")).collect();
     assert_eq!(with_admin.len(), 5, "sidecar, egress gateway, try, and two of the module's page");
     for (name, text) in with_admin {
         let (_, admin) = text.split_once("admin:\n").expect("its block");
         let admin: Vec<&str> = admin.lines().take_while(|line| line.starts_with(' ')).collect();
-        let (_, allowed) = admin.split_at(admin.iter().position(|line| line.trim() == "allow_paths:").unwrap_or_else(|| panic!("{name}")));
+        let (_, allowed) =
+            admin.split_at(admin.iter().position(|line| line.trim() == "allow_paths:").unwrap_or_else(|| panic!("{name}")));
         assert!(admin.iter().any(|line| line.contains("address: 127.0.0.1")), "{name}: it listens on loopback");
-        let paths: Vec<&str> = allowed[1..].iter().filter_map(|line| Some(line.split_once(": ")?.1.trim_end_matches(" }"))).collect();
+        let paths: Vec<&str> =
+            allowed[1..].iter().filter_map(|line| Some(line.split_once(": ")?.1.trim_end_matches(" }"))).collect();
         assert!(paths.len() >= 3, "{name}: {paths:?}");
         for path in paths {
             assert!(path.len() > 1 && path.starts_with('/') && !"/logging".starts_with(path), "{name} allows {path}");
@@ -280,7 +290,8 @@ fn the_table_of_the_configuration_has_each_key_and_its_default() {
     let schema: serde_json::Value = serde_json::from_str(&schema).expect("JSON");
     let readme = fs::read_to_string(root().join("README.md")).expect("text");
     let (_, table) = readme.split_once("| Key | Default |").expect("its head");
-    let rows: Vec<Vec<&str>> = table.lines().skip(1).take_while(|line| line.starts_with('|')).map(|line| line.split(" | ").collect()).collect();
+    let rows: Vec<Vec<&str>> =
+        table.lines().skip(1).take_while(|line| line.starts_with('|')).map(|line| line.split(" | ").collect()).collect();
     let row = |key: &str| rows.iter().find(|row| names_of(row[0].trim_start_matches("| ")).iter().any(|name| name == key));
     let mut keys = 0;
     for (name, about) in schema["properties"].as_object().expect("an object") {

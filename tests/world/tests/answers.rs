@@ -1,6 +1,5 @@
 //! What the endpoint answers, exhaustively: every status has its class, and no form of an echo shows.
 
-
 use serde_json::{Value, json};
 use wif_world::world::federation;
 use wif_world::{Kind, Machine, Opening, both, jwt};

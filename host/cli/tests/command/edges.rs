@@ -123,7 +123,9 @@ async fn each_command_has_its_row_and_each_option_that_a_page_names_is_there() {
     }
     let (mut named, mut unknown) = (0, Vec::new());
     let mut pages = vec![root.join("README.md"), root.join("CHANGELOG.md")];
-    for folder in ["host/cli", "host/emulator", "host/envoy/configurations", "host/js", "guest/recipes", "guest/recipes/platforms"] {
+    for folder in
+        ["host/cli", "host/emulator", "host/envoy/configurations", "host/js", "guest/recipes", "guest/recipes/platforms"]
+    {
         let entries = std::fs::read_dir(root.join(folder)).expect("a folder").map(|entry| entry.expect("an entry").path());
         pages.extend(entries.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
     }
