@@ -41,6 +41,7 @@ class Recording(Tasks):
 class Guests(unittest.TestCase):
     def test_what_is_none_of_its_business_is_neither_read_nor_sent(self):
         document = json.loads((Path(__file__).parents[1] / "guests" / "attempts.json").read_text())
+        exfiltrating = guest("exfiltrating")
         for attempt in document["attempts"]:
             with self.subTest(attempt["name"]):
                 scheme, authority = API.split("://")
@@ -53,7 +54,7 @@ class Guests(unittest.TestCase):
                 configuration = json.dumps(kind | {"base_url": API, "says": goal})
                 stolen = dict.fromkeys(("ANTHROPIC_API_KEY", "ANTHROPIC_ADMIN_KEY", "AWS_SECRET_ACCESS_KEY", "HOME", "PATH"), "canary")
                 tasks = Recording(configuration, environ=stolen)
-                with Driver(guest("exfiltrating"), configuration, tasks) as driver:
+                with Driver(exfiltrating, configuration, tasks) as driver:
                     with self.assertRaises(Unavailable) as raised:
                         driver.token(timeout=20)
                 answers = raised.exception.failure["message"].split(", ")
@@ -65,11 +66,12 @@ class Guests(unittest.TestCase):
 
     def test_what_a_component_says_is_heard_as_a_stranger_would_be(self):
         document = json.loads((Path(__file__).parents[1] / "guests" / "outputs.json").read_text())
+        lying = guest("lying")
         for said in document["outputs"]:
             with self.subTest(said["name"]):
                 notes = []
                 stopped = lambda: "session-stopped" in [note["code"] for note in notes]
-                with Driver(guest("lying"), f"answer={said['answer']}", Recording("{}"), note=notes.append) as driver:
+                with Driver(lying, f"answer={said['answer']}", Recording("{}"), note=notes.append) as driver:
                     if said["then"] == "served":
                         self.assertEqual(driver.token(timeout=20)["id"], TOKEN)
                         self.assertFalse(stopped(), notes)
@@ -81,14 +83,16 @@ class Guests(unittest.TestCase):
                         self.eventually(stopped)
                         with self.assertRaises(Unavailable):
                             driver.token(timeout=0)
+                    driver.close(timeout=0)
                 notes.clear()
-                with Driver(guest("lying"), f"answer=later-{said['answer']}", Recording("{}"), note=notes.append) as driver:
+                with Driver(lying, f"answer=later-{said['answer']}", Recording("{}"), note=notes.append) as driver:
                     self.assertEqual(driver.token(timeout=20)["id"], TOKEN)
                     driver.changed()
                     if said["then"] == "stopped":
                         self.eventually(stopped)
                     if said["then"] != "denied":
                         self.assertEqual(driver.token(timeout=20)["id"], TOKEN)
+                    driver.close(timeout=0)
 
     def eventually(self, holds):
         ends = time.monotonic() + 20

@@ -37,7 +37,8 @@ const scenarios = {
     }
   },
   lying() {
-    for (const { name, answer, then } of list("outputs.json").outputs) {
+    for (const { name, answer, ...said } of list("outputs.json").outputs) {
+      const then = said.replaced ?? said.then;
       scenario(`a component is heard as a stranger would be: ${name}`, async () => {
         const wif = make(`answer=${answer}`);
         if (then === "served") {
