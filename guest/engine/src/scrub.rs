@@ -130,14 +130,8 @@ fn references_resolved(text: &str) -> Vec<u8> {
     let mut resolved = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {
         let (number, rest) = part.split_once(';').unwrap_or((part, ""));
-        let code = match number.strip_prefix(['x', 'X']) {
-            Some(digits) => u8::from_str_radix(digits, 16),
-            None => number.parse(),
-        };
-        match code {
-            Ok(code) => resolved.push(code),
-            Err(_) => resolved.extend_from_slice(number.as_bytes()),
-        }
+        let (digits, radix) = number.strip_prefix(['x', 'X']).map_or((number, 10), |digits| (digits, 16));
+        resolved.extend(u8::from_str_radix(digits, radix));
         resolved.extend_from_slice(rest.as_bytes());
     }
     resolved
