@@ -309,3 +309,23 @@ fn the_table_of_the_configuration_has_each_key_and_its_default() {
     }
     assert!(keys >= 14, "only {keys} keys were found");
 }
+
+/// Whoever handles errors by their codes has a row for each.
+#[test]
+fn the_tables_of_errors_have_each_code_of_the_contract() {
+    let wit = fs::read_to_string(root().join("wit/types.wit")).expect("text");
+    let (_, codes) = wit.split_once("enum failure-code {").expect("it is there");
+    let (codes, _) = codes.split_once("\n    }").expect("its end");
+    let codes = codes.lines().map(str::trim).filter(|line| !line.starts_with("///")).map(|line| line.trim_end_matches(','));
+    let codes: Vec<&str> = codes.filter(|code| !code.is_empty()).collect();
+    assert!(codes.len() >= 18, "{codes:?}");
+    for page in ["host/c/README.md", "host/python/README.md"] {
+        let text = fs::read_to_string(root().join(page)).expect("text");
+        let quoted: BTreeSet<&str> = quoted(&text).into_iter().collect();
+        for code in &codes {
+            // `-missing` after `identity-token-…`.
+            let short = code.strip_prefix("identity-token").is_some_and(|end| quoted.contains(end));
+            assert!(quoted.contains(code) || short, "{page} does not tell of {code}");
+        }
+    }
+}
