@@ -17,7 +17,7 @@ const LENIENT: GeneralPurposeConfig =
 const OPAQUE: usize = 32;
 
 /// `text` fit to be shown: on one line and cut after 300 characters. It is withheld as a whole if it has the shape of a token, or
-/// repeats part of a secret: as it is, backwards, with anything between its letters, or escaped for URLs, for JSON, for HTML, in
+/// repeats part of a secret: as it is, backwards, with anything between its letters, or escaped for URLs, for JSON, in
 /// hexadecimal or in base64. What else could be a token is left out of it.
 pub(crate) fn scrub(text: &str, secrets: &[&str]) -> String {
     // What is cut off is not looked at either, but an echo may begin before the cut and be recognised only beyond it.
@@ -49,7 +49,6 @@ fn repeats(text: &str, secrets: &[&str]) -> bool {
     }
     readings.push(text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
     readings.push(text.bytes().rev().collect());
-    readings.push(references_resolved(text));
     readings.extend(base64_decoded(text));
     readings.extend(hex_decoded(text));
     let secret = |reading: &[u8]| secrets.iter().any(|secret| shares_a_part(reading, secret.as_bytes()));
@@ -111,30 +110,15 @@ fn unescaped(text: &str) -> Vec<u8> {
     while let Some(position) = rest.find('\\') {
         decoded.extend_from_slice(&rest.as_bytes()[..position]);
         rest = &rest[position + 1..];
-        let code = |letter: char, length: usize| {
-            let digits = rest.strip_prefix(letter)?.get(..length)?;
-            Some((u8::from_str_radix(digits, 16).ok()?, 1 + length))
-        };
-        if let Some((code, length)) = code('u', 4).or_else(|| code('x', 2)) {
+        let code =
+            rest.strip_prefix('u').and_then(|digits| digits.get(..4)).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        if let Some(code) = code {
             decoded.push(code);
-            rest = &rest[length..];
+            rest = &rest[5..];
         }
     }
     decoded.extend_from_slice(rest.as_bytes());
     decoded
-}
-
-/// Characters that HTML refers to by their numbers, `&#46;` or `&#x2e;`.
-fn references_resolved(text: &str) -> Vec<u8> {
-    let mut parts = text.split("&#");
-    let mut resolved = parts.next().unwrap_or_default().as_bytes().to_vec();
-    for part in parts {
-        let (number, rest) = part.split_once(';').unwrap_or((part, ""));
-        let (digits, radix) = number.strip_prefix(['x', 'X']).map_or((number, 10), |digits| (digits, 16));
-        resolved.extend(u8::from_str_radix(digits, radix));
-        resolved.extend_from_slice(rest.as_bytes());
-    }
-    resolved
 }
 
 /// Every long run of base64 characters, decoded at each of the four alignments that it can have.
@@ -153,14 +137,12 @@ fn base64_decoded(text: &str) -> Vec<Vec<u8>> {
     found
 }
 
-/// Every long run of hexadecimal digits, decoded at both alignments.
-fn hex_decoded(text: &str) -> Vec<Vec<u8>> {
-    let runs = text.split(|character: char| !character.is_ascii_hexdigit()).filter(|run| run.len() >= 2 * BLOCK);
-    let decoded = |run: &str| -> Vec<u8> {
-        let value = |pair: &[u8]| Some(hex_value(pair[0])? << 4 | hex_value(pair[1])?);
-        run.as_bytes().chunks_exact(2).filter_map(value).collect()
-    };
-    runs.flat_map(|run| [decoded(run), decoded(&run[1..])]).collect()
+/// All hexadecimal digits, whatever stands between them (`\x65`, `65:79`, `&#x65;`), decoded at both alignments.
+fn hex_decoded(text: &str) -> [Vec<u8>; 2] {
+    let digits: Vec<u8> = text.bytes().filter_map(|digit| hex_value(digit)).collect();
+    let decoded =
+        |skip: usize| digits.get(skip..).unwrap_or_default().chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+    [decoded(0), decoded(1)]
 }
 
 fn hex_value(digit: u8) -> Option<u8> {
@@ -191,7 +173,7 @@ mod tests {
                 ("capital hexadecimal", each(|byte| format!("{byte:02X}"))),
                 ("spaced", each(|byte| format!("{} ", char::from(byte)))),
                 ("bytes", each(|byte| format!("\\x{byte:02x}"))),
-                ("HTML", each(|byte| format!("&#{byte};"))),
+                ("colons", each(|byte| format!("{byte:02x}:"))),
                 ("HTML in hexadecimal", each(|byte| format!("&#x{byte:X};"))),
                 ("percent twice", each(|byte| format!("%25{byte:02X}"))),
                 ("backwards", secret.chars().rev().collect()),

@@ -91,7 +91,7 @@ fn no_form_of_an_echo_shows() {
             base64(&assertion),
             spaced,
             each(|byte| format!("{byte:02x}")),
-            each(|byte| format!("&#{byte};")),
+            each(|byte| format!("&#x{byte:x};")),
             each(|byte| format!("{},", char::from(byte))),
             each(|byte| format!("%25{byte:02X}")),
             assertion.chars().rev().collect(),
