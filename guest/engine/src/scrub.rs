@@ -139,7 +139,7 @@ fn base64_decoded(text: &str) -> Vec<Vec<u8>> {
 
 /// All hexadecimal digits, whatever stands between them (`\x65`, `65:79`, `&#x65;`), decoded at both alignments.
 fn hex_decoded(text: &str) -> [Vec<u8>; 2] {
-    let digits: Vec<u8> = text.bytes().filter_map(|digit| hex_value(digit)).collect();
+    let digits: Vec<u8> = text.bytes().filter_map(hex_value).collect();
     let decoded =
         |skip: usize| digits.get(skip..).unwrap_or_default().chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
     [decoded(0), decoded(1)]
