@@ -727,7 +727,13 @@ fn a_journal_from_before_a_boot_does_not_lengthen_a_life() {
 fn a_token_in_a_cache_lives_no_longer_after_another_identity() {
     let mut acts = vec![Act::Jump(3_600_000)];
     acts.extend(vec![answer(OLDEST, How::Well(1)); 4]);
-    acts.extend([Act::Resettle, Act::Reopen, answer(OLDEST, How::Outcome("unsent")), answer(OLDEST, How::Well(1)), Act::Resettle]);
+    acts.extend([
+        Act::Resettle,
+        Act::Reopen,
+        answer(OLDEST, How::Outcome("unsent")),
+        answer(OLDEST, How::Well(1)),
+        Act::Resettle,
+    ]);
     holds(4, 0, true, &acts);
 }
 
