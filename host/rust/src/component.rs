@@ -10,7 +10,7 @@ mod configuration;
 mod instance;
 pub mod json;
 mod session;
-mod ticker;
+pub(crate) mod ticker;
 
 use std::sync::OnceLock;
 

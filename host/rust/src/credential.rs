@@ -1,7 +1,7 @@
 //! The handle that requests ask.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::clock::millis;
 use crate::driver::Command;
 use crate::error::{BuildError, Error};
 use crate::secret::Secret;
+use crate::shared::AtomicU64;
 use crate::snapshot::{Access, Published, Snapshot, Words as _};
 use crate::status::{Change, Status};
 use crate::token::Token;

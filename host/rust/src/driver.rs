@@ -4,6 +4,8 @@
 
 mod checked;
 mod notes;
+#[cfg(test)]
+mod orders;
 mod pace;
 mod recovery;
 #[cfg(test)]
@@ -11,13 +13,14 @@ mod vectors;
 
 use std::sync::Arc;
 
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::bindings::types::{self, Event};
 use crate::component::{Component, Refused, Session, Trap};
 use crate::error::{BuildError, Error};
 use crate::limits;
 use crate::secret::Secret;
+use crate::shared::watch;
 use crate::snapshot::{Access, Published, Snapshot, Words as _, before_the_first_step};
 use crate::status::{Change, Failure, Note, Status, shown};
 use crate::tasks::{Ended, Host, Kind, Running};

@@ -40,6 +40,7 @@ pub mod layer;
 mod limits;
 mod policy;
 mod secret;
+mod shared;
 mod snapshot;
 mod status;
 mod store;

@@ -1,14 +1,12 @@
 //! What callers read: the session's last word, immutable, behind one pointer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 use std::time::Duration;
-
-use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
 use crate::secret::Secret;
+use crate::shared::{ArcSwap, ArcSwapOption, AtomicBool, Notify, watch};
 use crate::status::{Availability, Failure};
 use crate::token::Token;
 use crate::vocabulary::{PendingReason, Standing};

@@ -721,6 +721,22 @@ fn a_journal_from_before_a_boot_does_not_lengthen_a_life() {
     holds(6, 0, true, &acts);
 }
 
+/// D10: the source shows another identity over a restart and then the first one again, whose token is still in the cache. Meanwhile
+/// the wall clock has gone back.
+#[test]
+fn a_token_in_a_cache_lives_no_longer_after_another_identity() {
+    let mut acts = vec![Act::Jump(3_600_000)];
+    acts.extend(vec![answer(OLDEST, How::Well(1)); 4]);
+    acts.extend([
+        Act::Resettle,
+        Act::Reopen,
+        answer(OLDEST, How::Outcome("unsent")),
+        answer(OLDEST, How::Well(1)),
+        Act::Resettle,
+    ]);
+    holds(4, 0, true, &acts);
+}
+
 /// A6: a callable that is declared to mint gives the same identity token again and again.
 #[test]
 fn a_source_that_only_claims_to_mint_is_found_out() {

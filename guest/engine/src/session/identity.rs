@@ -164,7 +164,9 @@ impl Session {
 
     fn discard(&mut self, left: Left) {
         let Left { state, reading } = left;
-        // What was rejected stays rejected: the first identity may come back, and its token be given out again. A token that a
+        // The first identity may come back, and find its token in a store: it ends when it ends.
+        self.tokens.resume(state.ends.revive(reading));
+        // What was rejected stays rejected, for its token may be given out again. A token that a
         // program or a person brings may be good at another origin than the one that rejected it.
         if matches!(self.plan, Plan::Federation(_)) {
             self.known.resume(state.rejections.revive(reading));

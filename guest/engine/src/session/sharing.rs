@@ -72,6 +72,12 @@ impl Share {
         self.look = true;
     }
 
+    /// Its own lease is no more. Signs of life would now keep that of another alive.
+    fn let_go(&mut self) {
+        self.mine = None;
+        self.beat_at = None;
+    }
+
     /// Another entry is meant from here on.
     pub(super) fn leave(&mut self) {
         *self = Self { look: self.look, silent: self.silent, ..Self::new(self.owner, self.cache_only) };
@@ -224,7 +230,7 @@ impl Session {
             }
             Outcome::Conflict(entry) => {
                 if let Some(share) = &mut self.share {
-                    share.mine = None;
+                    share.let_go();
                 }
                 self.take_entry(entry);
                 if self.conflicted() {
@@ -237,7 +243,7 @@ impl Session {
             other => {
                 // The lease may stand in the store: whoever finds it waits for its end.
                 if let Some(share) = &mut self.share {
-                    share.mine = None;
+                    share.let_go();
                 }
                 self.store_failed(&other);
             }
@@ -247,8 +253,7 @@ impl Session {
     /// Tells the others what came of an exchange.
     pub(super) fn share_result(&mut self) {
         let Some(share) = &mut self.share else { return };
-        share.beat_at = None;
-        share.mine = None;
+        share.let_go();
         share.write_at = Some(self.time.now());
         self.keep_share();
     }
@@ -288,8 +293,7 @@ impl Session {
                 if let Some(share) = &mut self.share {
                     if share.theirs.is_some() {
                         // Somebody took this session for dead. Its own request is out all the same.
-                        share.beat_at = None;
-                        share.mine = None;
+                        share.let_go();
                     }
                     share.write_at = Some(now + pause);
                 }

@@ -15,6 +15,10 @@ static TICKING: AtomicBool = AtomicBool::new(false);
 static CALLS: AtomicU64 = AtomicU64::new(0);
 static RUNNING: AtomicU64 = AtomicU64::new(0);
 
+/// Where orders of threads are tried, real time decides nothing.
+#[cfg(test)]
+pub(crate) static STANDS: AtomicBool = AtomicBool::new(false);
+
 /// A call that is running.
 #[must_use]
 pub(super) struct Running(());
@@ -50,6 +54,10 @@ fn tick() {
     let (mut seen, mut resting) = (0, 0);
     loop {
         std::thread::sleep(Duration::from_millis(TICK_MS));
+        #[cfg(test)]
+        if STANDS.load(SeqCst) {
+            continue;
+        }
         super::engine().increment_epoch();
         let calls = CALLS.load(SeqCst);
         if calls != seen || RUNNING.load(SeqCst) > 0 {

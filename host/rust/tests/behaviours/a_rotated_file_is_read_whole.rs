@@ -17,7 +17,12 @@ async fn while_its_mount_is_swapped() {
     let mount = SwappedMount::showing([&tokens[0], &tokens[1]]);
     let source = format!(r#"{{"source":"file","path":"{}/token"}}"#, mount.path().display());
     let mut seen = HashSet::new();
-    for _ in 0..600 {
+    // On a machine with much else to do, the two threads may take long turns.
+    for tries in 0_u32.. {
+        if tries >= 600 && seen.len() == 2 {
+            break;
+        }
+        assert!(tries < 100_000, "only one of the two was met");
         let policy = Policy::default().allow_origin(&endpoint.origin).unwrap();
         let configuration = configuration(&endpoint.origin, &source);
         Credential::builder().configuration(configuration).policy(policy).build().unwrap().token().await.unwrap();
@@ -28,5 +33,4 @@ async fn while_its_mount_is_swapped() {
         assert!(tokens.contains(&sent), "{} bytes that were never shown", sent.len());
         seen.insert(sent);
     }
-    assert_eq!(seen.len(), 2, "both were met");
 }

@@ -1,11 +1,13 @@
 //! A proxy of the proxy-wasm ABI, as small as one can be: workers with a VM each, shared data, calls to one endpoint, and time that a
 //! test moves. What proxies differ in is a setting.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Index;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde_json::{Value, json};
 use wasmtime::{AsContextMut, Caller, Engine, Extern, Instance, Linker, Memory, Module, Store, TypedFunc};
+use wif_test_cases::requests::{self, Field};
 
 use crate::engine;
 
@@ -20,6 +22,9 @@ pub(crate) const ORIGIN: &str = "https://api.anthropic.com";
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
 const MISMATCH: u32 = 8;
+
+/// The field that says which cluster a request goes to.
+pub(crate) const CLUSTER: &str = "x-cluster";
 
 /// The root context of each VM.
 const ROOT: u32 = 1;
@@ -50,8 +55,8 @@ pub(crate) struct Around {
     grants: usize,
     refusals: usize,
     pub(crate) log: Vec<String>,
-    /// Which functions were called.
-    pub(crate) called: BTreeSet<&'static str>,
+    /// Which functions were called, and how often.
+    pub(crate) called: BTreeMap<&'static str, u32>,
 }
 
 #[derive(Clone)]
@@ -63,11 +68,43 @@ struct Call {
     due_ms: u64,
 }
 
+/// Fields in order, of which a name may stand there more than once. Each character of a value is one byte.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fields(pub(crate) Vec<Field>);
+
+impl Fields {
+    pub(crate) fn get(&self, name: &str) -> Option<&String> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    pub(crate) fn contains_key(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.0.retain(|(known, _)| known != name);
+    }
+
+    fn replace(&mut self, name: String, value: String) {
+        self.remove(&name);
+        self.0.push((name, value));
+    }
+}
+
+impl Index<&str> for Fields {
+    type Output = String;
+
+    fn index(&self, name: &str) -> &String {
+        self.get(name).expect("it is there")
+    }
+}
+
 /// A request, as the filter left it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Request {
-    pub(crate) headers: BTreeMap<String, String>,
-    response: BTreeMap<String, String>,
+    pub(crate) headers: Fields,
+    pub(crate) trailers: Fields,
+    response: Fields,
     /// It was let through.
     pub(crate) passed: bool,
     /// It was answered with this status.
@@ -173,7 +210,7 @@ impl Proxy {
             grants: 0,
             refusals: 0,
             log: Vec::new(),
-            called: BTreeSet::new(),
+            called: BTreeMap::new(),
         };
         let around = Arc::new(Mutex::new(around));
         let engine = Engine::new(&engine::config()).expect("the build's own configuration");
@@ -276,8 +313,6 @@ impl Worker {
 
     /// A request to this cluster, with a credential of its caller's; its number.
     pub(crate) fn request(&mut self, cluster: &str) -> u32 {
-        self.last_context += 1;
-        let id = self.last_context;
         let headers = [
             (":method", "POST"),
             (":path", "/v1/messages"),
@@ -285,24 +320,42 @@ impl Worker {
             ("authorization", "Bearer theirs"),
             ("x-api-key", "theirs"),
             ("anthropic-beta", "theirs"),
-            ("x-cluster", cluster),
+            (CLUSTER, cluster),
         ];
         let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        self.store.data_mut().requests.insert(id, Request { headers, ..Request::default() });
+        self.send(headers, Vec::new())
+    }
+
+    /// A request with these fields and trailers, names in lower case; its number.
+    pub(crate) fn send(&mut self, headers: Vec<Field>, trailers: Vec<Field>) -> u32 {
+        self.last_context += 1;
+        let id = self.last_context;
+        let has_trailers = !trailers.is_empty();
+        let request = Request { headers: Fields(headers), trailers: Fields(trailers), ..Request::default() };
+        self.store.data_mut().requests.insert(id, request);
         self.call::<(u32, u32), ()>("proxy_on_context_create", (id, ROOT));
         self.store.data_mut().context = id;
         let passes = self.call::<(u32, u32, u32), u32>("proxy_on_request_headers", (id, 7, 0)) == 0;
         let request = self.store.data_mut().requests.get_mut(&id).expect("it was just put there");
         request.passed |= passes;
+        if has_trailers {
+            self.store.data_mut().context = id;
+            assert_eq!(self.call::<(u32, u32), u32>("proxy_on_request_trailers", (id, 1)), 0, "they go on");
+        }
         id
     }
 
     /// The API answers a request.
     pub(crate) fn respond(&mut self, id: u32, status: u32) {
+        self.answer(id, vec![(":status".to_owned(), status.to_string())]);
+    }
+
+    /// The API answers a request with these fields, names in lower case.
+    pub(crate) fn answer(&mut self, id: u32, fields: Vec<Field>) {
         let vm = self.store.data_mut();
         vm.context = id;
         if let Some(request) = vm.requests.get_mut(&id) {
-            request.response.insert(":status".to_owned(), status.to_string());
+            request.response = Fields(fields);
         }
         self.call::<(u32, u32, u32), u32>("proxy_on_response_headers", (id, 1, 0));
         self.call::<u32, u32>("proxy_on_done", id);
@@ -360,28 +413,29 @@ fn fields(bytes: &[u8]) -> Vec<(String, String)> {
     (0..number(0)).map(|field| (next(number(4 + 8 * field)), next(number(8 + 8 * field)))).collect()
 }
 
-fn written(fields: &BTreeMap<String, String>) -> Vec<u8> {
+fn written(Fields(fields): &Fields) -> Vec<u8> {
     let mut bytes = (fields.len() as u32).to_le_bytes().to_vec();
-    for (name, value) in fields {
-        bytes.extend((name.len() as u32).to_le_bytes());
-        bytes.extend((value.len() as u32).to_le_bytes());
+    let fields: Vec<_> = fields.iter().map(|(name, value)| [requests::bytes(name), requests::bytes(value)]).collect();
+    for text in fields.iter().flatten() {
+        bytes.extend((text.len() as u32).to_le_bytes());
     }
-    for text in fields.iter().flat_map(|(name, value)| [name, value]) {
-        bytes.extend(text.as_bytes());
+    for text in fields.iter().flatten() {
+        bytes.extend(text);
         bytes.push(0);
     }
     bytes
 }
 
 /// The map of this number, of the context that is in effect.
-fn map(vm: &mut Vm, map: u32) -> Option<BTreeMap<String, String>> {
+fn map(vm: &mut Vm, map: u32) -> Option<Fields> {
     let context = vm.context;
     match map {
         0 => vm.requests.get(&context).map(|request| request.headers.clone()),
+        1 => vm.requests.get(&context).map(|request| request.trailers.clone()),
         2 => vm.requests.get(&context).map(|request| request.response.clone()),
         6 => vm.answer.as_ref().map(|(status, _)| {
             let fields = [(":status", status.to_string()), ("content-type", "application/json".to_owned())];
-            fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+            Fields(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
         }),
         _ => None,
     }
@@ -395,7 +449,7 @@ fn linker(engine: &Engine) -> Linker<Vm> {
             let function = |mut $caller: Caller<'_, Vm> $(, $argument: $kind)*| -> u32 {
                 let refused = {
                     let mut around = $caller.data().around();
-                    around.called.insert($name);
+                    *around.called.entry($name).or_default() += 1;
                     around.refused.get($name).copied()
                 };
                 match refused {
@@ -438,27 +492,32 @@ fn linker(engine: &Engine) -> Linker<Vm> {
     function!("proxy_get_header_map_value", |caller, number: u32, name: u32, length: u32, data: u32, bytes: u32| {
         let name = text(&mut caller, name, length);
         let value = map(caller.data_mut(), number).and_then(|fields| fields.get(&name).cloned());
-        value.map_or(NOT_FOUND, |value| give(&mut caller, value.as_bytes(), data, bytes))
+        value.map_or(NOT_FOUND, |value| give(&mut caller, &requests::bytes(&value), data, bytes))
     });
     function!("proxy_replace_header_map_value", |caller, _map: u32, name: u32, length: u32, value: u32, bytes: u32| {
-        let (name, value) = (text(&mut caller, name, length), text(&mut caller, value, bytes));
+        let (name, value) = (text(&mut caller, name, length), requests::value(&read(&mut caller, value, bytes)));
         let vm = caller.data_mut();
         let context = vm.context;
-        vm.requests.get_mut(&context).expect("a request").headers.insert(name, value);
+        vm.requests.get_mut(&context).expect("a request").headers.replace(name, value);
         OK
     });
-    function!("proxy_remove_header_map_value", |caller, _map: u32, name: u32, length: u32| {
+    function!("proxy_remove_header_map_value", |caller, map: u32, name: u32, length: u32| {
         let name = text(&mut caller, name, length);
         let vm = caller.data_mut();
         let context = vm.context;
-        vm.requests.get_mut(&context).expect("a request").headers.remove(&name);
+        let request = vm.requests.get_mut(&context).expect("a request");
+        match map {
+            1 => request.trailers.remove(&name),
+            2 => request.response.remove(&name),
+            _ => request.headers.remove(&name),
+        }
         OK
     });
     function!("proxy_get_property", |caller, path: u32, length: u32, data: u32, bytes: u32| {
         let path = text(&mut caller, path, length);
         let context = caller.data().context;
         let value = match &*path {
-            "xds\0cluster_name" => caller.data().requests[&context].headers["x-cluster"].clone(),
+            "xds\0cluster_name" => caller.data().requests[&context].headers[CLUSTER].clone(),
             "response\0code_details" => "via_upstream".to_owned(),
             _ => return NOT_FOUND,
         };
