@@ -37,24 +37,22 @@ impl Request {
 /// What the proxy calls: whether the request, or its answer, goes on.
 impl Request {
     pub(crate) fn on_http_request_headers(&mut self) -> bool {
-        match self.decide() {
+        let credential = Rc::clone(&self.credential);
+        let mut credential = credential.borrow_mut();
+        match self.decide(&mut credential) {
             Ok(goes_on) => goes_on,
             // The proxy does not tell where the request goes or what it is, or does not change it: then it goes nowhere.
             Err(_) => {
-                self.credential.borrow().refuse(&reply::denied_by_proxy());
+                credential.refuse(&reply::denied_by_proxy());
                 self.stage = Stage::Without;
                 false
             }
         }
     }
 
-    fn decide(&mut self) -> Result<bool, Refused> {
-        let mut credential = self.credential.borrow_mut();
-        // The route's cluster, or, as an upstream filter, the one that the request has reached. Without a route there is none, and
-        // the proxy answers.
-        let cluster = hostcalls::get_property("xds\0cluster_name")?.unwrap_or_default();
-        if !credential.leads_to_api(&cluster) {
-            return credential.pass_by(&cluster).map(|()| true);
+    fn decide(&mut self, credential: &mut Credential) -> Result<bool, Refused> {
+        if !credential.is_for_api()? {
+            return Ok(true);
         }
         let fields = Fields::read(MapType::HttpRequestHeaders)?;
         let head = Head::read(fields.iter());
