@@ -237,7 +237,8 @@ impl Fields {
     ///
     /// They are missing, or something else.
     pub fn clusters(&mut self, name: &'static str) -> Result<Clusters, ConfigurationError> {
-        let message = "must list the clusters that lead to the API, as Envoy names them; or be \"all\", where no other request passes here";
+        let message =
+            "must list the clusters that lead to the API, as Envoy names them; or be \"all\", where no other request passes here";
         let items = match self.take(name) {
             Some(Value::String(word)) if word == "all" => return Ok(Clusters::All),
             Some(Value::Array(items)) => items,

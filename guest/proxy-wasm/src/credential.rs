@@ -374,7 +374,7 @@ fn put(usable: &Usable, fields: &Fields) -> Result<(), Refused> {
         hostcalls::set_map_value(MapType::HttpRequestHeaders, &header.name, header.value.reveal().as_bytes())?;
     }
     for header in &usable.merge {
-        let theirs = fields.iter().filter(|(name, _)| *name == header.name.as_bytes()).map(|(_, value)| value);
+        let theirs = fields.iter().values(&header.name);
         let merged = merge(theirs.chain([header.value.reveal().as_bytes()]));
         hostcalls::set_map_value(MapType::HttpRequestHeaders, &header.name, &merged)?;
     }

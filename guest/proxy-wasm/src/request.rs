@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use wif_rules::{Head, REJECTED_GRPC_STATUS, is_credential};
+use wif_rules::{AnswerHead, is_credential};
 
 use crate::credential::{Credential, Fate, TokenId};
 use crate::fields::Fields;
@@ -55,7 +55,7 @@ impl Request {
             return Ok(true);
         }
         let fields = Fields::read(MapType::HttpRequestHeaders)?;
-        let head = Head::read(fields.iter());
+        let head = fields.iter().head();
         head.credentials.iter().try_for_each(|name| hostcalls::remove_map_value(MapType::HttpRequestHeaders, name))?;
         if head.names_user {
             // Whatever stands before the @ may be a credential, too.
@@ -96,19 +96,19 @@ impl Request {
             },
             Stage::Carrying(token) => token,
         };
-        let status = hostcalls::get_map_value(MapType::HttpResponseHeaders, ":status").ok().flatten();
-        let status = status.unwrap_or_default();
-        let rejected = status == b"401" || is_grpc_rejection();
-        if !rejected && status.first() != Some(&b'3') {
+        // Both statuses at once: each question would cost as much as all fields do.
+        let Ok(fields) = Fields::read(MapType::HttpResponseHeaders) else { return true };
+        let AnswerHead { rejects, redirects } = fields.iter().answer_head();
+        if !rejects && !redirects {
             return true;
         }
         let mut credential = self.credential.borrow_mut();
         let stands_upstream = credential.stands_upstream();
-        if !rejected && stands_upstream {
+        if !rejects && stands_upstream {
             // What an upstream filter sets stays on the request; a route that follows redirects would carry it elsewhere.
             let _ = hostcalls::remove_map_value(MapType::HttpResponseHeaders, b"location");
         }
-        if rejected && (stands_upstream || is_from_upstream()) {
+        if rejects && (stands_upstream || is_from_upstream()) {
             credential.report_rejection(&token);
         }
         true
@@ -121,12 +121,6 @@ impl Drop for Request {
             self.credential.borrow_mut().depart(self.id);
         }
     }
-}
-
-/// Whether the answer has a status of gRPC, and it says that the token is not accepted.
-fn is_grpc_rejection() -> bool {
-    let status = hostcalls::get_map_value(MapType::HttpResponseHeaders, "grpc-status").ok().flatten();
-    status.is_some_and(|status| status == REJECTED_GRPC_STATUS.as_bytes())
 }
 
 /// Whether an upstream answered. A downstream filter also sees what later filters answer, which is no word of the API.

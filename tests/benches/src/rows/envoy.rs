@@ -171,7 +171,9 @@ fn measure_requests(
         shuffle(&mut order, &mut seed);
         for index in &order {
             let (series, clients) = &mut series[*index];
-            series.round(&envoy, authorizer, traffic, clients).with_context(|| format!("{}: {}", series.variant.id(), envoy.last_words()))?;
+            series
+                .round(&envoy, authorizer, traffic, clients)
+                .with_context(|| format!("{}: {}", series.variant.id(), envoy.last_words()))?;
         }
     }
     Ok(series.into_iter().map(|(series, _)| series).collect())
@@ -219,7 +221,9 @@ fn shuffle(order: &mut [usize], seed: &mut u64) {
 // ---- what it comes to -------------------------------------------------------------------------------------------------
 
 fn tell(series: &[Series]) -> Vec<Number> {
-    use Variant::{ExtAuthz, ExtProc, Filter, FilterNamed, FilterUpstream, FilterUpstreamNamed, InjectorOauth2, Module, ModuleNamed};
+    use Variant::{
+        ExtAuthz, ExtProc, Filter, FilterNamed, FilterUpstream, FilterUpstreamNamed, InjectorOauth2, Module, ModuleNamed,
+    };
     use Variant::{Nothing, OtherFilter, OtherFilterUpstream, StaticFilter, StaticFilterLean, StaticFilterUpstream};
 
     let find = |variant: Variant| series.iter().find(|series| series.variant == variant);
@@ -274,7 +278,9 @@ impl Series {
         };
         let busy = Samples::of(self.busy.clone()).median() * 100.0;
         let asked = match self.variant.asks() {
-            true => format!(" The process that is asked takes {:.0} µs more.", Samples::of(self.asked.clone()).median() / 1_000.0),
+            true => {
+                format!(" The process that is asked takes {:.0} µs more.", Samples::of(self.asked.clone()).median() / 1_000.0)
+            }
             false => String::new(),
         };
         [

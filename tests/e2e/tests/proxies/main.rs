@@ -152,6 +152,7 @@ fn no_status_ends_the_vm_or_lets_a_request_through_without_our_credential() {
 fn every_function_is_called() {
     let mut proxy = Proxy::new(Rule::ComparedAlways, 1);
     assert!(proxy.configure());
+    proxy.workers[0].request("another");
     let waiting = proxy.workers[0].request("api");
     proxy.run(3_000);
     proxy.workers[0].respond(waiting, 401);

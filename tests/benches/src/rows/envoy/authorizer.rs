@@ -73,7 +73,9 @@ pub(crate) fn child() -> anyhow::Result<()> {
 }
 
 /// A stream of `envoy.service.ext_proc.v3.ExternalProcessor/Process`: one message, the request's header, and one answer.
-async fn process(mut request: Request<Incoming>) -> Result<Response<impl hyper::body::Body<Data = Bytes, Error = Infallible>>, Infallible> {
+async fn process(
+    mut request: Request<Incoming>,
+) -> Result<Response<impl hyper::body::Body<Data = Bytes, Error = Infallible>>, Infallible> {
     // What it says does not matter.
     let _ = request.body_mut().frame().await;
     let mut trailers = HeaderMap::new();
