@@ -9,9 +9,9 @@ use std::panic;
 
 use wif_engine::contract::{Capability, ConfigurationError, Start};
 
-use crate::credential;
 use crate::driver::{Machine, Open, open_session};
 use crate::hostcalls::{self, LogLevel};
+use crate::outside;
 use crate::request::Request;
 use crate::root::Root;
 
@@ -134,7 +134,7 @@ extern "C" fn proxy_on_request_headers(id: u32, _: u32, _: u32) -> u32 {
         on_request();
     }
     if CONTEXTS.with(|contexts| matches!(contexts.requests.borrow().get(&id), Some(None))) {
-        credential::refuse_own_request();
+        outside::refuse_own_request();
         return PAUSE;
     }
     of_request(id, Request::on_http_request_headers)

@@ -359,15 +359,6 @@ impl Credential {
     }
 }
 
-/// Answers a request of this filter's own that has come back to it, by a cluster in whose chain it stands: it would wait for the token
-/// that it is to bring. With names in `clusters` that is refused from the start; where they are all, the filter does not know its own.
-pub(crate) fn refuse_own_request() {
-    let message = "wif: configuration-failed: a request of the filter's own comes back to it: `token_endpoint`, `files`, `callables` and \
-                   `origins` must name clusters whose chains it does not stand in";
-    log(LogLevel::Error, message);
-    reply::send(&reply::denied_by_proxy());
-}
-
 /// Sets ours, in the effective context.
 fn put(usable: &Usable, fields: &Fields) -> Result<(), Refused> {
     for header in &usable.set {

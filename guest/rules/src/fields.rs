@@ -73,7 +73,7 @@ mod tests {
                 is_credential(known.as_bytes()) && is_credential(known.to_uppercase().replace('-', "_").as_bytes()),
                 "{known}"
             );
-            assert!(!is_credential(known[..known.len() - 1].as_bytes()), "{known}");
+            assert!(!is_credential(&known.as_bytes()[..known.len() - 1]), "{known}");
             assert!(!is_credential(format!("{known}s").as_bytes()), "{known}");
         }
         assert!(is_credential(b"X_Goog_") && is_credential(format!("x-goog-{}", "a".repeat(99)).as_bytes()));

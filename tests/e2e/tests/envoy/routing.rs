@@ -139,8 +139,8 @@ async fn an_exchange_that_comes_back_to_its_own_filter_is_refused_at_once_and_th
         plugin["token_endpoint"]["cluster"] = json!(API);
     });
     let Some(world) = plan.start().await else { return };
-    assert_eq!(world.caller.message().await.status, 503);
-    world.envoy.until_logged("wif: configuration-failed: a request of the filter's own comes back to it").await;
+    assert_eq!(world.caller.message().await.failure_code(), "denied-by-host");
+    world.envoy.until_logged("the filter's own request by the cluster anthropic comes back to the filter").await;
     assert_eq!((world.emulator.counts().exchanges, world.envoy.stat("vm_reload$").await), (0, 0));
     assert!(!world.envoy.log().contains("panicked"), "{}", world.envoy.log());
 }
