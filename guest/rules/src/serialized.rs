@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "mid <= len")]
+    #[should_panic(expected = "mid > len")]
     fn what_is_cut_off_is_no_map() {
         let bytes = written(&[("accept", "a"), ("x-api-key", "k")]);
         let _ = Serialized::new(&bytes[..bytes.len() - 1]).count();
