@@ -102,6 +102,9 @@ extern "C" fn proxy_on_context_create(id: u32, root: u32) {
             // Nothing may pass that the filter does not see.
             request.expect("requests come after the configuration")
         });
+        if request.is_none() {
+            outside::note_own_request();
+        }
         contexts.requests.borrow_mut().insert(id, request);
     });
 }

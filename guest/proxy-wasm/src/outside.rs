@@ -31,10 +31,14 @@ thread_local! {
     static CAME_BACK: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Answers a request of this filter's own that has come back to it, by a cluster in whose chain it stands: it would wait for the token
-/// that it is to bring. With names in `clusters` that is refused from the start; where they are all, the filter does not know its own.
-pub(crate) fn refuse_own_request() {
+/// The request that is being sent has come back to this filter, by a cluster in whose chain it stands: it would wait for the token that
+/// it is to bring. With names in `clusters` that is refused from the start; where they are all, the filter does not know its own.
+pub(crate) fn note_own_request() {
     CAME_BACK.set(true);
+}
+
+/// Answers such a request, which goes no further.
+pub(crate) fn refuse_own_request() {
     reply::send(&reply::denied_by_proxy());
 }
 

@@ -131,20 +131,6 @@ async fn a_filter_for_all_of_a_clusters_requests_lets_nothing_pass_in_a_listener
     assert_eq!((world.elsewhere.text(), world.api.as_ref().expect("the plan says so").text()), (String::new(), String::new()));
 }
 
-/// Without names nobody sees beforehand that an exchange would wait for the token that it is to bring.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_exchange_that_comes_back_to_its_own_filter_is_refused_at_once_and_the_log_says_why() {
-    let plan = Plan::new(Form::Upstream).plugin(|plugin| {
-        plugin["clusters"] = json!("all");
-        plugin["token_endpoint"]["cluster"] = json!(API);
-    });
-    let Some(world) = plan.start().await else { return };
-    assert_eq!(world.caller.message().await.failure_code(), "denied-by-host");
-    world.envoy.until_logged("the filter's own request by the cluster anthropic comes back to the filter").await;
-    assert_eq!((world.emulator.counts().exchanges, world.envoy.stat("vm_reload$").await), (0, 0));
-    assert!(!world.envoy.log().contains("panicked"), "{}", world.envoy.log());
-}
-
 in_wasm_forms! {
     /// What the image's list of capabilities allows is enough for everything.
     async fn the_least_capabilities_are_enough(form: Form) {
