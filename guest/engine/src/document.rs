@@ -20,6 +20,26 @@ pub fn of_a_service(credential: &mut Map<String, Value>) {
     }
 }
 
+/// The clusters by which requests leave that carry the credential, as a proxy's configuration states them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Clusters {
+    /// These: each request is asked for its own.
+    Named(Vec<String>),
+    /// Whatever cluster a request goes to: whoever configured the proxy has seen to it that no others pass.
+    All,
+}
+
+impl Clusters {
+    /// Whether requests to this cluster carry the credential.
+    #[must_use]
+    pub fn lead_to_api(&self, cluster: &[u8]) -> bool {
+        match self {
+            Self::Named(names) => names.iter().any(|name| name.as_bytes() == cluster),
+            Self::All => true,
+        }
+    }
+}
+
 /// An object being read: every key that nobody asked for is an error in the end. It may hold a secret.
 pub struct Fields {
     path: String,
@@ -211,18 +231,25 @@ impl Fields {
         }
     }
 
-    /// A list of names that must be there and not empty. `message`: what it must be.
+    /// The clusters that lead to the API: a list of names that is not empty, or the word `all`.
     ///
     /// # Errors
     ///
-    /// It is missing, or something else.
-    pub fn names(&mut self, name: &'static str, message: &str) -> Result<Vec<String>, ConfigurationError> {
-        let Some(Value::Array(items)) = self.take(name) else { return Err(self.error(name, message)) };
+    /// They are missing, or something else.
+    pub fn clusters(&mut self, name: &'static str) -> Result<Clusters, ConfigurationError> {
+        let message =
+            "must list the clusters that lead to the API, as Envoy names them; or be \"all\", where no other request passes here";
+        let items = match self.take(name) {
+            Some(Value::String(word)) if word == "all" => return Ok(Clusters::All),
+            Some(Value::Array(items)) => items,
+            _ => return Err(self.error(name, message)),
+        };
         let names = items.into_iter().map(|item| match item {
             Value::String(item) if !item.is_empty() => Some(item),
             _ => None,
         });
-        names.collect::<Option<Vec<_>>>().filter(|names| !names.is_empty()).ok_or_else(|| self.error(name, message))
+        let names = names.collect::<Option<Vec<_>>>().filter(|names| !names.is_empty());
+        names.map(Clusters::Named).ok_or_else(|| self.error(name, message))
     }
 
     pub(crate) fn base_url(&mut self, name: &'static str) -> Result<Option<BaseUrl>, ConfigurationError> {

@@ -99,7 +99,8 @@ impl Tokens {
     ) -> Result<&Held, Unfit> {
         let Offer { value, lifetime_ms, expires, standing, from } = offer;
         let rejected = rejections.contains(&id_of(value.reveal()));
-        if rejected && matches!(from, From::Program | From::Entry | From::File) {
+        // Of two that are of no use, the one that is there stays.
+        if rejected && (matches!(from, From::Program | From::File) || from == From::Entry && self.held.is_some()) {
             return Err(Unfit::Rejected);
         }
         let mut new = Held::until(value, lifetime_ms, expires, random);
@@ -110,8 +111,9 @@ impl Tokens {
             From::Entry | From::File | From::Journal => new.end_at(self.ends.bound(&new.id, expires)),
         }
         match from {
-            // Whoever has no other is served on with it, so that the API's own answer reaches the caller.
-            From::Journal if rejected => new.standing = Standing::Suspect,
+            // Whoever has no other is served on with it, so that the API's own answer reaches the caller. Of sessions that share a
+            // store, the one that came last does as the others do.
+            From::Journal | From::Entry if rejected => new.standing = Standing::Suspect,
             From::Endpoint if rejected => {
                 if let Some(held) = self.held.as_mut().filter(|held| held.id == new.id && new.usable_at(now)) {
                     // It is no better than before, and lives as long as its issuer says.

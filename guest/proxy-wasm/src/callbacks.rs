@@ -11,6 +11,7 @@ use wif_engine::contract::{Capability, ConfigurationError, Start};
 
 use crate::driver::{Machine, Open, open_session};
 use crate::hostcalls::{self, LogLevel};
+use crate::outside;
 use crate::request::Request;
 use crate::root::Root;
 
@@ -18,7 +19,8 @@ use crate::root::Root;
 #[derive(Default)]
 struct Contexts {
     roots: RefCell<BTreeMap<u32, Root>>,
-    requests: RefCell<BTreeMap<u32, Request>>,
+    /// None: the filter's own, which has come back to it.
+    requests: RefCell<BTreeMap<u32, Option<Request>>>,
     make: Cell<Make>,
 }
 
@@ -71,7 +73,10 @@ fn of_root<T>(id: u32, otherwise: T, callback: impl FnOnce(&mut Root) -> T) -> T
 }
 
 fn of_request(id: u32, callback: impl FnOnce(&mut Request) -> bool) -> u32 {
-    let goes_on = CONTEXTS.with(|contexts| contexts.requests.borrow_mut().get_mut(&id).is_none_or(callback));
+    let goes_on = CONTEXTS.with(|contexts| {
+        let mut requests = contexts.requests.borrow_mut();
+        requests.get_mut(&id).and_then(Option::as_mut).is_none_or(callback)
+    });
     if goes_on { CONTINUE } else { PAUSE }
 }
 
@@ -91,9 +96,16 @@ extern "C" fn proxy_on_context_create(id: u32, root: u32) {
             contexts.roots.borrow_mut().insert(id, Root::new(id));
             return;
         }
-        let request = contexts.roots.borrow().get(&root).and_then(|root| root.request(id));
-        // Nothing may pass that the filter does not see.
-        contexts.requests.borrow_mut().insert(id, request.expect("requests come after the configuration"));
+        // One that comes while a root context sends a request of its own is that one.
+        let request = contexts.roots.try_borrow().ok().map(|roots| {
+            let request = roots.get(&root).and_then(|root| root.request(id));
+            // Nothing may pass that the filter does not see.
+            request.expect("requests come after the configuration")
+        });
+        if request.is_none() {
+            outside::note_own_request();
+        }
+        contexts.requests.borrow_mut().insert(id, request);
     });
 }
 
@@ -123,6 +135,10 @@ extern "C" fn proxy_on_http_call_response(_: u32, call: u32, headers: u32, body_
 extern "C" fn proxy_on_request_headers(id: u32, _: u32, _: u32) -> u32 {
     if let Some(on_request) = CONTEXTS.with(|contexts| contexts.make.get().on_request) {
         on_request();
+    }
+    if CONTEXTS.with(|contexts| matches!(contexts.requests.borrow().get(&id), Some(None))) {
+        outside::refuse_own_request();
+        return PAUSE;
     }
     of_request(id, Request::on_http_request_headers)
 }

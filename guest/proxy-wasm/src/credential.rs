@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use wif_engine::contract::{ConfigurationError, Event, Start, Usable};
+use wif_engine::document::Clusters;
 use wif_engine::{Secret, id_of};
 use wif_rules::{Reply, merge};
 
@@ -48,6 +49,8 @@ pub(crate) struct Credential {
     ours: VecDeque<String>,
     /// The clusters that do not lead to the API, as far as requests have gone there.
     elsewhere: BTreeSet<Vec<u8>>,
+    /// The first request had an upstream: this is an upstream filter.
+    has_upstream: bool,
     /// Whether the store was written since the last tick, as far as a request has looked.
     has_moved: bool,
     tick_ms: u64,
@@ -92,19 +95,49 @@ impl Credential {
             given: HashMap::new(),
             ours: VecDeque::new(),
             elsewhere: BTreeSet::new(),
+            has_upstream: false,
             has_moved: false,
             tick_ms: 0,
         })
     }
 
-    /// Whether a cluster leads to the API.
-    pub(crate) fn leads_to_api(&self, cluster: &[u8]) -> bool {
-        self.outside.settings.clusters.iter().any(|known| known.as_bytes() == cluster)
+    fn clusters(&self) -> &Clusters {
+        &self.outside.settings.clusters
+    }
+
+    /// Whether the request of the effective context goes to one of them. It is asked where it goes, unless all go to the API.
+    pub(crate) fn is_for_api(&mut self) -> Result<bool, Refused> {
+        if *self.clusters() == Clusters::All {
+            return self.stands_where_it_says().map(|()| true);
+        }
+        // The route's cluster, or, as an upstream filter, the one that the request has reached. Without a route there is none, and
+        // the proxy answers.
+        let cluster = hostcalls::get_property("xds\0cluster_name")?.unwrap_or_default();
+        if self.clusters().lead_to_api(&cluster) {
+            return Ok(true);
+        }
+        self.pass_by(&cluster)?;
+        Ok(false)
+    }
+
+    /// Looks once, at the first request, whether the filter stands among a cluster's filters, where its configuration says so: there a
+    /// request has an upstream. In a listener's chain the filter would put the credential on whatever passes, and lets nothing pass.
+    fn stands_where_it_says(&mut self) -> Result<(), Refused> {
+        if self.stands_upstream() && !self.has_upstream {
+            self.has_upstream = hostcalls::has_property("upstream\0address");
+            if !self.has_upstream {
+                let message = "wif: configuration-failed: position is `upstream`, and the filter stands in a listener's chain: with \
+                               `clusters` \"all\" it would put the credential on every request that passes there";
+                log(LogLevel::Error, message);
+                return Err(hostcalls::NOT_FOUND);
+            }
+        }
+        Ok(())
     }
 
     /// A request of the effective context goes to another cluster. It may have been at the API before, and been redirected by the
     /// proxy: our credential does not go with it.
-    pub(crate) fn pass_by(&mut self, cluster: &[u8]) -> Result<(), Refused> {
+    fn pass_by(&mut self, cluster: &[u8]) -> Result<(), Refused> {
         self.outside.metrics.elsewhere();
         if self.elsewhere.len() < CLUSTERS && self.elsewhere.insert(cluster.to_vec()) {
             let name = String::from_utf8_lossy(cluster);
@@ -332,7 +365,7 @@ fn put(usable: &Usable, fields: &Fields) -> Result<(), Refused> {
         hostcalls::set_map_value(MapType::HttpRequestHeaders, &header.name, header.value.reveal().as_bytes())?;
     }
     for header in &usable.merge {
-        let theirs = fields.iter().filter(|(name, _)| *name == header.name.as_bytes()).map(|(_, value)| value);
+        let theirs = fields.iter().values(&header.name);
         let merged = merge(theirs.chain([header.value.reveal().as_bytes()]));
         hostcalls::set_map_value(MapType::HttpRequestHeaders, &header.name, &merged)?;
     }

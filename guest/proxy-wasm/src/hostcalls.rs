@@ -13,7 +13,8 @@ pub(crate) type Refused = u32;
 
 const OK: u32 = 0;
 
-const NOT_FOUND: Refused = 1;
+/// There is none.
+pub(crate) const NOT_FOUND: Refused = 1;
 
 /// A map of header fields.
 #[derive(Clone, Copy)]
@@ -173,6 +174,18 @@ pub(crate) fn remove_map_value(map: MapType, name: &[u8]) -> Result<(), Refused>
 pub(crate) fn get_property(path: &str) -> Result<Option<Vec<u8>>, Refused> {
     // SAFETY: see above.
     taken(|data, bytes| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, bytes) })
+}
+
+/// Whether there is a property of this path, be it empty.
+pub(crate) fn has_property(path: &str) -> bool {
+    let mut there = false;
+    let _ = taken(|data, bytes| {
+        // SAFETY: see above.
+        let status = unsafe { proxy_get_property(path.as_ptr(), path.len(), data, bytes) };
+        there = status == OK;
+        status
+    });
+    there
 }
 
 /// A value, and the number of its last write.

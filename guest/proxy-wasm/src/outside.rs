@@ -1,6 +1,7 @@
 //! What the driver finds around it: the proxy. Exchanges, files and callables are HTTP calls of the root context through clusters;
 //! the store is the proxy's shared data.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::driver::Host;
 use crate::fields::Fields;
 use crate::hostcalls::{self, BufferType, LogLevel, MapType};
 use crate::metrics::Metrics;
-use crate::reply::name;
+use crate::reply::{self, name};
 use crate::settings::{Resource, Settings};
 use crate::shared;
 
@@ -24,6 +25,22 @@ const READ_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// An identity token is at most this long, in bytes; a longer answer is none.
 const MAX_ANSWER: usize = 64 * 1024;
+
+thread_local! {
+    /// The request that is being sent has come back to this filter.
+    static CAME_BACK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The request that is being sent has come back to this filter, by a cluster in whose chain it stands: it would wait for the token that
+/// it is to bring. With names in `clusters` that is refused from the start; where they are all, the filter does not know its own.
+pub(crate) fn note_own_request() {
+    CAME_BACK.set(true);
+}
+
+/// Answers such a request, which goes no further.
+pub(crate) fn refuse_own_request() {
+    reply::send(&reply::denied_by_proxy());
+}
 
 /// The proxy, as the driver needs it.
 pub(crate) struct Outside {
@@ -85,7 +102,13 @@ impl Outside {
         let Sending { cluster, method, scheme, authority, path, headers, body, timeout } = request;
         let mut fields = vec![(":method", method), (":scheme", scheme), (":authority", authority), (":path", path)];
         fields.extend(headers);
+        CAME_BACK.set(false);
         match hostcalls::dispatch_http_call(cluster, &fields, body, timeout) {
+            // What the proxy makes of its answer is of no interest.
+            _ if CAME_BACK.take() => Some(Outcome::Denied(format!(
+                "the filter's own request by the cluster {cluster} comes back to the filter, which stands in that cluster's chain: name \
+                 another cluster in the plugin's configuration"
+            ))),
             Ok(id) => {
                 self.calls.insert(id, Call { number, kind });
                 None

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use wif_rules::{Head, REJECTED_GRPC_STATUS, is_credential};
+use wif_rules::{AnswerHead, is_credential};
 
 use crate::credential::{Credential, Fate, TokenId};
 use crate::fields::Fields;
@@ -37,27 +37,25 @@ impl Request {
 /// What the proxy calls: whether the request, or its answer, goes on.
 impl Request {
     pub(crate) fn on_http_request_headers(&mut self) -> bool {
-        match self.decide() {
+        let credential = Rc::clone(&self.credential);
+        let mut credential = credential.borrow_mut();
+        match self.decide(&mut credential) {
             Ok(goes_on) => goes_on,
             // The proxy does not tell where the request goes or what it is, or does not change it: then it goes nowhere.
             Err(_) => {
-                self.credential.borrow().refuse(&reply::denied_by_proxy());
+                credential.refuse(&reply::denied_by_proxy());
                 self.stage = Stage::Without;
                 false
             }
         }
     }
 
-    fn decide(&mut self) -> Result<bool, Refused> {
-        let mut credential = self.credential.borrow_mut();
-        // The route's cluster, or, as an upstream filter, the one that the request has reached. Without a route there is none, and
-        // the proxy answers.
-        let cluster = hostcalls::get_property("xds\0cluster_name")?.unwrap_or_default();
-        if !credential.leads_to_api(&cluster) {
-            return credential.pass_by(&cluster).map(|()| true);
+    fn decide(&mut self, credential: &mut Credential) -> Result<bool, Refused> {
+        if !credential.is_for_api()? {
+            return Ok(true);
         }
         let fields = Fields::read(MapType::HttpRequestHeaders)?;
-        let head = Head::read(fields.iter());
+        let head = fields.iter().head();
         head.credentials.iter().try_for_each(|name| hostcalls::remove_map_value(MapType::HttpRequestHeaders, name))?;
         if head.names_user {
             // Whatever stands before the @ may be a credential, too.
@@ -98,19 +96,19 @@ impl Request {
             },
             Stage::Carrying(token) => token,
         };
-        let status = hostcalls::get_map_value(MapType::HttpResponseHeaders, ":status").ok().flatten();
-        let status = status.unwrap_or_default();
-        let rejected = status == b"401" || is_grpc_rejection();
-        if !rejected && status.first() != Some(&b'3') {
+        // Both statuses at once: each question would cost as much as all fields do.
+        let Ok(fields) = Fields::read(MapType::HttpResponseHeaders) else { return true };
+        let AnswerHead { rejects, redirects } = fields.iter().answer_head();
+        if !rejects && !redirects {
             return true;
         }
         let mut credential = self.credential.borrow_mut();
         let stands_upstream = credential.stands_upstream();
-        if !rejected && stands_upstream {
+        if !rejects && stands_upstream {
             // What an upstream filter sets stays on the request; a route that follows redirects would carry it elsewhere.
             let _ = hostcalls::remove_map_value(MapType::HttpResponseHeaders, b"location");
         }
-        if rejected && (stands_upstream || is_from_upstream()) {
+        if rejects && (stands_upstream || is_from_upstream()) {
             credential.report_rejection(&token);
         }
         true
@@ -123,12 +121,6 @@ impl Drop for Request {
             self.credential.borrow_mut().depart(self.id);
         }
     }
-}
-
-/// Whether the answer has a status of gRPC, and it says that the token is not accepted.
-fn is_grpc_rejection() -> bool {
-    let status = hostcalls::get_map_value(MapType::HttpResponseHeaders, "grpc-status").ok().flatten();
-    status.is_some_and(|status| status == REJECTED_GRPC_STATUS.as_bytes())
 }
 
 /// Whether an upstream answered. A downstream filter also sees what later filters answer, which is no word of the API.

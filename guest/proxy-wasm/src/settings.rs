@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 use wif_engine::contract::{Capability, ConfigurationError};
-use wif_engine::document::{Fields, of_a_service};
+use wif_engine::document::{Clusters, Fields, of_a_service};
 use wif_engine::{Secret, origin_of};
 
 /// Where the API is unless the document says otherwise.
@@ -13,6 +13,9 @@ const API: &str = "https://api.anthropic.com";
 /// What is wrong with an exchange through the filter.
 const WAITS_FOR_ITSELF: &str =
     "must be a cluster that is not in `clusters`: there the filter's own request would wait for the token that it is to bring";
+
+/// Where a cluster for exchanges would have to be guessed.
+const NOT_NAMED: &str = "is missing: where `clusters` names none, say by which cluster exchanges leave";
 
 /// The plugin's configuration, checked.
 #[derive(Debug)]
@@ -24,8 +27,8 @@ pub struct Settings {
     /// The origin that the clusters lead to.
     pub origin: String,
     /// The clusters by which requests leave that carry the credential. Each leads to the origin, whatever a request says: a
-    /// dynamic forward proxy does not belong here.
-    pub clusters: Vec<String>,
+    /// dynamic forward proxy does not belong here. Where they are all, no request is asked for its cluster.
+    pub clusters: Clusters,
     /// The cluster by which exchanges leave. Not one of `clusters`, unless the filter stands downstream: there an exchange would
     /// pass the filter, which waits for it.
     pub token_endpoint: String,
@@ -96,15 +99,18 @@ impl Settings {
             (None, Some(base_url)) => origin_of(base_url).unwrap_or_default(),
             (None, None) => API.to_owned(),
         };
-        let clusters = fields.names("clusters", "must list the clusters that lead to the API, as Envoy names them")?;
+        let clusters = fields.clusters("clusters")?;
         let token_endpoint = match fields.object("token_endpoint")? {
             Some(mut endpoint) => {
                 let cluster = endpoint.text("cluster")?;
                 endpoint.finish()?;
                 cluster
             }
-            None if position == Position::Downstream => clusters[0].clone(),
-            None => return Err(fields.error("token_endpoint", WAITS_FOR_ITSELF)),
+            None => match (&clusters, position) {
+                (Clusters::Named(names), Position::Downstream) => names[0].clone(),
+                (Clusters::All, Position::Downstream) => return Err(fields.error("token_endpoint", NOT_NAMED)),
+                (_, Position::Upstream) => return Err(fields.error("token_endpoint", WAITS_FOR_ITSELF)),
+            },
         };
         let files = resources(&mut fields, "files")?;
         let callables = resources(&mut fields, "callables")?;
@@ -116,7 +122,7 @@ impl Settings {
             waiting_at_most_ms = waiting.number("at_most_ms", waiting_at_most_ms, 1..=300_000)?;
             waiting.finish()?;
         }
-        if position == Position::Upstream {
+        if let (Position::Upstream, Clusters::Named(clusters)) = (position, &clusters) {
             let group = |name: &'static str, group: &BTreeMap<String, Resource>| {
                 let cluster = |(key, resource): (&String, &Resource)| (format!("{name}.{key}"), resource.cluster.clone());
                 group.iter().map(cluster).collect::<Vec<_>>()
@@ -277,6 +283,9 @@ mod tests {
             ("[\"api\"]", "[]", "clusters"),
             ("[\"api\"]", "\"api\"", "clusters"),
             ("[\"api\"]", "[1]", "clusters"),
+            ("[\"api\"]", "[\"\"]", "clusters"),
+            ("[\"api\"]", "\"ALL\"", "clusters"),
+            ("\"token_endpoint\": { \"cluster\": \"exchanges\" },", "", "token_endpoint"),
             ("\"clusters\"", "\"origin\": \"https://api.anthropic.com/v1\", \"clusters\"", "origin"),
             ("\"clusters\"", "\"origin\": \"api.anthropic.com\", \"clusters\"", "origin"),
             ("{ \"cluster\": \"exchanges\" }", "{}", "token_endpoint.cluster"),
@@ -302,6 +311,20 @@ mod tests {
             assert_eq!(error_of(from, to).0, field, "{to}");
         }
         assert!(error_of("\"files\"", "\"file\"").1.contains("`files`"));
+    }
+
+    /// Which cluster is the filter's own nobody knows then.
+    #[test]
+    fn without_names_of_clusters_the_one_for_exchanges_is_named() {
+        let document = DOCUMENT.replace("[\"api\"]", "\"all\"");
+        let settings = Settings::parse(&document.replace("\"metadata\"", "\"api\"")).unwrap();
+        assert_eq!(settings.clusters, Clusters::All);
+        assert!(settings.clusters.lead_to_api(b"whatever"));
+        for position in ["upstream", "downstream"] {
+            let document = document.replace("\"token_endpoint\": { \"cluster\": \"exchanges\" },", "");
+            let error = Settings::parse(&document.replace("\"upstream\"", &format!("\"{position}\""))).unwrap_err();
+            assert_eq!(error.field, "token_endpoint", "{position}");
+        }
     }
 
     /// As an upstream filter it stands in the way of whatever goes to its clusters.

@@ -20,14 +20,25 @@ pub const CREDENTIALS_PREFIX: &str = "x-goog-";
 /// servers behind CGI and its kin do not tell them apart; case does not matter.
 #[must_use]
 pub fn is_credential(name: &[u8]) -> bool {
-    // Most names end here.
+    // Most names end here: every field of every request is asked for.
     let Some(b'a' | b'p' | b'x' | b'c') = name.first().map(u8::to_ascii_lowercase) else { return false };
-    let same = |part: &[u8], known: &str| {
-        let plain = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-        part.len() == known.len() && part.iter().map(plain).eq(known.bytes())
-    };
-    CREDENTIALS.iter().any(|known| same(name, known))
-        || name.get(..CREDENTIALS_PREFIX.len()).is_some_and(|start| same(start, CREDENTIALS_PREFIX))
+    (LENGTHS & 1_u32.checked_shl(name.len() as u32).unwrap_or(0) != 0 && CREDENTIALS.iter().any(|known| is_same(name, known)))
+        || name.get(..CREDENTIALS_PREFIX.len()).is_some_and(|start| is_same(start, CREDENTIALS_PREFIX))
+}
+
+/// A bit for each length that a name in [`CREDENTIALS`] has.
+const LENGTHS: u32 = {
+    let (mut lengths, mut index) = (0, 0);
+    while index < CREDENTIALS.len() {
+        lengths |= 1 << CREDENTIALS[index].len();
+        index += 1;
+    }
+    lengths
+};
+
+fn is_same(part: &[u8], known: &str) -> bool {
+    let plain = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    part.len() == known.len() && part.iter().map(plain).eq(known.bytes())
 }
 
 /// One comma-separated list of what stands in these, in order, each element once. An element that is not text is kept as it is.
@@ -48,4 +59,24 @@ pub fn merge<'a>(lists: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
 
 fn is_comma(byte: &u8) -> bool {
     *byte == b','
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names of every length, those of credentials among them.
+    #[test]
+    fn a_name_of_another_length_is_no_credential() {
+        for known in CREDENTIALS {
+            assert!(
+                is_credential(known.as_bytes()) && is_credential(known.to_uppercase().replace('-', "_").as_bytes()),
+                "{known}"
+            );
+            assert!(!is_credential(&known.as_bytes()[..known.len() - 1]), "{known}");
+            assert!(!is_credential(format!("{known}s").as_bytes()), "{known}");
+        }
+        assert!(is_credential(b"X_Goog_") && is_credential(format!("x-goog-{}", "a".repeat(99)).as_bytes()));
+        assert!(!is_credential(b"") && !is_credential(b"x-goo") && !is_credential("x".repeat(32).as_bytes()));
+    }
 }

@@ -1,5 +1,6 @@
 //! The head of a request: what of it decides what becomes of the request.
 
+use crate::REJECTED_GRPC_STATUS;
 use crate::fields::is_credential;
 
 /// Requests with these methods carry no credential: a tunnel, a preflight, one that is answered with itself (RFC 9110 section
@@ -56,6 +57,37 @@ impl Head {
     }
 }
 
+/// What of an answer's fields decides what it means for the token.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerHead {
+    /// It rejects the token that the request carried.
+    pub rejects: bool,
+    /// It leads elsewhere.
+    pub redirects: bool,
+}
+
+impl AnswerHead {
+    /// From the fields, the pseudo-header field `:status` among them.
+    #[must_use]
+    pub fn read<'a>(fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Self {
+        let mut head = Self::default();
+        for (name, value) in fields {
+            match name {
+                b":status" => {
+                    head.rejects |= value == REJECTED.as_slice();
+                    head.redirects = value.first() == Some(&b'3');
+                }
+                b"grpc-status" => head.rejects |= value == REJECTED_GRPC_STATUS.as_bytes(),
+                _ => {}
+            }
+        }
+        head
+    }
+}
+
+/// [`crate::REJECTED_STATUS`], as it is written.
+const REJECTED: [u8; 3] = *b"401";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +101,17 @@ mod tests {
         let head = head(&[(":authority", "user@api"), ("x-api-key", "k"), ("accept", "*/*"), ("x_goog_user", "u")]);
         assert_eq!(head.credentials, [&b"x-api-key"[..], b"x_goog_user"]);
         assert!(head.names_user && !head.has_connection);
+    }
+
+    #[test]
+    fn an_answer_rejects_by_its_status_or_by_that_of_grpc() {
+        let read =
+            |fields: &[(&str, &str)]| AnswerHead::read(fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+        assert_eq!(REJECTED, *crate::REJECTED_STATUS.to_string().as_bytes());
+        assert!(read(&[(":status", "401")]).rejects && read(&[(":status", "200"), ("grpc-status", "16")]).rejects);
+        for fields in [&[(":status", "200")][..], &[(":status", "403")], &[(":status", "200"), ("grpc-status", "160")], &[]] {
+            assert_eq!(read(fields), AnswerHead::default(), "{fields:?}");
+        }
+        assert_eq!(read(&[(":status", "307")]), AnswerHead { rejects: false, redirects: true });
     }
 }

@@ -8,12 +8,14 @@ mod fields;
 mod head;
 mod journals;
 mod reply;
+mod serialized;
 mod snapshot;
 
 pub use fields::{CREDENTIALS, CREDENTIALS_PREFIX, is_credential, merge};
-pub use head::{EXEMPT_METHODS, Head, is_exempt_method, names_upgrade};
+pub use head::{AnswerHead, EXEMPT_METHODS, Head, is_exempt_method, names_upgrade};
 pub use journals::{Journals, Place};
 pub use reply::{LATER_S, Reply, SOON_S, STATUS};
+pub use serialized::Serialized;
 pub use snapshot::{Access, Look, Snapshot, Token, Verdict, Waiter};
 
 /// The status by which the API rejects a token.

@@ -1,7 +1,7 @@
-//! The interface of Envoy's dynamic modules, version `v0.2.0`: what this module uses of it, written by hand. All unsafe code is
-//! here; the rest of the module sees [`Stream`], [`Scheduler`] and their kin, which are safe.
+//! What Envoy's interface of dynamic modules, version `v0.2.0`, lets a module call, written by hand, behind handles that are safe:
+//! [`Stream`], [`Scheduler`] and their kin. What Envoy calls stands in [`crate::hooks`]. There is no other unsafe code.
 //!
-//! What Envoy guarantees, and every block here rests on:
+//! What Envoy guarantees, and every block in both rests on:
 //!
 //! - Pointers to what Envoy owns are valid for as long as the hook runs that was given them; those of a stream until
 //!   `http_filter_destroy` of that stream was called, those of a configuration until `http_filter_config_destroy`.
@@ -10,26 +10,17 @@
 //! - Texts are a pointer and a length, not terminated; a pointer of length 0 may be null. What a callback returns of a stream's header
 //!   fields is valid until a field is changed or the hook returns.
 //!
-//! Every hook catches panics: one that left a function called from C++ would end Envoy.
 #![allow(unsafe_code, reason = "the border to a program in C++")]
 
 use std::borrow::Cow;
-use std::ffi::{c_char, c_void};
+use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::ptr::{NonNull, null, null_mut};
 use std::slice;
-use std::sync::Arc;
 
 use wif_rules::Reply;
 
-use crate::filter::{Filter, Next};
-use crate::guard::guarded;
-use crate::module::Module;
-use crate::process;
 use crate::reply;
-
-/// The version of the interface, as Envoy compares it. The version of Envoy itself is compared in [`crate::version`].
-const ABI_VERSION: &[u8] = b"v0.2.0\0";
 
 /// How loud a line of the log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,20 +42,6 @@ pub(crate) enum Fields {
     Response = 2,
 }
 
-/// What becomes of a request after its header was seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-enum RequestStatus {
-    Continue = 0,
-    /// The stream was answered.
-    Stop = 1,
-    /// Nothing goes on until the stream is resumed; the client is held up rather than buffered without bound.
-    Pause = 4,
-}
-
-/// All other statuses of hooks begin with this one.
-const CONTINUE: u32 = 0;
-
 /// What defining or changing a metric returned.
 const METRIC_DONE: u32 = 0;
 
@@ -79,7 +56,7 @@ struct ModuleText {
 /// A text of Envoy's.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct EnvoyText {
+pub(crate) struct EnvoyText {
     start: *const u8,
     length: usize,
 }
@@ -113,7 +90,7 @@ impl EnvoyText {
     /// # Safety
     ///
     /// It must come from Envoy, and `'a` must end before Envoy may change or free it.
-    unsafe fn bytes<'a>(self) -> &'a [u8] {
+    pub(crate) unsafe fn bytes<'a>(self) -> &'a [u8] {
         if self.start.is_null() || self.length == 0 {
             return &[];
         }
@@ -234,6 +211,15 @@ pub(crate) struct Configuration<'hook> {
 pub(crate) struct Metric(usize);
 
 impl Configuration<'_> {
+    /// The configuration behind this pointer.
+    ///
+    /// # Safety
+    ///
+    /// Envoy gave it to the hook that runs, or it is a [`KnownConfiguration`] that ends with that hook.
+    pub(crate) unsafe fn of_this_hook(envoy: *mut c_void) -> Self {
+        Self { envoy, hook: PhantomData }
+    }
+
     /// Defines a counter. None if Envoy does not want it.
     pub(crate) fn counter(&self, name: &str) -> Option<Metric> {
         let mut id = 0;
@@ -314,6 +300,13 @@ impl Configuration<'_> {
 /// The address of a configuration of Envoy's.
 pub(crate) struct KnownConfiguration(*mut c_void);
 
+impl KnownConfiguration {
+    /// The address, for the hook in which the configuration ends.
+    pub(crate) fn address(&self) -> *mut c_void {
+        self.0
+    }
+}
+
 // SAFETY: it is a number to all but the hook in which the configuration ends.
 unsafe impl Send for KnownConfiguration {}
 // SAFETY: likewise.
@@ -349,6 +342,15 @@ pub(crate) struct Stream<'hook> {
 }
 
 impl Stream<'_> {
+    /// The stream behind this pointer.
+    ///
+    /// # Safety
+    ///
+    /// Envoy gave it to the hook that runs, and has not ended it within that hook.
+    pub(crate) unsafe fn of_this_hook(envoy: *mut c_void) -> Self {
+        Self { envoy, hook: PhantomData }
+    }
+
     /// The cluster that the request is routed to. None without a route.
     pub(crate) fn cluster(&self) -> Option<&[u8]> {
         let mut name = EnvoyText::NONE;
@@ -469,283 +471,4 @@ impl Drop for Scheduler {
         // SAFETY: it came from `scheduler_new`, and nobody else frees it. What was committed no longer needs it.
         unsafe { envoy_dynamic_module_callback_http_filter_scheduler_delete(self.0.as_ptr()) }
     }
-}
-
-/// Runs a hook of a stream that decides about the request: a panic answers it.
-fn guarded_request<R>(stream: *mut c_void, otherwise: R, hook: impl FnOnce(Stream<'_>) -> R) -> R {
-    let stream = || Stream { envoy: stream, hook: PhantomData };
-    let done = guarded(None, || Some(hook(stream())));
-    done.unwrap_or_else(|| {
-        guarded((), || stream().answer(&reply::stopped()));
-        otherwise
-    })
-}
-
-/// The module behind a pointer that `config_new` returned.
-///
-/// # Safety
-///
-/// `config_destroy` was not called for it yet.
-unsafe fn module<'hook>(module: *const c_void) -> &'hook Module {
-    // SAFETY: `config_new` made it of an `Arc<Module>`, which `config_destroy` alone gives back.
-    unsafe { &*module.cast::<Module>() }
-}
-
-/// The filter behind a pointer that `filter_new` returned: held for the whole of a hook, in which `filter_destroy` may be nested.
-///
-/// # Safety
-///
-/// `filter_destroy` was not called for it yet.
-unsafe fn filter(filter: *const c_void) -> Arc<Filter> {
-    assert!(!filter.is_null(), "`filter_new` made none: it panicked");
-    let filter = filter.cast::<Filter>();
-    // SAFETY: `filter_new` made it of an `Arc<Filter>`, of which `filter_destroy` alone gives back the first count.
-    unsafe {
-        Arc::increment_strong_count(filter);
-        Arc::from_raw(filter)
-    }
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_program_init() -> *const c_char {
-    guarded(null(), || if process::begin() { ABI_VERSION.as_ptr().cast() } else { null() })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
-    configuration: *mut c_void,
-    _name: EnvoyText,
-    document: EnvoyText,
-) -> *const c_void {
-    guarded(null(), || {
-        // SAFETY: Envoy's text is valid until this hook returns.
-        let document = unsafe { document.bytes() };
-        match Module::new(document, &Configuration { envoy: configuration, hook: PhantomData }) {
-            Ok(module) => Arc::into_raw(Arc::new(module)).cast(),
-            Err(problem) => {
-                log(Level::Error, &format!("wif: the configuration is refused: {problem}"));
-                null()
-            }
-        }
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(module: *const c_void) {
-    guarded((), || {
-        // SAFETY: Envoy calls this once for what `config_new` returned, after every other hook of it.
-        let module = unsafe { Arc::from_raw(module.cast::<Module>()) };
-        module.close();
-        // Envoy's configuration, and its metrics, are there until this hook returns.
-        let envoy = module.metrics().configuration().0;
-        module.metrics().withdraw(&Configuration { envoy, hook: PhantomData });
-    });
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(configuration: *mut c_void, at: *const c_void, _event: u64) {
-    // SAFETY: Envoy calls no hook of a configuration that it has destroyed.
-    guarded((), || unsafe { module(at) }.metrics().publish(&Configuration { envoy: configuration, hook: PhantomData }));
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(_name: EnvoyText, _document: EnvoyText) -> *const c_void {
-    guarded(null(), || {
-        log(Level::Error, "wif: the module takes no configuration for single routes: name their clusters in its own");
-        null()
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(_configuration: *const c_void) {}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_new(at: *const c_void, _stream: *mut c_void) -> *const c_void {
-    guarded(null(), || {
-        let at = at.cast::<Module>();
-        // SAFETY: `config_new` made it of an `Arc<Module>`, which is not given back before the streams of it have ended.
-        let module = unsafe {
-            Arc::increment_strong_count(at);
-            Arc::from_raw(at)
-        };
-        Arc::into_raw(Arc::new(Filter::new(module))).cast()
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_destroy(at: *const c_void) {
-    guarded((), || {
-        if at.is_null() {
-            return;
-        }
-        // SAFETY: Envoy calls this once for what `filter_new` returned; hooks that it is nested in hold a count of their own.
-        let filter = unsafe { Arc::from_raw(at.cast::<Filter>()) };
-        filter.end();
-    });
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(stream: *mut c_void, at: *const c_void, _end: bool) -> u32 {
-    let status = guarded_request(stream, RequestStatus::Stop, |mut stream| {
-        // SAFETY: Envoy calls no hook of a stream that it has destroyed.
-        let filter = unsafe { filter(at) };
-        match filter.request(&mut stream) {
-            Next::Go => RequestStatus::Continue,
-            Next::Wait => RequestStatus::Pause,
-            Next::Answer(reply) => {
-                stream.answer(&reply);
-                RequestStatus::Stop
-            }
-        }
-    });
-    status as u32
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(stream: *mut c_void, at: *const c_void, _event: u64) {
-    guarded_request(stream, (), |mut stream| {
-        // SAFETY: as above.
-        let filter = unsafe { filter(at) };
-        match filter.waited(&mut stream) {
-            Next::Go => stream.resume(),
-            Next::Wait => {}
-            Next::Answer(reply) => stream.answer(&reply),
-        }
-    });
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_request_body(_stream: *mut c_void, _at: *const c_void, _end: bool) -> u32 {
-    CONTINUE
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_request_trailers(stream: *mut c_void, at: *const c_void) -> u32 {
-    guarded_request(stream, 1, |mut stream| {
-        // SAFETY: as above.
-        let filter = unsafe { filter(at) };
-        match filter.request_trailers(&mut stream) {
-            Some(reply) => {
-                stream.answer(&reply);
-                // The request does not go on.
-                1
-            }
-            None => CONTINUE,
-        }
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(stream: *mut c_void, at: *const c_void, _end: bool) -> u32 {
-    guarded((), || {
-        // SAFETY: as above.
-        let filter = unsafe { filter(at) };
-        filter.response(&mut Stream { envoy: stream, hook: PhantomData });
-    });
-    CONTINUE
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_local_reply(
-    _stream: *mut c_void,
-    at: *const c_void,
-    _status: u32,
-    _details: EnvoyText,
-    _reset: bool,
-) -> u32 {
-    // SAFETY: as above.
-    guarded((), || unsafe { filter(at) }.answered_here());
-    CONTINUE
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(stream: *mut c_void, at: *const c_void) {
-    guarded((), || {
-        // SAFETY: as above.
-        let filter = unsafe { filter(at) };
-        filter.complete(&mut Stream { envoy: stream, hook: PhantomData });
-    });
-}
-
-// Envoy demands these of every HTTP filter; this one has no use for them.
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_response_body(_stream: *mut c_void, _at: *const c_void, _end: bool) -> u32 {
-    CONTINUE
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(_stream: *mut c_void, _at: *const c_void) -> u32 {
-    CONTINUE
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_http_callout_done(
-    _stream: *mut c_void,
-    _at: *const c_void,
-    _callout: u64,
-    _result: u32,
-    _fields: *const c_void,
-    _fields_count: usize,
-    _body: *const c_void,
-    _body_count: usize,
-) {
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_headers(
-    _stream: *mut c_void,
-    _at: *const c_void,
-    _callout: u64,
-    _fields: *const c_void,
-    _fields_count: usize,
-    _end: bool,
-) {
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_data(
-    _stream: *mut c_void,
-    _at: *const c_void,
-    _callout: u64,
-    _body: *const c_void,
-    _body_count: usize,
-    _end: bool,
-) {
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_trailers(
-    _stream: *mut c_void,
-    _at: *const c_void,
-    _callout: u64,
-    _fields: *const c_void,
-    _fields_count: usize,
-) {
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_complete(_stream: *mut c_void, _at: *const c_void, _callout: u64) {}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_reset(
-    _stream: *mut c_void,
-    _at: *const c_void,
-    _callout: u64,
-    _reason: u32,
-) {
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(
-    _stream: *mut c_void,
-    _at: *const c_void,
-) {
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(
-    _stream: *mut c_void,
-    _at: *const c_void,
-) {
 }

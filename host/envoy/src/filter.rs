@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wif::{Error, Token};
+use wif_engine::document::Clusters;
 use wif_rules::{Head, REJECTED_GRPC_STATUS, Reply, is_credential, merge};
 
 use crate::abi::{Fields, Stream};
@@ -45,7 +46,8 @@ impl Filter {
 
     /// The request's header.
     pub(crate) fn request(&self, stream: &mut Stream<'_>) -> Next {
-        if !stream.cluster().is_some_and(|cluster| self.module.leads_to(cluster)) {
+        let clusters = self.module.clusters();
+        if *clusters != Clusters::All && !stream.cluster().is_some_and(|cluster| clusters.lead_to_api(cluster)) {
             self.module.metrics().elsewhere();
             // A redirect of the API's that Envoy itself follows has ours on it still.
             let ours = self.module.ours(|name| stream.field(Fields::Request, name.as_str()));

@@ -24,14 +24,14 @@
 //! | --- | --- |
 //! | `credential` | the configuration document of the component, as it is |
 //! | `origin` | where the clusters lead; by default the credential's `base_url`, or else the API. Exchanges go there and nowhere else, and a token for another origin is not put on requests. An origin that stands here may be in a private network |
-//! | `clusters` | the clusters by which requests leave that carry the credential; others are not touched |
+//! | `clusters` | the names of the clusters by which requests leave that carry the credential; others are not touched. Or `"all"`: no request is asked for its cluster, and whatever passes carries the credential. That holds in the chain of a cluster, and in a listener's where the module is off (`disabled: true`) and on for the API's routes; Envoy does not tell the module where it stands, so nobody notices a mistake |
 //! | `waiting` | how many requests of this configuration wait for a token at once, and for how long each at most; beyond that 503 |
 //!
 //! Any other key is an error. An error is in Envoy's log, names the field, and refuses the configuration.
 //!
 //! # What it does to requests
 //!
-//! Requests that Envoy routes to one of the clusters carry exactly one credential: ours. Every form of the caller's own is taken off,
+//! Requests that Envoy routes to one of the clusters, and with `"all"` those that pass, carry exactly one credential: ours. Every form of the caller's own is taken off,
 //! also from trailers. `CONNECT`, `OPTIONS`, `TRACE` and upgrades carry none. Without a token a request is paused, and when there is none to
 //! be had it is answered with 503 and `retry-after`, in the form of the API's errors; the header `x-wif-code` says why. A 401 from
 //! the API is a rejection of the token that the request carried: as an upstream filter, with the router's retry on 401, the
@@ -46,7 +46,7 @@
 //! When the answer begins, or the stream ends, our credential is taken off the request again: an access log or a tap that asks for
 //! it finds none. The one exception is an upstream filter whose request is never answered.
 //!
-//! A redirect that Envoy itself follows to another cluster loses our credential on the way. A mirror (`request_mirror_policies`) beside
+//! A redirect that Envoy itself follows to another cluster loses our credential on the way, where `clusters` has names. A mirror (`request_mirror_policies`) beside
 //! a downstream filter does not: take the credential off there, by `request_headers_mutations`.
 //!
 //! As a downstream filter it must be the last before the router, for what comes later may route the request elsewhere.
@@ -82,6 +82,7 @@
 mod abi;
 mod filter;
 mod guard;
+mod hooks;
 mod log;
 mod metrics;
 mod module;

@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tokio_stream::StreamExt as _;
 use wif::{BuildError, Credential, Error, Policy, Standing, State, Token, TokenStatus};
+use wif_engine::document::Clusters;
 
 use crate::abi::{self, Configuration};
 use crate::log;
@@ -89,9 +90,9 @@ impl Module {
         })
     }
 
-    /// Whether requests to this cluster carry the credential.
-    pub(crate) fn leads_to(&self, cluster: &[u8]) -> bool {
-        self.settings.clusters.iter().any(|known| known.as_bytes() == cluster)
+    /// The clusters to which requests carry the credential.
+    pub(crate) fn clusters(&self) -> &Clusters {
+        &self.settings.clusters
     }
 
     /// Whether a token may be put on requests to the clusters.

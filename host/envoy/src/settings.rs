@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use wif::Secret;
 use wif_engine::contract::ConfigurationError;
-use wif_engine::document::{Fields, of_a_service};
+use wif_engine::document::{Clusters, Fields, of_a_service};
 use wif_engine::origin_of;
 
 /// Where the API is unless the document says otherwise.
@@ -28,7 +28,7 @@ pub(crate) struct Settings {
     /// Whether somebody wrote the origin down for this very proxy.
     pub(crate) origin_is_given: bool,
     /// The clusters by which requests leave that carry the credential.
-    pub(crate) clusters: Vec<String>,
+    pub(crate) clusters: Clusters,
     /// How many requests wait for a token at once.
     pub(crate) waiting_requests: usize,
     /// How long a request waits for a token.
@@ -65,7 +65,7 @@ impl Settings {
             (None, Some(base_url)) => origin_of(base_url).unwrap_or_else(|_| API.to_owned()),
             (None, None) => API.to_owned(),
         };
-        let clusters = fields.names("clusters", "must list the clusters that lead to the API, as Envoy names them")?;
+        let clusters = fields.clusters("clusters")?;
         let (mut waiting_requests, mut waiting_at_most_ms) = (1_000, 30_000);
         if let Some(mut waiting) = fields.object("waiting")? {
             waiting_requests = waiting.number("requests", waiting_requests, 1..=10_000)?;

@@ -40,7 +40,10 @@
 //!   that its configurations for Envoy allow, so it is not entered for bodies; the baseline with its own fewest stands in the file.
 //!   A worker's share of memory is what four more workers take, beside Envoy with that baseline and, for the dynamic module, with
 //!   no filter. The module weighs what it does without symbols, as it is shipped.
-//!   For who changes the filter: `WIF_OTHER_FILTER` names another build of it, which is measured beside.
+//!   Beside them stands what people use without a filter of their own: a process on the same machine that Envoy asks for each request, by
+//!   `ext_authz` and by `ext_proc`, and that only answers with a header. It shares the clients' core.
+//!   For who changes the filter: `WIF_OTHER_FILTER` names another build of it, which is measured beside, and `WIF_ENVOY_VARIANTS` names
+//!   those that are measured at all, by the ids in the file (`static_filter,filter,other_filter`).
 #![doc = include_str!("../missed.md")]
 #![allow(
     clippy::disallowed_methods,

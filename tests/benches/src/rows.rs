@@ -17,6 +17,7 @@ pub(crate) fn child(mode: &str) -> anyhow::Result<()> {
         start::NOTHING => start::child_nothing(),
         start::READY => start::child_ready(),
         memory::INSTANCES => memory::child_instances(),
+        envoy::authorizer::AUTHORIZER => envoy::authorizer::child(),
         scale::IDENTITIES => scale::child(),
         memory::CREDENTIALS => memory::child_credentials(),
         _ => anyhow::bail!("no such child: {mode}"),

@@ -3,7 +3,7 @@
 use super::attempt::{Trouble, Work};
 use super::outgoing::Role;
 use super::{Session, only};
-use crate::contract::{Disposition, Entry, FailureCode, NoteCode, NoteLevel, Outcome, Swap, Task};
+use crate::contract::{Disposition, Entry, FailureCode, NoteCode, NoteLevel, Outcome, Standing, Swap, Task};
 use crate::identity_token::IdentityToken;
 use crate::ledger::Ledger;
 use crate::state::{LEASE_MS, Lease, State};
@@ -326,9 +326,12 @@ impl Session {
         let Some(token) = entry.token else { return };
         let offer = token.offer(reading, From::Entry);
         if let Ok(held) = self.tokens.offer(offer, self.known.rejections(), self.time.now(), &mut self.random) {
-            let fields = only("token", &held.id);
+            let (fields, good) = (only("token", &held.id), held.standing == Standing::Good);
             self.out.note(NoteCode::TokenAdopted, NoteLevel::Info, "An access token was taken over from the store.", fields);
-            self.attempt.succeeded();
+            // A suspect one is no end of the trouble to get another.
+            if good {
+                self.attempt.succeeded();
+            }
             self.known.change();
         }
     }

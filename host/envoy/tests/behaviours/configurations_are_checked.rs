@@ -1,6 +1,7 @@
 //! What cannot work is refused, and Envoy's log says which field it is. E7.
 
 use serde_json::json;
+use wif_engine::document::Clusters;
 
 use crate::settings::Settings;
 use crate::world::{program, validate};
@@ -16,6 +17,13 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(settings.origin, "https://api.anthropic.com");
     assert!(!settings.origin_is_given);
     assert_eq!((settings.waiting_requests, settings.waiting_at_most.as_millis()), (1_000, 30_000));
+}
+
+#[test]
+fn the_clusters_are_named_or_all() {
+    let clusters = |document: &str| Settings::parse(document).expect("it is right").clusters;
+    assert_eq!(clusters(r#"{ "credential": {}, "clusters": ["a"] }"#), Clusters::Named(vec!["a".to_owned()]));
+    assert_eq!(clusters(r#"{ "credential": {}, "clusters": "all" }"#), Clusters::All);
 }
 
 #[test]
@@ -42,6 +50,7 @@ fn an_error_names_the_field() {
         (r#"{ "credential": {} }"#, "clusters: must list"),
         (r#"{ "credential": {}, "clusters": [] }"#, "clusters: must list"),
         (r#"{ "credential": {}, "clusters": [""] }"#, "clusters: must list"),
+        (r#"{ "credential": {}, "clusters": "anthropic" }"#, "clusters: must list"),
         (r#"{ "credential": {}, "clusters": ["a"], "origin": "https://a.example/v1" }"#, "origin: must be"),
         (r#"{ "credential": {}, "clusters": ["a"], "origin": "http://a.example" }"#, "origin: must begin with https://"),
         (

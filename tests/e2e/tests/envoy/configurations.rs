@@ -263,7 +263,7 @@ async fn a_server_that_cannot_show_that_it_is_the_api_is_told_nothing() {
 async fn envoy_does_not_start_with_a_bad_configuration_and_names_its_field() {
     let Some(world) = Surroundings::start().await else { return };
     let changes = [
-        (r#""clusters": ["anthropic"]"#, r#""clusters": []"#, "clusters"),
+        (r#""clusters": "all""#, r#""clusters": []"#, "clusters"),
         (r#""federation_rule_id""#, r#""federation_rule""#, "credential.federation.federation_rule"),
         (r#""source": "file""#, r#""source": "fail""#, "credential.federation.identity_token"),
         (r#""credential": {"#, r#""credential": { "prefetch": 1,"#, "credential.prefetch"),

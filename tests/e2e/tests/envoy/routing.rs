@@ -3,7 +3,7 @@ use wif_proxy_wasm_image::{CALLBACKS, HOST_FUNCTIONS};
 
 use crate::harness::bootstrap::API;
 use crate::harness::client::send;
-use crate::harness::{Form, Plan, Protocol, in_every_form, in_wasm_forms};
+use crate::harness::{Form, Plan, Protocol, in_every_form, in_forms, in_wasm_forms};
 
 in_every_form! {
     /// E2, E3: the API answers with a redirect, and the route has Envoy follow it to another cluster.
@@ -94,6 +94,41 @@ async fn a_filter_that_is_not_where_it_is_said_to_be_puts_the_credential_on_noth
     }
     assert!(world.api.as_ref().expect("the plan says so").text().contains("sk-ant-"));
     assert!(!world.elsewhere.text().contains("sk-ant-"), "{}", world.elsewhere.text());
+}
+
+in_forms! {
+    [downstream = Downstream, module = Module]
+    /// E2: a filter that asks no request for its cluster, in a listener's chain: off, and on for one route.
+    async fn a_filter_that_is_on_for_one_route_puts_the_credential_on_nothing_else(form: Form) {
+        let plan = Plan::new(form).capture(Protocol::Http1).setup(|setup| {
+            setup.on_by_route = true;
+            setup.plugin["clusters"] = json!("all");
+        });
+        let Some(world) = plan.start().await else { return };
+        for path in ["/v1/messages", "/elsewhere", "/v1/messages"] {
+            assert_eq!(send(world.caller.post(path).header("x-api-key", "theirs")).await.status, 200, "{path}");
+        }
+        let api = world.api.as_ref().expect("the plan says so").text();
+        assert!(api.contains("Bearer sk-ant-oat01-") && !api.contains("theirs"), "{api}");
+        let elsewhere = world.elsewhere.text();
+        assert!(elsewhere.contains("theirs") && !elsewhere.contains("sk-ant-"), "{elsewhere}");
+    }
+}
+
+/// E2: in a listener's chain it would put the credential on whatever passes there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filter_for_all_of_a_clusters_requests_lets_nothing_pass_in_a_listeners_chain() {
+    let plan = Plan::new(Form::Downstream).capture(Protocol::Http1).plugin(|plugin| {
+        plugin["position"] = json!("upstream");
+        plugin["clusters"] = json!("all");
+    });
+    let Some(world) = plan.start().await else { return };
+    for path in ["/v1/messages", "/elsewhere"] {
+        let answer = send(world.caller.post(path)).await;
+        assert_eq!((answer.status, answer.header("x-wif-code")), (503, Some("denied-by-host")), "{path}");
+    }
+    world.envoy.until_logged("configuration-failed: position is `upstream`, and the filter stands in a listener's chain").await;
+    assert_eq!((world.elsewhere.text(), world.api.as_ref().expect("the plan says so").text()), (String::new(), String::new()));
 }
 
 in_wasm_forms! {

@@ -8,6 +8,7 @@ mod proxy;
 mod requests;
 
 use proxy::{Proxy, Rule};
+use serde_json::json;
 use wif_proxy_wasm_image::HOST_FUNCTIONS;
 
 /// The rules by which one worker can be the first.
@@ -57,6 +58,30 @@ fn a_rejection_makes_one_exchange() {
             assert_eq!(ours(&worker.seen(id)), Some("Bearer sk-ant-oat01-2"), "{rule:?}");
         }
         assert_eq!(proxy.counts(), (2, 0), "{rule:?}");
+    }
+}
+
+/// C9: a worker that begins after a rejection, and can have no other token, does as the one that saw it: the API's own answer
+/// reaches callers, whichever worker they meet.
+#[test]
+fn a_worker_that_comes_late_serves_a_rejected_token_on() {
+    for rule in FIT {
+        let mut proxy = Proxy::with(rule, 2, |settings| settings["credential"]["prefetch"] = json!(false));
+        assert!(proxy.configure());
+        let first = proxy.workers[0].request("api");
+        proxy.run(10_000);
+        assert!(proxy.workers[0].seen(first).passed, "{rule:?}");
+        // The identity token is spent, and there is no other.
+        proxy.workers[0].respond(first, 401);
+        proxy.run(1_000);
+        let requests: Vec<u32> = proxy.workers.iter_mut().map(|worker| worker.request("api")).collect();
+        proxy.run(1_000);
+        for (worker, id) in proxy.workers.iter().zip(requests) {
+            let request = worker.seen(id);
+            assert_eq!(ours(&request), Some("Bearer sk-ant-oat01-1"), "{rule:?}: {request:?}\n{}", proxy.around().log.join("\n"));
+            assert!(request.passed && request.answered.is_none(), "{rule:?}: {request:?}");
+        }
+        assert_eq!(proxy.counts(), (1, 0), "{rule:?}");
     }
 }
 
@@ -130,6 +155,7 @@ fn no_status_ends_the_vm_or_lets_a_request_through_without_our_credential() {
 fn every_function_is_called() {
     let mut proxy = Proxy::new(Rule::ComparedAlways, 1);
     assert!(proxy.configure());
+    proxy.workers[0].request("another");
     let waiting = proxy.workers[0].request("api");
     proxy.run(3_000);
     proxy.workers[0].respond(waiting, 401);

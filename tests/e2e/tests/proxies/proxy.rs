@@ -186,11 +186,18 @@ impl Around {
 
 impl Proxy {
     pub(crate) fn new(rule: Rule, workers: usize) -> Self {
+        Self::with(rule, workers, |_| {})
+    }
+
+    /// With these changes of the plugin's configuration.
+    pub(crate) fn with(rule: Rule, workers: usize, change: impl FnOnce(&mut Value)) -> Self {
         let credential = json!({"federation": {
             "federation_rule_id": "fdrl_1", "organization_id": "00000000-0000-4000-8000-000000000001",
             "identity_token": {"source": "file", "path": "/token"}
         }});
-        Self::of(COMPILED, rule, workers, &json!({"credential": credential}))
+        let mut settings = json!({"credential": credential});
+        change(&mut settings);
+        Self::of(COMPILED, rule, workers, &settings)
     }
 
     /// One worker whose session follows a script.

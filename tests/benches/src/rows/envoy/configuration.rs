@@ -26,6 +26,9 @@ pub(super) struct Places {
     pub(super) token_endpoint: SocketAddr,
     /// The token endpoint of Envoy's own filter.
     pub(super) client_credentials: SocketAddr,
+    /// A server that Envoy asks by HTTP, and one that it asks by gRPC.
+    pub(super) authorizer: SocketAddr,
+    pub(super) processor: SocketAddr,
     /// The filter that only sets a header.
     pub(super) static_filter: PathBuf,
     /// This project's filter.
@@ -36,8 +39,7 @@ pub(super) struct Places {
     pub(super) credential: Value,
 }
 
-/// What stands in the way of a request. A server that Envoy asks for an authorization would be one more, with the time of its own
-/// process beside Envoy's.
+/// What stands in the way of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Variant {
     Nothing,
@@ -48,14 +50,20 @@ pub(super) enum Variant {
     StaticFilterLean,
     StaticFilterUpstream,
     Filter,
+    FilterNamed,
     FilterUpstream,
+    FilterUpstreamNamed,
     Module,
+    ModuleNamed,
+    ExtAuthz,
+    ExtProc,
     OtherFilter,
+    OtherFilterUpstream,
 }
 
 impl Variant {
     /// In the order of the table.
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Nothing,
         Self::HeaderMutation,
         Self::InjectorGeneric,
@@ -64,9 +72,15 @@ impl Variant {
         Self::StaticFilterLean,
         Self::StaticFilterUpstream,
         Self::Filter,
+        Self::FilterNamed,
         Self::FilterUpstream,
+        Self::FilterUpstreamNamed,
         Self::Module,
+        Self::ModuleNamed,
+        Self::ExtAuthz,
+        Self::ExtProc,
         Self::OtherFilter,
+        Self::OtherFilterUpstream,
     ];
 
     /// For programs.
@@ -80,9 +94,15 @@ impl Variant {
             Self::StaticFilterLean => "static_filter_lean",
             Self::StaticFilterUpstream => "static_filter_upstream",
             Self::Filter => "filter",
+            Self::FilterNamed => "filter_named",
             Self::FilterUpstream => "filter_upstream",
+            Self::FilterUpstreamNamed => "filter_upstream_named",
             Self::Module => "module",
+            Self::ModuleNamed => "module_named",
+            Self::ExtAuthz => "ext_authz",
+            Self::ExtProc => "ext_proc",
             Self::OtherFilter => "other_filter",
+            Self::OtherFilterUpstream => "other_filter_upstream",
         }
     }
 
@@ -97,14 +117,49 @@ impl Variant {
             Self::StaticFilterLean => "the same, entered for nothing else",
             Self::StaticFilterUpstream => "the same as an upstream filter",
             Self::Filter => "this filter",
+            Self::FilterNamed => "this filter, which asks each request for its cluster",
             Self::FilterUpstream => "this filter as an upstream filter",
+            Self::FilterUpstreamNamed => "this filter as an upstream filter, which asks each request for its cluster",
             Self::Module => "the dynamic module",
+            Self::ModuleNamed => "the dynamic module, which asks each request for its cluster",
+            Self::ExtAuthz => "`ext_authz`, a process that sets a header, by HTTP",
+            Self::ExtProc => "`ext_proc`, a process that sets a header, by gRPC",
             Self::OtherFilter => "another build of this filter",
+            Self::OtherFilterUpstream => "another build of this filter as an upstream filter",
         }
     }
 
     fn is_upstream(self) -> bool {
-        matches!(self, Self::StaticFilterUpstream | Self::FilterUpstream)
+        use Variant::{FilterUpstream, FilterUpstreamNamed, OtherFilterUpstream, StaticFilterUpstream};
+        matches!(self, StaticFilterUpstream | FilterUpstream | FilterUpstreamNamed | OtherFilterUpstream)
+    }
+
+    /// Whether it is the dynamic module.
+    pub(super) fn is_module(self) -> bool {
+        matches!(self, Self::Module | Self::ModuleNamed)
+    }
+
+    /// Whether it is another build.
+    pub(super) fn is_other(self) -> bool {
+        matches!(self, Self::OtherFilter | Self::OtherFilterUpstream)
+    }
+
+    /// Whether another process is asked for each request.
+    pub(super) fn asks(self) -> bool {
+        matches!(self, Self::ExtAuthz | Self::ExtProc)
+    }
+
+    /// Whether it asks requests for their cluster. One of a listener's that does not is on for its route alone.
+    fn asks_for_the_cluster(self) -> bool {
+        matches!(self, Self::FilterNamed | Self::FilterUpstreamNamed | Self::ModuleNamed)
+    }
+
+    fn is_on_by_route(self) -> bool {
+        matches!(self, Self::Filter | Self::Module | Self::OtherFilter)
+    }
+
+    fn clusters(self) -> Value {
+        if self.asks_for_the_cluster() { json!([self.cluster()]) } else { json!("all") }
     }
 
     /// The cluster that requests leave by. Upstream filters belong to a cluster, so they have one of their own.
@@ -136,31 +191,59 @@ impl Variant {
             }
             Self::StaticFilter | Self::StaticFilterUpstream => wasm(self.id(), &places.static_filter, &[], &authorization),
             Self::StaticFilterLean => wasm(self.id(), &places.static_filter, &OF_THE_STATIC_FILTER, &authorization),
-            Self::Filter | Self::FilterUpstream | Self::OtherFilter => {
-                let code = if self == Self::OtherFilter { places.other_filter.as_ref()? } else { &places.filter };
+            Self::Filter
+            | Self::FilterNamed
+            | Self::FilterUpstream
+            | Self::FilterUpstreamNamed
+            | Self::OtherFilter
+            | Self::OtherFilterUpstream => {
+                let code = if self.is_other() { places.other_filter.as_ref()? } else { &places.filter };
                 let configuration = json!({
                     "credential": places.credential,
-                    "position": if self == Self::FilterUpstream { "upstream" } else { "downstream" },
-                    "clusters": [self.cluster()],
+                    "position": if self.is_upstream() { "upstream" } else { "downstream" },
+                    "clusters": self.clusters(),
                     "token_endpoint": { "cluster": "token_endpoint" },
                 });
                 let capabilities: Vec<&str> = CALLBACKS.into_iter().chain(HOST_FUNCTIONS).collect();
                 wasm(self.id(), code, &capabilities, &configuration.to_string())
             }
-            Self::Module => {
-                let configuration = json!({ "credential": places.credential, "clusters": [self.cluster()] });
+            Self::Module | Self::ModuleNamed => {
+                let configuration = json!({ "credential": places.credential, "clusters": self.clusters() });
                 let module = json!({
                     "dynamic_module_config": { "name": "wif_envoy" },
                     "filter_name": "wif",
                     "filter_config": string(&configuration.to_string()),
                 });
-                typed("wif", "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter", module)
+                typed(self.id(), "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter", module)
+            }
+            Self::ExtAuthz => {
+                let uri = format!("http://{}", places.authorizer);
+                let service = json!({
+                    "server_uri": { "uri": uri, "cluster": "authorizer", "timeout": "5s" },
+                    "authorization_response": { "allowed_upstream_headers": { "patterns": [{ "exact": "authorization" }] } },
+                });
+                let configuration = json!({ "transport_api_version": "V3", "http_service": service });
+                typed(self.id(), "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz", configuration)
+            }
+            Self::ExtProc => {
+                let configuration = json!({
+                    "grpc_service": { "envoy_grpc": { "cluster_name": "processor" }, "timeout": "5s" },
+                    "message_timeout": "5s",
+                    "processing_mode": { "request_header_mode": "SEND", "response_header_mode": "SKIP" },
+                });
+                typed(self.id(), "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor", configuration)
             }
         })
     }
 
     fn listener(self, places: &Places) -> Value {
         let mut filters: Vec<Value> = if self.is_upstream() { Vec::new() } else { self.filter(places).into_iter().collect() };
+        let mut route = json!({ "match": { "prefix": "/" }, "route": { "cluster": self.cluster(), "timeout": "0s" } });
+        if self.is_on_by_route() {
+            filters.iter_mut().for_each(|filter| filter["disabled"] = true.into());
+            let on = json!({ "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {} });
+            route["typed_per_filter_config"] = json!({ self.id(): on });
+        }
         filters.push(typed("router", "envoy.extensions.filters.http.router.v3.Router", json!({})));
         let manager = json!({
             "stat_prefix": self.id(),
@@ -168,7 +251,7 @@ impl Variant {
             "route_config": { "virtual_hosts": [{
                 "name": "all",
                 "domains": ["*"],
-                "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": self.cluster(), "timeout": "0s" } }],
+                "routes": [route],
             }] },
             "http_filters": filters,
         });
@@ -201,6 +284,13 @@ pub(super) fn bootstrap(variants: &[Variant], places: &Places) -> Value {
         cluster("client_credentials", places.client_credentials),
     ];
     clusters.extend(variants.iter().filter_map(|variant| variant.upstream_cluster(places)));
+    clusters.push(cluster("authorizer", places.authorizer));
+    let mut processor = cluster("processor", places.processor);
+    processor["typed_extension_protocol_options"] = json!({ "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": { "http2_protocol_options": {} },
+    } });
+    clusters.push(processor);
     let secret = |name: &str, text: &str| json!({ "name": name, "generic_secret": { "secret": { "inline_string": text } } });
     json!({
         "node": { "id": "bench", "cluster": "bench" },

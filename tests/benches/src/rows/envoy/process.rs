@@ -80,16 +80,9 @@ impl Envoy {
         Ok(SocketAddr::new(ip, port))
     }
 
-    /// The time that all of its threads ran, in nanoseconds. It is exact for threads that do not run at this moment.
+    /// The time that all of its threads ran, in nanoseconds.
     pub(super) fn processor_time(&self) -> anyhow::Result<f64> {
-        let mut sum = 0.0;
-        for task in fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
-            // A thread may have ended since.
-            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
-            let time: f64 = text.split(' ').next().unwrap_or_default().parse().context("this system does not tell")?;
-            sum += time;
-        }
-        Ok(sum)
+        processor_time(self.process.id())
     }
 
     /// The bytes of memory that it has.
@@ -125,6 +118,18 @@ impl Drop for Envoy {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// The time that all threads of a process ran, in nanoseconds. It is exact for threads that do not run at this moment.
+pub(super) fn processor_time(process: u32) -> anyhow::Result<f64> {
+    let mut sum = 0.0;
+    for task in fs::read_dir(format!("/proc/{process}/task"))? {
+        // A thread may have ended since.
+        let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+        let time: f64 = text.split(' ').next().unwrap_or_default().parse().context("this system does not tell")?;
+        sum += time;
+    }
+    Ok(sum)
 }
 
 /// Where cargo puts the dynamic module: among what this program depends on.

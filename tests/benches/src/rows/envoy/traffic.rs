@@ -76,6 +76,17 @@ impl Traffic {
         self.listen([token.clone(), token])
     }
 
+    /// A server that is asked for an authorization, and answers with a header.
+    pub(super) fn authorizer(&self) -> anyhow::Result<SocketAddr> {
+        let granted = format!("HTTP/1.1 200 OK\r\nauthorization: Bearer {STATIC_TOKEN}\r\ncontent-length: 0\r\n\r\n");
+        self.listen([granted.clone(), granted])
+    }
+
+    /// Does this on the event loop.
+    pub(super) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.0.block_on(future)
+    }
+
     /// Answers requests without a credential with the first, and requests with one with the second.
     fn listen(&self, answers: [String; 2]) -> anyhow::Result<SocketAddr> {
         let listener = self.0.block_on(TcpListener::bind("127.0.0.1:0"))?;

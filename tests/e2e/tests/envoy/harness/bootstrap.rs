@@ -66,6 +66,8 @@ pub(crate) struct Setup {
     pub(crate) routes: Vec<Value>,
     /// More of what the route to the API says.
     pub(crate) api_route: Value,
+    /// Whether the filter of a listener is off, and on for the route to the API alone.
+    pub(crate) on_by_route: bool,
     /// All that the WebAssembly and Envoy may call of each other; `None`: everything.
     pub(crate) capabilities: Option<Vec<&'static str>>,
     /// When a stream on which nothing moves is ended.
@@ -126,7 +128,11 @@ impl Setup {
     fn listener(&self) -> Value {
         let mut filters = self.before.clone();
         if let Some(form) = self.form.filter(|form| !form.stands_upstream()) {
-            filters.push(self.filter(form));
+            let mut filter = self.filter(form);
+            if self.on_by_route {
+                filter["disabled"] = true.into();
+            }
+            filters.push(filter);
         }
         filters.push(typed("router", "envoy.extensions.filters.http.router.v3.Router", json!({})));
         let mut log = json!({ "path": self.directory.join("access.log") });
@@ -143,7 +149,12 @@ impl Setup {
         }
         let mut routes = self.routes.clone();
         routes.push(json!({ "match": { "prefix": "/elsewhere" }, "route": { "cluster": "elsewhere", "timeout": "0s" } }));
-        routes.push(json!({ "match": { "prefix": "/" }, "route": api_route }));
+        let mut to_the_api = json!({ "match": { "prefix": "/" }, "route": api_route });
+        if self.on_by_route {
+            let on = json!({ "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {} });
+            to_the_api["typed_per_filter_config"] = json!({ "wif": on });
+        }
+        routes.push(to_the_api);
         let manager = json!({
             "stat_prefix": GATEWAY,
             "codec_type": "AUTO",

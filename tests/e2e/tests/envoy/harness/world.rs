@@ -119,6 +119,7 @@ impl Plan {
             before: Vec::new(),
             routes: Vec::new(),
             api_route: json!({}),
+            on_by_route: false,
             capabilities: None,
             stream_idle_timeout: "300s",
             request_timeout: "0s",
