@@ -4,6 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
+use crate::words::printable;
+
 /// The two parts of a JWT that can be read without a key.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Parts {
@@ -40,11 +42,6 @@ impl Parts {
         let (issued, expires) = (self.seconds("iat")?, self.seconds("exp")?);
         Some(issued.saturating_add(expires.saturating_sub(issued) / 5 * 4).saturating_add(90).min(expires))
     }
-}
-
-/// A text of somebody else's, for a terminal.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(256).collect()
 }
 
 #[cfg(test)]
