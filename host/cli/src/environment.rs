@@ -1,6 +1,6 @@
 //! The variables that decide which credential a program takes: their names, and whether one is set.
 //!
-//! `wit/session.wit` and the engine's discovery have the same names. Everything in this command that knows one takes it from here.
+//! Everything in this command that knows one takes it from here. A test compares them with `wit/authority.json`.
 
 use std::ffi::OsString;
 
@@ -64,4 +64,22 @@ pub(crate) fn value(name: &str) -> Option<OsString> {
 /// Whether the federation variables are all there without which they are no credential.
 pub(crate) fn has_federation() -> bool {
     is_set(RULE) && is_set(ORGANIZATION) && (is_set(TOKEN_FILE) || is_set(TOKEN))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// What discovery may read stands in the contract's data: no variable of it is forgotten here.
+    #[test]
+    fn the_variables_are_those_that_discovery_may_read() {
+        let authority: serde_json::Value = serde_json::from_str(include_str!("../../../wit/authority.json")).expect("it is JSON");
+        let of_the_contract = authority["variables"].as_array().expect("a list").iter().filter_map(|name| name.as_str());
+        let of_the_contract: BTreeSet<&str> =
+            of_the_contract.filter(|name| name.contains('_') && !name.starts_with("XDG")).collect();
+        let known: BTreeSet<&str> = STATIC.into_iter().chain(PROFILES).chain(FEDERATION).chain([BASE_URL]).collect();
+        assert_eq!(known, of_the_contract);
+    }
 }

@@ -384,8 +384,10 @@ fn repository_with_a_key(root: &Path, seed: u64) {
     put(root, ".git/info/attributes", "* filter=x diff=x\n");
 }
 
-/// Each: what the repository's configuration names the program in, and what git itself runs it for.
-const WAYS: &[(&[(&str, &str)], &[&str])] = &[
+/// Settings of a repository that name a program, and a command for which git itself runs it.
+type Way = (&'static [(&'static str, &'static str)], &'static [&'static str]);
+
+const WAYS: &[Way] = &[
     (&[("core.fsmonitor", "PLANTED")], &["git", "status"]),
     (&[("core.hooksPath", "HOOKS")], &["git", "checkout", "-q", "-b", "other"]),
     (&[("filter.x.clean", "PLANTED")], &["git", "hash-object", "--path=file", "file"]),

@@ -54,7 +54,7 @@ fn with_nearest(message: String) -> String {
 /// A step of a path, if it looks like a name: what an unknown member is called may be anything.
 fn named(step: &str) -> &str {
     let (name, index) = step.split_once('[').unwrap_or((step, ""));
-    let fine = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    let fine = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
     let is_name = (1..=40).contains(&name.len()) && name.bytes().all(fine) && index.len() < 12;
     if is_name { step } else { "…" }
 }
@@ -74,7 +74,7 @@ pub fn without_values(message: &str) -> String {
             // The names that are expected are ours.
             let wanted = ["`, expected ", "`, there are no "].iter().find_map(|mark| rest.find(mark)).unwrap_or(0);
             let (name, rest) = (&rest[..wanted], &rest[wanted..]);
-            let is_name = (1..=40).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            let is_name = (1..=40).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
             return match is_name && lead.contains("field") {
                 true => message.to_owned(),
                 false => format!("{}{}", lead.trim_end_matches(" `"), rest.trim_start_matches('`')),
