@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::options::say_error;
+use crate::output::say_error;
 
 /// There is no such command, as shells say it.
 const NOT_FOUND: u8 = 127;

@@ -17,7 +17,7 @@ use wif::{Change, Credential, NoteCode, Policy, Token};
 use wif_emulator::{Emulator, Entry, Kind, Outcome, TokenFile};
 
 use crate::emulate::line_of;
-use crate::options::say;
+use crate::output::say;
 
 /// Access tokens live so short that what takes an hour otherwise can be watched.
 const LIFETIME_S: u64 = 24;

@@ -15,8 +15,9 @@ use wif_emulator::{
     Algorithm, ApiFault, Betas, Emulator, Entry, ErrorShape, Fault, Resources, StartError, Switches, TokenFile, Trial,
 };
 
+use crate::environment::{self, BASE_URL, ORGANIZATION, PROFILE, RULE, SERVICE_ACCOUNT, STATIC, TOKEN, TOKEN_FILE, WORKSPACE};
 use crate::exit::{Refused, Wrong};
-use crate::options::say;
+use crate::output::say;
 use crate::{files, help, shell, trial};
 
 /// What `wif emulate` takes.
@@ -305,14 +306,14 @@ fn lines_of(trial: &Trial) -> Vec<String> {
 fn variables(emulator: &Emulator, token_file: &Path) -> Vec<(&'static str, String)> {
     let options = emulator.options();
     let mut variables = vec![
-        ("ANTHROPIC_BASE_URL", emulator.base_url().to_owned()),
-        ("ANTHROPIC_FEDERATION_RULE_ID", options.federation_rule_id.clone()),
-        ("ANTHROPIC_ORGANIZATION_ID", options.organization_id.clone()),
-        ("ANTHROPIC_SERVICE_ACCOUNT_ID", options.service_account_id.clone()),
+        (BASE_URL, emulator.base_url().to_owned()),
+        (RULE, options.federation_rule_id.clone()),
+        (ORGANIZATION, options.organization_id.clone()),
+        (SERVICE_ACCOUNT, options.service_account_id.clone()),
     ];
     // A rule for the organization has none.
-    variables.extend(options.workspace_ids.first().map(|id| ("ANTHROPIC_WORKSPACE_ID", id.clone())));
-    variables.push(("ANTHROPIC_IDENTITY_TOKEN_FILE", token_file.display().to_string()));
+    variables.extend(options.workspace_ids.first().map(|id| (WORKSPACE, id.clone())));
+    variables.push((TOKEN_FILE, token_file.display().to_string()));
     variables.push(("WIF_ALLOW_LOOPBACK", "1".to_owned()));
     variables.extend(emulator.admin_url().map(|url| ("WIF_EMULATOR_ADMIN", url.to_owned())));
     variables
@@ -320,9 +321,7 @@ fn variables(emulator: &Emulator, token_file: &Path) -> Vec<(&'static str, Strin
 
 /// Variables that are set here and that clients would follow instead.
 fn hiding() -> Vec<&'static str> {
-    let others =
-        ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_PROFILE", "ANTHROPIC_IDENTITY_TOKEN"];
-    others.into_iter().filter(|name| std::env::var_os(name).is_some()).collect()
+    STATIC.into_iter().chain([PROFILE, TOKEN]).filter(|name| environment::is_there(name)).collect()
 }
 
 /// What the emulator's history says of a request, on a line.

@@ -4,10 +4,12 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use crate::child::Running;
+use crate::credential::{named, place_of, variable_of};
+use crate::environment::{self, BASE_URL, BESIDE, FEDERATION, PROFILES, STATIC};
 use crate::help;
-use crate::options::{say_error, seconds};
-use crate::status::variable_of;
-use crate::token::{Wanted, bare, place_of, variables_for};
+use crate::output::say_error;
+use crate::token::{Wanted, bare, variables_for};
+use crate::words::seconds;
 
 /// What `wif exec` takes.
 #[derive(Debug, clap::Args)]
@@ -18,30 +20,18 @@ pub(crate) struct Options {
     /// Do not say when the command's token ends.
     #[arg(long)]
     quiet: bool,
+    /// Leave the command a variable that the platform's source of identity tokens reads, such as AWS_REGION. May be repeated.
+    #[arg(long, value_name = "NAME")]
+    keep: Vec<String>,
     /// The command to run, with its arguments.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
 
-/// What the command does not see: it has a token, and must not exchange, or take another credential.
-const STRIPPED: [&str; 15] = [
-    "ANTHROPIC_API_KEY",
-    "ANTHROPIC_AUTH_TOKEN",
-    "ANTHROPIC_PROFILE",
-    "ANTHROPIC_CONFIG_DIR",
-    "ANTHROPIC_FEDERATION_RULE_ID",
-    "ANTHROPIC_ORGANIZATION_ID",
-    "ANTHROPIC_SERVICE_ACCOUNT_ID",
-    "ANTHROPIC_WORKSPACE_ID",
-    "ANTHROPIC_IDENTITY_TOKEN_FILE",
-    "ANTHROPIC_IDENTITY_TOKEN",
-    "ANTHROPIC_SCOPE",
-    "CLAUDE_CODE_OAUTH_TOKEN",
-    "CLAUDE_CODE_OAUTH_REFRESH_TOKEN",
-    "CLAUDE_CODE_OAUTH_SCOPES",
-    // Header fields of every request, and so perhaps another credential.
-    "ANTHROPIC_CUSTOM_HEADERS",
-];
+/// What the command never sees: it has a token, and must not exchange, or take another credential.
+fn stripped<'a>() -> impl Iterator<Item = &'a str> {
+    STATIC.into_iter().chain(PROFILES).chain(FEDERATION).chain(BESIDE)
+}
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let Some((program, arguments)) = options.command.split_first() else { return Ok(ExitCode::SUCCESS) };
@@ -53,24 +43,32 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let (_, value) = bare(&token)?;
     let mut variables = vec![(variables_for(&status).0, value)];
     // A profile may have named the place, which the command does not see.
-    variables.extend(place_of(&status).map(|url| ("ANTHROPIC_BASE_URL", url.to_owned())));
+    variables.extend(place_of(&status).map(|url| (BASE_URL, url.to_owned())));
     let others: Vec<&str> = token.headers().iter().skip(1).map(|(name, _)| name.as_str()).collect();
     if !others.is_empty() {
         say_error(&format!("wif: no variable passes on what requests carry beside the token: {}", others.join(", ")));
     }
-    let source = status.configuration.iter().find(|(name, _)| name == "identity_token").map(|(_, source)| source.clone());
-    let unset: Vec<&str> = STRIPPED.into_iter().chain(source.as_deref().and_then(variable_of)).collect();
+    // What the platform's recipe reads leads to identity tokens, if only one knows how.
+    let read: Vec<String> = options.wanted.variables_read()?;
+    let read: Vec<&str> = read.iter().map(String::as_str).filter(|name| !options.keep.iter().any(|kept| kept == name)).collect();
+    let unset: Vec<&str> =
+        stripped().chain(named(&status, "identity_token").and_then(variable_of)).chain(read.iter().copied()).collect();
     held.end().await;
     let trouble = held.trouble();
     // The lock of the state file goes with it: other runs need not wait for the command.
     drop(held);
     trouble?;
-    if let (false, Some(ends)) = (options.quiet, status.token.and_then(|token| token.unusable_in)) {
+    if let (false, Some(ends)) = (options.quiet, status.token.as_ref().and_then(|token| token.unusable_in)) {
         say_error(&format!(
             "wif: {} has an access token for {}. It is not refreshed while the command runs.",
             program.display(),
             seconds(ends)
         ));
+    }
+    let without: Vec<&str> = read.iter().copied().filter(|name| environment::is_there(name)).collect();
+    if !options.quiet && !without.is_empty() {
+        let without = without.join(", ");
+        say_error(&format!("wif: the command does not have {without}, which the source reads: --keep NAME leaves one to it"));
     }
     match Running::start(program, arguments, &variables, &unset)? {
         Ok(mut running) => running.ended().await,

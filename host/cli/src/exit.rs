@@ -7,7 +7,8 @@ use std::time::Duration;
 use wif::{BuildError, Error, Failure, FailureCode};
 use wif_emulator::{Reason, ResourcesError};
 
-use crate::options::{moment, say_error, seconds};
+use crate::output::say_error;
+use crate::words::{moment, seconds};
 
 /// Anything else.
 const OTHER: u8 = 1;
@@ -38,11 +39,11 @@ impl std::error::Error for Refused {}
 
 /// The command line is wrong, in a way that its parser does not see.
 #[derive(Debug)]
-pub(crate) struct Usage(pub(crate) &'static str);
+pub(crate) struct Usage(pub(crate) String);
 
 impl fmt::Display for Usage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.0)
+        formatter.write_str(&self.0)
     }
 }
 

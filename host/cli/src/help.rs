@@ -52,8 +52,8 @@ Examples:
 
 For Claude Code, in its settings.json, with CLAUDE_CODE_API_KEY_HELPER_TTL_MS=60000 in its environment:
   \"apiKeyHelper\": \"wif token --state ~/.cache/wif.json\"
-It keeps what the helper prints for five minutes by default, and a token that is near its end is replaced 120 s before: one minute
-is on the safe side.";
+Claude Code keeps what the helper prints for five minutes by default. `wif` replaces a token 120 s before its end. So let Claude Code
+ask again after one minute, as above.";
 
 /// Of `wif login`.
 pub(crate) const LOGIN: &str = "\
@@ -77,32 +77,39 @@ Examples:
 
 /// Of `wif logout`.
 pub(crate) const LOGOUT: &str = "\
+It removes the credentials file of the profile. The profile itself stays, for the next login. Whoever has copied the token can use it
+until it expires.
+
 Exit codes:
-  0  the credentials are removed, or there were none
-  1  they cannot be removed: see the message
+  0  logged out, or there was no login
+  1  something else went wrong: see the message
   2  the command line is wrong
-  3  the profile's name is none
+  3  the credentials cannot be removed
 
 Variables:
-  ANTHROPIC_PROFILE     the profile, where --profile names none
+  ANTHROPIC_PROFILE     the profile, where neither --profile nor --all names any
   ANTHROPIC_CONFIG_DIR  where profiles are, in place of ~/.config/anthropic
 
 Examples:
   wif logout
+  wif logout --profile work
   wif logout --all";
 
 /// Of `wif issuer`.
 pub(crate) const ISSUER: &str = "\
+It writes the private key into a file, and prints the public key as a JWKS. To standard error it says what to enter in the Console
+and in the configuration of your program.
+
 Exit codes:
-  0  the key is written, and what the Console has to know is printed
-  1  something went wrong: see the message
-  2  the command line is wrong
+  0  the key is made
+  1  the key cannot be written, or its file is there already
+  2  the command line is wrong: the URL is no issuer, for example
 
 Variables:
-  WIF_LOG  what is logged to standard error, such as wif=info
+  None.
 
 Example:
-  wif issuer --key /etc/wif/issuer.pem https://workload.example > issuer.json";
+  wif issuer https://issuer.example --key key.pem --subject batch > jwks.json";
 
 /// Of `wif status`.
 pub(crate) const STATUS: &str = "\
@@ -121,9 +128,10 @@ Example:
 
 /// Of `wif exec`.
 pub(crate) const EXEC: &str = "\
-The command has the token in ANTHROPIC_AUTH_TOKEN, the place in ANTHROPIC_BASE_URL, and no other variable that a client of the API
-would take for a credential, nor the variable that the configuration names for the identity token. The token is not refreshed while
-the command runs: for one that runs longer than the token lives use `wif token --output FILE --watch`, a library, or a proxy.
+The command has the token in ANTHROPIC_AUTH_TOKEN and the place in ANTHROPIC_BASE_URL. It has no other variable that a client of the
+API would take for a credential. It also lacks the variable that holds the identity token, and all that a platform's source reads,
+such as ACTIONS_ID_TOKEN_REQUEST_TOKEN or AWS_REGION: --keep NAME leaves one to it. The token is not refreshed while the command
+runs. A command that runs for longer reads a file of `wif token --output FILE --watch`, or uses a library or a proxy.
 
 Exit codes:
   That of the command; 128 and the number of the signal that ended it; 126 if it cannot be run, 127
@@ -139,12 +147,13 @@ Examples:
 /// Of `wif find-keys`.
 pub(crate) const FIND_KEYS: &str = "\
 It reads .env files, shell profiles, workflows, compose files, manifests, notebooks and all other text below each PATH, and follows
-no links. It reports keys as they are (`key`), variables that are given one by reference (`set`), and variables that are passed on
-from outside (`passed`). No value is printed. Placeholders, comments, documentation and programs that read a variable are left out.
+no links. It reports a key that stands there (`key`), a variable that is set to one by reference (`set`), and a variable that is
+passed on from outside (`passed`). It prints no value. It leaves out placeholders, comments, documentation, and programs that read a
+variable. --history runs git, and nothing that the repository's own configuration names.
 
 Exit codes:
   0  nothing was found
-  1  something could not be read: a file, all of a history, or what goes beyond 8 MiB
+  1  something could not be read: a file, a part of a history, or what goes beyond 8 MiB
   2  the command line is wrong
   7  a key is set somewhere
 
@@ -159,15 +168,15 @@ Examples:
 /// Of `wif doctor`.
 pub(crate) const DOCTOR: &str = "\
 It judges as the service does, by the same code as `wif emulate`: form, size, algorithm, kid, every claim with its leeway, the
-lifetime, the rule's match with its condition (CEL), the workspace. Findings stand in the order of likelihood. The token is never
-printed, and nothing is sent without --online, which fetches the issuer's keys and sends no token either.
+lifetime, the rule's match with its condition (CEL), the workspace. The likeliest finding stands first. It never prints the token. It
+sends nothing, unless --online lets it fetch the issuer's keys; the token is not sent then, either.
 
 What it says (`certainty` of --json):
-  refused   an exchange is refused for this
-  likely    it is, unless a setting that was not given says otherwise
-  later     an exchange goes well, and requests fail later
-  possible  it can be this
-  advice    nothing fails for it
+  refused   the service refuses an exchange for this
+  likely    it does, unless a setting that you did not hand over says otherwise
+  later     the exchange succeeds, and requests fail later
+  possible  this may be the reason
+  advice    nothing fails because of it
 
 Exit codes:
   0  nothing was found for which an exchange would be refused

@@ -1,9 +1,8 @@
 //! `wif issuer`: makes the key of a workload that vouches for itself, and says what the Console has to know of it.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use p256::elliptic_curve::Generate as _;
@@ -11,10 +10,14 @@ use p256::elliptic_curve::sec1::ToSec1Point as _;
 use p256::pkcs8::{EncodePrivateKey as _, LineEnding};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use url::Url;
+use wif::{Secret, private};
 
+use crate::exit::Usage;
 use crate::help;
-use crate::options::{hand_over, say_error};
+use crate::output::{hand_over, say_error};
 
+/// What `wif issuer` takes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::ISSUER)]
 pub(crate) struct Options {
@@ -32,9 +35,7 @@ pub(crate) struct Options {
 /// Writes the private key, prints the public one as a JWKS, and tells the rest.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let Options { issuer, key: path, subject } = options;
-    if !issuer.starts_with("https://") || issuer.contains(['?', '#', ' ']) {
-        bail!("{issuer} is no issuer: name an https URL without query and fragment, such as https://issuer.example");
-    }
+    check(issuer)?;
     let key = p256::SecretKey::try_generate().context("no key could be made")?;
     let point = key.public_key().to_sec1_point(false);
     let coordinate = |bytes: Option<&p256::FieldBytes>| bytes.map(|bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes));
@@ -42,7 +43,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     // The thumbprint of RFC 7638: the same key has the same id, whoever asks.
     let key_id = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#)));
     let pem = key.to_pkcs8_pem(LineEnding::LF).context("the key cannot be written as PEM")?;
-    write(path, pem.as_bytes()).with_context(|| format!("cannot write the key to {}", path.display()))?;
+    private::create(path, &Secret::from(pem.as_str())).map_err(|error| anyhow!("cannot write the key to {error}"))?;
 
     let public = json!({ "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": key_id, "x": x, "y": y });
     let source = json!({ "source": "signer", "key_id": key_id, "issuer": issuer, "subject": subject });
@@ -57,11 +58,19 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     hand_over(&format!("{:#}", json!({ "keys": [public] })))
 }
 
-/// A file that only its owner reads, and that was not there.
-fn write(path: &std::path::Path, content: &[u8]) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?.write_all(content)
+/// What the Console would take as an issuer. The message does not repeat the URL, which may have a password in it.
+fn check(issuer: &str) -> Result<(), Usage> {
+    let form = "name an https URL without user information, query and fragment, such as https://issuer.example";
+    let usage = |what: &str| Err(Usage(format!("the issuer {what}: {form}")));
+    let Ok(url) = Url::parse(issuer) else { return usage("is no URL") };
+    if url.scheme() != "https" || !issuer.starts_with("https://") {
+        return usage("is no https URL");
+    }
+    if issuer.contains('@') {
+        return usage("has user information, or an @");
+    }
+    if issuer.contains(|letter: char| matches!(letter, '?' | '#' | '\\') || letter.is_whitespace() || letter.is_control()) {
+        return usage("has a query, a fragment, a backslash or white space");
+    }
+    Ok(())
 }

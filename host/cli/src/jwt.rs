@@ -4,6 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
+use crate::words::printable;
+
 /// The two parts of a JWT that can be read without a key.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Parts {
@@ -40,16 +42,6 @@ impl Parts {
         let (issued, expires) = (self.seconds("iat")?, self.seconds("exp")?);
         Some(issued.saturating_add(expires.saturating_sub(issued) / 5 * 4).saturating_add(90).min(expires))
     }
-}
-
-/// A text of somebody else's, for a terminal.
-pub(crate) fn printable(text: &str) -> String {
-    // What would turn the direction of a line, or break it where nobody looks, too.
-    let shown = |character: &char| {
-        let turns = matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        !character.is_control() && !turns
-    };
-    text.chars().filter(shown).take(256).collect()
 }
 
 #[cfg(test)]

@@ -7,21 +7,25 @@ mod callback;
 mod files;
 
 use std::io::{BufRead as _, IsTerminal as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use url::Url;
 
+use crate::environment::{self, BASE_URL};
 use crate::exit::{Refusal, TooLate, Wrong};
 use crate::help;
-use crate::options::{say, say_error};
+use crate::output::{say, say_error};
 use files::Profile;
 
 /// The application of the vendor's own command.
@@ -63,6 +67,9 @@ pub(crate) struct Options {
     /// Another place to log in than https://platform.claude.com.
     #[arg(long, value_name = "URL")]
     console_url: Option<String>,
+    /// A PEM file with root certificates to trust beside the platform's.
+    #[arg(long, value_name = "FILE")]
+    extra_roots: Option<PathBuf>,
 }
 
 /// What `wif logout` takes.
@@ -82,13 +89,22 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let profile = Profile::find(options.profile.as_deref())?;
     // What is wrong with it is said before anybody logs in.
     let before = profile.before()?;
-    let of_profile = |name: &str| before["authentication"][name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    let client_id = options.client_id.clone().or_else(|| of_profile("client_id")).unwrap_or_else(|| CLIENT_ID.to_owned());
-    let console = options.console_url.clone().or_else(|| of_profile("console_url")).unwrap_or_else(|| CONSOLE.to_owned());
-    let console = safe(&console).context("--console-url")?;
-    let base_url = files::variable("ANTHROPIC_BASE_URL");
-    let base_url = base_url.or_else(|| before["base_url"].as_str().filter(|url| !url.is_empty()).map(str::to_owned));
-    let endpoint = safe(base_url.as_deref().unwrap_or("https://api.anthropic.com")).context("ANTHROPIC_BASE_URL")?;
+    let of_profile = |pointer: &str| before.pointer(pointer)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let client_id = options.client_id.clone().or_else(|| of_profile("/authentication/client_id"));
+    let client_id = client_id.unwrap_or_else(|| CLIENT_ID.to_owned());
+    let in_profile = |field: &str| format!("{field} of the profile {}", profile.config().display());
+    let (console, whence) = match (&options.console_url, of_profile("/authentication/console_url")) {
+        (Some(url), _) => (url.clone(), "--console-url".to_owned()),
+        (None, Some(url)) => (url, in_profile("authentication.console_url")),
+        (None, None) => (CONSOLE.to_owned(), String::new()),
+    };
+    let console = safe(&console).context(whence)?;
+    let (base_url, whence) = match (environment::text(BASE_URL), of_profile("/base_url")) {
+        (Some(url), _) => (Some(url), BASE_URL.to_owned()),
+        (None, url) => (url, in_profile("base_url")),
+    };
+    let endpoint = safe(base_url.as_deref().unwrap_or("https://api.anthropic.com")).context(whence)?;
+    let client = client(&endpoint, options.extra_roots.as_deref())?;
     if endpoint.host_str() != Some("api.anthropic.com") {
         say_error(&format!("wif: the code of the login will be sent to {}", endpoint.origin().ascii_serialization()));
     }
@@ -136,7 +152,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         "code_verifier": verifier,
         "state": state,
     });
-    let answer = redeem(&below(&endpoint, "/v1/oauth/token"), &grant).await?;
+    let answer = redeem(&client, &below(&endpoint, "/v1/oauth/token"), &grant).await?;
     profile
         .save(&answer, &client_id, options.workspace_id.as_deref(), base_url.as_deref(), options.console_url.as_deref())
         .await?;
@@ -193,22 +209,43 @@ async fn pasted(state: &str, deadline: Instant, seconds: u64) -> anyhow::Result<
     Ok(code.to_owned())
 }
 
-/// Gives the code, and gets tokens. Nothing of the answer is shown but its error.
-async fn redeem(endpoint: &Url, grant: &Value) -> anyhow::Result<Value> {
+/// The client that gives the code to this endpoint, and trusts these roots beside the platform's.
+fn client(endpoint: &Url, extra_roots: Option<&Path>) -> anyhow::Result<reqwest::Client> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = rustls_platform_verifier::Verifier::new(Arc::clone(&provider)).context("cannot read the trusted roots")?;
+    let roots = extra_roots.map_or(Ok(Vec::new()), roots).context("--extra-roots")?;
+    let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(roots, Arc::clone(&provider));
+    let verifier = verifier.context("cannot read the trusted roots")?;
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .context("cannot make a client")?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    let client = reqwest::Client::builder()
+    let mut client = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(Duration::from_secs(30))
-        .build()
-        .context("cannot make a client")?;
+        .timeout(Duration::from_secs(30));
+    if is_loopback(endpoint) {
+        // The code would go to the proxy in the clear, and the proxy's own loopback is another machine.
+        client = client.no_proxy();
+    }
+    client.build().context("cannot make a client")
+}
+
+/// The certificates in a PEM file.
+fn roots(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let text = crate::files::read(path)?;
+    let shown = path.display();
+    let roots: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    let roots = roots.map_err(|_| Wrong(format!("{shown} is no PEM file of certificates")))?;
+    if roots.is_empty() {
+        bail!(Wrong(format!("{shown} has no certificate")));
+    }
+    Ok(roots)
+}
+
+/// Gives the code, and gets tokens. Nothing of the answer is shown but its error.
+async fn redeem(client: &reqwest::Client, endpoint: &Url, grant: &Value) -> anyhow::Result<Value> {
     let request = client
         .post(endpoint.clone())
         .header("content-type", "application/json")
@@ -251,14 +288,19 @@ fn random() -> anyhow::Result<String> {
 fn safe(text: &str) -> Result<Url, Wrong> {
     // The text may have a password in it.
     let url = Url::parse(text).map_err(|error| Wrong(format!("this is no URL: {error}")))?;
-    let loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
-    if plain && (url.scheme() == "https" || url.scheme() == "http" && loopback) {
+    if plain && (url.scheme() == "https" || url.scheme() == "http" && is_loopback(&url)) {
         return Ok(url);
     }
     Err(Wrong(
-        "must begin with https://, and have no user information, query or fragment; http:// is for this machine alone".to_owned(),
+        "it must begin with https://, and have no user information, query or fragment; http:// is for this machine alone"
+            .to_owned(),
     ))
+}
+
+/// Whether it is of this very machine.
+fn is_loopback(url: &Url) -> bool {
+    matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
 }
 
 fn below(url: &Url, path: &str) -> Url {
@@ -269,7 +311,7 @@ fn below(url: &Url, path: &str) -> Url {
 
 /// Opens the address, if this machine can. The command that BROWSER names goes first.
 fn open_browser(url: &Url) {
-    let own = std::env::var_os("BROWSER").filter(|browser| !browser.is_empty());
+    let own = environment::value("BROWSER");
     let usual = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
     let program = own.unwrap_or_else(|| usual.into());
     let command = std::process::Command::new(program)

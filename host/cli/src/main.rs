@@ -14,9 +14,11 @@
 //! `wif emulate -- COMMAND` and `wif exec -- COMMAND` end with the exit code of the command.
 
 mod child;
+mod credential;
 mod demo;
 mod doctor;
 mod emulate;
+mod environment;
 mod exec;
 mod exit;
 mod files;
@@ -29,12 +31,14 @@ mod options;
 mod output;
 mod pages;
 mod shell;
+mod sources;
 mod state_file;
 mod status;
 mod token;
 mod trial;
 mod waiting;
 mod warnings;
+mod words;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -65,9 +69,9 @@ enum Command {
     Status(status::Options),
     /// Log in as a person, for a profile that this command and the vendor's clients use.
     Login(login::Options),
-    /// Remove what a login left.
+    /// Remove the credentials of a login. The profile stays.
     Logout(login::Logout),
-    /// Tell why an exchange is refused, and what will fail later: judges an identity token by the service's own checks.
+    /// Judge an identity token by the service's own checks: tells why an exchange is refused, and what will fail later.
     Doctor(doctor::Options),
     /// Make a key for a workload that vouches for itself, and print what the Console has to know.
     Issuer(issuer::Options),

@@ -1,15 +1,14 @@
-//! What `token` and `status` have in common: the configuration, the policy, and the only places that print.
+//! What the commands for a credential have in common: the configuration, and what the policy allows.
 
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::Value;
-use wif::{Builder, Clock as _, Credential, Policy, SystemClock};
+use wif::{Builder, Credential, Policy};
 
 use crate::exit::Wrong;
-use crate::files;
+use crate::output::say_error;
+use crate::{files, sources};
 
 /// Where the configuration is and what may be reached.
 #[derive(Debug, clap::Args)]
@@ -60,25 +59,24 @@ impl Common {
     pub(crate) fn policy(&self, document: &str) -> anyhow::Result<Policy> {
         let mut policy = Policy::default();
         for origin in &self.allow_origin {
-            policy = policy.allow_origin(origin).context("--allow-origin")?;
+            policy = policy.allow_origin(without_user("--allow-origin", origin)?).context("--allow-origin")?;
         }
         for origin in &self.allow_private_origin {
+            let origin = without_user("--allow-private-origin", origin)?;
             policy = policy.allow_private_origin(origin).context("--allow-private-origin")?;
         }
         if self.allow_loopback {
             policy = policy.allow_loopback();
         }
         policy = policy.proxy_from_environment()?;
-        // Who names a variable in the document means it to be read.
+        // Who names a variable in the document means it to be read. What a platform's recipe reads needs no leave.
         let document: Value = serde_json::from_str(document).unwrap_or_default();
-        match &document["federation"]["identity_token"] {
-            source if source["source"] == "variable" => Ok(policy.allow_variable(source["name"].as_str().unwrap_or_default())),
-            source if source["source"] == "http" => {
-                let steps = source["recipe"]["steps"].as_array().into_iter().flatten();
-                Ok(steps.filter_map(|step| step["variable"].as_str()).fold(policy, Policy::allow_variable))
-            }
-            _ => Ok(policy),
+        let source = &document["federation"]["identity_token"];
+        if source["source"] == "variable" {
+            return Ok(policy.allow_variable(source["name"].as_str().unwrap_or_default()));
         }
+        let own = if source["source"] == "http" { sources::variables_read_by(source) } else { Vec::new() };
+        Ok(own.into_iter().fold(policy, Policy::allow_variable))
     }
 
     /// Says what is allowed beyond the usual.
@@ -89,43 +87,12 @@ impl Common {
     }
 }
 
-/// The moment after this time, as RFC 3339 writes it, in UTC.
-pub(crate) fn moment(after: Duration) -> Option<String> {
-    let now = Duration::from_millis(SystemClock::default().now().wall_ms);
-    let at = time::OffsetDateTime::UNIX_EPOCH.checked_add(now.checked_add(after)?.try_into().ok()?)?;
-    let (year, month, day) = at.to_calendar_date();
-    let (hour, minute, second) = at.to_hms();
-    Some(format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z", u8::from(month)))
-}
-
-/// Writes a line to standard output. Nothing depends on it: a story that nobody can read goes on.
-pub(crate) fn say(line: &str) {
-    let _unread = answer(line);
-}
-
-/// Writes to standard output what the command was called for. A reader that has gone away has what it wanted; any other failure
-/// is an error, for what was asked is lost.
-pub(crate) fn answer(line: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match writeln!(out, "{line}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output"),
-        _ => Ok(()),
+/// Whoever refuses an origin repeats it, and a password would be shown.
+fn without_user<'a>(option: &str, origin: &'a str) -> Result<&'a str, Wrong> {
+    if origin.contains('@') {
+        return Err(Wrong(format!(
+            "{option}: the origin has user information before an @, which belongs to no origin: leave it out"
+        )));
     }
-}
-
-/// [`answer`], where the answer is the only one there will be: a reader that has gone away did not get it.
-pub(crate) fn hand_over(line: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).context("cannot write to standard output")
-}
-
-/// Writes a line to standard error.
-pub(crate) fn say_error(line: &str) {
-    let _gone = writeln!(std::io::stderr().lock(), "{line}");
-}
-
-/// A duration for people.
-pub(crate) fn seconds(duration: std::time::Duration) -> String {
-    let tenths = duration.as_millis() / 100;
-    if tenths < 1_200 { format!("{}.{} s", tenths / 10, tenths % 10) } else { format!("{} min", tenths / 600) }
+    Ok(origin)
 }

@@ -1,6 +1,34 @@
-//! Whether standard output can take an answer, before anything is spent on it.
+//! The only places that print, and whether standard output can take an answer, before anything is spent on it.
 
-use anyhow::bail;
+use std::io::Write as _;
+
+use anyhow::{Context as _, bail};
+
+/// Writes a line to standard output. Nothing depends on it: a story that nobody can read goes on.
+pub(crate) fn say(line: &str) {
+    let _unread = answer(line);
+}
+
+/// Writes to standard output what the command was called for. A reader that has gone away has what it wanted; any other failure
+/// is an error, for what was asked is lost.
+pub(crate) fn answer(line: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output"),
+        _ => Ok(()),
+    }
+}
+
+/// [`answer`], where the answer is the only one there will be: a reader that has gone away did not get it.
+pub(crate) fn hand_over(line: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).context("cannot write to standard output")
+}
+
+/// Writes a line to standard error.
+pub(crate) fn say_error(line: &str) {
+    let _gone = writeln!(std::io::stderr().lock(), "{line}");
+}
 
 /// More than any answer has, in bytes.
 #[cfg(target_os = "linux")]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-use crate::options::{answer, say};
+use crate::output::{answer, say};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Completions {

@@ -6,42 +6,31 @@
 //! The file holds the access token: it is made readable by its owner alone, replaced as a whole, and refused when anybody
 //! else could have read it or pointed it elsewhere. While one process uses it, others wait.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
+use wif::private::{self, Lock};
 use wif::{BoxError, BoxFuture, Entry, Secret, Store, Swapped};
 
+use crate::environment::{self, BASE_URL, CONFIG_DIR, ORGANIZATION, PROFILE, RULE, SERVICE_ACCOUNT, TOKEN_FILE, WORKSPACE};
 use crate::exit::TooLate;
-
-/// A journal takes some kilobytes; more than this is something else.
-const MAX_BYTES: u64 = 1 << 20;
 
 /// More configurations than people have on one machine. The one that was used least recently makes room.
 const MAX_JOURNALS: usize = 16;
 
-/// How often a lock is asked for that somebody else holds.
-const ASK_AGAIN: Duration = Duration::from_millis(20);
+/// A lock that nobody holds is had within this time.
+const AT_ONCE: Duration = Duration::from_millis(100);
 
-/// The variables that tell one credential from another.
-const TELLING: [&str; 10] = [
-    "ANTHROPIC_PROFILE",
-    "ANTHROPIC_CONFIG_DIR",
-    "ANTHROPIC_BASE_URL",
-    "ANTHROPIC_FEDERATION_RULE_ID",
-    "ANTHROPIC_ORGANIZATION_ID",
-    "ANTHROPIC_SERVICE_ACCOUNT_ID",
-    "ANTHROPIC_WORKSPACE_ID",
-    "ANTHROPIC_IDENTITY_TOKEN_FILE",
-    "HOME",
-    "XDG_CONFIG_HOME",
-];
+/// The variables that tell one credential from another. Their order is part of the owner's name in files that are kept.
+const TELLING: [&str; 10] =
+    [PROFILE, CONFIG_DIR, BASE_URL, RULE, ORGANIZATION, SERVICE_ACCOUNT, WORKSPACE, TOKEN_FILE, "HOME", "XDG_CONFIG_HOME"];
 
 /// More identities than share a file. The one that was written least recently makes room.
 const MAX_ENTRIES: usize = 16;
@@ -53,7 +42,7 @@ pub(crate) struct StateFile {
     /// Whose journal is read and written: a hash of the configuration in force.
     owner: String,
     /// Holds the lock until it is dropped. Beside the file, for the file itself is replaced. None where nothing can be written.
-    lock: Option<File>,
+    lock: Option<Lock>,
     /// The file is read and replaced as a whole, by one task at a time.
     busy: Mutex<()>,
     /// Tells what this run wrote.
@@ -68,38 +57,16 @@ pub(crate) fn is_directory(path: &Path) -> bool {
 impl StateFile {
     /// Waits for the lock until the deadline. `configuration` is the document in force.
     pub(crate) async fn open(path: &Path, configuration: &str, deadline: Instant) -> anyhow::Result<Self> {
-        let lock_path = path.with_added_extension("lock");
-        let check = |metadata: fs::Metadata| {
-            anyhow::ensure!(
-                metadata.is_file(),
-                "{} is no regular file: remove it, or name another file with --state",
-                lock_path.display()
-            );
-            Ok(())
-        };
-        // Before it is opened, for the message; and after, for it may have been replaced meanwhile.
-        fs::symlink_metadata(&lock_path).map_or(Ok(()), check)?;
-        let lock = match private(OpenOptions::new().create(true).truncate(false), &lock_path) {
-            Ok(lock) => lock,
+        let lock = match take(path, deadline).await {
+            Ok(lock) => Some(lock),
             // Nobody can write there, so nobody needs to be waited for; what is there may still serve.
-            Err(error)
-                if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
-                    && fs::symlink_metadata(path).is_ok() =>
-            {
-                return Ok(Self {
-                    path: path.to_path_buf(),
-                    owner: owner(configuration),
-                    lock: None,
-                    busy: Mutex::default(),
-                    run: run(),
-                });
-            }
-            Err(error) => return Err(error).with_context(|| format!("cannot make {}", lock_path.display())),
+            Err(error) if cannot_be_written(&error) && fs::symlink_metadata(path).is_ok() => None,
+            Err(error) => return Err(error),
         };
-        check(lock.metadata().with_context(|| format!("cannot look at {}", lock_path.display()))?)?;
-        take(&lock, &lock_path, deadline).await?;
-        let owner = owner(configuration);
-        let state = Self { path: path.to_path_buf(), owner, lock: Some(lock), busy: Mutex::default(), run: run() };
+        let state = Self { path: path.to_path_buf(), owner: owner(configuration), lock, busy: Mutex::default(), run: run() };
+        if state.is_read_only() {
+            return Ok(state);
+        }
         // What is wrong with the file is said by whoever reads it.
         let _said_later = state.discard_unfinished();
         Ok(state)
@@ -187,53 +154,36 @@ impl StateFile {
     }
 
     fn write(&self, content: &Content) -> anyhow::Result<()> {
-        let shown = self.path.display();
-        anyhow::ensure!(!self.is_read_only(), "nothing can be written to the directory of {shown}");
-        let text = content.write();
-        let new = self.path.with_added_extension("new");
-        let _left_over = fs::remove_file(&new);
-        let mut file =
-            private(OpenOptions::new().create_new(true), &new).with_context(|| format!("cannot make {}", new.display()))?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(|| format!("cannot write {shown}"))?;
-        fs::rename(&new, &self.path).with_context(|| format!("cannot replace {shown}"))
+        anyhow::ensure!(!self.is_read_only(), "nothing can be written to the directory of {}", self.path.display());
+        private::replace(&self.path, &Secret::from(content.write())).map_err(|error| anyhow::anyhow!("cannot write {error}"))
     }
 }
 
-/// The content of a state file, if it is there and this user's alone.
+/// The content of a state file, if it is there and this user's alone. What is no journal is ignored by who reads it, with a warning.
 fn read(path: &Path) -> anyhow::Result<Option<String>> {
-    let shown = path.display();
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("cannot look at {shown}")),
-        Ok(metadata) if !metadata.is_file() => bail!("{shown} is no regular file: name another with --state"),
-        Ok(_) => {}
-    }
-    let file = reading(path).with_context(|| format!("cannot read {shown}"))?;
-    check_private(&file.metadata().with_context(|| format!("cannot look at {shown}"))?, path)?;
-    let mut journal = Vec::new();
-    file.take(MAX_BYTES).read_to_end(&mut journal).with_context(|| format!("cannot read {shown}"))?;
-    // What is no journal is ignored by who reads it, with a warning.
-    Ok(Some(String::from_utf8_lossy(&journal).into_owned()))
+    let content = private::read(path).map_err(|error| anyhow::anyhow!("{error}; or name another with --state"))?;
+    Ok(content.map(|content| content.reveal().to_owned()))
 }
 
-/// Takes the lock, by asking for it again and again: a call that blocks could not be ended at the deadline.
-async fn take(lock: &File, path: &Path, deadline: Instant) -> anyhow::Result<()> {
-    let shown = path.display();
-    let mut said = false;
-    loop {
-        match lock.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("cannot lock {shown}")),
-            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
-                let message = format!("no access token in time: another run uses the state file and holds its lock {shown}");
-                return Err(TooLate(message).into());
-            }
-            Err(TryLockError::WouldBlock) => {
-                if !std::mem::replace(&mut said, true) {
-                    tracing::info!(target: "wif::waiting", "waiting for another run that uses the state file: it holds {shown}");
-                }
-                tokio::time::sleep(ASK_AGAIN.min(deadline.saturating_duration_since(Instant::now()))).await;
-            }
+/// Whether nobody can write there, so that no lock can be made.
+fn cannot_be_written(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem))
+}
+
+/// Takes the lock of the file, and says so where somebody else has to let go of it first.
+async fn take(path: &Path, deadline: Instant) -> anyhow::Result<Lock> {
+    if let Ok(lock) = tokio::time::timeout(AT_ONCE, Lock::of(path)).await {
+        return lock.context("--state");
+    }
+    let shown = Lock::place_of(path);
+    let shown = shown.display();
+    tracing::info!(target: "wif::waiting", "waiting for another run that uses the state file: it holds {shown}");
+    match timeout_at(deadline, Lock::of(path)).await {
+        Ok(lock) => lock.context("--state"),
+        Err(_) => {
+            let message = format!("no access token in time: another run uses the state file and holds its lock {shown}");
+            Err(TooLate(message).into())
         }
     }
 }
@@ -301,56 +251,12 @@ fn run() -> String {
 /// A hash of what tells one credential from another, each part after its length. It shows nothing of a secret in it.
 fn owner(configuration: &str) -> String {
     let mut hash = Sha256::new();
-    let variables = TELLING.map(|name| std::env::var_os(name).unwrap_or_default().to_string_lossy().into_owned());
+    let variables = TELLING.map(environment::raw);
     for part in std::iter::once(configuration).chain(variables.iter().map(String::as_str)) {
         hash.update(part.len().to_le_bytes());
         hash.update(part);
     }
     hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[cfg(unix)]
-fn private(options: &mut OpenOptions, path: &Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    options.write(true).mode(0o600).custom_flags(OPENING).open(path)
-}
-
-/// A link in the place of a file would have it made or read elsewhere, and a FIFO would hold up whoever opens it.
-#[cfg(unix)]
-const OPENING: i32 = rustix::fs::OFlags::NOFOLLOW.union(rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
-
-#[cfg(unix)]
-fn reading(path: &Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    OpenOptions::new().read(true).custom_flags(OPENING).open(path)
-}
-
-#[cfg(not(unix))]
-fn reading(path: &Path) -> std::io::Result<File> {
-    File::open(path)
-}
-
-#[cfg(not(unix))]
-fn private(options: &mut OpenOptions, path: &Path) -> std::io::Result<File> {
-    options.write(true).open(path)
-}
-
-#[cfg(unix)]
-fn check_private(metadata: &fs::Metadata, path: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-    if metadata.uid() != rustix::process::geteuid().as_raw() {
-        bail!("{} belongs to another user: remove it, or name another with --state", path.display());
-    }
-    let mode = metadata.permissions().mode();
-    if mode & 0o077 != 0 {
-        bail!("{} can be read or written by others (mode {:o}): chmod 600 it, or remove it", path.display(), mode & 0o777);
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn check_private(_: &fs::Metadata, _: &Path) -> anyhow::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]
@@ -466,8 +372,10 @@ mod tests {
 
         fifo("other.lock");
         // A reader keeps the opening from failing for the lack of one.
-        let _reader = reading(&directory.path().join("other.lock")).expect("it opens without a writer");
-        let message = open(&directory.path().join("other"), "{}").await.expect_err("a FIFO is no lock").to_string();
+        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+        let _reader = rustix::fs::open(directory.path().join("other.lock"), flags, rustix::fs::Mode::empty()).expect("it opens");
+        let message = open(&directory.path().join("other"), "{}").await.expect_err("a FIFO is no lock");
+        let message = format!("{message:#}");
         assert!(message.contains("other.lock is no regular file"), "{message}");
     }
 
@@ -477,7 +385,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("state.lock");
         assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());
-        let message = open(&directory.path().join("state"), "{}").await.expect_err("a FIFO is no lock").to_string();
+        let message = open(&directory.path().join("state"), "{}").await.expect_err("a FIFO is no lock");
+        let message = format!("{message:#}");
         assert!(message.contains("state.lock is no regular file"), "{message}");
     }
 }

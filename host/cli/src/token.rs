@@ -3,8 +3,8 @@
 mod output_file;
 mod wanted;
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -14,8 +14,11 @@ use wif::{Availability, Credential, Status, Token};
 
 use self::output_file::OutputFile;
 pub(crate) use self::wanted::Wanted;
+use crate::credential::{Kind, kind_of, named, place_of};
+use crate::environment::{API_KEY, AUTH_TOKEN, BASE_URL, CLAUDE_CODE};
 use crate::exit::Usage;
-use crate::options::{hand_over, moment, say, say_error, seconds};
+use crate::output::{hand_over, say, say_error};
+use crate::words::{moment, seconds};
 use crate::{exit, help, output, shell};
 
 /// What `wif token` takes.
@@ -60,7 +63,8 @@ impl Rejected {
             "last" => Ok(Self::Last),
             id if id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) => Ok(Self::Id(id.to_ascii_lowercase())),
             _ => Err(Usage(
-                "--rejected takes `last`, or the id of a token (16 hexadecimal digits, `id` of --json), and never a token",
+                "--rejected takes `last`, or the id of a token (16 hexadecimal digits, `id` of --json), and never a token"
+                    .to_owned(),
             )),
         }
     }
@@ -144,19 +148,13 @@ pub(crate) fn bare(token: &Token) -> anyhow::Result<(&str, String)> {
 /// The variable that a client reads such a credential from, and the one that would go before it or beside it. In which header field
 /// a key is sent says nothing: a key goes out as a bearer, too.
 pub(crate) fn variables_for(status: &Status) -> (&'static str, &'static str) {
-    let is_key = status.configuration.iter().any(|(name, value)| name == "credential" && value == "API key");
-    if is_key { ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN") } else { ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY") }
-}
-
-/// Where the token is good, which a profile or a document may have named.
-pub(crate) fn place_of(status: &Status) -> Option<&str> {
-    status.configuration.iter().find(|(name, _)| name == "base_url").map(|(_, url)| url.as_str())
+    if kind_of(status) == Kind::Key { (API_KEY, AUTH_TOKEN) } else { (AUTH_TOKEN, API_KEY) }
 }
 
 fn lines_for_a_shell(status: &Status, bare: &str) -> String {
     let (variable, other) = variables_for(status);
-    let place = place_of(status).map(|url| format!("\nexport ANTHROPIC_BASE_URL={}", shell::word(url))).unwrap_or_default();
-    format!("unset {other} CLAUDE_CODE_OAUTH_TOKEN\nexport {variable}={}{place}", shell::word(bare))
+    let place = place_of(status).map(|url| format!("\nexport {BASE_URL}={}", shell::word(url))).unwrap_or_default();
+    format!("unset {other} {CLAUDE_CODE}\nexport {variable}={}{place}", shell::word(bare))
 }
 
 /// Replaces the file, and says so.
@@ -171,6 +169,15 @@ async fn write(options: &Options, credential: &Credential, token: &Token, file: 
 /// How long after a file could not be written it is tried again.
 const NEXT_WRITE: Duration = Duration::from_secs(5);
 
+/// How often the file of a login is looked at: somebody may log in again, as another person perhaps.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// What changes when a file is replaced.
+fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
 /// Keeps the file fresh until somebody ends it.
 async fn watch(options: &Options, credential: &Credential, first: &Token, file: &OutputFile) -> anyhow::Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -178,6 +185,9 @@ async fn watch(options: &Options, credential: &Credential, first: &Token, file: 
     let mut written = first.id().to_owned();
     let mut failing = None;
     let mut said = String::new();
+    let status = credential.status().await?;
+    let login = named(&status, "credentials_path").filter(|_| kind_of(&status) == Kind::Login).map(Path::new);
+    let mut seen = login.and_then(stamp);
     loop {
         // Whatever led here: the newest token is what counts.
         if let Some(token) = credential.try_current().filter(|token| token.id() != written) {
@@ -199,6 +209,13 @@ async fn watch(options: &Options, credential: &Credential, first: &Token, file: 
             _ = interrupt.recv() => return Ok(()),
             _ = terminate.recv() => return Ok(()),
             () = tokio::time::sleep(NEXT_WRITE), if written.is_empty() => continue,
+            () = tokio::time::sleep(LOOK), if login.is_some() => {
+                let now = login.and_then(stamp);
+                if now != std::mem::replace(&mut seen, now) {
+                    credential.changed();
+                }
+                continue;
+            }
             change = changes.next() => change.context("the credential has ended")?,
         };
         match change.availability {

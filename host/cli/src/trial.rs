@@ -7,7 +7,7 @@ use wif_emulator::Emulator;
 
 use crate::child::Running;
 use crate::emulate::line_of;
-use crate::options::say_error;
+use crate::output::say_error;
 
 /// Runs the command until it ends, and gives its exit code.
 pub(crate) async fn run(

@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wif::{Credential, Error, Failure, FailureCode, Token};
 
+use crate::credential::may_change;
 use crate::exit::{NoToken, TooLate, in_own_words};
-use crate::options::seconds;
+use crate::words::seconds;
 
 /// A file of an identity token is looked at so often while it has nothing of use.
 const LOOK: Duration = Duration::from_millis(250);
@@ -190,9 +191,4 @@ impl<'a> Waiting<'a> {
 pub(crate) async fn identity_token_may_change(credential: &Credential) -> bool {
     let Ok(status) = credential.status().await else { return false };
     may_change(&status)
-}
-
-/// [`identity_token_may_change`], by a status.
-pub(crate) fn may_change(status: &wif::Status) -> bool {
-    status.configuration.iter().any(|(name, value)| name == "identity_token" && value.starts_with("file "))
 }

@@ -5,10 +5,8 @@ use std::time::Duration;
 use tokio_stream::{Stream, StreamExt as _};
 use wif::{Change, NoteCode};
 
-use crate::options::say_error;
-
-/// The credential that a variable of this name holds goes before federation.
-const STATIC: [&str; 3] = ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"];
+use crate::environment::{STATIC, has_federation, is_set};
+use crate::output::say_error;
 
 /// What the credential has noted of how it was found.
 #[derive(Debug, Default)]
@@ -48,10 +46,6 @@ pub(crate) async fn print(changes: &mut (impl Stream<Item = Change> + Unpin)) {
 
 /// Says that a key or token in a variable hides a complete set of federation variables, if one does.
 pub(crate) fn shadowing() -> Option<String> {
-    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.to_string_lossy().trim().is_empty());
-    let complete = is_set("ANTHROPIC_FEDERATION_RULE_ID")
-        && is_set("ANTHROPIC_ORGANIZATION_ID")
-        && (is_set("ANTHROPIC_IDENTITY_TOKEN_FILE") || is_set("ANTHROPIC_IDENTITY_TOKEN"));
-    let name = STATIC.into_iter().find(|name| is_set(name)).filter(|_| complete)?;
+    let name = STATIC.into_iter().find(|name| is_set(name)).filter(|_| has_federation())?;
     Some(format!("{name} hides a complete set of federation variables: unset it, and they are used."))
 }

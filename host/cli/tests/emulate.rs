@@ -248,7 +248,8 @@ async fn an_identity_token_is_tried_against_a_rule_before_the_rule_is_created() 
     let (code, stdout, stderr) = try_out("refs/heads/other").await;
     assert_eq!(code, 5);
     assert!(
-        stdout.contains("FAIL match.condition (match_condition): error: No such key: environment - expected: claims.ref =="),
+        stdout.contains("FAIL match.condition (match_condition) - expected: claims.ref ==")
+            && stdout.contains("counts as false: No such key: environment"),
         "{stdout}"
     );
     assert!(stdout.contains("pass signature"), "{stdout}");

@@ -44,6 +44,11 @@ impl Algorithm {
         }
     }
 
+    /// Every algorithm that the service takes.
+    pub fn all() -> impl Iterator<Item = Self> {
+        ALL.into_iter()
+    }
+
     /// The algorithm of this `alg`, if the service takes it.
     pub fn of_name(name: &str) -> Option<Self> {
         ALL.into_iter().find(|algorithm| algorithm.name() == name)

@@ -24,12 +24,14 @@ pub use algorithm::{Algorithm, library_algorithm};
 pub use federation::{Admission, Denial, Federation, unix_seconds};
 pub use ids::{RULE_PREFIX, SERVICE_ACCOUNT_PREFIX, WORKSPACE_PREFIX, is_tagged, is_uuid, is_workspace};
 pub use keys::Keys;
+pub use matching::MEMBERSHIP;
 pub use reason::{Parties, Reason};
 pub use report::Check;
 pub use request::{ExchangeRequest, GRANT_TYPE, Malformed};
 pub use resources::{
-    DEFAULT_AUDIENCE, Issuer, Jwks, Match, Organization, OrganizationRole, Resources, ResourcesError, Rule, ServiceAccount,
-    Target, Workspace, fetched_url, is_loopback, named_url,
+    DEFAULT_AUDIENCE, DEFAULT_JWT_LIFETIME_SECONDS, Issuer, Jwks, LONGEST_JWT_LIFETIME_SECONDS, Match, Organization,
+    OrganizationRole, Resources, ResourcesError, Rule, ServiceAccount, Target, Workspace, fetched_url, is_loopback, named_url,
+    without_values,
 };
 pub use trial::Trial;
 pub use verification::{LEEWAY_SECONDS, MOST_ASSERTION_BYTES};

@@ -7,6 +7,9 @@ use crate::report::{Report, Stop};
 use crate::request::ExchangeRequest;
 use crate::resources::{Condition, Organization, OrganizationRole, Rule};
 
+/// The name of the check that fails where the rule is enabled in the workspace, and the service account is not its member.
+pub const MEMBERSHIP: &str = "workspace.member";
+
 /// What the rule matches: subject, claims and condition.
 pub(crate) fn check_match(
     rule: &Rule,
@@ -34,7 +37,8 @@ pub(crate) fn check_match(
             Ok(true) => report.pass("match.condition", expected, Some(true.into())),
             Ok(false) => report.fail("match.condition", Reason::MatchCondition, expected, Some(false.into()), None)?,
             Err(error) => {
-                report.fail("match.condition", Reason::MatchCondition, expected, Some(format!("error: {error}").into()), None)?;
+                let detail = format!("the condition has no answer, which counts as false: {error}");
+                report.fail("match.condition", Reason::MatchCondition, expected, None, Some(detail))?;
             }
         }
     }
@@ -76,7 +80,7 @@ pub(crate) fn check_workspace(
             .is_some_and(|account| account.workspace_ids.iter().any(|name| owner.workspace(name) == Some(chosen)));
     if !is_member {
         let detail = format!("the service account is not a member of {chosen}");
-        report.fail("workspace", Reason::WorkspaceNotAccessible, expected(), found, Some(detail))?;
+        report.fail(MEMBERSHIP, Reason::WorkspaceNotAccessible, expected(), found, Some(detail))?;
         return Ok(None);
     }
     report.pass("workspace", expected(), Some(chosen.into()));

@@ -58,6 +58,7 @@ pub use error::{BuildError, Error, PolicyError};
 pub use policy::Policy;
 pub use secret::Secret;
 pub use status::{Availability, Change, Failure, IdentityTokenStatus, Note, Status, TokenStatus};
+pub use store::private;
 pub use store::{BoxError, CredentialsFile, DirectoryStore, Entry, MemoryStore, Store, Swapped};
 pub use tasks::distrusted;
 pub use token::Token;

@@ -55,7 +55,7 @@ pub struct Policy {
     directories: Option<Vec<PathBuf>>,
     variables: BTreeSet<String>,
     sources: Option<BTreeSet<String>>,
-    /// No source may send a request.
+    /// No source may send a request, and no login is refreshed.
     silent: bool,
     request_timeout: Duration,
     callable_timeout: Duration,
@@ -113,8 +113,8 @@ impl fmt::Debug for Policy {
 }
 
 impl Policy {
-    /// Allows no origin any longer, and no request of a source: what a credential finds in variables and files can be looked at,
-    /// and nothing is sent.
+    /// Allows no origin any longer, no request of a source and no refresh of a login: what a credential finds in variables and files
+    /// can be looked at, nothing is sent, and the file of a login stays as it is.
     #[must_use]
     pub fn without_origins(mut self) -> Self {
         self.origins.clear();
@@ -282,6 +282,11 @@ impl Policy {
     pub(crate) fn check_source_sends(&self, name: &str) -> Result<(), String> {
         self.check_source(name)?;
         if self.silent { Err(format!("the policy allows no request, and so none of the source {name}")) } else { Ok(()) }
+    }
+
+    /// Whether the file of a login may be replaced, which is how a refresh begins.
+    pub(crate) fn check_refresh(&self) -> Result<(), String> {
+        if self.silent { Err("the policy allows no request, and so no refresh of a login".to_owned()) } else { Ok(()) }
     }
 
     /// `resolved` is the path without symbolic links.

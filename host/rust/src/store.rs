@@ -2,7 +2,7 @@
 
 mod credentials;
 mod directory;
-mod private;
+pub mod private;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

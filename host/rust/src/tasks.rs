@@ -206,6 +206,9 @@ impl Host {
     async fn swap(&self, swap: types::Swap) -> Outcome {
         let value = Secret::from(swap.value);
         let swapped = if swap.key.starts_with("file:") {
+            if let Err(rule) = self.policy.check_refresh() {
+                return Outcome::Denied(rule);
+            }
             let file = match self.login_of(&swap.key).await {
                 Ok(file) => file,
                 Err(outcome) => return outcome,

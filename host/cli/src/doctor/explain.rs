@@ -1,11 +1,15 @@
 //! From a check that failed to a finding: what people usually did, and what to change.
 
 use serde_json::Value;
-use wif_federation::{Check, Reason};
+use wif_federation::{
+    Algorithm, Check, DEFAULT_JWT_LIFETIME_SECONDS, LEEWAY_SECONDS, LONGEST_JWT_LIFETIME_SECONDS, MEMBERSHIP,
+    MOST_ASSERTION_BYTES, Reason,
+};
 
 use super::finding::{Certainty, Finding};
 use super::settings::{Case, Settings};
-use crate::jwt::{Parts, printable};
+use crate::jwt::Parts;
+use crate::words::printable;
 
 /// The finding for a check that failed.
 pub(super) fn of(check: &Check, reason: Reason, token: &Parts, case: &Case, settings: &Settings) -> Finding {
@@ -29,7 +33,9 @@ pub(super) fn of(check: &Check, reason: Reason, token: &Parts, case: &Case, sett
         "form" | "payload" => new(
             0,
             format!("This is no identity token that could be exchanged: {detail}."),
-            "Hand over the JWT as the provider gives it: three parts, at most 16384 bytes, nothing around it.".to_owned(),
+            format!(
+                "Hand over the JWT as the provider gives it: three parts, at most {MOST_ASSERTION_BYTES} bytes, nothing around it."
+            ),
         ),
         "alg" => algorithm(new, token),
         "kid" => key_id(new, reason, token, case, &detail, e),
@@ -49,23 +55,29 @@ pub(super) fn of(check: &Check, reason: Reason, token: &Parts, case: &Case, sett
         "iat" if reason == Reason::JwtIssuedInFuture => new(
             26,
             "The token was issued in the future.".to_owned(),
-            "Set the clock of the provider, or of this machine: more than 30 s ahead is refused. Times are in seconds."
-                .to_owned(),
+            format!(
+                "Set the clock of the provider, or of this machine: more than {LEEWAY_SECONDS} s ahead is refused. Times are in seconds."
+            ),
         ),
         "exp" if reason == Reason::JwtExpired => expired(new, token),
         "iat" | "exp" | "nbf" if reason != Reason::JwtNotYetValid => times(new, &check.name, token),
         "nbf" => new(
             27,
             "The token is not valid yet.".to_owned(),
-            "Set the clocks, or wait: nbf may be at most 30 s ahead.".to_owned(),
+            format!("Set the clocks, or wait: nbf may be at most {LEEWAY_SECONDS} s ahead."),
         ),
         "lifetime" => lifetime(new, token, case, assumed),
         "jti" => {
             new(50, "The claim jti is no text.".to_owned(), "Let the provider write jti as a string, or leave it out.".to_owned())
         }
         "match.subject_prefix" => subject(new, e, f),
-        "match.condition" => condition(new, f, token, case),
-        "workspace" => workspace(new, reason, case, &detail, e, f),
+        "match.condition" => condition(new, &detail, token, case),
+        "workspace" => workspace(new, reason, case, e, f),
+        MEMBERSHIP => new(
+            40,
+            "The service account is not a member of the workspace.".to_owned(),
+            "Add it to the workspace: it is a member of the default one only, by itself.".to_owned(),
+        ),
         "service_account" => new(
             35,
             match reason {
@@ -97,7 +109,7 @@ fn algorithm(new: impl Fn(u8, String, String) -> Finding, token: &Parts) -> Find
         _ => "The token is signed with an algorithm that the service does not take.",
     };
     let mut finding = new(11, what.to_owned(), "Let the provider sign with RS256 or ES256.".to_owned());
-    finding.expected = Some("RS, PS or ES with 256, 384 or 512".to_owned());
+    finding.expected = Some(Algorithm::all().map(Algorithm::name).collect::<Vec<_>>().join(", "));
     finding.found = Some(name);
     finding
 }
@@ -130,10 +142,11 @@ fn key_id(
                 31,
                 format!("The issuer has no key with the token's kid. {detail}").trim_end().to_owned(),
                 match case.has_keys() {
-                    true => "Paste the issuer's present keys into jwks.keys: it has rotated them perhaps.".to_owned(),
-                    false => "If the issuer has just rotated its keys, wait a minute; otherwise look whether the token is this \
-                              issuer's."
-                        .to_owned(),
+                    true => "Paste the keys that the issuer has now into jwks.keys: perhaps it has rotated them.".to_owned(),
+                    false => {
+                        "Wait a minute if the issuer has just rotated its keys. Otherwise find out which issuer made the token."
+                            .to_owned()
+                    }
                 },
             );
             finding.expected = Some(if known.is_empty() { "a key".to_owned() } else { format!("one of {known}") });
@@ -251,12 +264,17 @@ fn times(new: impl Fn(u8, String, String) -> Finding, name: &str, token: &Parts)
 fn lifetime(new: impl Fn(u8, String, String) -> Finding, token: &Parts, case: &Case, assumed: bool) -> Finding {
     let life = token.seconds("exp").zip(token.seconds("iat")).map_or(0, |(exp, iat)| exp - iat);
     let longest = case.issuer.max_jwt_lifetime_seconds;
-    let whose = if assumed { "issuers take 3600 s where nothing else is set" } else { "the issuer's limit is shorter" };
-    let change = match life <= 176_400 {
+    let whose = match assumed {
+        true => format!("issuers take {DEFAULT_JWT_LIFETIME_SECONDS} s where nothing else is set"),
+        false => "the issuer's limit is shorter".to_owned(),
+    };
+    let change = match u64::try_from(life).is_ok_and(|life| life <= LONGEST_JWT_LIFETIME_SECONDS) {
         true => {
             format!("Raise the issuer's max_jwt_lifetime_seconds to {life}, or ask for tokens that live {longest} s at most.")
         }
-        false => format!("Ask for tokens that live {longest} s at most: no issuer may allow more than 176400 s."),
+        false => format!(
+            "Ask for tokens that live {longest} s at most: no issuer may allow more than {LONGEST_JWT_LIFETIME_SECONDS} s."
+        ),
     };
     let mut finding = new(25, format!("The token lives {life} s, and {whose}."), change);
     finding.found = Some(format!("{life} s"));
@@ -372,9 +390,10 @@ fn claims(new: impl Fn(u8, String, String) -> Finding, claim: &str, token: &Part
     finding
 }
 
-fn condition(new: impl Fn(u8, String, String) -> Finding, found: &str, token: &Parts, case: &Case) -> Finding {
+/// `without_answer` says why the condition has none, if it has none.
+fn condition(new: impl Fn(u8, String, String) -> Finding, without_answer: &str, token: &Parts, case: &Case) -> Finding {
     let text = case.rule.matcher.condition.as_deref().unwrap_or_default();
-    let Some(error) = found.strip_prefix("error: ") else {
+    if without_answer.is_empty() {
         let named = named_claims(text);
         let values: Vec<String> = named
             .iter()
@@ -391,7 +410,7 @@ fn condition(new: impl Fn(u8, String, String) -> Finding, found: &str, token: &P
             finding.found = Some(values.join(", "));
         }
         return finding;
-    };
+    }
     let missing: Vec<String> = named_claims(text).into_iter().filter(|name| !token.claims.contains_key(name)).collect();
     match missing.is_empty() {
         false => new(
@@ -401,7 +420,7 @@ fn condition(new: impl Fn(u8, String, String) -> Finding, found: &str, token: &P
         ),
         true => new(
             22,
-            format!("The condition has no answer for this token ({}), which counts as false.", printable(error)),
+            format!("In the rule, {without_answer}."),
             "Mind the types: a number is not text. Numbers are compared without quotes.".to_owned(),
         ),
     }
@@ -426,27 +445,13 @@ fn named_claims(condition: &str) -> Vec<String> {
     names
 }
 
-fn workspace(
-    new: impl Fn(u8, String, String) -> Finding,
-    reason: Reason,
-    case: &Case,
-    detail: &str,
-    enabled: &str,
-    found: &str,
-) -> Finding {
+fn workspace(new: impl Fn(u8, String, String) -> Finding, reason: Reason, case: &Case, enabled: &str, found: &str) -> Finding {
     if reason == Reason::WorkspaceIdRequired {
         let what = match case.rule.applies_to_all_workspaces {
             true => "The rule is enabled in all workspaces, and none is named.",
             false => "The rule is enabled in several workspaces, and none is named.",
         };
         return new(40, what.to_owned(), "Set ANTHROPIC_WORKSPACE_ID to one of them, or to default.".to_owned());
-    }
-    if detail.contains("not a member") {
-        return new(
-            40,
-            "The service account is not a member of the workspace.".to_owned(),
-            "Add it to the workspace: it is a member of the default one only, by itself.".to_owned(),
-        );
     }
     let what = match found {
         "default" => "The rule is not enabled in the default workspace.",

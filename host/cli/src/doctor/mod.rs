@@ -21,10 +21,11 @@ use wif_federation::{Federation, Issuer, Keys, Reason, Trial};
 use self::finding::{Certainty, Finding};
 use self::settings::{Configured, Settings};
 use self::suspects::{Known, Whence};
+use crate::credential::{Kind, file_of, kind_of, named, variable_of};
 use crate::jwt::Parts;
-use crate::options::{Common, answer};
-use crate::status::{self, file_of, variable_of};
-use crate::{exit, files, help};
+use crate::options::Common;
+use crate::output::answer;
+use crate::{environment, exit, files, help, status};
 
 /// What `wif doctor` takes.
 #[derive(Debug, clap::Args)]
@@ -93,8 +94,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         (None, _) => {}
     }
     report.findings.extend(trouble);
-    if source.is_none() && report.findings.is_empty() {
-        report.unseen.push("the identity token: only an exchange asks its source for one. Hand one over with --token".to_owned());
+    if source.is_none() && !report.findings.iter().any(|finding| finding.certainty <= Certainty::Likely) {
+        let is_login = report.findings.iter().any(|finding| finding.code == LOGIN);
+        let why = if is_login { "a login uses none" } else { "only an exchange asks its source for one" };
+        report.unseen.push(format!("the identity token: {why}. Hand one over with --token"));
     }
     report.findings.sort_by_key(|finding| (finding.certainty, finding.rank));
     let refused = report.findings.iter().any(|finding| finding.certainty <= Certainty::Likely);
@@ -170,28 +173,17 @@ async fn configured(options: &Options) -> anyhow::Result<(Configured, Option<Sou
             return Ok((Configured::default(), given, finding));
         }
     };
-    let named = |name: &str| status.configuration.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-    let is_static = named("credential").is_some_and(|credential| credential != "federation");
+    let of = |name: &str| named(&status, name).map(str::to_owned);
     let configured = Configured {
-        rule: named("federation_rule_id"),
-        organization: named("organization_id"),
-        service_account: named("service_account_id"),
-        workspace: named("workspace_id"),
+        rule: of("federation_rule_id"),
+        organization: of("organization_id"),
+        service_account: of("service_account_id"),
+        workspace: of("workspace_id"),
     };
-    let hiding = (is_static && given.is_none()).then(|| {
-        Finding::new(
-            "static_credential",
-            Certainty::Refused,
-            0,
-            "No identity token is used: a static key or token goes before it.",
-        )
-        .expected("federation")
-        .found(named("credential").unwrap_or_default())
-        .change("Unset ANTHROPIC_API_KEY and ANTHROPIC_AUTH_TOKEN. `wif status` has all places, `wif find-keys` the lines.")
-    });
+    let hiding = other_credential(kind_of(&status), &of("credential").unwrap_or_default()).filter(|_| given.is_none());
     let source = given.or_else(|| {
-        let source = named("identity_token")?;
-        match (file_of(&source), variable_of(&source)) {
+        let source = named(&status, "identity_token")?;
+        match (file_of(source), variable_of(source)) {
             (Some(path), _) => Some(Source::File(path.to_owned())),
             (None, Some(name)) => Some(Source::Variable(name.to_owned())),
             (None, None) => None,
@@ -200,12 +192,38 @@ async fn configured(options: &Options) -> anyhow::Result<(Configured, Option<Sou
     Ok((configured, source, hiding))
 }
 
+/// The code of the finding that a login is used.
+const LOGIN: &str = "login";
+
+/// A credential that uses no identity token. A login is as good as one, and a secret that does not change is what people want to
+/// get rid of.
+fn other_credential(kind: Kind, shown: &str) -> Option<Finding> {
+    let finding = match kind {
+        Kind::Unknown | Kind::Federation => return None,
+        Kind::Login => Finding::new(
+            LOGIN,
+            Certainty::Advice,
+            0,
+            "No identity token is used: the credential is the login of a person.",
+        )
+        .change("If a workload is to use its identity, unset ANTHROPIC_PROFILE or choose a profile of a federation: `wif status` has all places."),
+        Kind::Key | Kind::Bearer => Finding::new(
+            "static_credential",
+            Certainty::Refused,
+            0,
+            "No identity token is used: a static key or token goes before it.",
+        )
+        .change("Unset ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN and CLAUDE_CODE_OAUTH_TOKEN. `wif status` has all places, `wif find-keys` the lines."),
+    };
+    Some(finding.expected("federation").found(shown))
+}
+
 /// What the place holds; none if there is nothing.
 fn read(source: &Source) -> anyhow::Result<Option<Secret>> {
     let text = match source {
         Source::File(path) if !path.exists() => return Ok(None),
         Source::File(path) => files::read(path)?,
-        Source::Variable(name) => std::env::var_os(name).unwrap_or_default().to_string_lossy().into_owned(),
+        Source::Variable(name) => environment::raw(name),
         Source::Input => {
             let mut text = Vec::new();
             std::io::stdin().lock().take(MAX_BYTES).read_to_end(&mut text).context("cannot read standard input")?;
@@ -233,7 +251,9 @@ async fn judge(
             Finding::new("rule_invalid", Certainty::Refused, 3, format!("The service would not take these settings: {why}."));
         report.findings.push(finding.change("Mend the place that is named."));
     }
-    if let Some((change, what)) = shape(token).await? {
+    let shape = shape(token).await?;
+    let has_form = shape.is_none();
+    if let Some((change, what)) = shape {
         report.findings.push(
             Finding::new("assertion_malformed", Certainty::Refused, 0, format!("What should be the identity token {what}."))
                 .expected("a JWT: three parts in base64url, with nothing around them")
@@ -257,7 +277,7 @@ async fn judge(
                         report.unseen.push("the issuer's keys and the signature: --online fetches them".to_owned());
                     }
                     // The component has named what it is.
-                    Some(_) if check.name == "form" && !report.findings.is_empty() => {}
+                    Some(_) if !has_form && matches!(check.name.as_str(), "form" | "payload" | "signature") => {}
                     Some(reason) => report.findings.push(explain::of(check, reason, &parts, &case, settings)),
                 }
             }

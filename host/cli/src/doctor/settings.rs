@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use wif_federation::{Issuer, Jwks, Match, Organization, Resources, Rule, ServiceAccount, Workspace, is_tagged, is_uuid};
+use wif_federation::{
+    Issuer, Jwks, Match, Organization, RULE_PREFIX, Resources, Rule, SERVICE_ACCOUNT_PREFIX, ServiceAccount, Workspace,
+    is_tagged, is_uuid, without_values,
+};
 
 use crate::exit::Wrong;
 use crate::files;
@@ -195,7 +198,7 @@ impl Settings {
 
     fn rule_of(&self, issuer: &Issuer, configured: &Configured) -> Result<Rule, Wrong> {
         let mut members = self.rule.as_ref().map(|members| known(members, &OF_A_RULE)).unwrap_or_default();
-        let configured_rule = configured.rule.as_deref().filter(|id| is_tagged("fdrl_", id));
+        let configured_rule = configured.rule.as_deref().filter(|id| is_tagged(RULE_PREFIX, id));
         members.entry("id").or_insert_with(|| configured_rule.unwrap_or(UNKNOWN_RULE).into());
         // One issuer is given with one rule: they belong together.
         members.insert("issuer_id".to_owned(), issuer.id.as_str().into());
@@ -204,7 +207,8 @@ impl Settings {
             parsed.map_err(wrong("match"))?;
         }
         members.entry("match").or_insert_with(|| json!({}));
-        let account = configured.service_account.as_deref().filter(|id| is_tagged("svac_", id)).unwrap_or(UNKNOWN_ACCOUNT);
+        let account =
+            configured.service_account.as_deref().filter(|id| is_tagged(SERVICE_ACCOUNT_PREFIX, id)).unwrap_or(UNKNOWN_ACCOUNT);
         members.entry("target").or_insert_with(|| json!({ "type": "service_account", "service_account_id": account }));
         if !self.knows_the_workspaces() {
             let workspace = configured.workspace.as_deref().unwrap_or("default");
@@ -239,19 +243,56 @@ fn known(members: &Map<String, Value>, names: &[&str]) -> Map<String, Value> {
 }
 
 fn wrong(place: &'static str) -> impl Fn(serde_json::Error) -> Wrong {
-    move |error| Wrong(format!("{place}: {error}"))
+    move |error| Wrong(format!("{place}: {}", without_values(&error.to_string())))
 }
 
+/// The document in a file. What is wrong with it is told by its place: what stands there may be a secret.
 fn document(path: &Path) -> Result<Map<String, Value>, Wrong> {
     let text = files::read(path)?;
+    let shown = path.display();
     let json: Result<Map<String, Value>, _> = serde_json::from_str(&text);
-    let toml = || toml::from_str::<Map<String, Value>>(&text);
-    let is_toml = path.extension().is_some_and(|extension| extension == "toml");
-    match (json, is_toml) {
-        (Ok(members), _) => Ok(members),
-        (Err(_), true) => toml().map_err(|error| Wrong(format!("{} is no TOML: {error}", path.display()))),
-        (Err(error), false) => {
-            toml().map_err(|_| Wrong(format!("{} is no JSON object: {error}; and no TOML either", path.display())))
+    let error = match json {
+        Ok(members) => return Ok(members),
+        Err(error) => error,
+    };
+    let (is_toml, is_json) = match path.extension().map(|extension| extension.to_ascii_lowercase()) {
+        Some(extension) => (extension == "toml", extension == "json"),
+        None => (false, text.trim_start().starts_with('{')),
+    };
+    match toml::from_str::<Map<String, Value>>(&text) {
+        Ok(members) if !is_json => Ok(members),
+        Err(error) if is_toml => {
+            // Its message shows the line.
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let (line, column) =
+                (before.matches('\n').count() + 1, before.chars().rev().take_while(|letter| *letter != '\n').count() + 1);
+            Err(Wrong(format!("{shown} is no TOML: look at line {line}, column {column}")))
+        }
+        _ if error.is_data() => Err(Wrong(format!("{shown} is no JSON object: write {{ }} around its members"))),
+        _ => {
+            let (line, column) = (error.line(), error.column());
+            let nor = if is_json { "" } else { ", and no TOML either" };
+            Err(Wrong(format!("{shown} is no JSON object: look at line {line}, column {column}{nor}")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The form of a document of resources has the same names: what is judged here is judged there.
+    #[test]
+    fn the_members_that_are_known_are_those_of_the_schema() {
+        let schema: Value = serde_json::from_str(Resources::SCHEMA).expect("a schema");
+        for (definition, known) in [("rule", &OF_A_RULE[..]), ("issuer", &OF_AN_ISSUER), ("match", &OF_A_MATCH)] {
+            let properties = schema["$defs"][definition]["properties"].as_object();
+            let properties = properties.unwrap_or_else(|| panic!("{definition} is in the schema"));
+            let mut named: Vec<&str> = properties.keys().map(String::as_str).filter(|name| !OF_THE_API.contains(name)).collect();
+            named.sort_unstable();
+            let mut known = known.to_vec();
+            known.sort_unstable();
+            assert_eq!(known, named, "{definition}");
         }
     }
 }

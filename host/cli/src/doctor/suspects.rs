@@ -1,9 +1,11 @@
 //! What no check refuses and people fall over all the same: rotation, workspaces, clocks, secrets one hop up.
 
 use serde_json::Value;
+use wif_federation::LEEWAY_SECONDS;
 
 use super::finding::{Certainty, Finding};
 use super::settings::{Case, Configured, Settings};
+use crate::environment::{self, is_set};
 use crate::jwt::Parts;
 
 /// Where the identity token came from.
@@ -115,10 +117,10 @@ fn default_workspace(known: &Known<'_>) -> Option<Finding> {
 /// Within the leeway, and so not refused; but a clock is wrong.
 fn clock(known: &Known<'_>) -> Option<Finding> {
     let ahead = known.token.seconds("iat")? - known.now;
-    (1..=30).contains(&ahead).then(|| {
+    (1..=LEEWAY_SECONDS).contains(&ahead).then(|| {
         Finding::new("clock_skew", Certainty::Possible, 1, format!("The token was issued {ahead} s in this machine's future."))
             .expected("a clock that is right")
-            .change("Set this machine's clock, or the provider's: from 30 s on tokens are refused.")
+            .change(format!("Set this machine's clock, or the provider's: more than {LEEWAY_SECONDS} s ahead is refused."))
     })
 }
 
@@ -142,7 +144,6 @@ fn static_secret(what: impl Into<String>) -> Finding {
 
 /// Variables of this process that hold a static secret one hop up.
 fn secrets_around() -> Vec<Finding> {
-    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let found = |name: &str, what: &str| {
         static_secret(format!("{name} is set, {what}: whoever has it can have identity tokens. It is the weakest link."))
             .found(format!("{name} (its value is not looked at)"))
@@ -158,7 +159,7 @@ fn secrets_around() -> Vec<Finding> {
             findings.push(found(name, "a client secret"));
         }
     }
-    if let Some(path) = std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS") {
+    if let Some(path) = environment::value("GOOGLE_APPLICATION_CREDENTIALS") {
         let document: Value =
             crate::files::read(path.as_ref()).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         if document["type"] == "service_account" {

@@ -31,8 +31,8 @@ pub(super) fn after_a_refusal(known: Option<&Known<'_>>, online: bool) -> Vec<Fi
     cause(
         single_use && shown_again,
         "jti_reused",
-        "This identity token was exchanged before, by an earlier run or another process that reads the same file: it can be once.",
-        "Let it rotate, share one access token between processes (--state FILE), and give each process a token of its own.",
+        "An earlier run, or another process that reads the same file, has exchanged this identity token. It can be exchanged once.",
+        "Wait until the token rotates. Let processes share an access token (--state FILE), or give each one an identity token of its own.",
     );
     cause(
         !rule,

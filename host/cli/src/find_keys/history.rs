@@ -1,25 +1,51 @@
 //! Every line that was ever added in a git repository, as the command git tells it.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::{BufRead, BufReader, Read as _};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{ChildStderr, Command, Stdio};
+use std::thread::JoinHandle;
 
 use anyhow::Context as _;
 
 use super::line::{Kind, Reader, Style};
 use super::{MAX_BYTES, Place, TOO_LONG};
+use crate::words::scrubbed;
 
+/// What git may say to its standard error before it is no longer listened to, in bytes.
+const MAX_COMPLAINT: u64 = 64 * 1024;
+
+/// The variables that say where the user's own settings and git itself are. Every other one whose name begins so may lead elsewhere, or
+/// name a program: `GIT_DIR` is set within each hook, for example.
+const KEPT: [&str; 4] = ["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH"];
+
+/// Every line that was ever added at this path: of all files below a directory, or of one file. The places are named as those of the
+/// files that are there now: by the path that the user gave.
 pub(super) fn look(path: &Path, complain: &mut impl FnMut(&Path, &dyn Display)) -> anyhow::Result<Vec<Place>> {
-    let directory = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
-    let mut child = log_of(directory)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .stdin(Stdio::null())
-        .spawn()
-        .context("--history needs the command git, which cannot be run")?;
-    let mut history = History::default();
+    let (directory, file) = match path.is_dir() {
+        true => (path, None),
+        false => (path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")), path.file_name()),
+    };
+    let prefix = match ask(directory, &["rev-parse", "--show-prefix"])? {
+        Ok(prefix) => prefix,
+        Err(why) => {
+            complain(directory, &format!("--history: git cannot tell its history: {why}"));
+            return Ok(Vec::new());
+        }
+    };
+    if ask(directory, &["rev-parse", "--is-shallow-repository"])?.is_ok_and(|answer| answer == "true") {
+        complain(
+            directory,
+            &"--history: the clone is shallow, so that its history is cut off; `git fetch --unshallow` brings the rest",
+        );
+    }
+    let mut git = git_in(directory);
+    git.args(LOG).arg("--").arg(file.unwrap_or(OsStr::new(".")));
+    let mut child = git.spawn().context(NO_GIT)?;
+    let complaint = heard(child.stderr.take());
+    let mut history = History { directory: directory.to_owned(), prefix: prefix.into_bytes(), ..History::default() };
     let mut lines = BufReader::new(child.stdout.take().context("git has no output")?);
     let mut bytes = Vec::new();
     loop {
@@ -34,17 +60,64 @@ pub(super) fn look(path: &Path, complain: &mut impl FnMut(&Path, &dyn Display)) 
         history.take(&bytes);
     }
     if !child.wait().context("git cannot be waited for")?.success() {
-        complain(directory, &"--history: it is in no git repository that git can read to its beginning");
+        let why = complaint.join().unwrap_or_default();
+        complain(directory, &format!("--history: git cannot read it to its beginning: {why}"));
     }
     Ok(history.places())
 }
 
-/// The command that tells the history. The repository may be anybody's: nothing that its configuration says may run a program,
-/// reach another machine, or leave out a line.
-fn log_of(directory: &Path) -> Command {
+const NO_GIT: &str = "--history needs the command git, which cannot be run";
+
+/// The answer of git on a line, or its own reason why there is none.
+fn ask(directory: &Path, arguments: &[&str]) -> anyhow::Result<Result<String, String>> {
+    let mut child = git_in(directory).args(arguments).spawn().context(NO_GIT)?;
+    let complaint = heard(child.stderr.take());
+    let mut answer = Vec::new();
+    child.stdout.take().context("git has no output")?.read_to_end(&mut answer).context("cannot read what git says")?;
+    let is_good = child.wait().context("git cannot be waited for")?.success();
+    let why = complaint.join().unwrap_or_default();
+    let answer = String::from_utf8_lossy(&answer);
+    Ok(if is_good { Ok(answer.strip_suffix('\n').unwrap_or(&answer).to_owned()) } else { Err(why) })
+}
+
+/// Listens beside, so that git never waits for somebody to listen. What it says is for a person: its errors on one line, and no
+/// secret.
+fn heard(stderr: Option<ChildStderr>) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let Some(mut stderr) = stderr else { return String::new() };
+        let mut text = Vec::new();
+        let _rest_is_lost = stderr.by_ref().take(MAX_COMPLAINT).read_to_end(&mut text);
+        let _nobody_needs_it = std::io::copy(&mut stderr, &mut std::io::sink());
+        let text = String::from_utf8_lossy(&text);
+        let is_error = |line: &&str| ["fatal: ", "error: "].iter().any(|lead| line.starts_with(lead));
+        let mut errors: Vec<&str> = text.lines().filter(is_error).collect();
+        if errors.is_empty() {
+            errors.extend(text.lines().next());
+        }
+        match scrubbed(&errors.join("; ")) {
+            reason if reason.is_empty() => "it does not say why".to_owned(),
+            reason => reason,
+        }
+    })
+}
+
+/// Git in this directory. The repository may be anybody's: nothing that its configuration says may run a program, reach another
+/// machine, or leave out a line. And nothing of this process's environment leads to another repository.
+fn git_in(directory: &Path) -> Command {
     let mut git = Command::new("git");
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("GIT_") && !KEPT.contains(&name.as_str()) {
+            git.env_remove(name);
+        }
+    }
     // A repository that lacks objects would fetch them, from wherever it says and by whatever program it says.
-    git.env("GIT_NO_LAZY_FETCH", "1").env("GIT_ALLOW_PROTOCOL", "none");
+    git.env("GIT_NO_LAZY_FETCH", "1").env("GIT_ALLOW_PROTOCOL", "none").env("GIT_TERMINAL_PROMPT", "0");
+    // Commits that a file of the repository gives other parents, or none.
+    git.env("GIT_GRAFT_FILE", "/dev/null");
+    // What it says is read here, in one language.
+    git.env("LC_ALL", "C");
+    git.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     git.arg("-C").arg(directory);
     for setting in [
         "core.quotePath=false",
@@ -59,30 +132,32 @@ fn log_of(directory: &Path) -> Command {
     ] {
         git.args(["-c", setting]);
     }
-    git.args(["--no-pager", "--no-replace-objects", "log"]);
-    git.args([
-        // Stashes but the last stand in a reflog alone.
-        "--all",
-        "--reflog",
-        // Also what a merge has thrown away.
-        "--full-history",
-        "-p",
-        "-m",
-        "--text",
-        "--unified=0",
-        "--no-color",
-        "--no-ext-diff",
-        "--no-textconv",
-        "--no-renames",
-        "--no-show-signature",
-        "--submodule=short",
-        "--src-prefix=a/",
-        "--dst-prefix=b/",
-        "--format=commit %h %p",
-    ]);
-    git.args(["--", "."]);
+    git.args(["--no-pager", "--no-replace-objects", "--literal-pathspecs"]);
     git
 }
+
+const LOG: [&str; 18] = [
+    "log",
+    // Stashes but the last stand in a reflog alone.
+    "--all",
+    "--reflog",
+    // Also what a merge has thrown away.
+    "--full-history",
+    "-p",
+    "-m",
+    "--text",
+    "--unified=0",
+    "--no-color",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-renames",
+    "--no-show-signature",
+    "--submodule=short",
+    "--ignore-submodules=none",
+    "--src-prefix=a/",
+    "--dst-prefix=b/",
+    "--format=commit %h %p",
+];
 
 enum Line {
     None,
@@ -107,6 +182,9 @@ fn next_line(lines: &mut impl BufRead, bytes: &mut Vec<u8>) -> std::io::Result<L
 
 /// What was read of the log so far. A merge is told once for each of its parents.
 struct History {
+    /// What the user gave, and where in its repository that is: each path that git tells begins so.
+    directory: PathBuf,
+    prefix: Vec<u8>,
     commit: String,
     parents: usize,
     file: String,
@@ -125,6 +203,8 @@ struct History {
 impl Default for History {
     fn default() -> Self {
         Self {
+            directory: PathBuf::new(),
+            prefix: Vec::new(),
             commit: String::new(),
             parents: 0,
             file: String::new(),
@@ -155,7 +235,9 @@ impl History {
             ids.next().unwrap_or_default().clone_into(&mut self.commit);
             self.parents = ids.count();
         } else if let Some(name) = bytes.strip_prefix(b"+++ ") {
-            self.file = name_of(name);
+            let name = name_of(name);
+            let below = name.strip_prefix(self.prefix.as_slice()).unwrap_or(&name);
+            self.file = self.directory.join(String::from_utf8_lossy(below).as_ref()).display().to_string();
             self.reader = Reader::new(Style::of(Path::new(&self.file)));
         } else if let Some(hunk) = text.strip_prefix("@@ ") {
             let mut sides = hunk.split(' ');
@@ -219,13 +301,13 @@ fn range(side: &str) -> (usize, usize) {
 
 /// The path in `b/PATH`. Git quotes it where it has control characters, quotes or backslashes, and ends it with a tab where it has
 /// spaces.
-fn name_of(name: &[u8]) -> String {
+fn name_of(name: &[u8]) -> Vec<u8> {
     let name = name.strip_suffix(b"\t").unwrap_or(name);
     let name = match name.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) {
         Some(quoted) => unquoted(quoted),
         None => name.to_vec(),
     };
-    String::from_utf8_lossy(name.strip_prefix(b"b/").unwrap_or(&name)).into_owned()
+    name.strip_prefix(b"b/").map(<[u8]>::to_vec).unwrap_or(name)
 }
 
 /// A text as C writes it.
@@ -274,7 +356,7 @@ mod tests {
             (r#""b/\303\244""#, "ä"),
             ("/dev/null", "/dev/null"),
         ] {
-            assert_eq!(name_of(written.as_bytes()), name, "{written}");
+            assert_eq!(String::from_utf8_lossy(&name_of(written.as_bytes())), name, "{written}");
         }
     }
 

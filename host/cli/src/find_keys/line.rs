@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::environment::{API_KEY, AUTH_TOKEN, CLAUDE_CODE};
+
 /// How a key is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
@@ -61,8 +63,8 @@ impl Style {
     }
 }
 
-/// The variables that clients of the API take a static credential from.
-const NAMES: [&str; 4] = ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_ADMIN_KEY"];
+/// The variables that clients of the API take a static credential from, and the one for the Admin API.
+const NAMES: [&str; 4] = [API_KEY, AUTH_TOKEN, CLAUDE_CODE, "ANTHROPIC_ADMIN_KEY"];
 
 /// Inputs of the vendor's action, in workflows.
 const INPUTS: [&str; 2] = ["anthropic_api_key", "claude_code_oauth_token"];

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 pub(crate) use self::line::Kind;
 use self::line::{Reader, Style};
-use crate::options::{answer, say_error};
+use crate::output::{answer, say_error};
 use crate::{exit, help};
 
 /// What `wif find-keys` takes.

@@ -1,14 +1,15 @@
 //! The two files of a profile, in the vendor's format.
 
 use std::fs;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use wif::{Clock as _, CredentialsFile, Secret, Swapped, SystemClock};
+use wif::{Clock as _, CredentialsFile, Secret, Swapped, SystemClock, private};
 
+use crate::environment::{self, CONFIG_DIR, PROFILE};
 use crate::exit::Wrong;
 use crate::files;
 
@@ -26,13 +27,14 @@ pub(super) struct Profile {
 impl Profile {
     /// The profile of this name, or the one that the environment names.
     pub(super) fn find(name: Option<&str>) -> anyhow::Result<Self> {
-        let chosen = variable("ANTHROPIC_PROFILE");
+        let chosen = environment::text(PROFILE);
+        let whence = if name.is_some() { "--profile" } else { PROFILE };
         let by_variable = name.is_none() || chosen.as_deref() == name;
         let name = name.map(str::to_owned).or(chosen).unwrap_or_else(|| "default".to_owned());
         let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
         if name.is_empty() || name.len() > 128 || name.starts_with('.') || !name.bytes().all(fine) {
             let what = "a profile's name is 1 to 128 letters, digits, `_`, `-` or `.`, and does not begin with a dot";
-            return Err(Wrong(what.to_owned()).into());
+            return Err(Wrong(format!("{whence}: {what}")).into());
         }
         Ok(Self { name, directory: directory()?, by_variable })
     }
@@ -43,7 +45,7 @@ impl Profile {
         let entries = match fs::read_dir(directory.join("credentials")) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error).context("cannot list the logins"),
+            Err(error) => return Err(error).with_context(|| format!("cannot list the logins in {}", directory.display())),
         };
         let names = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".json").map(str::to_owned));
         // What else lies there is no profile's.
@@ -58,15 +60,20 @@ impl Profile {
         &self.directory
     }
 
-    fn config(&self) -> PathBuf {
+    /// Its own file.
+    pub(super) fn config(&self) -> PathBuf {
         self.directory.join("configs").join(format!("{}.json", self.name))
     }
 
     /// The file that the profile names, or the usual one: whoever uses the profile looks there.
-    fn credentials(&self, profile: &Value) -> CredentialsFile {
+    fn credentials_path(&self, profile: &Value) -> PathBuf {
         let named = profile["authentication"]["credentials_path"].as_str().map(str::trim).filter(|path| !path.is_empty());
         let usual = || self.directory.join("credentials").join(format!("{}.json", self.name));
-        CredentialsFile::new(named.map_or_else(usual, expanded))
+        named.map_or_else(usual, expanded)
+    }
+
+    fn credentials(&self, profile: &Value) -> CredentialsFile {
+        CredentialsFile::new(self.credentials_path(profile))
     }
 
     /// The profile as it is, if there is one. A federation is not overwritten by a login.
@@ -132,9 +139,9 @@ impl Profile {
             // Somebody who refreshes the login before would write over this one: whoever comes last knows of both.
             let swap = tokio::time::timeout(LOCK, self.credentials(&profile).swap(expected, value.clone()));
             let Ok(swapped) = swap.await else {
-                return Err(
-                    Wrong("another program holds the lock of the credentials file: end it, and log in again".to_owned()).into()
-                );
+                let path = self.credentials_path(&profile);
+                let what = format!("another program holds the lock of {}: end it, and log in again", path.display());
+                return Err(Wrong(what).into());
             };
             match swapped.map_err(boxed)? {
                 Swapped::Done(_) => break,
@@ -160,11 +167,7 @@ impl Profile {
             profile["base_url"] = base_url.into();
         }
         let path = self.config();
-        let mut new = tempfile::NamedTempFile::new_in(self.directory.join("configs")).context("cannot write the profile")?;
-        let text = serde_json::to_string_pretty(&profile).context("cannot write the profile")?;
-        writeln!(new, "{text}").and_then(|()| new.as_file().sync_all()).context("cannot write the profile")?;
-        new.persist(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(())
+        private::replace_unlocked(&path, &Secret::from(format!("{profile:#}\n"))).context("cannot write the profile")
     }
 
     /// What is to be done so that clients use it.
@@ -185,15 +188,9 @@ impl Profile {
     }
 }
 
-/// A variable that is set and not blank.
-pub(super) fn variable(name: &str) -> Option<String> {
-    let value = std::env::var_os(name)?.to_string_lossy().trim().to_owned();
-    Some(value).filter(|value| !value.is_empty())
-}
-
 /// `~/` is the home directory, as where the profile is read.
 fn expanded(path: &str) -> PathBuf {
-    let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
+    let home = environment::text("HOME");
     match (path.strip_prefix("~/"), home) {
         (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
         _ => PathBuf::from(path),
@@ -202,11 +199,10 @@ fn expanded(path: &str) -> PathBuf {
 
 /// Where profiles are.
 fn directory() -> anyhow::Result<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    if let Some(directory) = variable("ANTHROPIC_CONFIG_DIR") {
-        return std::path::absolute(directory).context("ANTHROPIC_CONFIG_DIR");
+    if let Some(directory) = environment::text(CONFIG_DIR) {
+        return std::path::absolute(directory).context(CONFIG_DIR);
     }
-    match variable("HOME") {
+    match environment::text("HOME") {
         Some(home) => Ok(PathBuf::from(home).join(".config/anthropic")),
         None => Err(Wrong("there is no place for a profile: set HOME or ANTHROPIC_CONFIG_DIR".to_owned()).into()),
     }

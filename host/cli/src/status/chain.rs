@@ -1,12 +1,15 @@
 //! The places where a credential can be, in the order in which they are looked at, and which of them is used.
 //!
-//! The component decides which one that is, and says so when it is configured: here is only told what lies in each place. A test
-//! sets every combination of places and compares.
+//! The component decides which one that is, and says so when it is configured, with the path of a profile: here is only told what lies
+//! in the other places. A test sets every combination of places and compares; another compares where profiles are looked for.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::environment::{
+    self, API_KEY, AUTH_TOKEN, CLAUDE_CODE, CONFIG_DIR, ORGANIZATION, PROFILE, RULE, TOKEN, TOKEN_FILE, text,
+};
 use crate::files;
 
 /// All places, the first that counts first.
@@ -58,21 +61,16 @@ enum There {
     Nothing(String),
 }
 
-const RULE: &str = "ANTHROPIC_FEDERATION_RULE_ID";
-const ORGANIZATION: &str = "ANTHROPIC_ORGANIZATION_ID";
-const TOKEN_FILE: &str = "ANTHROPIC_IDENTITY_TOKEN_FILE";
-const TOKEN: &str = "ANTHROPIC_IDENTITY_TOKEN";
-
 impl Chain {
     /// `found_in` is where the component says that the credential is, if it found one.
     pub(crate) fn look(document: &Value, found_in: Option<&str>) -> Self {
         let explicit = ["federation", "bearer"].into_iter().find(|member| document[member].is_object());
         let chosen = document["discover"]["profile"].as_str();
         let directories = directories(document);
-        let of_variable = text("ANTHROPIC_PROFILE").map(|name| profile(&name, &directories));
+        let of_variable = text(PROFILE).map(|name| profile(&name, &directories));
         let active = active_profile(&directories);
         let profile_there = |found: &Result<Profile, String>| match found {
-            Ok(profile) => There::Whole(format!("profile {} in {}", profile.name, profile.path.display())),
+            Ok(profile) => There::Whole(profile.words()),
             Err(missing) => There::Part(missing.clone()),
         };
         let configuration = match (explicit, chosen) {
@@ -82,20 +80,20 @@ impl Chain {
         };
         let secret = |name| match text(name) {
             Some(_) => There::Whole("set".to_owned()),
-            None if std::env::var_os(name).is_some() => There::Nothing("set and empty".to_owned()),
+            None if environment::is_there(name) => There::Nothing("set and empty".to_owned()),
             None => There::Nothing("not set".to_owned()),
         };
         let there = [
             ("configuration", configuration),
-            ("ANTHROPIC_API_KEY", secret("ANTHROPIC_API_KEY")),
-            ("ANTHROPIC_AUTH_TOKEN", secret("ANTHROPIC_AUTH_TOKEN")),
-            ("CLAUDE_CODE_OAUTH_TOKEN", secret("CLAUDE_CODE_OAUTH_TOKEN")),
-            ("ANTHROPIC_PROFILE", of_variable.as_ref().map_or_else(|| There::Nothing("not set".to_owned()), profile_there)),
+            (API_KEY, secret(API_KEY)),
+            (AUTH_TOKEN, secret(AUTH_TOKEN)),
+            (CLAUDE_CODE, secret(CLAUDE_CODE)),
+            (PROFILE, of_variable.as_ref().map_or_else(|| There::Nothing("not set".to_owned()), profile_there)),
             ("federation variables", federation()),
             (
                 "active profile",
                 match &active {
-                    Ok(profile) => There::Whole(format!("profile {} in {}", profile.name, profile.path.display())),
+                    Ok(profile) => There::Whole(profile.words()),
                     Err(missing) => There::Nothing(missing.clone()),
                 },
             ),
@@ -105,19 +103,14 @@ impl Chain {
             (None, _, None) => None,
             (None, Some(_), Some(_)) => Some("configuration"),
             (None, None, Some(by)) => there.iter().map(|(name, _)| *name).find(|name| by.ends_with(name)).or_else(|| {
-                by.starts_with("the profile").then_some(if of_variable.is_some() {
-                    "ANTHROPIC_PROFILE"
-                } else {
-                    "active profile"
-                })
+                by.starts_with("the profile").then_some(if of_variable.is_some() { PROFILE } else { "active profile" })
             }),
         };
-        let used_profile = match used {
-            Some("ANTHROPIC_PROFILE") => of_variable.and_then(Result::ok),
-            Some("active profile") => active.ok(),
-            Some("configuration") => chosen.and_then(|name| profile(name, &directories).ok()),
-            _ => None,
-        };
+        // Where the profile is that is used, the component has said.
+        let used_profile = found_in.and_then(|by| by.strip_prefix("the profile ")).map(|path| Profile {
+            name: Path::new(path).file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            path: Path::new(path).components().collect(),
+        });
         // Without a winner the first place that holds something is where it fails.
         let broken = |(_, there): &&(&str, There)| !matches!(there, There::Nothing(_));
         let decisive = used.or_else(|| there.iter().find(broken).map(|(name, _)| *name));
@@ -134,10 +127,18 @@ impl Chain {
                 _ => Standing::Incomplete,
             };
             passed |= is_decisive;
-            let (There::Whole(found) | There::Part(found) | There::Nothing(found)) = there;
+            let (There::Whole(mut found) | There::Part(mut found) | There::Nothing(mut found)) = there;
+            if let Some(profile) = used_profile.as_ref().filter(|_| standing == Standing::Used) {
+                found = profile.words();
+            }
             places.push(Place { name, standing, found });
         }
         Self { places, profile: used_profile }
+    }
+
+    /// The longest name of a place, in characters.
+    pub(crate) fn width(&self) -> usize {
+        self.places.iter().map(|place| place.name.len()).max().unwrap_or_default()
     }
 
     /// The place whose credential is used.
@@ -158,6 +159,12 @@ impl Chain {
                 }
             })
             .collect()
+    }
+}
+
+impl Profile {
+    fn words(&self) -> String {
+        format!("profile {} in {}", self.name, self.path.display())
     }
 }
 
@@ -190,12 +197,6 @@ impl Standing {
     }
 }
 
-/// A variable that is set to something.
-fn text(name: &str) -> Option<String> {
-    let value = std::env::var_os(name)?.to_string_lossy().trim().to_owned();
-    Some(value).filter(|value| !value.is_empty())
-}
-
 /// The variables of the federation: which are set, and which are missing.
 fn federation() -> There {
     let named = [RULE, ORGANIZATION, TOKEN_FILE, TOKEN];
@@ -213,18 +214,18 @@ fn federation() -> There {
     }
 }
 
+/// Below what profiles are looked for, where nobody has chosen a directory. The order is the component's.
+const DIRECTORIES: [(&str, &str); 3] =
+    [("HOME", ".config/anthropic"), ("XDG_CONFIG_HOME", "anthropic"), ("APPDATA", "Anthropic")];
+
 /// Where profiles are looked for.
 fn directories(document: &Value) -> Vec<PathBuf> {
-    let chosen = document["discover"]["config_dir"].as_str().map(str::to_owned).or_else(|| text("ANTHROPIC_CONFIG_DIR"));
+    let chosen = document["discover"]["config_dir"].as_str().map(str::to_owned).or_else(|| text(CONFIG_DIR));
     if let Some(directory) = chosen {
         return vec![directory.into()];
     }
-    let below = |name: &str, path: &str| text(name).map(|directory| Path::new(&directory).join(path));
-    let mut directories: Vec<PathBuf> =
-        [below("HOME", ".config/anthropic"), below("XDG_CONFIG_HOME", "anthropic"), below("APPDATA", "Anthropic")]
-            .into_iter()
-            .flatten()
-            .collect();
+    let below = |(name, path): (&str, &str)| text(name).map(|directory| Path::new(&directory).join(path));
+    let mut directories: Vec<PathBuf> = DIRECTORIES.into_iter().filter_map(below).collect();
     directories.dedup();
     directories
 }

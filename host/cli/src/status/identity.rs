@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use wif::{Clock as _, SystemClock};
 
-use super::{file_of, variable_of};
-use crate::files;
+use crate::credential::{file_of, variable_of};
 use crate::jwt::Parts;
+use crate::{environment, files};
 
 /// What the identity token's place holds.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Look {
         let content = if let Some(path) = file_of(source) {
             Some(files::read(path).ok())
         } else {
-            variable_of(source).map(|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+            variable_of(source).map(environment::text)
         };
         let found = match content {
             Some(Some(text)) if !text.trim().is_empty() => Found::Text(Parts::of(&text)),

@@ -4,7 +4,7 @@ mod chain;
 mod identity;
 mod show;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,10 +13,11 @@ use wif::{Builder, Credential, Error, Failure, FailureCode, IdentityTokenStatus,
 
 use self::chain::Chain;
 use self::identity::Look;
-use crate::options::{Common, answer};
+use crate::credential::{Kind, kind_of, may_change, named, place_of};
+use crate::options::Common;
+use crate::output::answer;
 use crate::state_file::StateFile;
-use crate::waiting::may_change;
-use crate::{exit, help, warnings};
+use crate::{environment, exit, help, sources, warnings};
 
 /// What `wif status` takes.
 #[derive(Debug, clap::Args)]
@@ -31,7 +32,7 @@ pub(crate) struct Options {
     /// It is not changed.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// Exchange the identity token, too. One that can be exchanged once is spent by it.
+    /// Exchange the identity token, too, or refresh a login that is due. An identity token that can be exchanged once is spent by it.
     #[arg(long)]
     exchange: bool,
 }
@@ -48,6 +49,10 @@ struct Report {
     identity_token: Option<IdentityTokenStatus>,
     /// What the identity token's place holds; none without a federation.
     look: Option<Look>,
+    /// The variables that a platform's source reads, and whether each is set.
+    reads: Vec<(String, bool)>,
+    /// The access token of a login is due: whoever asks for one refreshes it.
+    is_due: bool,
     /// Whether a state file was looked into: without one, nothing is known of earlier runs.
     keeps_state: bool,
     /// Why `wif token` would give none.
@@ -79,20 +84,25 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         true => failure_of(&credential, LIMIT).await?,
         false => discovered(&credential).await?,
     };
+    if options.exchange {
+        // What replaces a login's refresh token has to be written first, or it is lost.
+        let _late = tokio::time::timeout(LIMIT, credential.settle()).await;
+    }
     let mut status = credential.status().await?;
-    let configured = |name: &str| status.configuration.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-    let federation = configured("credential") == Some("federation");
-    let is_static = !federation && configured("credential") != Some("to be discovered");
-    let origin = configured("base_url").and_then(origin_of);
-    let look = configured("identity_token").filter(|_| federation).map(Look::at);
+    let kind = kind_of(&status);
+    let origin = place_of(&status).and_then(origin_of);
+    let look = named(&status, "identity_token").filter(|_| kind == Kind::Federation).map(Look::at);
     let mut identity_token = status.identity_token.clone();
+    let mut is_due = false;
     if failure.is_none() && !options.exchange {
-        if federation {
+        if matches!(kind, Kind::Federation | Kind::Login) {
             let rehearsal = rehearse(&options.common, &document, journal.as_deref()).await?;
             failure = rehearsal.failure;
+            // The one thing that was kept from a login is what its refresh begins with.
+            is_due = kind == Kind::Login && failure.take_if(|failure| failure.code == FailureCode::StoreFailed).is_some();
             identity_token = rehearsal.status.identity_token.clone();
             if rehearsal.status.token.is_some() {
-                // The state file has one, which `wif token` would print.
+                // The state file or the login's file has one, which `wif token` would print.
                 status = rehearsal.status;
                 failure = None;
             }
@@ -102,7 +112,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         }
     }
     let policy = options.common.policy(&document)?;
-    let origin_allowed = origin.as_ref().filter(|_| federation || is_static).map(|origin| policy.allows_origin(origin));
+    let origin_allowed = origin.as_ref().filter(|_| kind != Kind::Unknown).map(|origin| policy.allows_origin(origin));
     let mut trouble = failure.map(|failure| Trouble::of(&failure, may_change(&status)));
     if let (None, Some(origin), Some(false)) = (&trouble, &origin, origin_allowed) {
         trouble = Some(Trouble {
@@ -115,13 +125,17 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         });
     }
     let noted = warnings::noted(&mut changes).await;
-    let chain = Chain::look(&serde_json::from_str(&document).unwrap_or_default(), noted.found_in.as_deref());
+    let members: Value = serde_json::from_str(&document).unwrap_or_default();
+    let chain = Chain::look(&members, noted.found_in.as_deref());
+    let reads = sources::variables_read_by(&members["federation"]["identity_token"]).into_iter();
     let mut report = Report {
         shadows: !chain.hidden().is_empty(),
         warnings: status.warnings.clone(),
         keeps_state: options.state.is_some(),
         status,
         chain,
+        reads: reads.map(|name| (name.clone(), environment::is_set(&name))).collect(),
+        is_due,
         identity_token,
         look,
         trouble,
@@ -183,6 +197,7 @@ impl Report {
     fn state(&self) -> (&str, &str) {
         match (&self.trouble, self.status.state) {
             (Some(_), wif::State::Idle | wif::State::Serving) => ("failed", "There is no access token to be had."),
+            (None, _) if self.is_due => ("ready", "The access token of the login is due. Who asks for one refreshes it."),
             (None, wif::State::Idle) => ("ready", "Nothing stands against an exchange, as far as can be told without one."),
             (_, state) => (state.as_str(), &self.status.summary),
         }
@@ -192,6 +207,7 @@ impl Report {
     fn next(&self) -> (&str, Option<Duration>) {
         match (&self.trouble, self.status.state) {
             (Some(_), wif::State::Idle | wif::State::Serving) => ("nothing, before this is mended", None),
+            (None, _) if self.is_due => ("a refresh, when somebody asks for a token", None),
             _ => (&self.status.next, self.status.next_in),
         }
     }
@@ -247,8 +263,8 @@ struct Rehearsal {
     status: Status,
 }
 
-/// Looks at the identity token as an exchange would, under a policy that lets no request out: what is wrong with it, and
-/// what it says.
+/// Looks at the identity token as an exchange would, or at a login as a refresh would, under a policy that lets no request out and
+/// no login's file be replaced: what is wrong with it, and what it says.
 async fn rehearse(common: &Common, document: &str, journal: Option<&str>) -> anyhow::Result<Rehearsal> {
     tracing::info!(target: "wif", "the exchange that follows is a rehearsal: no request leaves");
     let builder = common.builder(document)?.policy(common.policy(document)?.without_origins());
@@ -263,14 +279,4 @@ async fn rehearse(common: &Common, document: &str, journal: Option<&str>) -> any
 fn origin_of(base_url: &str) -> Option<String> {
     let url: http::Uri = base_url.parse().ok()?;
     Some(format!("{}://{}", url.scheme_str()?, url.authority()?))
-}
-
-/// The path of a source that is a file, as the component describes it.
-pub(crate) fn file_of(source: &str) -> Option<&Path> {
-    source.strip_prefix("file ").map(Path::new)
-}
-
-/// The name of a source that is a variable, likewise.
-pub(crate) fn variable_of(source: &str) -> Option<&str> {
-    source.strip_prefix("variable ")
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::Report;
 use super::chain::{Chain, Place, Standing};
 use super::identity::Look;
-use crate::options::{moment, seconds};
+use crate::words::{moment, seconds};
 
 pub(super) fn as_text(report: &Report) -> Vec<String> {
     let status = &report.status;
@@ -54,7 +54,7 @@ pub(super) fn as_text(report: &Report) -> Vec<String> {
 }
 
 fn row(name: &str, value: String) -> String {
-    format!("{name:<22}{value}")
+    format!("{name:<21} {value}")
 }
 
 fn of_place(place: &Place, chain: &Chain) -> String {
@@ -68,7 +68,7 @@ fn of_place(place: &Place, chain: &Chain) -> String {
         Standing::Absent => "-".to_owned(),
         Standing::NotAsked => "the configuration goes before it".to_owned(),
     };
-    format!("  {mark} {:<22}{standing} ({})", place.name, place.found)
+    format!("  {mark} {:<width$} {standing} ({})", place.name, place.found, width = chain.width())
 }
 
 fn of_identity_token(report: &Report, look: &Look) -> Vec<String> {
@@ -90,6 +90,10 @@ fn of_identity_token(report: &Report, look: &Look) -> Vec<String> {
         let expiry =
             |time: Duration| format!("in {}{}", seconds(time), moment(time).map(|at| format!(" ({at})")).unwrap_or_default());
         lines.push(row("  expires", token.expires_in.map_or_else(|| "it has expired".to_owned(), expiry)));
+    }
+    if !report.reads.is_empty() {
+        let set = |(name, is_set): &(String, bool)| format!("{name} ({})", if *is_set { "set" } else { "not set" });
+        lines.push(row("  reads", report.reads.iter().map(set).collect::<Vec<_>>().join(", ")));
     }
     lines.extend(look.parts().and_then(|parts| parts.named("kid")).map(|kid| row("  kid", kid)));
     if look.is_there() == Some(true) {
@@ -151,6 +155,7 @@ fn of_look(report: &Report, look: &Look) -> Value {
     json!({
         "source": look.source,
         "found": look.is_there(),
+        "reads": report.reads.iter().map(|(name, is_set)| json!({ "variable": name, "set": is_set })).collect::<Vec<_>>(),
         "id": token.map(|token| &token.id),
         "issuer": token.map(|token| &token.issuer),
         "subject": token.map(|token| &token.subject),

@@ -1,9 +1,8 @@
 //! A file that holds a token for programs that can only read files.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use wif::{Secret, private};
 
 use crate::exit::Wrong;
 
@@ -11,13 +10,12 @@ use crate::exit::Wrong;
 #[derive(Debug)]
 pub(crate) struct OutputFile {
     path: PathBuf,
-    directory: PathBuf,
 }
 
 impl OutputFile {
     /// Refuses a place where no file can be, before anything is spent.
     pub(crate) fn at(path: &Path) -> Result<Self, Wrong> {
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let refuse = |what: &str| Err(Wrong(format!("--output: {} {what}", path.display())));
         if path.file_name().is_none() || path.is_dir() {
             return refuse("is a directory: name a file in it");
@@ -28,7 +26,7 @@ impl OutputFile {
         if !directory.is_dir() {
             return refuse("is in a directory that does not exist: make it");
         }
-        Ok(Self { path: path.to_owned(), directory })
+        Ok(Self { path: path.to_owned() })
     }
 
     pub(crate) fn shown(&self) -> std::path::Display<'_> {
@@ -37,14 +35,8 @@ impl OutputFile {
 
     /// Puts another file in its place, so that no reader ever sees half of one.
     pub(crate) fn replace(&self, content: &str) -> anyhow::Result<()> {
-        let failed = || format!("cannot write {}", self.shown());
-        // Readable by its owner alone from the first moment: that is how this library makes files.
-        let mut file = tempfile::Builder::new().prefix(".wif-").tempfile_in(&self.directory).with_context(failed)?;
-        writeln!(file, "{content}").and_then(|()| file.as_file().sync_all()).with_context(failed)?;
-        file.persist(&self.path).with_context(failed)?;
-        // The name survives a loss of power, too, where the file system can promise it.
-        let _ = std::fs::File::open(&self.directory).and_then(|directory| directory.sync_all());
-        Ok(())
+        let content = Secret::from(format!("{content}\n"));
+        private::replace_unlocked(&self.path, &content).map_err(|error| anyhow::anyhow!("cannot write {error}"))
     }
 }
 

@@ -4,14 +4,16 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::time::Instant;
 use wif::{Credential, DirectoryStore, Token};
 
+use crate::credential::{Kind, kind_of};
 use crate::exit::Wrong;
 use crate::options::Common;
 use crate::state_file::{StateFile, is_directory};
 use crate::waiting::Waiting;
-use crate::warnings;
+use crate::{sources, warnings};
 
 /// What `wif token` and `wif exec` have in common.
 #[derive(Debug, clap::Args)]
@@ -53,6 +55,12 @@ pub(crate) struct Asking<'a> {
 }
 
 impl Wanted {
+    /// The variables that a platform's source reads, if the configuration names one.
+    pub(crate) fn variables_read(&self) -> anyhow::Result<Vec<String>> {
+        let document: Value = serde_json::from_str(&self.common.document()?).unwrap_or_default();
+        Ok(sources::variables_read_by(&document["federation"]["identity_token"]))
+    }
+
     pub(crate) async fn hold(&self) -> anyhow::Result<Held> {
         self.common.announce();
         let timeout = Duration::from_secs(self.timeout);
@@ -104,7 +112,7 @@ impl Held {
     /// There is no token. What comes of what is under way is to be found by the next run.
     async fn give_up(&self) {
         let status = self.credential.status().await.ok();
-        let is_login = status.is_some_and(|status| status.configuration.iter().any(|(_, value)| value == "login (user_oauth)"));
+        let is_login = status.is_some_and(|status| kind_of(&status) == Kind::Login);
         let patience = if is_login { A_REFRESH } else { Duration::from_secs(1) };
         if tokio::time::timeout(patience, self.credential.settle()).await.is_ok() {
             self.kept.iter().for_each(|state| state.finish());

@@ -186,3 +186,72 @@ async fn the_identity_token_is_told_whole_and_what_earlier_runs_spent_with_their
     let missing = place.run(&["status", "--json"]).await;
     assert_eq!((missing.code, &missing.json()["identity_token"]["found"]), (4, &json!(false)), "{}", missing.stdout);
 }
+
+/// Where a profile is looked for the component says where it uses one, and the chain where a key hides one: both must say the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_that_is_hidden_is_where_the_component_would_find_it() {
+    let place = Place::new().await;
+    let path = |name: &str| place.path(name);
+    let profile = json!({
+        "organization_id": place.emulator.options().organization_id,
+        "authentication": {
+            "type": "oidc_federation",
+            "federation_rule_id": place.emulator.options().federation_rule_id,
+            "identity_token": { "source": "file", "path": place.file.path() },
+        },
+    });
+    let write = |directory: &str, names: &[&str], active: Option<&str>| {
+        std::fs::create_dir_all(path(&format!("{directory}/configs"))).expect("a directory");
+        for name in names {
+            std::fs::write(path(&format!("{directory}/configs/{name}.json")), profile.to_string()).expect("it is written");
+        }
+        if let Some(active) = active {
+            std::fs::write(path(&format!("{directory}/active_config")), active).expect("it is written");
+        }
+    };
+    write("home/.config/anthropic", &["default", "work"], None);
+    write("empty/.config", &[], None);
+    write("active/.config/anthropic", &["default", "work"], Some("work\n"));
+    write("blank/.config/anthropic", &["default", "work"], Some(" \n"));
+    write("missing/.config/anthropic", &["default"], Some("work"));
+    write("xdg/anthropic", &["default", "work"], Some("work"));
+    write("appdata/Anthropic", &["default"], None);
+    write("chosen", &["default", "other"], Some("other"));
+    let cases: [&[(&str, String)]; 14] = [
+        &[("HOME", path("home"))],
+        &[("HOME", path("home/"))],
+        &[("HOME", path("active"))],
+        &[("HOME", path("blank"))],
+        &[("HOME", path("missing")), ("XDG_CONFIG_HOME", path("xdg"))],
+        &[("HOME", path("empty")), ("XDG_CONFIG_HOME", path("xdg"))],
+        &[("HOME", path("home")), ("XDG_CONFIG_HOME", path("xdg"))],
+        &[("HOME", path("home")), ("XDG_CONFIG_HOME", path("home/.config"))],
+        &[("HOME", path("empty")), ("APPDATA", path("appdata"))],
+        &[("HOME", path("home")), ("ANTHROPIC_CONFIG_DIR", path("chosen"))],
+        &[("HOME", path("home")), ("ANTHROPIC_CONFIG_DIR", format!("{}/", path("chosen")))],
+        &[("HOME", path("home")), ("ANTHROPIC_CONFIG_DIR", "chosen".to_owned())],
+        &[("HOME", path("home")), ("ANTHROPIC_CONFIG_DIR", " ".to_owned())],
+        &[("HOME", path("empty")), ("XDG_CONFIG_HOME", path("xdg")), ("ANTHROPIC_PROFILE", "work".to_owned())],
+    ];
+    for variables in cases {
+        let status = |key: Option<&'static str>| {
+            let mut command = bare(place.directory.path());
+            command.args(["status", "--json", "--allow-loopback"]).current_dir(place.directory.path());
+            command.env("ANTHROPIC_BASE_URL", place.emulator.base_url());
+            command.envs(variables.iter().map(|(name, value)| (name, value))).envs(key.map(|key| ("ANTHROPIC_API_KEY", key)));
+            Run::of(command)
+        };
+        let source = if variables.iter().any(|(name, _)| *name == "ANTHROPIC_PROFILE") { PLACES[3] } else { PLACES[5] };
+        let used = status(None).await;
+        // The profile that the variable names is the active one, too.
+        let code = if source == PLACES[3] { 6 } else { 0 };
+        assert_eq!((used.code, standing(&used.json(), source)), (code, "used"), "{variables:?}: {} {}", used.stdout, used.stderr);
+        let hidden = status(Some("sk-ant-api03-x")).await;
+        assert_eq!((hidden.code, standing(&hidden.json(), source)), (6, "hidden"), "{variables:?}: {}", hidden.stdout);
+        let found = |document: &Value| {
+            let mut places = document["sources"].as_array().expect("a list").iter();
+            places.find(|place| place["source"] == source).expect("it is listed")["found"].clone()
+        };
+        assert_eq!(found(&used.json()), found(&hidden.json()), "{variables:?}");
+    }
+}

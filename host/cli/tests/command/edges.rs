@@ -54,6 +54,33 @@ async fn a_state_a_lock_or_an_output_that_is_no_regular_file_is_an_error_at_once
     assert_eq!(place.emulator.counts().exchanges, 0);
 }
 
+/// People paste URLs with a password in them.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_error_repeats_the_password_of_a_url() {
+    let place = Place::new().await;
+    let url = "https://me:canary@gateway.example";
+    for arguments in [
+        ["token", "--allow-origin", url],
+        ["status", "--allow-private-origin", url],
+        ["login", "--console-url", url],
+        ["login", "--console-url", "me:canary@gateway.example"],
+    ] {
+        let mut command = place.wif();
+        command.args(arguments);
+        let run = Run::of(command).await;
+        assert_eq!(run.code, 3, "{arguments:?}: {}", run.stderr);
+        assert!(run.stderr.contains(arguments[1]), "{arguments:?}: {}", run.stderr);
+        assert!(!run.stderr.contains("canary") && !run.stdout.contains("canary"), "{arguments:?}: {}", run.stderr);
+    }
+    for subcommand in ["token", "status", "doctor", "login"] {
+        let mut command = place.wif();
+        command.arg(subcommand).env("ANTHROPIC_BASE_URL", url);
+        let run = Run::of(command).await;
+        assert_ne!(run.code, 0, "{subcommand}: {}", run.stderr);
+        assert!(!run.stderr.contains("canary") && !run.stdout.contains("canary"), "{subcommand}: {}", run.stderr);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_nobody_reads_is_not_asked_for() {
     let place = Place::new().await;
@@ -151,12 +178,26 @@ async fn each_command_has_its_row_and_each_option_that_a_page_names_is_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_help_fits_the_terminal_and_ends_with_codes_variables_and_an_example() {
     let home = tempfile::tempdir().expect("a directory");
-    let commands = commands(home.path()).await;
-    for arguments in commands.iter().map(|name| vec![&**name, "--help"]).chain([vec!["--help"]]) {
+    let help = async |arguments: &[&str]| {
         let mut command = bare(home.path());
-        command.args(&arguments);
+        command.args(arguments).arg("--help");
         let run = Run::of(command).await;
-        assert_eq!(run.code, 0);
+        assert_eq!(run.code, 0, "{arguments:?}: {}", run.stderr);
+        run
+    };
+    // The command itself says which commands there are.
+    let whole = help(&[]).await.stdout;
+    let (_, list) = whole.split_once("\nCommands:\n").expect("the commands are listed");
+    let list = list.split("\n\n").next().unwrap_or_default();
+    let names = list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names: Vec<&str> = names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect();
+    assert!(names.len() >= 12 && names.contains(&"logout") && names.contains(&"issuer"), "{names:?}");
+    let readme = include_str!("../../README.md");
+    for name in &names {
+        assert!(readme.contains(&format!("`wif {name}")), "README has no row for wif {name}");
+    }
+    for arguments in names.iter().map(|name| vec![*name]).chain([Vec::new()]) {
+        let run = help(&arguments).await;
         let places = ["Exit codes:", "Variables", "Example"].map(|heading| run.stdout.rfind(&format!("\n{heading}")));
         let places = places.map(|place| place.unwrap_or_else(|| panic!("{arguments:?}: {}", run.stdout)));
         assert!(places.is_sorted(), "{arguments:?}: {}", run.stdout);

@@ -45,12 +45,25 @@ async fn a_key_is_made_whose_public_half_verifies_what_it_signs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_issuer_is_refused_before_a_key_is_made() {
     let directory = tempfile::tempdir().expect("a directory");
-    for issuer in ["issuer.example", "http://issuer.example", "https://issuer.example?a=b"] {
+    for issuer in [
+        "issuer.example",
+        "http://issuer.example",
+        "HTTPS://issuer.example",
+        "https://",
+        "https://issuer.example?a=canary",
+        "https://issuer.example#canary",
+        "https://issuer.example/a canary",
+        "https://me:canary@issuer.example",
+        "https:me:canary@issuer.example",
+        "http://me:canary@issuer.example",
+        "me:canary@issuer.example",
+    ] {
         let mut command = bare(directory.path());
         command.args(["issuer", issuer, "--key"]).arg(directory.path().join("key.pem"));
         let run = Run::of(command).await;
-        assert_ne!(run.code, 0, "{issuer}");
+        assert_eq!(run.code, 2, "{issuer}: {}", run.stderr);
         assert!(run.stderr.contains("https URL"), "{issuer}: {}", run.stderr);
+        assert!(!run.stderr.contains("canary") && !run.stdout.contains("canary"), "{issuer}: {}", run.stderr);
     }
     assert!(!directory.path().join("key.pem").exists());
 }

@@ -238,12 +238,21 @@ async fn the_screen_and_sarif_tell_file_and_line_and_never_a_key() {
     assert!(missing.stderr.contains("nowhere"), "{}", missing.stderr);
 }
 
+/// Git without anything of this machine's or its user's settings.
+fn plain_git(root: &Path) -> Command {
+    let mut git = Command::new("git");
+    git.current_dir(root)
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("HOME", root)
+        .env("GIT_CONFIG_NOSYSTEM", "1");
+    git.args(["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"]);
+    git
+}
+
 /// Runs git in a repository, and gives what it says.
 fn git(root: &Path, arguments: &[&str]) -> String {
-    let mut git = Command::new("git");
-    git.current_dir(root).env("HOME", root).env("GIT_CONFIG_NOSYSTEM", "1");
-    git.args(["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"]).args(arguments);
-    let output = git.output().expect("git runs");
+    let output = plain_git(root).args(arguments).output().expect("git runs");
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
@@ -272,7 +281,8 @@ async fn the_history_has_what_was_removed_long_ago() {
     let document = run.json();
     assert_eq!(run.code, 7, "{}", run.stderr);
     let place = &document["places"][0];
-    assert_eq!((&place["path"], &place["line"], &place["kind"]), (&"deploy/.env".into(), &3.into(), &"key".into()), "{document}");
+    let expected = (&"./deploy/.env".into(), &3.into(), &"key".into());
+    assert_eq!((&place["path"], &place["line"], &place["kind"]), expected, "{document}");
     assert!(place["commit"].as_str().is_some_and(|commit| commit.len() >= 7));
     assert!(!run.stdout.contains("sk-ant-"));
     let elsewhere = tempfile::tempdir().expect("a directory");
@@ -353,29 +363,99 @@ async fn no_line_of_the_history_is_missed() {
     assert_eq!(places.len(), expected.len() + 1, "{document}");
 }
 
+/// A program that notes that it ran.
+fn plant(directory: &Path) -> (String, std::path::PathBuf) {
+    let (planted, ran) = (directory.join("planted"), directory.join("ran"));
+    std::fs::write(&planted, format!("#!/bin/sh\n: > '{}'\nexit 1\n", ran.display())).expect("it is written");
+    std::fs::set_permissions(&planted, std::fs::Permissions::from_mode(0o755)).expect("it runs");
+    (planted.to_str().expect("a path").to_owned(), ran)
+}
+
+/// A repository whose second commit has a key, and whose files have the attribute `x`.
+fn repository_with_a_key(root: &Path, seed: u64) {
+    std::fs::create_dir_all(root).expect("it is made");
+    git(root, &["init"]);
+    put(root, "file", "1\n");
+    commit(root, "one");
+    put(root, "file", format!("ANTHROPIC_API_KEY={}\n", key("api03", seed)));
+    commit(root, "two");
+    put(root, "file", "2\n");
+    std::fs::create_dir_all(root.join(".git/info")).expect("it is made");
+    put(root, ".git/info/attributes", "* filter=x diff=x\n");
+}
+
+/// Settings of a repository that name a program, and a command for which git itself runs it.
+type Way = (&'static [(&'static str, &'static str)], &'static [&'static str]);
+
+const WAYS: &[Way] = &[
+    (&[("core.fsmonitor", "PLANTED")], &["git", "status"]),
+    (&[("core.hooksPath", "HOOKS")], &["git", "checkout", "-q", "-b", "other"]),
+    (&[("filter.x.clean", "PLANTED")], &["git", "hash-object", "--path=file", "file"]),
+    (&[("filter.x.process", "PLANTED")], &["git", "hash-object", "--path=file", "file"]),
+    (&[("diff.x.textconv", "PLANTED")], &["git", "log", "-p"]),
+    (&[("diff.x.command", "PLANTED")], &["git", "log", "-p", "--ext-diff"]),
+    (&[("diff.external", "PLANTED")], &["git", "log", "-p", "--ext-diff"]),
+    (&[("remote.origin.url", "ssh://host/x"), ("core.sshCommand", "PLANTED")], &["git", "ls-remote", "origin"]),
+    (&[("remote.origin.url", "git://host/x"), ("core.gitProxy", "PLANTED")], &["git", "ls-remote", "origin"]),
+    (&[("alias.x", "!PLANTED"), ("alias.log", "!PLANTED"), ("alias.rev-parse", "!PLANTED")], &["git", "x"]),
+    (&[("core.pager", "PLANTED")], &["script", "-qec", "git log", "/dev/null"]),
+    (&[("pager.log", "PLANTED"), ("pager.rev-parse", "PLANTED")], &["script", "-qec", "git log", "/dev/null"]),
+    (&[("includeIf.gitdir:/.path", "INCLUDED")], &["git", "log", "-p"]),
+    (&[("include.path", "INCLUDED")], &["git", "log", "-p"]),
+    (&[("diff.submodule", "diff")], &["git", "log", "-p", "--", "nested"]),
+];
+
 /// Who looks for keys in the repository of another person runs nothing of theirs.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_a_repository_is_run() {
     let directory = tempfile::tempdir().expect("a directory");
-    let (root, planted) = (directory.path().join("repository"), directory.path().join("planted"));
+    let (planted, ran) = plant(directory.path());
+    for (at, (settings, live)) in WAYS.iter().enumerate() {
+        let root = directory.path().join(format!("repository-{at}"));
+        repository_with_a_key(&root, 5);
+        let hooks = directory.path().join("hooks");
+        std::fs::create_dir_all(&hooks).expect("it is made");
+        for hook in ["post-checkout", "post-index-change", "reference-transaction"] {
+            std::fs::copy(&planted, hooks.join(hook)).expect("it is copied");
+        }
+        let included = directory.path().join("included");
+        std::fs::write(&included, format!("[diff \"x\"]\n\ttextconv = {planted}\n")).expect("it is written");
+        // A repository within, whose own configuration counts where git goes into it.
+        let nested = root.join("nested");
+        repository_with_a_key(&nested, 6);
+        git(&root, &["add", "nested"]);
+        git(&root, &["commit", "-m", "nested"]);
+        git(&nested, &["commit", "--all", "-m", "three"]);
+        git(&root, &["add", "nested"]);
+        git(&root, &["commit", "-m", "nested again"]);
+        git(&nested, &["config", "diff.x.textconv", &planted]);
+        for (name, value) in *settings {
+            let value = value.replace("PLANTED", &planted).replace("HOOKS", hooks.to_str().expect("a path"));
+            git(&root, &["config", name, &value.replace("INCLUDED", included.to_str().expect("a path"))]);
+        }
+        let run = find(&root, &["--history", "."]).await;
+        assert_eq!(run.code, 7, "{settings:?}: {}", run.stderr);
+        assert!(!ran.exists(), "{settings:?}: the program ran");
+        // Otherwise the above would show nothing.
+        let mut command = Command::new(live[0]);
+        command.current_dir(&root).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", directory.path());
+        command.env("TERM", "dumb").env("SHELL", "/bin/sh").args(&live[1..]).output().expect("it starts");
+        assert!(std::fs::remove_file(&ran).is_ok(), "{settings:?}: git itself does not run the program");
+    }
+}
+
+/// What needs more than a setting: a signature, which git has a program check, and an object that is missing, which git fetches.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_signature_is_checked_and_no_object_is_fetched() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = directory.path().join("repository");
     let root = root.as_path();
-    std::fs::create_dir(root).expect("it is made");
-    let ran = directory.path().join("ran");
-    std::fs::write(&planted, format!("#!/bin/sh\n: > '{}'\nexit 1\n", ran.display())).expect("it is written");
-    std::fs::set_permissions(&planted, std::fs::Permissions::from_mode(0o755)).expect("it runs");
-    let planted = planted.to_str().expect("a path");
-    git(root, &["init"]);
-    put(root, "file", "1\n");
-    commit(root, "one");
-    put(root, "file", format!("ANTHROPIC_API_KEY={}\n", key("api03", 5)));
-    commit(root, "two");
+    let (planted, ran) = plant(directory.path());
+    repository_with_a_key(root, 5);
     let is_live = || {
-        let mut git = Command::new("git");
-        git.current_dir(root).args(["log", "--all", "-p"]).output().expect("git runs");
+        plain_git(root).args(["log", "--all", "-p"]).output().expect("git runs");
         std::fs::remove_file(&ran).is_ok()
     };
-
-    // A signature, which git has a program check.
     let (tree, parent) = (git(root, &["rev-parse", "HEAD^{tree}"]), git(root, &["rev-parse", "HEAD~"]));
     let who = "a <a@example.org> 1700000000 +0000";
     let signature = "-----BEGIN PGP SIGNATURE-----\n \n AAAA\n -----END PGP SIGNATURE-----";
@@ -385,13 +465,12 @@ async fn nothing_of_a_repository_is_run() {
     let signed = git(root, &["hash-object", "-t", "commit", "-w", raw.to_str().expect("a path")]);
     git(root, &["update-ref", "refs/heads/signed", &signed]);
     git(root, &["config", "log.showSignature", "true"]);
-    git(root, &["config", "gpg.program", planted]);
+    git(root, &["config", "gpg.program", &planted]);
     assert!(is_live(), "git itself runs it");
     let run = find(root, &["--history", "."]).await;
     assert_eq!(run.code, 7, "{}", run.stderr);
     assert!(!ran.exists(), "the program for signatures ran");
 
-    // An object that is missing, which git fetches by a program.
     git(root, &["config", "--unset", "log.showSignature"]);
     let blob = git(root, &["rev-parse", "HEAD~:file"]);
     std::fs::remove_file(root.join(".git/objects").join(&blob[..2]).join(&blob[2..])).expect("it is removed");
@@ -408,7 +487,119 @@ async fn nothing_of_a_repository_is_run() {
     assert!(is_live(), "git itself runs it");
     let run = find(root, &["--history", "."]).await;
     assert!(!ran.exists(), "the program for fetching ran");
-    assert!(run.stderr.contains("no git repository that git can read to its beginning"), "{}", run.stderr);
+    assert!(run.stderr.contains("git cannot read it to its beginning: fatal: "), "{}", run.stderr);
+}
+
+/// A clone of CI has the last commit only, and says nothing of the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_that_is_cut_off_is_told() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (whole, shallow) = (directory.path().join("whole"), directory.path().join("shallow"));
+    repository_with_a_key(&whole, 5);
+    commit(&whole, "three");
+    git(directory.path(), &["clone", "--depth", "1", &format!("file://{}", whole.display()), "shallow"]);
+    let run = find(&shallow, &["--history", "."]).await;
+    assert_eq!(run.code, 1, "{} {}", run.stdout, run.stderr);
+    assert!(run.stderr.contains("the clone is shallow") && run.stderr.contains("git fetch --unshallow"), "{}", run.stderr);
+    assert_eq!(find(&whole, &["--history", "."]).await.code, 7);
+    // The same without a shallow clone: a file gives the last commit no parent.
+    let last = git(&whole, &["rev-parse", "HEAD"]);
+    put(&whole, ".git/info/grafts", format!("{last}\n"));
+    assert_eq!(find(&whole, &["--history", "."]).await.code, 7);
+}
+
+/// Within a hook, or where somebody has set them, git's variables name another repository, its objects or its settings.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_variable_of_git_leads_to_another_repository() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (own, other) = (directory.path().join("own"), directory.path().join("other"));
+    let (planted, ran) = plant(directory.path());
+    repository_with_a_key(&own, 5);
+    repository_with_a_key(&other, 6);
+    put(&other, "another", format!("ANTHROPIC_API_KEY={}\n", key("api03", 7)));
+    commit(&other, "another");
+    let plain = find(&own, &["--history", "--json", "."]).await;
+    assert_eq!(plain.code, 7, "{}", plain.stderr);
+    let in_other = |path: &str| other.join(path).display().to_string();
+    let last = git(&own, &["rev-parse", "HEAD"]);
+    put(directory.path(), "shallow", format!("{last}\n"));
+    let shallow = directory.path().join("shallow").display().to_string();
+    for (name, value) in [
+        ("GIT_DIR", in_other(".git")),
+        ("GIT_WORK_TREE", in_other("")),
+        ("GIT_COMMON_DIR", in_other(".git")),
+        ("GIT_INDEX_FILE", in_other(".git/index")),
+        ("GIT_OBJECT_DIRECTORY", in_other(".git/objects")),
+        ("GIT_CEILING_DIRECTORIES", own.display().to_string()),
+        ("GIT_NAMESPACE", "other".to_owned()),
+        ("GIT_SHALLOW_FILE", shallow.clone()),
+        ("GIT_GRAFT_FILE", shallow),
+        ("GIT_PREFIX", "other/".to_owned()),
+        ("GIT_CONFIG_PARAMETERS", format!("'diff.x.textconv'='{planted}'")),
+        ("GIT_EXTERNAL_DIFF", planted.clone()),
+        ("GIT_DIFF_OPTS", "--unified=9".to_owned()),
+        ("GIT_ICASE_PATHSPECS", "1".to_owned()),
+        ("GIT_TRACE", "1".to_owned()),
+    ] {
+        let mut command = bare(&own);
+        command.current_dir(&own).args(["find-keys", "--history", "--json", "."]).env(name, value);
+        let run = Run::of(command).await;
+        assert_eq!((run.code, &run.stdout, &run.stderr), (plain.code, &plain.stdout, &plain.stderr), "{name}");
+        assert!(!ran.exists(), "{name}: the program ran");
+    }
+}
+
+/// Which repository and which file: both are told as they were named.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_of_the_history_is_named_by_the_path_that_was_given() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = directory.path();
+    let line = |seed| format!("ANTHROPIC_API_KEY={}\n", key("api03", seed));
+    for (name, seed) in [("one", 5), ("two", 6)] {
+        let repository = root.join(name);
+        std::fs::create_dir_all(repository.join("deploy")).expect("it is made");
+        git(&repository, &["init"]);
+        put(&repository, "deploy/.env", line(seed));
+        put(&repository, "deploy/other", line(seed + 10));
+        commit(&repository, "first");
+        put(&repository, "deploy/.env", "A=1\n");
+        put(&repository, "deploy/other", "A=1\n");
+        commit(&repository, "second");
+    }
+    let paths = async |arguments: &[&str], from: &str| -> Vec<String> {
+        let mut command = bare(root);
+        command.current_dir(root.join(from)).args(["find-keys", "--history", "--json"]).args(arguments);
+        let run = Run::of(command).await;
+        assert_eq!(run.code, 7, "{arguments:?}: {}", run.stderr);
+        let document = run.json();
+        let places = document["places"].as_array().expect("places").iter();
+        places.map(|place| place["path"].as_str().expect("a path").to_owned()).collect()
+    };
+    assert_eq!(paths(&["one", "two"], ".").await, ["one/deploy/.env", "one/deploy/other", "two/deploy/.env", "two/deploy/other"]);
+    assert_eq!(paths(&["one/deploy"], ".").await, ["one/deploy/.env", "one/deploy/other"]);
+    // A file alone, from elsewhere and from beside it.
+    assert_eq!(paths(&["one/deploy/.env"], ".").await, ["one/deploy/.env"]);
+    assert_eq!(paths(&[".env"], "two/deploy").await, ["./.env"]);
+    // Its name is no pattern.
+    let repository = root.join("one");
+    put(&repository, "deploy/*", "A=1\n");
+    commit(&repository, "third");
+    let run = find(&repository, &["--history", "deploy/*"]).await;
+    assert_eq!(run.code, 0, "{} {}", run.stdout, run.stderr);
+}
+
+/// What git itself says is passed on, and no secret in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reason_of_git_is_told_without_secrets() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = directory.path();
+    let run = find(root, &["--history", "."]).await;
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(run.stderr.contains("fatal: not a git repository"), "{}", run.stderr);
+    put(root, ".git", format!("gitdir: https://user:canary@git.example/{}\n", key("api03", 5)));
+    let run = find(root, &["--history", "."]).await;
+    assert!(run.stderr.contains("fatal: not a git repository") && run.stderr.contains("git.example"), "{}", run.stderr);
+    assert!(!run.stderr.contains("canary") && !run.stderr.contains("sk-ant-"), "{}", run.stderr);
 }
 
 /// Larger than any text that people write, in a file and in a line of the history: what was not looked at is told.

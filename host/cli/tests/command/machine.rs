@@ -19,7 +19,9 @@ async fn without_executable_memory_the_error_says_so() {
     let place = Place::new().await;
     let mut command = Command::new("python3");
     command.args(["-c", WITHOUT_EXECUTABLE_MEMORY, env!("CARGO_BIN_EXE_wif"), "token"]);
-    command.env("HOME", place.directory.path()).env("WIF_LOG", "off");
+    // Nothing else of this machine's; python3 is where its user has it.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    command.env_clear().env("PATH", path).env("HOME", place.directory.path()).env("WIF_LOG", "off");
     let run = Run::of(command).await;
     // Kernels before 6.3 cannot be asked.
     if run.code == 77 {

@@ -96,7 +96,7 @@ async fn a_watched_file_is_replaced_before_its_token_ends_and_the_command_ends_c
     let status = tokio::time::timeout(LIMIT, process.wait()).await.expect("it ends").expect("it is waited for");
     assert_eq!(status.code(), Some(0));
     let left: Vec<_> = std::fs::read_dir(place.directory.path()).expect("it is read").filter_map(Result::ok).collect();
-    assert!(left.iter().all(|entry| !entry.file_name().to_string_lossy().starts_with(".wif-")), "{left:?}");
+    assert!(left.iter().all(|entry| !entry.file_name().to_string_lossy().ends_with(".new")), "{left:?}");
 }
 
 /// A disk that was full, say: the file is written as soon as it can be, and not at the next refresh.

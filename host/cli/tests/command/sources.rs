@@ -46,6 +46,14 @@ impl Platform {
     }
 
     async fn run(&self, subcommand: &str, identity_token: &Value, variables: &[(&str, &str)]) -> Run {
+        let mut command = self.command(subcommand, identity_token, variables);
+        if subcommand == "token" {
+            command.args(["--timeout", "20"]);
+        }
+        Run::of(command).await
+    }
+
+    fn command(&self, subcommand: &str, identity_token: &Value, variables: &[(&str, &str)]) -> std::process::Command {
         let options = self.emulator.options();
         let document = json!({
             "base_url": self.emulator.base_url(),
@@ -60,10 +68,7 @@ impl Platform {
         let mut command = bare(self.directory.path());
         command.envs(variables.iter().copied());
         command.args([subcommand, "--configuration", &path, "--allow-origin", self.emulator.base_url()]);
-        if subcommand == "token" {
-            command.args(["--timeout", "20"]);
-        }
-        Run::of(command).await
+        command
     }
 
     /// The run gave an access token, with one exchange in all, and its log holds none of these.
@@ -189,6 +194,57 @@ async fn the_status_asks_no_platform() {
     let run = platform.run("status", &json!({ "source": "github-actions" }), &[]).await;
     assert_ne!(run.code, 0, "{}", run.stdout);
     assert!(run.stdout.contains("permissions: id-token: write"), "{}", run.stdout);
+}
+
+/// What the recipe reads leads to identity tokens: whoever has it can have one, and with that another access token.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_does_not_see_what_the_source_reads() {
+    let platform = Platform::new().await;
+    let server = Server::start(wif_servers::github_actions("canary", platform.mint())).await;
+    let url = format!("{}/token?api-version=2.0", server.url());
+    let variables = [
+        ("ACTIONS_ID_TOKEN_REQUEST_URL", url.as_str()),
+        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "canary"),
+        ("ACTIONS_STEP_DEBUG", "kept"),
+    ];
+    for source in ["github-actions", "auto"] {
+        let run = async |more: &[&str]| {
+            let mut command = platform.command("exec", &json!({ "source": source }), &variables);
+            command.args(more).args(["--", "env"]);
+            let run = Run::of(command).await;
+            assert_eq!(run.code, 0, "{source}: {}", run.stderr);
+            assert!(
+                run.stdout.contains("ANTHROPIC_AUTH_TOKEN=") && run.stdout.contains("ACTIONS_STEP_DEBUG=kept"),
+                "{}",
+                run.stdout
+            );
+            run
+        };
+        let plain = run(&[]).await;
+        assert!(
+            !plain.stdout.contains("ACTIONS_ID_TOKEN_REQUEST") && !plain.stdout.contains("canary"),
+            "{source}: {}",
+            plain.stdout
+        );
+        assert!(plain.stderr.contains("ACTIONS_ID_TOKEN_REQUEST_TOKEN, ACTIONS_ID_TOKEN_REQUEST_URL"), "{}", plain.stderr);
+        let kept = run(&["--quiet", "--keep", "ACTIONS_ID_TOKEN_REQUEST_URL"]).await;
+        assert!(kept.stdout.contains("ACTIONS_ID_TOKEN_REQUEST_URL=") && !kept.stdout.contains("canary"), "{}", kept.stdout);
+        assert!(!kept.stderr.contains("does not have"), "{}", kept.stderr);
+    }
+    // No platform: nothing more is taken out.
+    let mut command = platform.command("exec", &json!({ "source": "literal", "value": platform.mint()("x") }), &variables);
+    command.args(["--", "env"]);
+    assert!(Run::of(command).await.stdout.contains("ACTIONS_ID_TOKEN_REQUEST_TOKEN=canary"));
+}
+
+/// Which variables decide, and whether they are set, is told without asking the platform.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_tells_what_the_source_reads() {
+    let platform = Platform::new().await;
+    let variables = [("ACTIONS_ID_TOKEN_REQUEST_URL", "https://canary.example")];
+    let run = platform.run("status", &json!({ "source": "github-actions" }), &variables).await;
+    let line = "reads               ACTIONS_ID_TOKEN_REQUEST_TOKEN (not set), ACTIONS_ID_TOKEN_REQUEST_URL (set)";
+    assert!(run.stdout.contains(line) && !run.stdout.contains("canary"), "{}", run.stdout);
 }
 
 /// A recipe in the configuration reaches what the policy allows, and no metadata service.

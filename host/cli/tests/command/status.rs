@@ -66,6 +66,39 @@ async fn status_says_what_the_identity_token_says_and_spends_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_relative_path_of_the_identity_token_is_found_where_the_program_was_started() {
+    let place = Place::new().await;
+    std::fs::copy(place.file.path(), place.path("copy")).expect("it is copied");
+    let run = |subcommand: &str| {
+        let mut command = place.wif();
+        command.args([subcommand, "--json", "--allow-origin", place.emulator.base_url()]);
+        command.env("ANTHROPIC_IDENTITY_TOKEN_FILE", "copy").current_dir(place.directory.path());
+        Run::of(command)
+    };
+    let status = run("status").await;
+    assert_eq!((status.code, &status.json()["identity_token"]["found"]), (0, &json!(true)), "{}", status.stdout);
+    let doctor = run("doctor").await;
+    assert_eq!((doctor.code, &doctor.json()["findings"]), (0, &json!([])), "{} {}", doctor.stdout, doctor.stderr);
+}
+
+/// The longest name of a place has a space after it, as the shortest has.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_name_touches_what_is_told_of_it() {
+    let place = Place::new().await;
+    let screen = place.run(&["status"]).await.stdout;
+    let begins: std::collections::BTreeSet<usize> = ["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "federation variables"]
+        .into_iter()
+        .map(|name| {
+            let line = screen.lines().find(|line| line.trim_start_matches(['*', ' ']).starts_with(name)).expect("a line");
+            let after = &line[line.find(name).expect("it is there") + name.len()..];
+            assert!(after.starts_with(' '), "{line}");
+            line.len() - after.trim_start().len()
+        })
+        .collect();
+    assert_eq!(begins.len(), 1, "one column: {screen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn status_is_not_content_with_an_origin_that_a_token_would_be_refused_for() {
     let place = Place::new().await;
     let mut keyed = bare(place.directory.path());

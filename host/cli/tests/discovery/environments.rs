@@ -50,6 +50,8 @@ pub(crate) struct Environment {
     pub(crate) directory: PathBuf,
     /// What was written, for people.
     pub(crate) files: Vec<String>,
+    /// Profiles that are other ones while somebody is run in this environment.
+    in_place: BTreeMap<PathBuf, String>,
 }
 
 impl Environment {
@@ -58,7 +60,8 @@ impl Environment {
         let mut random = Random::new(seed.wrapping_mul(1_000_003).wrapping_add(number));
         let directory = root.join(number.to_string());
         fs::create_dir_all(directory.join("home")).expect("a directory");
-        let mut environment = Self { number, variables: BTreeMap::new(), directory, files: Vec::new() };
+        let mut environment =
+            Self { number, variables: BTreeMap::new(), directory, files: Vec::new(), in_place: BTreeMap::new() };
         environment.set("HOME", environment.directory.join("home").display().to_string());
         environment.set("PATH", "/usr/bin:/bin".to_owned());
         environment.write("token", TOKEN, 0o600);
@@ -81,6 +84,51 @@ impl Environment {
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
+    }
+
+    /// The same environment without these variables.
+    pub(crate) fn without(&self, names: &[&str]) -> Self {
+        let mut other = self.clone();
+        other.variables.retain(|name, _| !names.contains(name));
+        other
+    }
+
+    /// The same environment with this variable.
+    pub(crate) fn with(&self, name: &'static str, value: &str) -> Self {
+        let mut other = self.clone();
+        other.set(name, value.to_owned());
+        other
+    }
+
+    /// The same environment with other profiles, which are on disk while somebody is [run](Self::in_place) in it; nothing if `change`
+    /// changes none.
+    pub(crate) fn with_profiles(&self, change: impl Fn(&mut Value) -> bool) -> Option<Self> {
+        let mut other = self.clone();
+        let places = ["conf", "xdg/anthropic", "home/.config/anthropic"].map(|place| self.directory.join(place).join("configs"));
+        let files = places.iter().filter_map(|place| fs::read_dir(place).ok()).flatten().flatten().map(|entry| entry.path());
+        let mut changed = false;
+        for path in files {
+            let known = other.in_place.remove(&path);
+            let Some(text) = known.clone().or_else(|| fs::read_to_string(&path).ok()) else { continue };
+            let Ok(mut profile) = serde_json::from_str::<Value>(&text) else { continue };
+            if profile.is_object() && change(&mut profile) {
+                changed = true;
+                other.in_place.insert(path, profile.to_string());
+            } else if let Some(known) = known {
+                other.in_place.insert(path, known);
+            }
+        }
+        changed.then_some(other)
+    }
+
+    /// Does something while the profiles are as this environment has them.
+    pub(crate) fn in_place<T>(&self, run: impl FnOnce() -> T) -> T {
+        // What a link leads to changes, and the link stays.
+        let before: Vec<_> = self.in_place.keys().map(|path| (path, fs::read(path).expect("it is read"))).collect();
+        self.in_place.iter().for_each(|(path, content)| fs::write(path, content).expect("it is written"));
+        let done = run();
+        before.into_iter().for_each(|(path, content)| fs::write(path, content).expect("it is restored"));
+        done
     }
 
     fn write(&mut self, name: &str, content: &str, mode: u32) {

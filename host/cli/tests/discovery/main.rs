@@ -11,7 +11,7 @@ mod environments;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use wif_test_tools::{Missing, node, not_run, python};
 
-use differences::{Case, DIFFERENCES, Difference, Sdk};
+use differences::{Case, DIFFERENCES, Difference, Excuse, Sdk};
 use environments::Environment;
 
 /// What came of an environment.
@@ -28,6 +28,8 @@ pub(crate) enum Outcome {
     Served(Served),
     /// No request to the API was sent; why, in somebody's words.
     Refused(String),
+    /// It did not come to an end as a program ends that says no: a panic, a trap, an error of the runner's own. Like nothing else.
+    Broken(String),
 }
 
 /// A request to the API, and the exchange before it.
@@ -47,7 +49,7 @@ impl Outcome {
     pub(crate) fn served(&self) -> Option<&Served> {
         match self {
             Self::Served(served) => Some(served),
-            Self::Refused(_) => None,
+            Self::Refused(_) | Self::Broken(_) => None,
         }
     }
 
@@ -94,10 +96,27 @@ async fn the_credential_that_wins_is_the_vendors_but_for_the_listed_differences(
     std::fs::copy(program.join("typescript.mjs"), in_packages.path()).expect("it is copied");
     // The SDKs keep the tokens that they get beside a profile: this command goes first, and theirs are removed after each.
     let ours = ours(&environments, &endpoint).await;
-    let theirs = [
-        (Sdk::Python, sdk(Command::new(&interpreter).arg(program.join("python.py")), &environments)),
-        (Sdk::TypeScript, sdk(Command::new("node").arg(in_packages.path()), &environments)),
-    ];
+    let runner = |sdk: Sdk| match sdk {
+        Sdk::Python => {
+            let mut command = Command::new(&interpreter);
+            command.arg(program.join("python.py"));
+            command
+        }
+        Sdk::TypeScript => {
+            let mut command = Command::new("node");
+            command.arg(in_packages.path());
+            command
+        }
+    };
+    let mut runners = [Sdk::Python, Sdk::TypeScript].map(|sdk| (sdk, Runner::start(runner(sdk))));
+    let theirs = runners.each_mut().map(|(sdk, runner)| {
+        (*sdk, environments.iter().map(|environment| runner.outcome(*sdk, environment)).collect::<Vec<_>>())
+    });
+    let other_outcomes = [&theirs[0].1, &theirs[1].1];
+    let mut again = |sdk: Sdk, environment: &Environment| {
+        let (_, runner) = runners.iter_mut().find(|(of, _)| *of == sdk).expect("it runs");
+        runner.outcome(sdk, environment)
+    };
 
     let (mut alike, mut served) = (0, 0);
     let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
@@ -109,11 +128,28 @@ async fn the_credential_that_wins_is_the_vendors_but_for_the_listed_differences(
                 served += u64::from(ours.served().is_some());
                 continue;
             }
-            let case = Case { sdk: *sdk, environment, theirs, ours };
-            match DIFFERENCES.iter().find(|difference| (difference.applies)(&case)) {
-                Some(difference) => *seen.entry(difference.what).or_default() += 1,
-                None => unexplained.push(format!("{sdk:?} {environment:#?}\n{sdk:?}: {theirs:?}\nours: {ours:?}\n")),
+            let other = match sdk {
+                Sdk::Python => &other_outcomes[1][environment.number as usize],
+                Sdk::TypeScript => &other_outcomes[0][environment.number as usize],
+            };
+            let explained = because(&Case { sdk: *sdk, environment, theirs, ours, other });
+            if let Some(what) = explained {
+                *seen.entry(what).or_default() += 1;
+                continue;
             }
+            // Each client in the environment that is meant for it.
+            let (meant, by) = as_if(*sdk, environment);
+            let in_meant = again(*sdk, &meant);
+            let other_sdk = if *sdk == Sdk::Python { Sdk::TypeScript } else { Sdk::Python };
+            let other = again(other_sdk, &as_if(other_sdk, environment).0);
+            let because = because(&Case { sdk: *sdk, environment: &meant, theirs: &in_meant, ours, other: &other });
+            if !by.is_empty() && in_meant.is_like(ours) || because.is_some() {
+                by.into_iter().chain(because).for_each(|what| *seen.entry(what).or_default() += 1);
+                continue;
+            }
+            unexplained.push(format!(
+                "{sdk:?} {environment:#?}\n{sdk:?}: {theirs:?}\nours: {ours:?}\nas if {by:?}: {in_meant:?}\nthe other: {other:?}\n"
+            ));
         }
     }
     let mut out = std::io::stderr();
@@ -127,24 +163,61 @@ async fn the_credential_that_wins_is_the_vendors_but_for_the_listed_differences(
     assert!(alike > count && served > count / 4, "only {alike} of {} are alike, {served} of them served", 2 * count);
 }
 
-fn sdk(program: &mut Command, environments: &[Environment]) -> Vec<Outcome> {
-    let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
-    let mut input = child.stdin.take().expect("it is piped");
-    let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
-    let mut line = String::new();
-    let outcomes = environments.iter().map(|environment| {
+/// The first difference that the environment and the outcomes show.
+fn because(case: &Case<'_>) -> Option<&'static str> {
+    let shows = |difference: &&Difference| matches!(&difference.excuse, Excuse::Because(applies) if applies(case));
+    DIFFERENCES.iter().find(shows).map(|difference| difference.what)
+}
+
+/// The environment in which this client is to do what this command does in this one, and for which differences.
+fn as_if(sdk: Sdk, environment: &Environment) -> (Environment, Vec<&'static str>) {
+    let (mut meant, mut by) = (environment.clone(), Vec::new());
+    for difference in DIFFERENCES {
+        if let Excuse::AsIf(change) = &difference.excuse
+            && let Some(changed) = change(sdk, &meant)
+        {
+            meant = changed;
+            by.push(difference.what);
+        }
+    }
+    (meant, by)
+}
+
+/// A client that waits for environments.
+struct Runner {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Runner {
+    fn start(mut program: Command) -> Self {
+        let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+        let input = child.stdin.take().expect("it is piped");
+        let output = BufReader::new(child.stdout.take().expect("it is piped"));
+        Self { child, input, output }
+    }
+
+    fn outcome(&mut self, sdk: Sdk, environment: &Environment) -> Outcome {
         let before = credentials(environment);
         let document = json!({ "variables": environment.variables, "directory": environment.directory });
-        writeln!(input, "{document}").and_then(|()| input.flush()).expect("it reads");
-        line.clear();
-        output.read_line(&mut line).expect("it answers");
+        let line = environment.in_place(|| {
+            writeln!(self.input, "{document}").and_then(|()| self.input.flush()).expect("it reads");
+            let mut line = String::new();
+            self.output.read_line(&mut line).expect("it answers");
+            line
+        });
         restore(environment, &before);
-        outcome_of_sdk(&serde_json::from_str(&line).expect("a line of JSON"))
-    });
-    let outcomes = outcomes.collect();
-    drop(input);
-    child.wait().expect("it ends");
-    outcomes
+        outcome_of_sdk(sdk, &serde_json::from_str(&line).expect("a line of JSON"))
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        // It has nothing to lose.
+        let _ended = self.child.kill();
+        let _status = self.child.wait();
+    }
 }
 
 /// The files that clients write, by path.
@@ -165,7 +238,22 @@ fn restore(environment: &Environment, before: &HashMap<std::path::PathBuf, Vec<u
     }
 }
 
-fn outcome_of_sdk(told: &Value) -> Outcome {
+/// How the errors begin with which a client says no. Anything else is a fault of the client or of its runner.
+fn says_no(sdk: Sdk, error: &str) -> bool {
+    let known: &[&str] = match sdk {
+        Sdk::Python => &[
+            "AnthropicError: ",
+            "CredentialsError: ",
+            "IdentityTokenFileError: ",
+            "WorkloadIdentityError: ",
+            "TypeError: \"Could not resolve authentication method.",
+        ],
+        Sdk::TypeScript => &["AnthropicError: ", "WorkloadIdentityError: ", "Error: "],
+    };
+    known.iter().any(|name| error.starts_with(name))
+}
+
+fn outcome_of_sdk(sdk: Sdk, told: &Value) -> Outcome {
     let sent = told["sent"].as_array().cloned().unwrap_or_default();
     let path = |request: &Value| {
         let url = request["url"].as_str().unwrap_or_default();
@@ -175,7 +263,8 @@ fn outcome_of_sdk(told: &Value) -> Outcome {
     let exchange = sent.iter().find(|request| request.get("body").is_some());
     let message = sent.iter().find(|request| path(request).ends_with("/v1/messages"));
     let Some(message) = message.filter(|_| told["error"].is_null()) else {
-        return Outcome::Refused(told["error"].as_str().unwrap_or_default().to_owned());
+        let error = told["error"].as_str().unwrap_or("no message was sent, and no error told").to_owned();
+        return if says_no(sdk, &error) { Outcome::Refused(error) } else { Outcome::Broken(error) };
     };
     let header = ["authorization", "x-api-key"]
         .into_iter()
@@ -202,7 +291,11 @@ async fn ours(environments: &[Environment], endpoint: &Endpoint) -> Vec<Outcome>
             let output = command.output().await.expect("it runs");
             restore(&environment, &before);
             if !output.status.success() {
-                return Outcome::Refused(String::from_utf8_lossy(&output.stderr).into_owned());
+                let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                // The codes by which the command says no. A panic has 101, and a trap says so.
+                let says_no =
+                    matches!(output.status.code(), Some(3..=5)) && !said.contains("panicked") && !said.contains("wasm trap");
+                return if says_no { Outcome::Refused(said) } else { Outcome::Broken(said) };
             }
             let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
             let token = told["token"].as_str().unwrap_or_default();

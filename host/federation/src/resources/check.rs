@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use super::condition::Condition;
 use super::error::ResourcesError;
 use super::urls::fetched_url;
-use super::{Issuer, Jwks, Organization, Resources, Rule};
+use super::{Issuer, Jwks, LONGEST_JWT_LIFETIME_SECONDS, Organization, Resources, Rule};
 use crate::ids::{RULE_PREFIX, SERVICE_ACCOUNT_PREFIX, WORKSPACE_PREFIX, is_tagged, is_uuid};
 
 /// Of an access token, by the real service.
@@ -100,7 +100,7 @@ impl Check<'_> {
         if issuer.issuer_url.is_empty() {
             return place.at("issuer_url").refuse("must not be empty");
         }
-        place.at("max_jwt_lifetime_seconds").range(issuer.max_jwt_lifetime_seconds, 1..=176_400)?;
+        place.at("max_jwt_lifetime_seconds").range(issuer.max_jwt_lifetime_seconds, 1..=LONGEST_JWT_LIFETIME_SECONDS)?;
         let fetched = |place: Place, url: &str| match fetched_url(url) {
             Ok(_) => Ok(()),
             Err(message) => place.refuse(message),

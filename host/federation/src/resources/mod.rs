@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub(crate) use self::condition::Condition;
-pub use self::error::ResourcesError;
+pub use self::error::{ResourcesError, without_values};
 pub use self::urls::{fetched_url, is_loopback, named_url};
 
 /// Everything that exchanges are judged by. An empty document is refused: an emulator without a rule grants nothing.
@@ -112,7 +112,7 @@ pub struct Issuer {
     #[serde(default = "yes")]
     pub check_jti: bool,
     /// The longest `exp - iat` of its tokens, 1 to 176,400 seconds. Default: 3600.
-    #[serde(default = "an_hour")]
+    #[serde(default = "longest_jwt")]
     pub max_jwt_lifetime_seconds: u64,
     /// Whether it is out of use.
     #[serde(default)]
@@ -240,7 +240,7 @@ impl Resources {
     pub fn read(document: &str) -> Result<Self, ResourcesError> {
         let mut reader = serde_json::Deserializer::from_str(document);
         let resources = serde_path_to_error::deserialize(&mut reader).map_err(ResourcesError::of_form)?;
-        reader.end().map_err(|error| ResourcesError::new("", error.to_string()))?;
+        reader.end().map_err(|error| ResourcesError::new("", without_values(&error.to_string())))?;
         Ok(resources)
     }
 
@@ -331,6 +331,16 @@ pub const DEFAULT_AUDIENCE: &str = "https://api.anthropic.com";
 
 fn yes() -> bool {
     true
+}
+
+/// The longest `exp - iat` of an issuer's tokens unless it says otherwise, in seconds.
+pub const DEFAULT_JWT_LIFETIME_SECONDS: u64 = 3600;
+
+/// The longest that an issuer may say, in seconds.
+pub const LONGEST_JWT_LIFETIME_SECONDS: u64 = 176_400;
+
+fn longest_jwt() -> u64 {
+    DEFAULT_JWT_LIFETIME_SECONDS
 }
 
 fn an_hour() -> u64 {

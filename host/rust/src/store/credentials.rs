@@ -44,7 +44,7 @@ impl CredentialsFile {
         aside(move || {
             let current = private::read(&self.path)?.map(entry);
             let swapped = if current.as_ref().map(|entry| &entry.version) == expected.as_ref() {
-                private::replace(&self.path, &value).map(|()| Swapped::Done(private::digest(&value)))
+                private::replace(&self.path, &value).map(|()| Swapped::Done(private::digest(&value))).map_err(Into::into)
             } else {
                 Ok(Swapped::Conflict(current))
             };
@@ -71,7 +71,7 @@ impl CredentialsFile {
             let removed = match std::fs::remove_file(&self.path) {
                 Ok(()) => Ok(true),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-                Err(error) => Err(private::at(&self.path, &error)),
+                Err(error) => Err(private::at(&self.path, error).into()),
             };
             let released = lock.release();
             removed.and_then(|removed| released.map(|()| removed))

@@ -91,7 +91,7 @@ fn read(path: &Path) -> Result<Option<Entry>, BoxError> {
 
 fn write(path: &Path, version: &str, value: &Secret) -> Result<(), BoxError> {
     let text = Secret::from(json!({ "version": version, "value": value.reveal() }).to_string());
-    private::replace(path, &text)
+    private::replace(path, &text).map_err(Into::into)
 }
 
 #[cfg(unix)]

@@ -1,5 +1,7 @@
-//! Files that hold a secret: read only if nobody else could have read or written them, replaced as a whole, and locked among
-//! processes while they are compared and replaced.
+//! Files that hold a secret: read only if nobody else could have read or written them, made for their owner alone, replaced as a
+//! whole, and locked among processes while they are compared and replaced.
+//!
+//! The command writes its state, its output, profiles and keys by the same functions. Every error names the file.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
@@ -12,6 +14,9 @@ use super::BoxError;
 use crate::limits::CONTENT_BYTES;
 use crate::secret::Secret;
 
+/// No such file is larger, in bytes: an entry in its document.
+const MAX_BYTES: u64 = 2 * CONTENT_BYTES as u64;
+
 /// How often a lock is asked for that somebody else holds. The credential ends the call when it has waited long enough.
 const ASK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -21,26 +26,39 @@ pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Bo
 }
 
 /// A lock beside a file, until it is dropped. It ends with the process that holds it, too.
-pub(super) struct Lock(File);
+#[derive(Debug)]
+pub struct Lock(File);
 
 impl Lock {
-    /// Waits for the lock of this file.
-    pub(super) async fn of(path: &Path) -> Result<Self, BoxError> {
-        let beside = with_extension(path, "lock");
-        let file = aside(move || {
-            let shown = beside.display();
+    /// Where the lock of this file is.
+    #[must_use]
+    pub fn place_of(path: &Path) -> PathBuf {
+        with_extension(path, "lock")
+    }
+
+    /// Waits for the lock of this file: give up waiting at will.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made, or something else is in its place.
+    pub async fn of(path: &Path) -> io::Result<Self> {
+        let beside = Self::place_of(path);
+        let file = tokio::task::spawn_blocking(move || {
+            let check = |metadata: Metadata| if metadata.is_file() { Ok(()) } else { Err(irregular(&beside)) };
             // Before it is opened, for the message: opening refuses links, and does not wait at a pipe.
-            if fs::symlink_metadata(&beside).is_ok_and(|metadata| !metadata.is_file()) {
-                return Err(format!("{shown} is no regular file: remove it").into());
-            }
-            open(OpenOptions::new().write(true).create(true).truncate(false), &beside).map_err(|error| at(&beside, &error))
+            fs::symlink_metadata(&beside).map_or(Ok(()), check)?;
+            let file = open(OpenOptions::new().write(true).create(true).truncate(false), &beside);
+            let file = file.map_err(|error| at(&beside, error))?;
+            // And after, for it may have been replaced meanwhile.
+            check(file.metadata().map_err(|error| at(&beside, error))?)?;
+            Ok::<File, io::Error>(file)
         })
-        .await?;
+        .await??;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Self(file)),
                 Err(TryLockError::WouldBlock) => tokio::time::sleep(ASK_AGAIN).await,
-                Err(TryLockError::Error(error)) => return Err(error.into()),
+                Err(TryLockError::Error(error)) => return Err(at(&Self::place_of(path), error)),
             }
         }
     }
@@ -52,39 +70,77 @@ impl Lock {
 }
 
 /// The content; nothing if there is no file.
-pub(super) fn read(path: &Path) -> Result<Option<Secret>, BoxError> {
+///
+/// # Errors
+///
+/// It cannot be read, is a link or no file, or others than its owner could use it.
+pub fn read(path: &Path) -> io::Result<Option<Secret>> {
     match fs::symlink_metadata(path) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
-        Err(error) => return Err(at(path, &error)),
+        Err(error) => return Err(at(path, error)),
         Ok(metadata) => check(&metadata, path)?,
     }
     let file = match open(OpenOptions::new().read(true), path) {
         Ok(file) => file,
         // It was replaced or removed since.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(at(path, &error)),
+        Err(error) => return Err(at(path, error)),
     };
-    check(&file.metadata().map_err(|error| at(path, &error))?, path)?;
+    check(&file.metadata().map_err(|error| at(path, error))?, path)?;
     let mut text = zeroize::Zeroizing::new(Vec::new());
-    file.take(2 * CONTENT_BYTES as u64).read_to_end(&mut text).map_err(|error| at(path, &error))?;
+    file.take(MAX_BYTES).read_to_end(&mut text).map_err(|error| at(path, error))?;
     Ok(Some(Secret::from(String::from_utf8_lossy(&text).into_owned())))
 }
 
-/// Replaces the file: whoever reads it meanwhile, or after a process was killed here, has the old one or the new one.
-pub(super) fn replace(path: &Path, content: &Secret) -> Result<(), BoxError> {
+/// Replaces the file: whoever reads it meanwhile, or after a process was killed here, has the old one or the new one. For whoever
+/// holds its [`Lock`]: what a killed process left unfinished beside it is then removed by the next.
+///
+/// # Errors
+///
+/// It cannot be written.
+pub fn replace(path: &Path, content: &Secret) -> io::Result<()> {
     let new = with_extension(path, "new");
     match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&new, &error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&new, error)),
         _ => {}
     }
-    let mut file = open(OpenOptions::new().write(true).create_new(true), &new).map_err(|error| at(&new, &error))?;
+    replace_by(&new, path, content)
+}
+
+/// [`replace`], for a file that has no lock: several may do so at once, and the last one counts.
+///
+/// # Errors
+///
+/// It cannot be written.
+pub fn replace_unlocked(path: &Path, content: &Secret) -> io::Result<()> {
+    let random = getrandom::u64().map_err(|error| at(path, io::Error::other(error.to_string())))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    replace_by(&path.with_file_name(format!(".{name}.{random:016x}.new")), path, content)
+}
+
+/// Makes a file that was not there.
+///
+/// # Errors
+///
+/// It is there, or cannot be written.
+pub fn create(path: &Path, content: &Secret) -> io::Result<()> {
+    let mut file = open(OpenOptions::new().write(true).create_new(true), path).map_err(|error| at(path, error))?;
     let written = file.write_all(content.reveal().as_bytes()).and_then(|()| file.sync_all());
-    if let Err(error) = written.and_then(|()| fs::rename(&new, path)) {
-        let _left_over = fs::remove_file(&new);
-        return Err(at(path, &error));
+    written.map_err(|error| {
+        let _incomplete = fs::remove_file(path);
+        at(path, error)
+    })
+}
+
+fn replace_by(new: &Path, path: &Path, content: &Secret) -> io::Result<()> {
+    create(new, content)?;
+    if let Err(error) = fs::rename(new, path) {
+        let _left_over = fs::remove_file(new);
+        return Err(at(path, error));
     }
     // So that the renaming outlives a failure of power, too. Not every file system can.
-    if let Some(directory) = path.parent() {
+    let directory = path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    if let Some(directory) = directory {
         let _unsupported = File::open(directory).and_then(|directory| directory.sync_all());
     }
     Ok(())
@@ -102,8 +158,13 @@ pub(super) fn with_extension(path: &Path, extension: &str) -> PathBuf {
     name.into()
 }
 
-pub(super) fn at(path: &Path, error: &io::Error) -> BoxError {
-    format!("{}: {error}", path.display()).into()
+/// The same error, with the file that it is about.
+pub(super) fn at(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+fn irregular(path: &Path) -> io::Error {
+    io::Error::other(format!("{} is no regular file: remove it", path.display()))
 }
 
 /// A link in the place of a file would have it made or read elsewhere, and a pipe would hold up whoever opens it.
@@ -120,20 +181,21 @@ fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
 }
 
 /// Whoever could read it has the token, and whoever could write it may have put one of theirs.
-fn check(metadata: &Metadata, path: &Path) -> Result<(), BoxError> {
-    let shown = path.display();
+fn check(metadata: &Metadata, path: &Path) -> io::Result<()> {
     if !metadata.is_file() {
-        return Err(format!("{shown} is no regular file: remove it").into());
+        return Err(irregular(path));
     }
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;
+        let shown = path.display();
         let (owner, mode) = (metadata.uid(), metadata.mode() & 0o777);
         if owner != rustix::process::geteuid().as_raw() {
-            return Err(format!("{shown} belongs to another user, {owner}: remove it").into());
+            return Err(io::Error::other(format!("{shown} belongs to another user, {owner}: remove it")));
         }
         if mode & 0o077 != 0 {
-            return Err(format!("others than its owner can use {shown} (mode {mode:04o}): chmod 600 it, or remove it").into());
+            let what = format!("others than its owner can use {shown} (mode {mode:04o}): chmod 600 it, or remove it");
+            return Err(io::Error::other(what));
         }
     }
     Ok(())
