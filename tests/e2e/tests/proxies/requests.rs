@@ -36,7 +36,7 @@ fn send(proxy: &mut Proxy, case: &Case) -> u32 {
     proxy.workers[0].send(fields, lower(&case.request.trailers))
 }
 
-/// E1, E2, E4, E5, E10.
+/// A caller's own credentials, methods that carry none and what answers mean (E1, E2, E4, E5, E10) are the same in any proxy.
 #[test]
 fn of_what_leaves() {
     for rule in FIT {
