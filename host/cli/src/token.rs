@@ -187,7 +187,8 @@ async fn watch(options: &Options, credential: &Credential, first: &Token, file: 
     let mut said = String::new();
     let status = credential.status().await?;
     let login = named(&status, "credentials_path").filter(|_| kind_of(&status) == Kind::Login).map(Path::new);
-    let mut seen = login.and_then(stamp);
+    // The first look counts as a change: the file may have been replaced since the first token was read out of it.
+    let mut seen = None;
     loop {
         // Whatever led here: the newest token is what counts.
         if let Some(token) = credential.try_current().filter(|token| token.id() != written) {
