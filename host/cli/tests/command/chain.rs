@@ -41,6 +41,8 @@ async fn the_first_place_that_holds_a_credential_is_used_and_hides_the_others() 
     write_profile(&with, "default", "fdrl_default");
     let without = tempfile::tempdir().expect("a directory");
     let mut runs = Vec::new();
+    // All at once would take a small machine for longer than the component may take to start.
+    let slots = std::sync::Arc::new(tokio::sync::Semaphore::new(8));
     for set in 1..1_u32 << PLACES.len() {
         let has = |nth: usize| set & (1 << nth) != 0;
         // Both profiles are in one directory: without an active one it is another that holds the chosen one alone.
@@ -65,7 +67,12 @@ async fn the_first_place_that_holds_a_credential_is_used_and_hides_the_others() 
             command.env("ANTHROPIC_ORGANIZATION_ID", &with.emulator.options().organization_id);
             command.env("ANTHROPIC_IDENTITY_TOKEN_FILE", with.file.path());
         }
-        runs.push((set, tokio::spawn(Run::of(command))));
+        let slots = slots.clone();
+        let run = async move {
+            let _slot = slots.acquire_owned().await.expect("it is never closed");
+            Run::of(command).await
+        };
+        runs.push((set, tokio::spawn(run)));
         let chosen = without.path().join(".config/anthropic/configs");
         std::fs::create_dir_all(&chosen).expect("a directory");
         let copy = with.directory.path().join(".config/anthropic/configs/chosen.json");
