@@ -1,7 +1,11 @@
-"""Loads the released components with wasmtime for Python, and asks the plugin for its first task: components.py DIR"""
+"""Loads the released components with wasmtime for Python, reads those that registries hold, and asks the plugin for its first task:
+components.py DIR"""
 
+import hashlib
+import json
 import pathlib
 import sys
+import tarfile
 
 from wasmtime import Engine, Store
 from wasmtime import component as components
@@ -17,6 +21,24 @@ def load(engine, folder, name):
     return component, sorted(component.type.imports(engine)), sorted(component.type.exports(engine))
 
 
+def held(archive):
+    """The component in an archive of an OCI layout, as whoever pulls it finds it: by digests from the index on; and its description."""
+    with tarfile.open(archive) as files:
+
+        def blob(descriptor):
+            content = files.extractfile("blobs/" + descriptor["digest"].replace(":", "/")).read()
+            assert "sha256:" + hashlib.sha256(content).hexdigest() == descriptor["digest"], archive
+            assert len(content) == descriptor["size"], archive
+            return content
+
+        (manifest,) = json.load(files.extractfile("index.json"))["manifests"]
+        manifest = json.loads(blob(manifest))
+        (layer,) = manifest["layers"]
+        kinds = manifest["config"]["mediaType"], layer["mediaType"]
+        assert kinds == ("application/vnd.wasm.config.v0+json", "application/wasm"), kinds
+        return blob(layer), json.loads(blob(manifest["config"]))["component"]
+
+
 def main(folder):
     folder = pathlib.Path(folder)
     engine = Engine()
@@ -29,6 +51,13 @@ def main(folder):
     assert {name for name in wanted if name.startswith("wif:")} <= set(offered), (wanted, offered)
     _, _, offered = load(engine, folder, "wif_standalone.wasm")
     assert any(name.startswith("wif:credential/token@") for name in offered), offered
+
+    for name in ("plugin", "standalone", "standalone_async", "interposer"):
+        content, told = held(folder / f"wif-{name.replace('_', '-')}.oci.tar")
+        assert content == (folder / f"wif_{name}.wasm").read_bytes(), name
+        _, imports, exports = load(engine, folder, f"wif_{name}.wasm")
+        assert told == {"imports": imports, "exports": exports}, told
+    print("4 components are in their archives")
 
     store = Store(engine)
     instance = components.Linker(engine).instantiate(store, plugin)

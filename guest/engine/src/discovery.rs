@@ -372,14 +372,13 @@ impl Discovery {
     }
 
     fn find_directories(&mut self) {
-        let home = |suffix: &str| self.text("HOME").map(|home| format!("{}{suffix}", home.trim_end_matches('/')));
+        let below = |name: &str, suffix: &str| self.text(name).map(|directory| format!("{}{suffix}", directory.trim_end_matches('/')));
         let chosen = self.limits.config_dir.clone().or_else(|| self.text(CONFIG_DIR).map(str::to_owned));
         self.directories = match chosen {
             Some(directory) => vec![directory.trim_end_matches('/').to_owned()],
             None => {
-                let xdg = self.text("XDG_CONFIG_HOME").map(|directory| format!("{directory}/anthropic"));
-                let windows = self.text("APPDATA").map(|directory| format!("{directory}/Anthropic"));
-                home("/.config/anthropic").into_iter().chain(xdg).chain(windows).collect()
+                let usual = [("HOME", "/.config/anthropic"), ("XDG_CONFIG_HOME", "/anthropic"), ("APPDATA", "/Anthropic")];
+                usual.into_iter().filter_map(|(name, suffix)| below(name, suffix)).collect()
             }
         };
         self.directories.dedup();

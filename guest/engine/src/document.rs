@@ -291,7 +291,7 @@ impl Fields {
             None => "is not known".to_owned(),
         };
         // A key is the document's own text, and of any length.
-        let shown: String = unknown.chars().filter(|character| !crate::scrub::is_unshown(*character)).take(64).collect();
+        let shown: String = unknown.chars().filter(|character| !wif_rules::is_unshown(*character)).take(64).collect();
         Err(self.error(&shown, &message))
     }
 }

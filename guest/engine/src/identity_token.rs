@@ -190,7 +190,7 @@ fn audience_of(claims: &Map<String, Value>) -> String {
 }
 
 fn printable(text: &str) -> String {
-    text.chars().filter(|character| !crate::scrub::is_unshown(*character)).take(256).collect()
+    text.chars().filter(|character| !wif_rules::is_unshown(*character)).take(256).collect()
 }
 
 /// A NumericDate of RFC 7519 in milliseconds, saturated.

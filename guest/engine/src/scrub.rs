@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use wif_rules::is_unshown;
 
 /// A common part of at least twice this length is found wherever it begins.
 const BLOCK: usize = 8;
@@ -28,12 +29,6 @@ pub(crate) fn scrub(text: &str, secrets: &[&str]) -> String {
     let one_line: String = head.chars().map(|character| if is_unshown(character) { ' ' } else { character }).collect();
     let words: Vec<&str> = one_line.split(' ').map(|word| if opaque(word) { "[withheld]" } else { word }).collect();
     words.join(" ").chars().take(MAX_CHARS).collect()
-}
-
-/// Whether a character would write a line of its own, move a cursor, or turn the direction of what stands beside it.
-pub(crate) fn is_unshown(character: char) -> bool {
-    let turns = matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    character.is_control() || turns || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
 /// Whether an id from elsewhere is one, and no secret.

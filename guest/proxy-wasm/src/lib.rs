@@ -5,8 +5,9 @@
 //! and for a bounded time; when there is none to be had it is answered with 503 in the form of the API's errors. Nothing ever
 //! leaves for these clusters unauthenticated, except `CONNECT`, `OPTIONS`, `TRACE` and upgrades, which carry no credential at all.
 //!
-//! **Requests to other clusters** are not touched. Which those are the filter asks the proxy for each request; or it is told that all that
-//! pass go to the API (`"clusters": "all"`), and asks none: in a cluster's chain, or where the proxy enters it for the API's routes alone.
+//! **Requests to other clusters** are not touched. Which those are the filter asks the proxy for each request; or it is told that
+//! all that pass go to the API (`"clusters": "all"`), and asks none: in a cluster's chain, or where the proxy enters it for the
+//! API's routes alone.
 //!
 //! **Tasks** are performed by the root context alone, on ticks and callbacks: exchanges and reads are HTTP calls through clusters. A
 //! call that belonged to a request would end with its client.
@@ -39,9 +40,10 @@
 //! ended by the proxy's own time limits, so set `stream_idle_timeout` and `request_timeout`. `FAIL_OPEN` would let requests through
 //! unauthenticated, with whatever credential their callers sent: never set it.
 //!
-//! The filter decides by the cluster that a route has chosen, or leaves that to whoever configured the proxy. What must not be done to a request afterwards - mirrors, redirects,
-//! routes by what the filter changes - stands in `host/envoy/configurations/README.md`. Credentials in a query (`?key=`) are none to
-//! the API, and are left where they are. A VM that traps while requests wait in it leaves them in the gauge.
+//! The filter decides by the cluster that a route has chosen, or leaves that to whoever configured the proxy. What must not be
+//! done to a request afterwards - mirrors, redirects, routes by what the filter changes - stands in
+//! `host/envoy/configurations/README.md`. Credentials in a query (`?key=`) are none to the API, and are left where they are. A VM
+//! that traps while requests wait in it leaves them in the gauge.
 //!
 //! What is portable is in [`driver`] and [`settings`]; the rest needs a proxy and is there for `wasm32` only.
 

@@ -1,6 +1,7 @@
 //! What hosts in Rust share: what is done with a request that is to carry the credential, and with one that cannot have it (the rules
 //! of `wit/rules.json`, which hosts in other languages read), what a caller does by the session's last word ([`Snapshot`],
-//! [`Waiter`]), and what one session leaves to the next ([`Journals`]). One crate and not two: the library `wif` stands on it and is published, and so is whatever it stands on.
+//! [`Waiter`]), what one session leaves to the next ([`Journals`]), and which characters people are not shown ([`is_unshown`], which
+//! the session asks, too). One crate and not two: the library `wif` stands on it and is published, and so is whatever it stands on.
 //!
 //! Fields are bytes, as they are on the wire, and their names are in lower case, as HTTP libraries and proxies have them.
 

@@ -20,7 +20,7 @@ pub(crate) fn warn(message: &str) {
 
 /// A host that takes no lines loses them, and so does one that has no room at the moment: nobody waits for it.
 fn line(text: &str) {
-    let text: String = text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
+    let text: String = text.replace(wif_rules::is_unshown, " ");
     let text = format!("wif: {text}\n");
     let stream = stderr::get_stderr();
     if stream.check_write().is_ok_and(|room| room >= text.len() as u64) {

@@ -341,7 +341,7 @@ pub(crate) fn line_of(entry: &Entry) -> String {
     }
     if let Some(detail) = &entry.detail {
         // What a stranger's token says may hold anything.
-        let detail: String = detail.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+        let detail = detail.replace(wif_rules::is_unshown, " ");
         line.push_str(&format!(" - {detail}"));
     }
     line

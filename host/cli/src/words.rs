@@ -23,12 +23,7 @@ pub(crate) fn seconds(duration: Duration) -> String {
 
 /// A text of somebody else's, for a terminal.
 pub(crate) fn printable(text: &str) -> String {
-    // What would turn the direction of a line, or break it where nobody looks, too.
-    let shown = |character: &char| {
-        let turns = matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        !character.is_control() && !turns
-    };
-    text.chars().filter(shown).take(256).collect()
+    text.chars().filter(|character| !wif_rules::is_unshown(*character)).take(256).collect()
 }
 
 /// The same on one line, with what looks like a secret taken out: a key of the API, a JWT, the user information of a URL.

@@ -31,13 +31,14 @@
 //!
 //! # What it does to requests
 //!
-//! Requests that Envoy routes to one of the clusters, and with `"all"` those that pass, carry exactly one credential: ours. Every form of the caller's own is taken off,
-//! also from trailers. `CONNECT`, `OPTIONS`, `TRACE` and upgrades carry none. Without a token a request is paused, and when there is none to
-//! be had it is answered with 503 and `retry-after`, in the form of the API's errors; the header `x-wif-code` says why. A 401 from
-//! the API is a rejection of the token that the request carried: as an upstream filter, with the router's retry on 401, the
-//! request is sent once more, with another token. With `include_request_attempt_count: true` on the virtual host the module knows
-//! such a request, and lets it wait for the other token for as long as `waiting.at_most_ms`; without, for `wait_at_most_ms` of the
-//! credential, a second by default, and then it goes with the one that it had.
+//! Requests that Envoy routes to one of the clusters, and with `"all"` those that pass, carry exactly one credential: ours. Every
+//! form of the caller's own is taken off, also from trailers. `CONNECT`, `OPTIONS`, `TRACE` and upgrades carry none. Without a
+//! token a request is paused, and when there is none to be had it is answered with 503 and `retry-after`, in the form of the
+//! API's errors; the header `x-wif-code` says why. A 401 from the API is a rejection of the token that the request carried: as an
+//! upstream filter, with the router's retry on 401, the request is sent once more, with another token. With
+//! `include_request_attempt_count: true` on the virtual host the module knows such a request, and lets it wait for the other
+//! token for as long as `waiting.at_most_ms`; without, for `wait_at_most_ms` of the credential, a second by default, and then it
+//! goes with the one that it had.
 //!
 //! Envoy sends no more than three requests again at a time unless the cluster's `circuit_breakers` say otherwise (`max_retries`):
 //! with fewer than there are requests under way, callers see some of the answers to a revoked token. A `hedge_policy` must not be used
@@ -46,8 +47,9 @@
 //! When the answer begins, or the stream ends, our credential is taken off the request again: an access log or a tap that asks for
 //! it finds none. The one exception is an upstream filter whose request is never answered.
 //!
-//! A redirect that Envoy itself follows to another cluster loses our credential on the way, where `clusters` has names. A mirror (`request_mirror_policies`) beside
-//! a downstream filter does not: take the credential off there, by `request_headers_mutations`.
+//! A redirect that Envoy itself follows to another cluster loses our credential on the way, where `clusters` has names. A mirror
+//! (`request_mirror_policies`) beside a downstream filter does not: take the credential off there, by
+//! `request_headers_mutations`.
 //!
 //! As a downstream filter it must be the last before the router, for what comes later may route the request elsewhere.
 //!

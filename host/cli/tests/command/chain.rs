@@ -229,7 +229,7 @@ async fn a_profile_that_is_hidden_is_where_the_component_would_find_it() {
         &[("HOME", path("home/"))],
         &[("HOME", path("active"))],
         &[("HOME", path("blank"))],
-        &[("HOME", path("missing")), ("XDG_CONFIG_HOME", path("xdg"))],
+        &[("HOME", path("missing")), ("XDG_CONFIG_HOME", path("xdg") + "/")],
         &[("HOME", path("empty")), ("XDG_CONFIG_HOME", path("xdg"))],
         &[("HOME", path("home")), ("XDG_CONFIG_HOME", path("xdg"))],
         &[("HOME", path("home")), ("XDG_CONFIG_HOME", path("home/.config"))],

@@ -51,6 +51,9 @@ async fn a_state_a_lock_or_an_output_that_is_no_regular_file_is_an_error_at_once
         assert!(run.code != 0 && run.stdout.is_empty(), "{option} {path}: {} {}", run.code, run.stderr);
         assert!(run.stderr.contains(says), "{option} {path}: {}", run.stderr);
     }
+    for beside in ["fifo.lock", "link.lock"] {
+        assert!(!std::path::Path::new(&place.path(beside)).exists(), "{beside} was left");
+    }
     assert_eq!(place.emulator.counts().exchanges, 0);
 }
 

@@ -42,15 +42,18 @@ impl Lock {
     ///
     /// It cannot be made, or something else is in its place.
     pub async fn of(path: &Path) -> io::Result<Self> {
-        let beside = Self::place_of(path);
+        let (locked, beside) = (path.to_owned(), Self::place_of(path));
         let file = tokio::task::spawn_blocking(move || {
-            let check = |metadata: Metadata| if metadata.is_file() { Ok(()) } else { Err(irregular(&beside)) };
-            // Before it is opened, for the message: opening refuses links, and does not wait at a pipe.
-            fs::symlink_metadata(&beside).map_or(Ok(()), check)?;
+            let check = |path: &Path, metadata: Metadata| if metadata.is_file() { Ok(()) } else { Err(irregular(path)) };
+            // What can be no such file leaves no lock behind. Before the lock is opened, for the message: opening refuses links, and does
+            // not wait at a pipe.
+            for path in [&locked, &beside] {
+                fs::symlink_metadata(path).map_or(Ok(()), |metadata| check(path, metadata))?;
+            }
             let file = open(OpenOptions::new().write(true).create(true).truncate(false), &beside);
             let file = file.map_err(|error| at(&beside, error))?;
             // And after, for it may have been replaced meanwhile.
-            check(file.metadata().map_err(|error| at(&beside, error))?)?;
+            check(&beside, file.metadata().map_err(|error| at(&beside, error))?)?;
             Ok::<File, io::Error>(file)
         })
         .await??;
