@@ -372,7 +372,8 @@ impl Discovery {
     }
 
     fn find_directories(&mut self) {
-        let below = |name: &str, suffix: &str| self.text(name).map(|directory| format!("{}{suffix}", directory.trim_end_matches('/')));
+        let below =
+            |name: &str, suffix: &str| self.text(name).map(|directory| format!("{}{suffix}", directory.trim_end_matches('/')));
         let chosen = self.limits.config_dir.clone().or_else(|| self.text(CONFIG_DIR).map(str::to_owned));
         self.directories = match chosen {
             Some(directory) => vec![directory.trim_end_matches('/').to_owned()],

@@ -46,7 +46,7 @@ const MAX_ENDS: usize = 4;
 pub(crate) struct Ends(Vec<(String, Moment)>);
 
 /// The same in a document, in wall time.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct KeptEnds(Vec<(String, i64)>);
 
 impl KeptEnds {

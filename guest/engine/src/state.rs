@@ -24,7 +24,7 @@ const MAX_PAUSE_MS: u64 = 600_000;
 pub(crate) const LEASE_MS: u64 = 4_000;
 
 /// A token in the document.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Kept {
     value: Secret,
     lifetime_ms: u64,

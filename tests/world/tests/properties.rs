@@ -721,6 +721,16 @@ fn a_journal_from_before_a_boot_does_not_lengthen_a_life() {
     holds(6, 0, true, &acts);
 }
 
+/// D10: a session that was opened from another boot's journal is opened anew before it has read its source, and the wall clock has gone
+/// back meanwhile.
+#[test]
+fn a_token_lives_no_longer_after_a_restart_right_after_a_boot() {
+    let mut acts = vec![Act::Pass(1)];
+    acts.extend(vec![answer(OLDEST, How::Well(1)); 3]);
+    acts.extend([answer(OLDEST, How::Well(261)), Act::Reboot, Act::Pass(1), Act::Jump(-40_000), Act::Reopen, Act::Pass(1)]);
+    holds(1, 0, true, &acts);
+}
+
 /// D10: the source shows another identity over a restart and then the first one again, whose token is still in the cache. Meanwhile
 /// the wall clock has gone back.
 #[test]

@@ -5,11 +5,12 @@
 use super::outgoing::Role;
 use super::{Plan, Session, field, only};
 use crate::contract::{NoteCode, NoteLevel};
-use crate::hash_of;
+use crate::held::Held;
 use crate::identity_token::About;
-use crate::state::State;
+use crate::state::{Document, State};
 use crate::timeline::{Reading, Writer};
-use crate::tokens::From;
+use crate::tokens::{From, Offer};
+use crate::{Secret, hash_of};
 
 /// What is told of an access token of the subject before.
 pub(super) const OF_ANOTHER: &str = "The source shows another subject's identity token: the access token is dropped.";
@@ -35,6 +36,8 @@ struct Left {
     state: State,
     /// How its times are read: as of when the configuration was known, for nothing lives longer by waiting.
     reading: Reading,
+    /// It was written before a boot, and stands so in the journal still. Once this boot has lasted as long, nobody could tell.
+    of_another_boot: bool,
 }
 
 impl Identity {
@@ -56,7 +59,7 @@ impl Identity {
         self.key.as_deref().or(self.assumed.as_deref())
     }
 
-    /// Whether the earlier session's journal holds something that a new one would not.
+    /// Whether the earlier session's journal holds what a new one would not.
     pub(super) fn waits(&self) -> bool {
         self.left.is_some()
     }
@@ -68,8 +71,10 @@ impl Session {
         if let Some(state) = self.identity.resumed.take() {
             // An earlier version kept this hash alone, as the identity.
             let same = state.configuration.as_ref().or(state.identity.as_ref()) == Some(&configuration);
-            let reading = Reading::new(self.time.epoch(), state.written, Writer::Before);
-            let left = Left { state: *state, reading };
+            let epoch = self.time.epoch();
+            let reading = Reading::new(epoch, state.written, Writer::Before);
+            let of_another_boot = matches!((state.written.steady_ms, epoch.steady_ms), (Some(then), Some(now)) if now < then);
+            let left = Left { state: *state, reading, of_another_boot };
             if same {
                 self.identity.left = Some(Box::new(left));
             } else {
@@ -135,7 +140,7 @@ impl Session {
 
     #[inline(never)]
     fn resume_pace(&mut self, left: &Left) {
-        let Left { state, reading } = left;
+        let Left { state, reading, .. } = left;
         let pace = state.pace.revive(*reading, state.tried.clone());
         self.attempt.resume(pace, state.failure.clone(), self.time.now());
     }
@@ -143,11 +148,8 @@ impl Session {
     #[inline(never)]
     fn take_over(&mut self, left: Box<Left>) {
         self.resume_pace(&left);
-        let Left { state, reading } = *left;
-        if let (Some(then), Some(now)) = (state.written.steady_ms, self.time.epoch().steady_ms)
-            && now < then
-        {
-            // Written before a boot. Once this one has lasted as long, nobody could tell any more.
+        let Left { state, reading, of_another_boot } = *left;
+        if of_another_boot {
             self.known.change();
         }
         self.tokens.resume(state.ends.revive(reading));
@@ -162,8 +164,31 @@ impl Session {
         self.out.note(NoteCode::Resumed, NoteLevel::Info, message, token.into_iter().collect());
     }
 
+    /// *Secret.* What waits to be taken over, as a journal of this boot; nothing if it stands in one.
+    pub(super) fn rewritten(&mut self) -> Option<Secret> {
+        let left = self.identity.left.as_mut().filter(|left| left.of_another_boot)?;
+        left.of_another_boot = false;
+        let Left { state, reading, .. } = &**left;
+        let held = state.token.clone().map(|token| {
+            let Offer { value, lifetime_ms, expires, standing, .. } = token.offer(*reading, From::Journal);
+            Held { standing, ..Held::until(value, lifetime_ms, expires, &mut self.random.clone()) }
+        });
+        let document = Document {
+            configuration: state.configuration.as_deref(),
+            identity: state.identity.as_deref(),
+            held: held.as_ref(),
+            ends: Some(&state.ends.clone().revive(*reading)),
+            pace: &state.pace.revive(*reading, state.tried.clone()),
+            failure: state.failure.as_ref(),
+            ledger: self.known.ledger(),
+            rejections: &state.rejections.clone().revive(*reading),
+            lease: None,
+        };
+        Some(document.write(self.time.epoch()))
+    }
+
     fn discard(&mut self, left: Left) {
-        let Left { state, reading } = left;
+        let Left { state, reading, .. } = left;
         // The first identity may come back, and find its token in a store: it ends when it ends.
         self.tokens.resume(state.ends.revive(reading));
         // What was rejected stays rejected, for its token may be given out again. A token that a

@@ -21,6 +21,7 @@ impl Session {
         // What waits to be taken over stands in the journal that is there.
         let keeps = !self.closing && self.identity.configuration().is_some() && !self.identity.waits();
         let journal = self.known.take_change(keeps).then(|| self.state_document(self.known.ledger(), None));
+        let journal = journal.or_else(|| if self.closing { None } else { self.rewritten() });
         let discovering = matches!(self.plan, Plan::Discovering(_));
         let resting = self.attempt.resting() && !discovering && !self.login_is_unsaved();
         let progress = if resting { Progress::Resting } else { Progress::Underway };
