@@ -449,3 +449,29 @@ proptest! {
         pair.recover();
     }
 }
+
+/// A6: a request's time is over, and a swap of the lease for the next try is out, when its answer comes after all: the identity token
+/// is spent, and the lease that is then taken is of no use.
+#[test]
+fn a_late_answer_is_heard_while_the_lease_for_the_next_try_is_taken() {
+    let mut pair = Pair::new(0, 0);
+    let all = |pair: &mut Pair, tasks: usize| (0..tasks).for_each(|_| pair.act(&Act::Answer(1, u16::MAX, How::Well(60))));
+    // The source, the entry, the lease: then the request is out.
+    all(&mut pair, 3);
+    pair.act(&Act::Pass(301_000));
+    pair.act(&Act::Event(1, "woken"));
+    all(&mut pair, 1);
+    pair.act(&Act::Pass(5_000));
+    pair.act(&Act::Event(1, "needed"));
+    while pair.seats[1]
+        .open
+        .last()
+        .is_some_and(|open| open.task["swap-entry"]["value"].as_str().is_none_or(|value| value.contains("\"lease\":null")))
+    {
+        all(&mut pair, 1);
+    }
+    pair.act(&Act::Answer(1, 0, How::Well(3_600)));
+    assert!(pair.seats[1].output["access"].get("usable").is_some(), "{:#}", pair.seats[1].output);
+    all(&mut pair, 1);
+    pair.recover();
+}

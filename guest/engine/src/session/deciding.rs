@@ -75,6 +75,11 @@ impl Session {
         self.decide(identity);
     }
 
+    /// Whether it can be exchanged once, and was.
+    pub(super) fn is_spent(&self, about: &About) -> bool {
+        self.single_use(about) && self.known.ledger().disposition(&about.id) == Disposition::Spent
+    }
+
     /// Exchanges it, unless what is known by now speaks against it.
     pub(super) fn decide(&mut self, identity: IdentityToken) {
         let shared = self.federation().is_some_and(|federation| federation.identity_token.shared());
@@ -83,7 +88,7 @@ impl Session {
         if shared && single_use {
             self.known.doubt(&identity.about);
         }
-        if single_use && self.known.ledger().disposition(id) == Disposition::Spent {
+        if self.is_spent(&identity.about) {
             return self.wait_for_rotation(&identity.about);
         }
         let same = self.attempt.pace().tried.as_ref() == Some(id);

@@ -226,6 +226,10 @@ impl Session {
                 }
                 let fields = only("identity-token", &identity.about.id);
                 self.out.note(NoteCode::LeaseTaken, NoteLevel::Info, "The lease on the exchange was taken.", fields);
+                if self.is_spent(&identity.about) {
+                    // An answer that was late has told so meanwhile.
+                    return self.share_result();
+                }
                 self.send(*identity);
             }
             Outcome::Conflict(entry) => {
