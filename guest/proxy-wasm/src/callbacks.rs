@@ -137,7 +137,8 @@ extern "C" fn proxy_on_request_headers(id: u32, _: u32, _: u32) -> u32 {
         on_request();
     }
     if CONTEXTS.with(|contexts| matches!(contexts.requests.borrow().get(&id), Some(None))) {
-        outside::refuse_own_request();
+        // Answered in here, it would have Envoy hand the answer to a VM that is busy, again and again and for ever. So it waits until
+        // the time of its call is over.
         return PAUSE;
     }
     of_request(id, Request::on_http_request_headers)

@@ -16,7 +16,7 @@ use crate::driver::Host;
 use crate::fields::Fields;
 use crate::hostcalls::{self, BufferType, LogLevel, MapType};
 use crate::metrics::Metrics;
-use crate::reply::{self, name};
+use crate::reply::name;
 use crate::settings::{Resource, Settings};
 use crate::shared;
 
@@ -35,11 +35,6 @@ thread_local! {
 /// it is to bring. With names in `clusters` that is refused from the start; where they are all, the filter does not know its own.
 pub(crate) fn note_own_request() {
     CAME_BACK.set(true);
-}
-
-/// Answers such a request, which goes no further.
-pub(crate) fn refuse_own_request() {
-    reply::send(&reply::denied_by_proxy());
 }
 
 /// The proxy, as the driver needs it.
@@ -104,7 +99,7 @@ impl Outside {
         fields.extend(headers);
         CAME_BACK.set(false);
         match hostcalls::dispatch_http_call(cluster, &fields, body, timeout) {
-            // What the proxy makes of its answer is of no interest.
+            // It goes no further, and its answer will be that its time was over.
             _ if CAME_BACK.take() => Some(Outcome::Denied(format!(
                 "the filter's own request by the cluster {cluster} comes back to the filter, which stands in that cluster's chain: name \
                  another cluster in the plugin's configuration"

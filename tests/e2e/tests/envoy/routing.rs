@@ -68,6 +68,20 @@ in_every_form! {
     }
 }
 
+/// Without names nobody sees beforehand that an exchange would wait for the token that it is to bring.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exchange_that_comes_back_to_its_own_filter_is_refused_at_once_and_the_log_says_why() {
+    let plan = Plan::new(Form::Upstream).plugin(|plugin| {
+        plugin["clusters"] = json!("all");
+        plugin["token_endpoint"]["cluster"] = json!(API);
+    });
+    let Some(world) = plan.start().await else { return };
+    assert_eq!(world.caller.message().await.failure_code(), "denied-by-host");
+    world.envoy.until_logged("the filter's own request by the cluster anthropic comes back to the filter").await;
+    assert_eq!((world.emulator.counts().exchanges, world.envoy.stat("vm_reload$").await), (0, 0));
+    assert!(!world.envoy.log().contains("panicked"), "{}", world.envoy.log());
+}
+
 in_wasm_forms! {
     /// E9: an Envoy that does not tell where a request goes, or what it is.
     async fn a_filter_that_may_not_know_what_a_request_is_lets_none_pass(form: Form) {
