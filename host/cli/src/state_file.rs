@@ -366,9 +366,10 @@ mod tests {
             assert!(made.success());
         };
         fifo("state");
-        let state = open(&directory.path().join("state"), "{}").await.expect("the lock is a file");
-        let message = state.load().expect_err("a FIFO is no state").to_string();
-        assert!(message.contains("no regular file"), "{message}");
+        let message = open(&directory.path().join("state"), "{}").await.expect_err("a FIFO is no state");
+        let message = format!("{message:#}");
+        assert!(message.contains("state is no regular file"), "{message}");
+        assert!(!directory.path().join("state.lock").exists(), "a lock was left");
 
         fifo("other.lock");
         // A reader keeps the opening from failing for the lack of one.

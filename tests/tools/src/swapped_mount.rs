@@ -27,7 +27,7 @@ impl SwappedMount {
     pub fn showing(tokens: [&str; 2]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let root = directory.path().to_owned();
-        show(&root, "..a", tokens[0]).expect("the directory is writable");
+        show(&root, "..0", tokens[0]).expect("the directory is writable");
         symlink("..data/token", root.join("token")).expect("the directory is writable");
         let stopped = Arc::<AtomicBool>::default();
         let (until, tokens) = (Arc::clone(&stopped), tokens.map(str::to_owned));
@@ -51,12 +51,13 @@ impl Drop for SwappedMount {
 }
 
 fn swap(root: &Path, [first, second]: &[String; 2], stopped: &AtomicBool) -> io::Result<()> {
-    for (old, new, token) in [("..a", "..b", second), ("..b", "..a", first)].into_iter().cycle() {
+    // No name comes twice, as with a kubelet's times: whoever was led to a folder before finds it gone, and not half written.
+    for (old, token) in [second, first].into_iter().cycle().enumerate() {
         if stopped.load(Ordering::Relaxed) {
             break;
         }
-        show(root, new, token)?;
-        fs::remove_dir_all(root.join(old))?;
+        show(root, &format!("..{}", old + 1), token)?;
+        fs::remove_dir_all(root.join(format!("..{old}")))?;
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ async fn while_its_mount_is_swapped() {
     let mount = SwappedMount::showing([&tokens[0], &tokens[1]]);
     let source = format!(r#"{{"source":"file","path":"{}/token"}}"#, mount.path().display());
     let mut seen = HashSet::new();
-    // On a machine with much else to do, the two threads may take long turns.
+    // On a machine with much else to do, one of the two may be shown for long.
     for tries in 0_u32.. {
         if tries >= 600 && seen.len() == 2 {
             break;
