@@ -7,8 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tempfile::TempDir;
+
+/// How long a generation is shown. A kubelet takes a minute; a read takes some fifty microseconds.
+const SHOWN_FOR: Duration = Duration::from_millis(1);
 
 /// Swapped as a kubelet does it, for as long as it lives: what was shown before is removed at once.
 pub struct SwappedMount {
@@ -58,6 +62,7 @@ fn swap(root: &Path, [first, second]: &[String; 2], stopped: &AtomicBool) -> io:
         }
         show(root, &format!("..{}", old + 1), token)?;
         fs::remove_dir_all(root.join(format!("..{old}")))?;
+        thread::park_timeout(SHOWN_FOR);
     }
     Ok(())
 }

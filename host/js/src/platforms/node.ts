@@ -14,7 +14,7 @@ import { steady } from "./steady.js";
 /** So many files are read at once: a file system that does not answer keeps the places. */
 const READERS = 4;
 /** So many times in a row a file may be swapped while it is being read. */
-const SWAPS = 3;
+const SWAPS = 8;
 const WRITABLE_BY_GROUP_OR_OTHERS = 0o022;
 /** In such a directory nobody moves or removes what belongs to another, like `/tmp`. */
 const STICKY = 0o1000;

@@ -19,7 +19,7 @@ use crate::limits::CONTENT_BYTES;
 use crate::policy::Policy;
 
 /// So many times in a row a file may be swapped while it is being read.
-const SWAPS: u32 = 3;
+const SWAPS: u32 = 8;
 
 /// `within`: a directory that the file has to be in when all links are followed.
 pub(super) async fn read(
