@@ -20,6 +20,7 @@
 
 mod answer;
 mod base_url;
+pub mod boundary;
 mod configuration;
 pub mod contract;
 mod discovery;

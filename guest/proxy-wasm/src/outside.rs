@@ -148,10 +148,7 @@ impl Outside {
         let Some(path) = request.url.strip_prefix(&*request.origin) else {
             return Some(Outcome::Denied("the request's URL and its origin do not agree".to_owned()));
         };
-        // A variable may give a URL without a path, and a fragment is no server's business.
-        let path = path.split('#').next().unwrap_or_default();
-        let slash = if path.starts_with('/') { "" } else { "/" };
-        let path = Secret::from([slash, path].concat());
+        let path = Secret::from(wif_rules::path_and_query(path));
         let headers = request.headers.iter().map(|header| (&*header.name, header.value.reveal())).collect();
         let sending = Sending {
             cluster,

@@ -3,7 +3,8 @@
 use wasi::clocks::{monotonic_clock, wall_clock};
 use wif_engine::contract;
 
-pub(crate) const NANOS_PER_MS: u64 = 1_000_000;
+/// Nanoseconds in a millisecond.
+pub const NANOS_PER_MS: u64 = 1_000_000;
 
 /// WASI's monotonic clock need not count while the machine sleeps, and on Linux does not. A wall clock that ran further ahead
 /// than this, in nanoseconds, tells of a sleep, or was set: then it is believed, for a token that is thrown away early costs
@@ -11,9 +12,10 @@ pub(crate) const NANOS_PER_MS: u64 = 1_000_000;
 const SLEPT: u64 = 1_000 * NANOS_PER_MS;
 
 /// Nanoseconds of WASI's monotonic clock: for deadlines of what is waited for, not for lifetimes.
-pub(crate) type Instant = monotonic_clock::Instant;
+pub type Instant = monotonic_clock::Instant;
 
-pub(crate) fn instant() -> Instant {
+/// Now.
+pub fn instant() -> Instant {
     monotonic_clock::now()
 }
 

@@ -18,7 +18,7 @@ use crate::files;
 use crate::log;
 
 /// A caller waits no longer, in nanoseconds: longer than an exchange with the default time limit takes.
-pub(crate) const LONGEST_CALL: u64 = 35_000 * NANOS_PER_MS;
+pub const LONGEST_CALL: u64 = 35_000 * NANOS_PER_MS;
 
 /// A store that fails is tried again after five seconds; after three times nobody waits for it any longer. In nanoseconds.
 const SAVING: u64 = 16_000 * NANOS_PER_MS;
@@ -31,7 +31,7 @@ const CAN: [Capability; 3] = [Capability::ReadFile, Capability::ReadVariable, Ca
 /// One session, and what it wants done.
 ///
 /// Nobody reads the journals: what outlives the instance is in the entry.
-pub(crate) struct Desk {
+pub struct Desk {
     session: Session,
     store: Option<Directory>,
     clock: Clock,
@@ -54,7 +54,8 @@ pub(crate) struct Desk {
 }
 
 /// What a caller does.
-pub(crate) enum Next {
+pub enum Next {
+    /// Takes this.
     Answer(Result<Usable, Failure>),
     /// Waits for what comes next, at most until then.
     Wait(Instant),
@@ -62,7 +63,7 @@ pub(crate) enum Next {
 
 impl Desk {
     /// Opens the session. Fails when the variable of the configuration holds something that can never work.
-    pub(crate) fn open() -> Result<Self, Failure> {
+    pub fn open() -> Result<Self, Failure> {
         let configuration = environment::variable(environment::CONFIGURATION);
         let configuration = configuration.as_deref().unwrap_or("{}");
         let store = Directory::from_environment();
@@ -97,7 +98,7 @@ impl Desk {
 
     /// Tells the session that it is open, before the first event that may start an exchange. Whoever only looks does not: what
     /// a session wants done has its time, and who looks does it not.
-    pub(crate) fn begin(&mut self) {
+    pub fn begin(&mut self) {
         if !mem::replace(&mut self.begun, true) {
             self.step(Event::Woken);
         }
@@ -105,7 +106,7 @@ impl Desk {
 
     /// What a caller does that called then and has told the session. Before `settled_by` it does not leave before its own
     /// instance's exchanges have ended.
-    pub(crate) fn next(&self, called: Instant, settled_by: Instant) -> Next {
+    pub fn next(&self, called: Instant, settled_by: Instant) -> Next {
         let now = instant();
         let longest = called.saturating_add(LONGEST_CALL);
         let until = match &self.access {
@@ -125,7 +126,7 @@ impl Desk {
     }
 
     /// Where credentials from here may go.
-    pub(crate) fn origin(&mut self) -> Result<String, Failure> {
+    pub fn origin(&mut self) -> Result<String, Failure> {
         if self.session.entry_key().is_some() {
             return origin_of(self.session.status(self.clock.now()));
         }
@@ -144,7 +145,7 @@ impl Desk {
     }
 
     /// A glance.
-    pub(crate) fn status(&mut self) -> Status {
+    pub fn status(&mut self) -> Status {
         let glance = if self.begun { None } else { self.glance().ok() };
         let mut status = glance.map_or_else(|| self.session.status(self.clock.now()), Glance::status);
         if self.store.is_none() {
@@ -165,34 +166,34 @@ impl Desk {
 
     /// Whether an exchange of this instance has not ended for the others. A host that gives an entry a place drops instances at
     /// will, and with this one the result would be lost and its identity token spent in vain.
-    pub(crate) fn owes(&self) -> bool {
+    pub fn owes(&self) -> bool {
         self.owes_entry() || self.store.is_some() && (self.out > 0 || !self.outbox.is_empty())
     }
 
     /// Whether what an exchange brought is not in the store yet.
-    pub(crate) fn owes_entry(&self) -> bool {
+    pub fn owes_entry(&self) -> bool {
         self.store.is_some() && self.unsaved.is_some_and(|until| instant() < until)
     }
 
     /// Whether the session wants to be woken.
-    pub(crate) fn wake_at(&self) -> Option<Instant> {
+    pub fn wake_at(&self) -> Option<Instant> {
         self.wake_at
     }
 
     /// Whether there is more to do at once.
-    pub(crate) fn is_busy(&self) -> bool {
+    pub fn is_busy(&self) -> bool {
         !self.tasks.is_empty()
     }
 
     /// Requests to send. Each is answered once.
-    pub(crate) fn take_outbox(&mut self) -> Vec<(u32, HttpRequest)> {
+    pub fn take_outbox(&mut self) -> Vec<(u32, HttpRequest)> {
         let requests = mem::take(&mut self.outbox);
         self.out += requests.len();
         requests
     }
 
     /// What came of a request.
-    pub(crate) fn answered(&mut self, number: u32, outcome: Outcome) {
+    pub fn answered(&mut self, number: u32, outcome: Outcome) {
         self.out = self.out.saturating_sub(1);
         self.finished(number, outcome);
         let saving = self.tasks.iter().any(|task| matches!(task.task, Task::SwapEntry(_)));
@@ -200,7 +201,7 @@ impl Desk {
     }
 
     /// Answers tasks, as far as that goes without waiting.
-    pub(crate) fn work(&mut self) {
+    pub fn work(&mut self) {
         for _ in 0..TASKS_PER_TURN {
             let Some(NumberedTask { number, task }) = self.tasks.pop_front() else { return };
             if let Some(outcome) = self.perform(number, task) {
@@ -235,7 +236,8 @@ impl Desk {
         self.step(Event::Finished(TaskResult { number, outcome }));
     }
 
-    pub(crate) fn step(&mut self, event: Event) {
+    /// Tells the session, and keeps what it wants done.
+    pub fn step(&mut self, event: Event) {
         let output = self.session.step(self.clock.now(), event);
         let later = |ms: u64| ms.saturating_mul(NANOS_PER_MS);
         self.access = output.access;
