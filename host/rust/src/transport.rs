@@ -13,10 +13,10 @@ use http::{Request, Uri};
 use http_body::{Body as _, Frame};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::CertificateDer;
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use url::{Position, Url};
+use wif_tls::CertificateDer;
 use zeroize::Zeroizing;
 
 use crate::bindings::types;
