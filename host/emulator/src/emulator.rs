@@ -11,14 +11,14 @@ use thiserror::Error;
 use tokio::sync::watch;
 use wif_federation::{Federation, Keys, Resources, ResourcesError, Trial};
 
-use crate::admin;
 use crate::clock::{ClockError, Clocks};
 use crate::exchange::{AccessTokens, KeyFetcher, Logins};
 use crate::faults::{ApiFault, Fault, Faults};
 use crate::history::{Counts, Entry, History};
+use crate::http::admin;
+use crate::http::server::{self, Server};
 use crate::identity::{Expected, IdentityProvider, SigningKey, TokenBuilder};
 use crate::options::{Options, OptionsError, resources_of};
-use crate::server::{self, Server};
 use crate::switches::{Board, Switches};
 use crate::token_id::TokenId;
 

@@ -6,7 +6,7 @@ use axum::response::sse::{Event, Sse};
 use serde_json::{Map, Value, json};
 use tokio_stream::{Stream, StreamExt as _};
 
-use crate::envelope::Cut;
+use crate::http::envelope::Cut;
 use crate::random;
 
 /// What the emulator reads of a request for a message.

@@ -24,8 +24,9 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::emulator::State;
-use crate::envelope::{self, RequestId};
-use crate::{api, exchange, identity, random};
+use crate::http::envelope::{self, RequestId};
+use crate::http::{api, keys, login, token_endpoint};
+use crate::random;
 
 /// A listening server. It stops when dropped.
 pub(crate) struct Server {
@@ -65,10 +66,10 @@ const GRACE: Duration = Duration::from_secs(1);
 /// The routes of the services that are emulated.
 pub(crate) fn router(state: Arc<State>) -> Router {
     Router::new()
-        .route("/v1/oauth/token", post(exchange::handle).layer(DefaultBodyLimit::max(exchange::MOST_BODY_BYTES)))
-        .merge(exchange::login_routes())
+        .route("/v1/oauth/token", post(token_endpoint::handle).layer(DefaultBodyLimit::max(token_endpoint::MOST_BODY_BYTES)))
+        .merge(login::routes())
         .merge(api::routes())
-        .merge(identity::routes())
+        .merge(keys::routes())
         .route("/api/hello", get(|| async { Json(json!({ "message": "hello" })) }))
         .fallback(envelope::not_found)
         .method_not_allowed_fallback(envelope::method_not_allowed)

@@ -1,10 +1,9 @@
-//! The login of a person: the page that asks (RFC 6749 section 4.1, with PKCE, RFC 7636), and the grants `authorization_code` and
-//! `refresh_token` of the token endpoint. A refresh token can be used once.
+//! The login of a person: the page that asks (RFC 6749 section 4.1, with PKCE, RFC 7636), and the answers to the grants
+//! `authorization_code` and `refresh_token` of the token endpoint.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
 
 use axum::extract::{Query, State as FromState};
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION};
@@ -12,44 +11,15 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
-use wif_federation::{Admission, Reason};
+use serde_json::json;
 
+use super::envelope::RequestId;
 use crate::emulator::State;
-use crate::envelope::RequestId;
-use crate::history::{Kind, Outcome, Record};
+use crate::exchange::{Code, SCOPE, grant};
 use crate::random;
-use crate::token_id::{TokenId, digest};
-
-/// A code is good for so long.
-const CODE_LIFETIME: Duration = Duration::from_secs(600);
 
 /// Where a code is shown, for browsers on another machine than the program's.
 const SHOWN_AT: &str = "/oauth/code/callback";
-
-/// What a person may do.
-const SCOPE: &str = "workspace:developer";
-
-/// The codes and refresh tokens that are good.
-#[derive(Default)]
-pub(crate) struct Logins(Mutex<Known>);
-
-#[derive(Default)]
-struct Known {
-    codes: HashMap<[u8; 32], Code>,
-    /// By digest, the application that each was issued to.
-    refresh_tokens: HashMap<[u8; 32], String>,
-}
-
-struct Code {
-    client_id: String,
-    redirect_uri: String,
-    challenge: String,
-    until: SystemTime,
-}
 
 pub(crate) fn routes() -> Router<Arc<State>> {
     Router::new().route("/oauth/authorize", get(page).post(decide)).route(SHOWN_AT, get(shown))
@@ -91,15 +61,12 @@ async fn decide(FromState(state): FromState<Arc<State>>, Query(query): Parameter
     };
     let given = match query.get("decision").map(String::as_str) {
         Some("allow") => {
-            let code = random::url_safe(24).to_string();
-            let kept = Code {
+            let to = Code {
                 client_id: asked.client_id.to_owned(),
                 redirect_uri: asked.redirect_uri.to_owned(),
                 challenge: asked.challenge.to_owned(),
-                until: state.clocks.service() + CODE_LIFETIME,
             };
-            state.logins.lock().codes.insert(digest(&code), kept);
-            format!("code={code}")
+            format!("code={}", state.logins.allow(to, state.clocks.service()))
         }
         _ => "error=access_denied".to_owned(),
     };
@@ -156,95 +123,25 @@ impl<'a> Asked<'a> {
 }
 
 /// Answers a grant of a login; none, if the body is something else.
-pub(super) fn grant(state: &State, request_id: &RequestId, body: &[u8]) -> Option<Response> {
-    let body: Value = serde_json::from_slice(body).ok()?;
-    let member = |name: &str| body[name].as_str().unwrap_or_default();
-    let now = state.clocks.service();
-    let granted = match member("grant_type") {
-        "authorization_code" => {
-            state.logins.redeem(member("code"), member("client_id"), member("redirect_uri"), member("code_verifier"), now)
-        }
-        "refresh_token" => state.logins.refresh(member("refresh_token"), member("client_id")),
-        _ => return None,
-    };
-    let record = |outcome| Record::new(now, &request_id.0, Kind::Exchange, outcome);
-    Some(match granted {
-        Ok(refresh_token) => {
-            let federation = state.federation();
-            let admission = Admission {
-                jti: None,
-                organization_id: federation.an_organization(),
-                workspace_id: None,
-                scope: SCOPE.to_owned(),
-                lifetime_seconds: state.login_lifetime_seconds,
-            };
-            let token = state.access_tokens.mint(&admission, now);
-            state.history.record(Record {
-                access_token_id: Some(TokenId::of(&token)),
-                lifetime_seconds: Some(admission.lifetime_seconds),
-                ..record(Outcome::Granted)
-            });
+pub(super) fn granted(state: &State, request_id: &RequestId, body: &[u8]) -> Option<Response> {
+    Some(match grant(state, &request_id.0, body)? {
+        Ok(granted) => {
             let answer = json!({
                 "token_type": "Bearer",
-                "access_token": &*token,
-                "expires_in": admission.lifetime_seconds,
-                "refresh_token": refresh_token,
+                "access_token": &*granted.access_token,
+                "expires_in": granted.lifetime_seconds,
+                "refresh_token": granted.refresh_token,
                 "scope": SCOPE,
-                "organization": { "uuid": admission.organization_id, "name": "Emulated" },
+                "organization": { "uuid": granted.organization_id, "name": "Emulated" },
                 "account": { "uuid": random::uuid(), "email_address": "person@example.com" },
             });
             Json(answer).into_response()
         }
         Err(what) => {
-            state.history.record(Record {
-                reason: Some(Reason::RequestMalformed),
-                detail: Some(what.to_owned()),
-                ..record(Outcome::Denied)
-            });
             let answer = json!({ "error": "invalid_grant", "error_description": what });
             (StatusCode::BAD_REQUEST, [(CACHE_CONTROL, "no-store")], Json(answer)).into_response()
         }
     })
-}
-
-impl Logins {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn redeem(
-        &self,
-        code: &str,
-        client_id: &str,
-        redirect_uri: &str,
-        verifier: &str,
-        now: SystemTime,
-    ) -> Result<String, &'static str> {
-        let mut known = self.lock();
-        let kept = known.codes.remove(&digest(code)).filter(|kept| now < kept.until).ok_or("the code is not good")?;
-        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier));
-        if kept.client_id != client_id || kept.redirect_uri != redirect_uri || kept.challenge != challenge {
-            return Err("the code was issued for something else");
-        }
-        Ok(known.issue(client_id))
-    }
-
-    fn refresh(&self, refresh_token: &str, client_id: &str) -> Result<String, &'static str> {
-        let mut known = self.lock();
-        let of = known.refresh_tokens.remove(&digest(refresh_token)).ok_or("the refresh token is not good")?;
-        if of != client_id {
-            return Err("the refresh token was issued to another application");
-        }
-        Ok(known.issue(client_id))
-    }
-}
-
-impl Known {
-    fn issue(&mut self, client_id: &str) -> String {
-        let token = format!("sk-ant-ort01-{}", *random::url_safe(48));
-        self.refresh_tokens.insert(digest(&token), client_id.to_owned());
-        token
-    }
 }
 
 fn refused(what: &str) -> Response {

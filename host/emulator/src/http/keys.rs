@@ -11,7 +11,7 @@ use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
 use crate::emulator::State;
-use crate::envelope::{ApiError, RequestId};
+use crate::http::envelope::{ApiError, RequestId};
 
 pub(crate) fn routes() -> Router<Arc<State>> {
     Router::new().route("/.well-known/openid-configuration", get(configuration)).route(JWKS_PATH, get(jwks))

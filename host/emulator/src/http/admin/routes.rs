@@ -13,14 +13,14 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::api::presented;
+use crate::http::api::presented;
 use wif_federation::{Algorithm, Resources, Trial, unix_seconds};
 
 use crate::clock::Clock as _;
 use crate::emulator::State;
-use crate::envelope::{ApiError, RequestId};
 use crate::faults::{ApiFault, Fault, Faults};
 use crate::history::{Kind, Outcome, Record};
+use crate::http::envelope::{ApiError, RequestId};
 use crate::switches::Switches;
 use crate::token_id::TokenId;
 

@@ -14,8 +14,8 @@ use super::authentication::Need;
 use wif_federation::Reason;
 
 use crate::emulator::State;
-use crate::envelope::RequestId;
 use crate::history::{Kind, Outcome};
+use crate::http::envelope::RequestId;
 
 /// Where in the list to begin, and how much of it to show.
 #[derive(Deserialize)]

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::{Value, json};
 
-use crate::server::CloseUnanswered;
+use crate::http::server::CloseUnanswered;
 
 /// The id of a request, in its `request-id` header, its error body and its history entry.
 #[derive(Debug, Clone)]

@@ -19,9 +19,10 @@ use self::authentication::{Caller, Need};
 use wif_federation::{Parties, Reason};
 
 use crate::emulator::State;
-use crate::envelope::{ApiError, RequestId, canned, closed, redirect};
 use crate::faults::ApiFault;
 use crate::history::{Kind, Outcome, Record};
+use crate::http::betas;
+use crate::http::envelope::{ApiError, RequestId, canned, closed, redirect};
 
 pub(crate) fn routes() -> Router<Arc<State>> {
     let limit = DefaultBodyLimit::max(MOST_BODY_BYTES);
@@ -87,7 +88,7 @@ impl<'a> Request<'a> {
         if headers.get("anthropic-version").is_none_or(HeaderValue::is_empty) {
             return Err(self.malformed("anthropic-version: header is required", &caller));
         }
-        if let Some(objection) = self.state.switches.get().api_betas.objection(headers) {
+        if let Some(objection) = self.state.switches.get().api_betas.objection(&betas(headers)) {
             let reason = Reason::BetaRefused;
             return Err(self.refuse(
                 StatusCode::BAD_REQUEST,

@@ -14,7 +14,7 @@ use axum::middleware;
 use axum::routing::{any, get, post};
 
 use crate::emulator::State;
-use crate::{envelope, server};
+use crate::http::{envelope, server};
 
 /// Where redirects lead that name no place.
 pub(crate) const FOLLOWED_PATH: &str = "/followed";

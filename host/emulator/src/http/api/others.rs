@@ -11,8 +11,8 @@ use serde_json::json;
 use super::Request;
 use super::authentication::Need;
 use crate::emulator::State;
-use crate::envelope::RequestId;
 use crate::history::Kind;
+use crate::http::envelope::RequestId;
 
 /// `GET /v1/files`: there are none.
 pub(super) async fn files(

@@ -15,8 +15,8 @@ use super::reply::{self, CountRequest, MessageRequest};
 use wif_federation::Reason;
 
 use crate::emulator::State;
-use crate::envelope::RequestId;
 use crate::history::{Kind, Outcome};
+use crate::http::envelope::RequestId;
 
 pub(super) async fn create(
     FromState(state): FromState<Arc<State>>,

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::envelope::{ApiError, RequestId};
+use crate::http::envelope::{ApiError, RequestId};
 
 /// Refuses requests whose `Host` is not this machine (DNS rebinding), and those that a page sent (cross-site requests).
 pub(super) async fn check(Extension(request_id): Extension<RequestId>, request: Request, next: Next) -> Response {
