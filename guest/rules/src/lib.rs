@@ -19,7 +19,7 @@ pub use journals::{Journals, Place};
 pub use paths::{PROFILE_DIRECTORIES, below, in_home, path_and_query};
 pub use reply::{LATER_S, Reply, SOON_S, STATUS};
 pub use serialized::Serialized;
-pub use snapshot::{Access, Look, Snapshot, Token, Verdict, Waiter};
+pub use snapshot::{Access, Advice, Look, Snapshot, Token, Waiter};
 
 /// The status by which the API rejects a token.
 pub const REJECTED_STATUS: u16 = 401;
