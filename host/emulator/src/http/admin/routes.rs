@@ -27,7 +27,7 @@ use crate::token_id::TokenId;
 type Shared = FromState<Arc<State>>;
 
 /// An answer, or the message of a 400.
-type Answer = Result<Json<Value>, Refused>;
+type Replied = Result<Json<Value>, Refused>;
 
 /// A request that was not understood.
 pub(super) struct Refused {
@@ -81,7 +81,7 @@ pub(super) async fn switches(FromState(state): Shared) -> Json<Value> {
     Json(serde_json::to_value(state.switches.get()).unwrap_or_default())
 }
 
-pub(super) async fn set_switches(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Answer {
+pub(super) async fn set_switches(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
     state.set_switches(read::<Switches>(&body, &id)?).map_err(|error| Refused::new(error, &id))?;
     Ok(switches(FromState(state)).await)
 }
@@ -139,7 +139,7 @@ pub(super) async fn faults(FromState(state): Shared) -> Json<Value> {
     }))
 }
 
-pub(super) async fn set_faults(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Answer {
+pub(super) async fn set_faults(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
     let all: AllFaults = read(&body, &id)?;
     let refused = |error| Refused::new(error, &id);
     // All of them are read before one is set.
@@ -154,7 +154,7 @@ pub(super) async fn set_faults(FromState(state): Shared, Extension(id): Extensio
     Ok(faults(FromState(state)).await)
 }
 
-pub(super) async fn add_fault(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Answer {
+pub(super) async fn add_fault(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
     let new: NewFault = read(&body, &id)?;
     if !(1..=MOST_TIMES).contains(&new.times) {
         return Err(Refused::new(format!("times: {} is not between 1 and {MOST_TIMES}", new.times), &id));
@@ -196,14 +196,14 @@ pub(super) async fn resources(FromState(state): Shared) -> Json<Value> {
     Json(serde_json::to_value(state.federation().resources()).unwrap_or_default())
 }
 
-pub(super) async fn set_resources(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Answer {
+pub(super) async fn set_resources(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
     let document = std::str::from_utf8(&body).map_err(|error| Refused::new(error, &id))?;
     let read = Resources::read(document).and_then(|resources| state.set_resources(resources));
     read.map_err(|error| Refused::new(error, &id))?;
     Ok(resources(FromState(state)).await)
 }
 
-pub(super) async fn try_out(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Answer {
+pub(super) async fn try_out(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
     let exchange: Map<String, Value> = read(&body, &id)?;
     let trial =
         Trial::of(&state.federation(), &exchange, state.clocks.service()).await.map_err(|message| Refused::new(message, &id))?;
@@ -223,7 +223,7 @@ struct Mint {
     key_id: Option<String>,
 }
 
-pub(super) async fn mint(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Answer {
+pub(super) async fn mint(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
     let mint: Mint = read(&body, &id)?;
     let mut token = match &mint.federation_rule_id {
         Some(rule) => state.token_for(rule).ok_or_else(|| Refused::new("federation_rule_id: there is no such rule", &id))?,
@@ -247,13 +247,13 @@ pub(super) async fn mint(FromState(state): Shared, Extension(id): Extension<Requ
 }
 
 #[cfg(unix)]
-pub(super) async fn rotate_files(FromState(state): Shared, Extension(id): Extension<RequestId>) -> Answer {
+pub(super) async fn rotate_files(FromState(state): Shared, Extension(id): Extension<RequestId>) -> Replied {
     let rotated = state.identity_provider.rotate_files().map_err(|error| Refused::new(error, &id))?;
     Ok(Json(json!({ "rotated": rotated })))
 }
 
 #[cfg(not(unix))]
-pub(super) async fn rotate_files(Extension(id): Extension<RequestId>) -> Answer {
+pub(super) async fn rotate_files(Extension(id): Extension<RequestId>) -> Replied {
     Err(Refused::new("identity tokens are published in files on Unix only", &id))
 }
 
@@ -266,7 +266,7 @@ struct Revoke {
     all: bool,
 }
 
-pub(super) async fn revoke(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Answer {
+pub(super) async fn revoke(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
     let revoke: Revoke = read(&body, &id)?;
     let revoked = match (&revoke.access_token_id, revoke.all) {
         (Some(token_id), false) => state.access_tokens.revoke_id(
@@ -291,11 +291,11 @@ pub(super) async fn keys(FromState(state): Shared) -> Json<Value> {
     Json(json!({ "signing": provider.key_id(), "published": provider.public_keys() }))
 }
 
-pub(super) async fn publish_key(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Answer {
+pub(super) async fn publish_key(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
     new_key(state, id, body, |state, algorithm| state.identity_provider.publish_next_key(algorithm)).await
 }
 
-pub(super) async fn rotate_key(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Answer {
+pub(super) async fn rotate_key(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
     new_key(state, id, body, |state, algorithm| state.identity_provider.rotate_key(algorithm)).await
 }
 
@@ -304,7 +304,7 @@ async fn new_key(
     id: RequestId,
     body: Bytes,
     make: impl FnOnce(&State, Algorithm) -> Result<String, crate::identity::KeyError> + Send + 'static,
-) -> Answer {
+) -> Replied {
     let new: NewKey = read(&body, &id)?;
     let algorithm = new.algorithm.unwrap_or_else(|| state.identity_provider.signing_algorithm());
     let shared = state.clone();
@@ -331,7 +331,7 @@ struct Advance {
     seconds: u32,
 }
 
-pub(super) async fn advance(FromState(shared): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Answer {
+pub(super) async fn advance(FromState(shared): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
     let advance: Advance = read(&body, &id)?;
     let advanced = shared.clocks.advance(Duration::from_secs(advance.seconds.into()));
     advanced.map_err(|error| Refused::new(error, &id))?;
