@@ -31,7 +31,7 @@ use crate::ledger::Ledger;
 use crate::lint::Warning;
 use crate::schedule::Random;
 use crate::scrub::scrub;
-use crate::state::{Document, Lease, State};
+use crate::state::{Document, Lease, SavedState};
 use crate::timeline::{Moment, Timeline};
 use crate::tokens::{Rejected, Tokens};
 
@@ -103,7 +103,7 @@ impl Session {
         let mut out = Outgoing::default();
         let resumed = match &from {
             Start::Resumed(journal) => {
-                let journal = State::parse(journal.reveal());
+                let journal = SavedState::parse(journal.reveal());
                 if journal.is_none() {
                     let message = "The journal cannot be read: what an earlier session knew is lost.";
                     out.note(NoteCode::StateIgnored, NoteLevel::Warning, message, Vec::new());

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use wif_federation::{Admission, Reason};
 use zeroize::Zeroizing;
 
-use crate::emulator::State;
+use crate::emulator::Services;
 use crate::history::{Kind, Outcome, Record};
 use crate::random;
 use crate::token_id::{TokenId, digest};
@@ -53,7 +53,7 @@ pub(crate) struct Redemption {
 }
 
 /// What a grant of a login comes to; none, if the body is something else. The error is for the one who asks.
-pub(crate) fn grant(state: &State, request_id: &str, body: &[u8]) -> Option<Result<Redemption, &'static str>> {
+pub(crate) fn grant(state: &Services, request_id: &str, body: &[u8]) -> Option<Result<Redemption, &'static str>> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let member = |name: &str| body[name].as_str().unwrap_or_default();
     let now = state.clocks.service();

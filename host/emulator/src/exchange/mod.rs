@@ -13,7 +13,7 @@ pub(crate) use self::access_tokens::{AccessTokens, Holder, Standing};
 pub(crate) use self::key_fetcher::KeyFetcher;
 pub use self::key_fetcher::key_fetcher;
 pub(crate) use self::logins::{Code, Logins, SCOPE, grant};
-use crate::emulator::State;
+use crate::emulator::Services;
 use crate::history::{Kind, Outcome, Record};
 use crate::token_id::TokenId;
 
@@ -45,7 +45,7 @@ impl Malformed {
 /// The exchange itself, in the order of the real service: form, then rule, token, workspace, and `jti` last, so that a
 /// refusal spends nothing.
 pub(crate) async fn decide(
-    state: &State,
+    state: &Services,
     request_id: &str,
     request: Result<ExchangeRequest, Malformed>,
     now: SystemTime,

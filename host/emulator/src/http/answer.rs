@@ -12,7 +12,7 @@ use tokio_stream::StreamExt as _;
 use wif_federation::Reason;
 
 use super::envelope::{ApiError, Cut, RequestId, canned, closed, redirect};
-use crate::emulator::State;
+use crate::emulator::Services;
 use crate::exchange::Decision;
 use crate::faults::Fault;
 use crate::options::ErrorShape;
@@ -67,7 +67,7 @@ fn members(decision: Decision) -> Result<Map<String, Value>, Refusal> {
 }
 
 /// The answer of a fault that strikes before the exchange is looked at; `None` if this one strikes after.
-pub(super) fn before_exchange(fault: &Fault, state: &State, request_id: &RequestId) -> Option<Response> {
+pub(super) fn before_exchange(fault: &Fault, state: &Services, request_id: &RequestId) -> Option<Response> {
     match fault {
         Fault::Status { status, retry_after, body } => Some(canned(*status, retry_after.as_deref(), body.as_deref(), request_id)),
         Fault::Redirect { to } => Some(redirect(state.elsewhere(to))),

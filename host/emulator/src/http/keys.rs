@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::State as FromState;
+use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -10,16 +10,16 @@ use axum::routing::get;
 use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
-use crate::emulator::State;
+use crate::emulator::Services;
 use crate::http::envelope::{ApiError, RequestId};
 
-pub(crate) fn routes() -> Router<Arc<State>> {
+pub(crate) fn routes() -> Router<Arc<Services>> {
     Router::new().route("/.well-known/openid-configuration", get(configuration)).route(JWKS_PATH, get(jwks))
 }
 
 const JWKS_PATH: &str = "/.well-known/jwks.json";
 
-async fn configuration(FromState(state): FromState<Arc<State>>, Extension(request_id): Extension<RequestId>) -> Response {
+async fn configuration(State(state): State<Arc<Services>>, Extension(request_id): Extension<RequestId>) -> Response {
     let provider = &state.identity_provider;
     let document = json!({
         "issuer": provider.issuer(),
@@ -31,12 +31,12 @@ async fn configuration(FromState(state): FromState<Arc<State>>, Extension(reques
     published(&state, &request_id, document)
 }
 
-async fn jwks(FromState(state): FromState<Arc<State>>, Extension(request_id): Extension<RequestId>) -> Response {
+async fn jwks(State(state): State<Arc<Services>>, Extension(request_id): Extension<RequestId>) -> Response {
     let document = state.identity_provider.jwks();
     published(&state, &request_id, document)
 }
 
-fn published(state: &State, request_id: &RequestId, document: Value) -> Response {
+fn published(state: &Services, request_id: &RequestId, document: Value) -> Response {
     if state.identity_provider.is_withheld() {
         return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "The keys are withheld, as asked", request_id).into_response();
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use axum::extract::{Query, State as FromState};
+use axum::extract::{Query, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
@@ -14,21 +14,21 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use super::envelope::RequestId;
-use crate::emulator::State;
+use crate::emulator::Services;
 use crate::exchange::{Code, SCOPE, grant};
 use crate::random;
 
 /// Where a code is shown, for browsers on another machine than the program's.
 const SHOWN_AT: &str = "/oauth/code/callback";
 
-pub(crate) fn routes() -> Router<Arc<State>> {
+pub(crate) fn routes() -> Router<Arc<Services>> {
     Router::new().route("/oauth/authorize", get(page).post(decide)).route(SHOWN_AT, get(shown))
 }
 
 type Parameters = Query<HashMap<String, String>>;
 
 /// The page that asks.
-async fn page(FromState(state): FromState<Arc<State>>, Query(query): Parameters) -> Response {
+async fn page(State(state): State<Arc<Services>>, Query(query): Parameters) -> Response {
     let asked = match Asked::read(&query, &state) {
         Ok(asked) => asked,
         Err(what) => return refused(what),
@@ -54,7 +54,7 @@ async fn page(FromState(state): FromState<Arc<State>>, Query(query): Parameters)
 }
 
 /// What the person decided.
-async fn decide(FromState(state): FromState<Arc<State>>, Query(query): Parameters) -> Response {
+async fn decide(State(state): State<Arc<Services>>, Query(query): Parameters) -> Response {
     let asked = match Asked::read(&query, &state) {
         Ok(asked) => asked,
         Err(what) => return refused(what),
@@ -96,7 +96,7 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    fn read(query: &'a HashMap<String, String>, state: &State) -> Result<Self, &'static str> {
+    fn read(query: &'a HashMap<String, String>, state: &Services) -> Result<Self, &'static str> {
         let member = |name: &str| query.get(name).map(String::as_str).filter(|value| !value.is_empty());
         if member("response_type") != Some("code") {
             return Err("response_type: must be `code`");
@@ -123,7 +123,7 @@ impl<'a> Asked<'a> {
 }
 
 /// Answers a grant of a login; none, if the body is something else.
-pub(super) fn granted(state: &State, request_id: &RequestId, body: &[u8]) -> Option<Response> {
+pub(super) fn granted(state: &Services, request_id: &RequestId, body: &[u8]) -> Option<Response> {
     Some(match grant(state, &request_id.0, body)? {
         Ok(granted) => {
             let answer = json!({

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Request, State as FromState};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::DATE;
 use axum::middleware::{self, Next};
@@ -23,7 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::emulator::State;
+use crate::emulator::Services;
 use crate::http::envelope::{self, RequestId};
 use crate::http::{api, keys, login, token_endpoint};
 use crate::random;
@@ -64,7 +64,7 @@ impl Server {
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The routes of the services that are emulated.
-pub(crate) fn router(state: Arc<State>) -> Router {
+pub(crate) fn router(state: Arc<Services>) -> Router {
     Router::new()
         .route("/v1/oauth/token", post(token_endpoint::handle).layer(DefaultBodyLimit::max(token_endpoint::MOST_BODY_BYTES)))
         .merge(login::routes())
@@ -78,7 +78,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
 }
 
 /// Gives every request its id and every answer its date, by the emulator's clock.
-pub(crate) async fn identify(FromState(state): FromState<Arc<State>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn identify(State(state): State<Arc<Services>>, mut request: Request, next: Next) -> Response {
     let id = format!("req_01{}", random::alphanumeric(22));
     let header = HeaderValue::from_str(&id).expect("letters, digits and an underscore are a header value");
     request.extensions_mut().insert(RequestId(id));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::Bytes;
-use axum::extract::State as FromState;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -13,7 +13,7 @@ use wif_federation::{ExchangeRequest, Reason};
 
 use super::envelope::RequestId;
 use super::{answer, betas, login};
-use crate::emulator::State;
+use crate::emulator::Services;
 use crate::exchange::{Malformed, decide};
 use crate::faults::Fault;
 use crate::history::{Kind, Outcome, Record};
@@ -23,7 +23,7 @@ use crate::token_id::TokenId;
 pub(crate) const MOST_BODY_BYTES: usize = 64 * 1024;
 
 pub(crate) async fn handle(
-    FromState(state): FromState<Arc<State>>,
+    State(state): State<Arc<Services>>,
     Extension(request_id): Extension<RequestId>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
@@ -34,7 +34,7 @@ pub(crate) async fn handle(
     response
 }
 
-async fn respond(state: &State, request_id: &RequestId, headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Response {
+async fn respond(state: &Services, request_id: &RequestId, headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Response {
     if let Some(answer) = body.as_ref().ok().and_then(|body| login::granted(state, request_id, body)) {
         return answer;
     }

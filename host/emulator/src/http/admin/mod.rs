@@ -13,14 +13,14 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{any, get, post};
 
-use crate::emulator::State;
+use crate::emulator::Services;
 use crate::http::{envelope, server};
 
 /// Where redirects lead that name no place.
 pub(crate) const FOLLOWED_PATH: &str = "/followed";
 
 /// The routes. Those that change something answer with what holds then.
-pub(crate) fn router(state: Arc<State>) -> Router {
+pub(crate) fn router(state: Arc<Services>) -> Router {
     Router::new()
         .route("/", get(routes::index))
         .route("/state", get(routes::state))

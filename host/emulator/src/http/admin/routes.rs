@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Query, State as FromState};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -17,14 +17,14 @@ use crate::http::api::presented;
 use wif_federation::{Algorithm, Resources, Trial, unix_seconds};
 
 use crate::clock::Clock as _;
-use crate::emulator::State;
+use crate::emulator::Services;
 use crate::faults::{ApiFault, Fault, Faults};
 use crate::history::{Kind, Outcome, Record};
 use crate::http::envelope::{ApiError, RequestId};
 use crate::switches::Switches;
 use crate::token_id::TokenId;
 
-type Shared = FromState<Arc<State>>;
+type Shared = State<Arc<Services>>;
 
 /// An answer, or the message of a 400.
 type Replied = Result<Json<Value>, Refused>;
@@ -57,7 +57,7 @@ pub(super) async fn index() -> Json<Value> {
     Json(json!({ "routes": ROUTES.iter().map(|(route, what)| json!({ "route": route, "does": what })).collect::<Vec<_>>() }))
 }
 
-pub(super) async fn state(FromState(state): Shared) -> Json<Value> {
+pub(super) async fn state(State(state): Shared) -> Json<Value> {
     let counts = state.history.counts();
     let provider = &state.identity_provider;
     let seconds = |time| unix_seconds(time);
@@ -77,13 +77,13 @@ pub(super) async fn state(FromState(state): Shared) -> Json<Value> {
     }))
 }
 
-pub(super) async fn switches(FromState(state): Shared) -> Json<Value> {
+pub(super) async fn switches(State(state): Shared) -> Json<Value> {
     Json(serde_json::to_value(state.switches.get()).unwrap_or_default())
 }
 
-pub(super) async fn set_switches(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
+pub(super) async fn set_switches(State(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
     state.set_switches(read::<Switches>(&body, &id)?).map_err(|error| Refused::new(error, &id))?;
-    Ok(switches(FromState(state)).await)
+    Ok(switches(State(state)).await)
 }
 
 /// What `PUT /faults` takes: what is left out is cleared.
@@ -128,7 +128,7 @@ fn once() -> usize {
 /// A script longer than this is an outage.
 const MOST_TIMES: usize = 10_000;
 
-pub(super) async fn faults(FromState(state): Shared) -> Json<Value> {
+pub(super) async fn faults(State(state): Shared) -> Json<Value> {
     fn shown<F: Clone>(faults: &Faults<F>, show: impl Fn(&F) -> Value) -> Value {
         let (next, outage) = faults.pending();
         json!({ "next": next.iter().map(&show).collect::<Vec<_>>(), "outage": outage.as_ref().map(&show) })
@@ -139,7 +139,7 @@ pub(super) async fn faults(FromState(state): Shared) -> Json<Value> {
     }))
 }
 
-pub(super) async fn set_faults(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
+pub(super) async fn set_faults(State(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
     let all: AllFaults = read(&body, &id)?;
     let refused = |error| Refused::new(error, &id);
     // All of them are read before one is set.
@@ -151,10 +151,10 @@ pub(super) async fn set_faults(FromState(state): Shared, Extension(id): Extensio
     state.faults.set_outage(exchange_outage);
     state.api_faults.set_script(api);
     state.api_faults.set_outage(api_outage);
-    Ok(faults(FromState(state)).await)
+    Ok(faults(State(state)).await)
 }
 
-pub(super) async fn add_fault(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
+pub(super) async fn add_fault(State(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
     let new: NewFault = read(&body, &id)?;
     if !(1..=MOST_TIMES).contains(&new.times) {
         return Err(Refused::new(format!("times: {} is not between 1 and {MOST_TIMES}", new.times), &id));
@@ -169,15 +169,15 @@ pub(super) async fn add_fault(FromState(state): Shared, Extension(id): Extension
             (0..new.times).for_each(|_| state.api_faults.inject(fault.clone()));
         }
     }
-    Ok(faults(FromState(state)).await)
+    Ok(faults(State(state)).await)
 }
 
-pub(super) async fn clear_faults(FromState(state): Shared) -> Json<Value> {
+pub(super) async fn clear_faults(State(state): Shared) -> Json<Value> {
     state.faults.set_script(Vec::new());
     state.faults.set_outage(None);
     state.api_faults.set_script(Vec::new());
     state.api_faults.set_outage(None);
-    faults(FromState(state)).await
+    faults(State(state)).await
 }
 
 #[derive(Deserialize)]
@@ -187,23 +187,23 @@ pub(super) struct Since {
     since: u64,
 }
 
-pub(super) async fn history(FromState(state): Shared, Query(from): Query<Since>) -> Json<Value> {
+pub(super) async fn history(State(state): Shared, Query(from): Query<Since>) -> Json<Value> {
     let entries: Vec<Value> = state.history.since(from.since).iter().map(|entry| entry.to_json()).collect();
     Json(json!({ "next": *state.history.subscribe().borrow(), "entries": entries }))
 }
 
-pub(super) async fn resources(FromState(state): Shared) -> Json<Value> {
+pub(super) async fn resources(State(state): Shared) -> Json<Value> {
     Json(serde_json::to_value(state.federation().resources()).unwrap_or_default())
 }
 
-pub(super) async fn set_resources(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
+pub(super) async fn set_resources(State(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
     let document = std::str::from_utf8(&body).map_err(|error| Refused::new(error, &id))?;
     let read = Resources::read(document).and_then(|resources| state.set_resources(resources));
     read.map_err(|error| Refused::new(error, &id))?;
-    Ok(resources(FromState(state)).await)
+    Ok(resources(State(state)).await)
 }
 
-pub(super) async fn try_out(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
+pub(super) async fn try_out(State(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
     let exchange: Map<String, Value> = read(&body, &id)?;
     let trial =
         Trial::of(&state.federation(), &exchange, state.clocks.service()).await.map_err(|message| Refused::new(message, &id))?;
@@ -223,7 +223,7 @@ struct Mint {
     key_id: Option<String>,
 }
 
-pub(super) async fn mint(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
+pub(super) async fn mint(State(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
     let mint: Mint = read(&body, &id)?;
     let mut token = match &mint.federation_rule_id {
         Some(rule) => state.token_for(rule).ok_or_else(|| Refused::new("federation_rule_id: there is no such rule", &id))?,
@@ -247,7 +247,7 @@ pub(super) async fn mint(FromState(state): Shared, Extension(id): Extension<Requ
 }
 
 #[cfg(unix)]
-pub(super) async fn rotate_files(FromState(state): Shared, Extension(id): Extension<RequestId>) -> Replied {
+pub(super) async fn rotate_files(State(state): Shared, Extension(id): Extension<RequestId>) -> Replied {
     let rotated = state.identity_provider.rotate_files().map_err(|error| Refused::new(error, &id))?;
     Ok(Json(json!({ "rotated": rotated })))
 }
@@ -266,7 +266,7 @@ struct Revoke {
     all: bool,
 }
 
-pub(super) async fn revoke(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
+pub(super) async fn revoke(State(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
     let revoke: Revoke = read(&body, &id)?;
     let revoked = match (&revoke.access_token_id, revoke.all) {
         (Some(token_id), false) => state.access_tokens.revoke_id(
@@ -286,24 +286,24 @@ struct NewKey {
     algorithm: Option<Algorithm>,
 }
 
-pub(super) async fn keys(FromState(state): Shared) -> Json<Value> {
+pub(super) async fn keys(State(state): Shared) -> Json<Value> {
     let provider = &state.identity_provider;
     Json(json!({ "signing": provider.key_id(), "published": provider.public_keys() }))
 }
 
-pub(super) async fn publish_key(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
+pub(super) async fn publish_key(State(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
     new_key(state, id, body, |state, algorithm| state.identity_provider.publish_next_key(algorithm)).await
 }
 
-pub(super) async fn rotate_key(FromState(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
+pub(super) async fn rotate_key(State(state): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
     new_key(state, id, body, |state, algorithm| state.identity_provider.rotate_key(algorithm)).await
 }
 
 async fn new_key(
-    state: Arc<State>,
+    state: Arc<Services>,
     id: RequestId,
     body: Bytes,
-    make: impl FnOnce(&State, Algorithm) -> Result<String, crate::identity::KeyError> + Send + 'static,
+    make: impl FnOnce(&Services, Algorithm) -> Result<String, crate::identity::KeyError> + Send + 'static,
 ) -> Replied {
     let new: NewKey = read(&body, &id)?;
     let algorithm = new.algorithm.unwrap_or_else(|| state.identity_provider.signing_algorithm());
@@ -311,15 +311,15 @@ async fn new_key(
     // A key of RS or PS takes seconds of computation.
     let made = tokio::task::spawn_blocking(move || make(&shared, algorithm)).await;
     made.map_err(|error| Refused::new(error, &id))?.map_err(|error| Refused::new(error, &id))?;
-    Ok(keys(FromState(state)).await)
+    Ok(keys(State(state)).await)
 }
 
-pub(super) async fn withdraw_keys(FromState(state): Shared) -> Json<Value> {
+pub(super) async fn withdraw_keys(State(state): Shared) -> Json<Value> {
     state.identity_provider.withdraw_old_keys();
-    keys(FromState(state)).await
+    keys(State(state)).await
 }
 
-pub(super) async fn forget_keys(FromState(state): Shared) -> Json<Value> {
+pub(super) async fn forget_keys(State(state): Shared) -> Json<Value> {
     state.federation().forget_keys().await;
     Json(json!({}))
 }
@@ -331,17 +331,17 @@ struct Advance {
     seconds: u32,
 }
 
-pub(super) async fn advance(FromState(shared): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
+pub(super) async fn advance(State(shared): Shared, Extension(id): Extension<RequestId>, body: Bytes) -> Replied {
     let advance: Advance = read(&body, &id)?;
     let advanced = shared.clocks.advance(Duration::from_secs(advance.seconds.into()));
     advanced.map_err(|error| Refused::new(error, &id))?;
-    Ok(state(FromState(shared)).await)
+    Ok(state(State(shared)).await)
 }
 
 /// Whoever comes here has followed a redirect. The tokens that it brought are named, and not kept. A body that cannot be read,
 /// or is too large, hides the identity token and not that somebody came.
 pub(super) async fn followed(
-    FromState(state): Shared,
+    State(state): Shared,
     Extension(id): Extension<RequestId>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue};
 
 use wif_federation::Reason;
 
-use crate::emulator::State;
+use crate::emulator::Services;
 use crate::exchange::{Holder, Standing};
 use crate::options::ErrorShape;
 use crate::token_id::TokenId;
@@ -52,7 +52,7 @@ pub(super) struct Refusal {
 }
 
 /// Looks at the one credential that a request may carry (RFC 6750 section 2).
-pub(super) fn authenticate(headers: &HeaderMap, state: &State, now: SystemTime) -> Result<Caller, Refusal> {
+pub(super) fn authenticate(headers: &HeaderMap, state: &Services, now: SystemTime) -> Result<Caller, Refusal> {
     let mut bearers = headers.get_all(AUTHORIZATION).iter();
     let bearer = bearers.next();
     let refuse = |reason, message, token: Option<&str>| Err(Refusal { reason, message, token_id: token.map(TokenId::of) });

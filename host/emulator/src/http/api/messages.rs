@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::State as FromState;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -14,12 +14,12 @@ use super::authentication::{Caller, Need};
 use super::reply::{self, CountRequest, MessageRequest};
 use wif_federation::Reason;
 
-use crate::emulator::State;
+use crate::emulator::Services;
 use crate::history::{Kind, Outcome};
 use crate::http::envelope::RequestId;
 
 pub(super) async fn create(
-    FromState(state): FromState<Arc<State>>,
+    State(state): State<Arc<Services>>,
     Extension(request_id): Extension<RequestId>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
@@ -37,7 +37,7 @@ pub(super) async fn create(
 }
 
 pub(super) async fn count_tokens(
-    FromState(state): FromState<Arc<State>>,
+    State(state): State<Arc<Services>>,
     Extension(request_id): Extension<RequestId>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,

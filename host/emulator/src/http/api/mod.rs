@@ -18,13 +18,13 @@ pub(crate) use self::authentication::presented;
 use self::authentication::{Caller, Need};
 use wif_federation::{Parties, Reason};
 
-use crate::emulator::State;
+use crate::emulator::Services;
 use crate::faults::ApiFault;
 use crate::history::{Kind, Outcome, Record};
 use crate::http::betas;
 use crate::http::envelope::{ApiError, RequestId, canned, closed, redirect};
 
-pub(crate) fn routes() -> Router<Arc<State>> {
+pub(crate) fn routes() -> Router<Arc<Services>> {
     let limit = DefaultBodyLimit::max(MOST_BODY_BYTES);
     Router::new()
         .route("/v1/messages", post(messages::create).layer(limit))
@@ -40,7 +40,7 @@ const MOST_BODY_BYTES: usize = 32 * 1024 * 1024;
 
 /// A request to the API on its way through the gate, which it passes once its body is known to be good.
 struct Request<'a> {
-    state: &'a State,
+    state: &'a Services,
     request_id: &'a RequestId,
     kind: Kind,
     /// What is left of a fault: it strikes the answer. A stream takes it for its own; another answer is not sent.
@@ -49,7 +49,7 @@ struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    fn new(state: &'a State, request_id: &'a RequestId, kind: Kind) -> Self {
+    fn new(state: &'a Services, request_id: &'a RequestId, kind: Kind) -> Self {
         Self { state, request_id, kind, cut_after: None, fault: None }
     }
 

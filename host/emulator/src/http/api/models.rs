@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State as FromState};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::{Extension, Json};
@@ -13,7 +13,7 @@ use super::Request;
 use super::authentication::Need;
 use wif_federation::Reason;
 
-use crate::emulator::State;
+use crate::emulator::Services;
 use crate::history::{Kind, Outcome};
 use crate::http::envelope::RequestId;
 
@@ -26,7 +26,7 @@ pub(super) struct Page {
 }
 
 pub(super) async fn list(
-    FromState(state): FromState<Arc<State>>,
+    State(state): State<Arc<Services>>,
     Extension(request_id): Extension<RequestId>,
     Query(page): Query<Page>,
     headers: HeaderMap,
@@ -60,7 +60,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn retrieve(
-    FromState(state): FromState<Arc<State>>,
+    State(state): State<Arc<Services>>,
     Extension(request_id): Extension<RequestId>,
     Path(id): Path<String>,
     headers: HeaderMap,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::State as FromState;
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::{Extension, Json};
@@ -10,13 +10,13 @@ use serde_json::json;
 
 use super::Request;
 use super::authentication::Need;
-use crate::emulator::State;
+use crate::emulator::Services;
 use crate::history::Kind;
 use crate::http::envelope::RequestId;
 
 /// `GET /v1/files`: there are none.
 pub(super) async fn files(
-    FromState(state): FromState<Arc<State>>,
+    State(state): State<Arc<Services>>,
     Extension(request_id): Extension<RequestId>,
     headers: HeaderMap,
 ) -> Response {
@@ -32,7 +32,7 @@ pub(super) async fn files(
 
 /// `GET /v1/organizations/me`, of the Admin API.
 pub(super) async fn organization(
-    FromState(state): FromState<Arc<State>>,
+    State(state): State<Arc<Services>>,
     Extension(request_id): Extension<RequestId>,
     headers: HeaderMap,
 ) -> Response {
