@@ -152,7 +152,7 @@ impl Session {
             Event::Needed => self.wanted = true,
             Event::Finished(result) if !self.closing => self.finished(result.number, result.outcome),
             Event::StillRunning(number) => self.out.heard(number, self.time.now()),
-            Event::Rejected(id) => self.rejected(&id),
+            Event::Rejected(id) => self.take_rejection(&id),
             Event::Changed => self.look_again(),
             Event::Closing => self.close(),
             Event::Finished(_) => {}
@@ -236,7 +236,7 @@ impl Session {
         }
     }
 
-    fn rejected(&mut self, id: &str) {
+    fn take_rejection(&mut self, id: &str) {
         let now = self.time.now();
         let Some(rejected) = self.tokens.reject(id, self.known.rejections()) else { return };
         let stopped = self.known.reject(id, now);
