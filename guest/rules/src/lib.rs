@@ -14,7 +14,7 @@ mod serialized;
 mod snapshot;
 
 pub use fields::{CREDENTIALS, CREDENTIALS_PREFIX, is_credential, merge};
-pub use head::{AnswerHead, EXEMPT_METHODS, Head, is_exempt_method, names_upgrade};
+pub use head::{AnswerHead, EXEMPT_METHODS, Head, PASSED_ON, is_exempt_method, names_upgrade};
 pub use journals::{Journals, Place};
 pub use paths::{PROFILE_DIRECTORIES, below, in_home, path_and_query};
 pub use reply::{LATER_S, Reply, SOON_S, STATUS};

@@ -9,9 +9,6 @@ use crate::clock::NANOS_PER_MS;
 /// A connection that takes longer is not made; then nothing was sent, which is worth knowing. In nanoseconds.
 const CONNECT_TIMEOUT: u64 = 10_000 * NANOS_PER_MS;
 
-/// What the engine learns of an answer's header. Others are of no use to it.
-const PASSED_ON: [&str; 5] = ["request-id", "retry-after", "date", "content-type", "location"];
-
 /// `fields`, `options` and `address` of a request in one version of `wasi:http`: the module that has its types, and the name of the
 /// outgoing request among them.
 #[macro_export]
@@ -87,7 +84,7 @@ pub fn response(status: u16, field: impl Fn(&str) -> Vec<Vec<u8>>, content: &[u8
     };
     Response {
         status,
-        headers: PASSED_ON.iter().filter_map(passed_on).collect(),
+        headers: wif_rules::PASSED_ON.iter().filter_map(passed_on).collect(),
         body: Secret::from(String::from_utf8_lossy(content).into_owned()),
     }
 }
