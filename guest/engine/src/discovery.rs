@@ -5,11 +5,10 @@
 //! `host/cli/tests/discovery/differences.rs` says why.
 
 use serde_json::Value;
+use wif_document::{BaseUrl, looks_like_jwt};
 
-use crate::base_url::BaseUrl;
 use crate::configuration::{Bearer, Discover, Federation, IdentityTokenSource, Reuse, Shadowing, check_profile_name};
 use crate::contract::{FileProtection, FileRequest};
-use crate::identity_token::looks_like_jwt;
 use crate::login::Login;
 use crate::shapes::in_place_of_a_token;
 use crate::{LOGINS, Secret};

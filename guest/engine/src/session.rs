@@ -19,9 +19,9 @@ mod recipe;
 mod sharing;
 mod source;
 mod view;
+use wif_document::BaseUrl;
 
 use crate::Secret;
-use crate::base_url::BaseUrl;
 use crate::configuration::{Bearer, Configuration, Credential, Federation};
 use crate::contract::{
     Capability, Clock, ConfigurationError, Event, Field, NoteCode, NoteLevel, Outcome, Output, Standing, Start, Status, Task,

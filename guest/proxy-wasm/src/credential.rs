@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
+use wif_document::Clusters;
 use wif_engine::contract::{ConfigurationError, Event, Start, Usable};
-use wif_engine::document::Clusters;
 use wif_engine::{Secret, id_of};
 use wif_rules::{Reply, merge};
 

@@ -1,43 +1,22 @@
-//! Reads configuration documents: typed values by name, and an error that names the field for whatever is missing, malformed or
-//! unknown. For the engine's own document, and for those of drivers that contain it.
+//! One object of a document.
 
 use std::borrow::Cow;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::base_url::BaseUrl;
-use crate::contract::ConfigurationError;
-use crate::identity_token::looks_like_jwt;
+use crate::clusters::Clusters;
+use crate::looks_like_jwt;
 
-/// What a service takes where its configuration leaves it open: a static credential in a variable that hides a federation is an
-/// error there, for nobody reads a warning. `credential` is the engine's document.
-pub fn of_a_service(credential: &mut Map<String, Value>) {
-    if credential.contains_key("federation") || credential.contains_key("bearer") {
-        return;
-    }
-    if let Value::Object(discover) = credential.entry("discover").or_insert_with(|| Value::Object(Map::new())) {
-        discover.entry("shadowing").or_insert_with(|| "refuse".into());
-    }
-}
-
-/// The clusters by which requests leave that carry the credential, as a proxy's configuration states them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Clusters {
-    /// These: each request is asked for its own.
-    Named(Vec<String>),
-    /// Whatever cluster a request goes to: whoever configured the proxy has seen to it that no others pass.
-    All,
-}
-
-impl Clusters {
-    /// Whether requests to this cluster carry the credential.
-    #[must_use]
-    pub fn lead_to_api(&self, cluster: &[u8]) -> bool {
-        match self {
-            Self::Named(names) => names.iter().any(|name| name.as_bytes() == cluster),
-            Self::All => true,
-        }
-    }
+/// Why a configuration was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ConfigurationError {
+    /// The field, as a path such as `federation.organization_id`; empty for the document as a whole.
+    pub field: String,
+    /// What is wrong with it, and what would be right.
+    pub message: String,
 }
 
 /// An object being read: every key that nobody asked for is an error in the end. It may hold a secret.
@@ -102,14 +81,14 @@ impl Fields {
     }
 
     /// The same for a field whose name is known only at run time.
-    pub(crate) fn optional_text_named(&mut self, name: &str) -> Result<Option<String>, ConfigurationError> {
+    pub fn optional_text_named(&mut self, name: &str) -> Result<Option<String>, ConfigurationError> {
         self.known.push(Cow::Owned(name.to_owned()));
         let value = self.values.remove(name);
         self.checked_text(name, value)
     }
 
     /// All fields that nobody has asked for, each a text.
-    pub(crate) fn rest_of_texts(&mut self) -> Result<Vec<(String, String)>, ConfigurationError> {
+    pub fn rest_of_texts(&mut self) -> Result<Vec<(String, String)>, ConfigurationError> {
         let names: Vec<String> = self.values.keys().cloned().collect();
         let mut texts = Vec::new();
         for name in names {
@@ -218,7 +197,7 @@ impl Fields {
         self.take(name).map(|value| Fields::of(&path, value)).transpose()
     }
 
-    /// The origin of the API, in the form in which [`Usable::origin`](crate::contract::Usable::origin) names it.
+    /// The origin of the API, in the form in which a token names it.
     ///
     /// # Errors
     ///
@@ -252,7 +231,12 @@ impl Fields {
         names.map(Clusters::Named).ok_or_else(|| self.error(name, message))
     }
 
-    pub(crate) fn base_url(&mut self, name: &'static str) -> Result<Option<BaseUrl>, ConfigurationError> {
+    /// Where the API is.
+    ///
+    /// # Errors
+    ///
+    /// It is there and none.
+    pub fn base_url(&mut self, name: &'static str) -> Result<Option<BaseUrl>, ConfigurationError> {
         self.url(name, BaseUrl::parse)
     }
 
@@ -293,27 +277,5 @@ impl Fields {
         // A key is the document's own text, and of any length.
         let shown: String = unknown.chars().filter(|character| !wif_rules::is_unshown(*character)).take(64).collect();
         Err(self.error(&shown, &message))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_service_refuses_what_hides_a_federation_unless_it_is_told_otherwise() {
-        for (given, expected) in [
-            ("{}", r#"{"discover":{"shadowing":"refuse"}}"#),
-            (r#"{"discover":{"profile":"p"}}"#, r#"{"discover":{"profile":"p","shadowing":"refuse"}}"#),
-            (r#"{"discover":{"shadowing":"warn"}}"#, r#"{"discover":{"shadowing":"warn"}}"#),
-            (r#"{"bearer":{}}"#, r#"{"bearer":{}}"#),
-            (r#"{"federation":{}}"#, r#"{"federation":{}}"#),
-            // What is wrong with it is said when a session is opened.
-            (r#"{"discover":7}"#, r#"{"discover":7}"#),
-        ] {
-            let mut document: Map<String, Value> = serde_json::from_str(given).unwrap();
-            of_a_service(&mut document);
-            assert_eq!(Value::Object(document).to_string(), expected);
-        }
     }
 }

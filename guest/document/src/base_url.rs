@@ -2,7 +2,7 @@
 
 /// A base URL in normal form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct BaseUrl {
+pub struct BaseUrl {
     origin: String,
     path: String,
 }
@@ -13,7 +13,7 @@ impl BaseUrl {
     /// Accepted are `https` with a host name or an IP address, and `http` for `localhost`, `127.0.0.1` and `[::1]` alone. Refused is
     /// all that parsers are known to disagree about: user information, query, fragment, escapes, a trailing dot, other
     /// spellings of IP addresses, characters outside ASCII.
-    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
         let url = Self::parse_any(text)?;
         if ["/v1", "/v1/messages", "/v1/oauth/token"].iter().any(|end| url.path.ends_with(end)) {
             return Err("must end before /v1: leave that out, as in https://api.anthropic.com");
@@ -22,7 +22,7 @@ impl BaseUrl {
     }
 
     /// The same for a URL of which only the origin matters.
-    pub(crate) fn parse_any(text: &str) -> Result<Self, &'static str> {
+    pub fn parse_any(text: &str) -> Result<Self, &'static str> {
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err("must be visible ASCII without spaces; write an international name in its xn-- form");
         }
@@ -53,24 +53,24 @@ impl BaseUrl {
 
     /// Scheme, host and port, the port left out where it is the scheme's own.
     #[must_use]
-    pub(crate) fn origin(&self) -> &str {
+    pub fn origin(&self) -> &str {
         &self.origin
     }
 
     /// What follows the origin, without a slash at its end.
     #[must_use]
-    pub(crate) fn path(&self) -> &str {
+    pub fn path(&self) -> &str {
         &self.path
     }
 
     /// The base URL followed by `path`.
     #[must_use]
-    pub(crate) fn join(&self, path: &str) -> String {
+    pub fn join(&self, path: &str) -> String {
         format!("{}{}{path}", self.origin, self.path)
     }
 }
 
-/// The origin of a URL in the one form in which [`Usable::origin`](crate::contract::Usable::origin) names origins, for drivers that
+/// The origin of a URL in the one form in which tokens name origins, for drivers that
 /// compare. It is as strict as a `base_url` is.
 ///
 /// # Errors
