@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use wif_document::BaseUrl;
 
 use crate::Secret;
-use crate::base_url::BaseUrl;
 use crate::configuration::Federation;
 use crate::contract::{FailureCode, Header, HttpRequest, Purpose, Response};
 use crate::identity_token::IdentityToken;

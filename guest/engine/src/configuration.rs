@@ -3,11 +3,10 @@
 //! Its reference for people and editors is `wit/configuration.schema.json`. Unknown keys are refused, with the nearest known
 //! key in the message.
 
+use wif_document::{BaseUrl, Fields};
 use wif_recipes::Recipe;
 
-use crate::base_url::BaseUrl;
 use crate::contract::{ConfigurationError, Field};
-use crate::document::Fields;
 use crate::login::Login;
 use crate::shapes::is_placeholder_id;
 use crate::{RECIPES, Secret, hash_of, id_of};

@@ -5,11 +5,10 @@
 //! `host/cli/tests/discovery/differences.rs` says why.
 
 use serde_json::Value;
+use wif_document::{BaseUrl, looks_like_jwt};
 
-use crate::base_url::BaseUrl;
 use crate::configuration::{Bearer, Discover, Federation, IdentityTokenSource, Reuse, Shadowing, check_profile_name};
 use crate::contract::{FileProtection, FileRequest};
-use crate::identity_token::looks_like_jwt;
 use crate::login::Login;
 use crate::shapes::in_place_of_a_token;
 use crate::{LOGINS, Secret};
@@ -372,14 +371,12 @@ impl Discovery {
     }
 
     fn find_directories(&mut self) {
-        let below =
-            |name: &str, suffix: &str| self.text(name).map(|directory| format!("{}{suffix}", directory.trim_end_matches('/')));
         let chosen = self.limits.config_dir.clone().or_else(|| self.text(CONFIG_DIR).map(str::to_owned));
         self.directories = match chosen {
             Some(directory) => vec![directory.trim_end_matches('/').to_owned()],
             None => {
-                let usual = [("HOME", "/.config/anthropic"), ("XDG_CONFIG_HOME", "/anthropic"), ("APPDATA", "/Anthropic")];
-                usual.into_iter().filter_map(|(name, suffix)| below(name, suffix)).collect()
+                let usual = |(name, path)| self.text(name).map(|directory| wif_rules::below(directory, path));
+                wif_rules::PROFILE_DIRECTORIES.into_iter().filter_map(usual).collect()
             }
         };
         self.directories.dedup();
@@ -538,10 +535,7 @@ impl Discovery {
 
     /// The path with `~` replaced by the home directory, where that is known.
     fn expanded(&self, path: &str) -> String {
-        match (path.strip_prefix("~/"), self.text("HOME")) {
-            (Some(rest), Some(home)) => format!("{}/{rest}", home.trim_end_matches('/')),
-            _ => path.to_owned(),
-        }
+        wif_rules::in_home(path, self.text("HOME"))
     }
 
     fn found(&mut self, credential: FoundCredential, base_url: Option<String>, by: String) -> Result<Next, Problem> {

@@ -140,12 +140,6 @@ pub(crate) fn expiry_of_jwt(token: &str) -> Option<u64> {
     time_of(&decode_object(payload)?, "exp")
 }
 
-/// Whether this is the token where only its place belongs.
-pub(crate) fn looks_like_jwt(text: &str) -> bool {
-    let text = text.trim();
-    text.starts_with("eyJ") && text.matches('.').count() == 2 && !text.contains('/')
-}
-
 fn check_shape(text: &str) -> Result<(), &'static str> {
     if text.is_empty() {
         return Err("is empty");

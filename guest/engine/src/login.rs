@@ -6,10 +6,10 @@
 //! then served until it expires.
 
 use serde_json::{Map, Value};
+use wif_document::BaseUrl;
 use zeroize::Zeroize as _;
 
 use crate::answer::{check_token, to_the_endpoint};
-use crate::base_url::BaseUrl;
 use crate::contract::{Field, Header, HttpRequest, Purpose};
 use crate::json::Writer;
 use crate::timeline::Moment;

@@ -84,7 +84,7 @@ impl Tokens {
     }
 
     /// The token that whoever supplies one must not give again, by id.
-    pub(crate) fn rejected<'a>(&'a self, rejections: &Rejections) -> Option<&'a String> {
+    pub(crate) fn id_of_rejected<'a>(&'a self, rejections: &Rejections) -> Option<&'a String> {
         let suspect = self.held.as_ref().filter(|held| held.standing == Standing::Suspect).map(|held| &held.id);
         suspect.or(self.passed.as_ref().filter(|id| rejections.contains(id)))
     }

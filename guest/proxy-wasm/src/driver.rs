@@ -111,12 +111,12 @@ struct Published {
 
 /// What a caller does now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Advice {
     /// Go, with [`Driver::usable`].
     Serve,
-    /// Wait for the next verdict for this many milliseconds at most, then go.
+    /// Wait for the next output for this many milliseconds at most, then go.
     Hold(u32),
-    /// Wait for the next verdict.
+    /// Wait for the next output.
     Wait,
     /// There is none, and waiting would not help.
     Fail(Failure),
@@ -146,41 +146,41 @@ impl Driver {
 
     /// What a caller does at this time of the wall clock. Does not enter the session; says by [`is_needed`](Self::is_needed) when it
     /// should be entered.
-    pub fn verdict(&mut self, wall_ms: u64) -> Verdict {
+    pub fn advice(&mut self, wall_ms: u64) -> Advice {
         self.record_time(wall_ms);
         let Published { at_ms, access, progress, wait_at_most_ms } = &self.published;
         let age_ms = self.elapsed_ms - at_ms;
         let past = |time: Option<u64>| time.is_some_and(|time| age_ms >= time);
-        let (verdict, needed) = match access {
+        let (advice, needed) = match access {
             // Its rejection has not been heard of yet: a moment later all is clear.
-            Access::Usable(usable) if self.unheard_rejection.as_ref() == Some(&usable.id) => (Verdict::Wait, true),
-            Access::Usable(usable) if past(usable.unusable_in_ms) => (Verdict::Wait, true),
+            Access::Usable(usable) if self.unheard_rejection.as_ref() == Some(&usable.id) => (Advice::Wait, true),
+            Access::Usable(usable) if past(usable.unusable_in_ms) => (Advice::Wait, true),
             Access::Usable(usable) if past(usable.hold_in_ms) && *progress == Progress::Underway => {
-                (Verdict::Hold(*wait_at_most_ms), past(usable.refresh_in_ms))
+                (Advice::Hold(*wait_at_most_ms), past(usable.refresh_in_ms))
             }
-            Access::Usable(usable) => (Verdict::Serve, past(usable.refresh_in_ms)),
+            Access::Usable(usable) => (Advice::Serve, past(usable.refresh_in_ms)),
             Access::Failed(failure) => {
                 let left = |wait: u64| wait.saturating_sub(age_ms);
                 let (retry_in_ms, rotation_in_ms) = (failure.retry_in_ms.map(left), failure.rotation_in_ms.map(left));
-                (Verdict::Fail(Failure { retry_in_ms, rotation_in_ms, ..failure.clone() }), false)
+                (Advice::Fail(Failure { retry_in_ms, rotation_in_ms, ..failure.clone() }), false)
             }
-            Access::Pending(_) => (Verdict::Wait, false),
-            Access::Idle => (Verdict::Wait, true),
-            Access::Closed => (Verdict::Closed, false),
+            Access::Pending(_) => (Advice::Wait, false),
+            Access::Idle => (Advice::Wait, true),
+            Access::Closed => (Advice::Closed, false),
         };
         let asked = self.asked_at_ms.is_some_and(|asked| self.elapsed_ms < asked + ASKING_MS);
         self.needed |= needed && !asked;
-        verdict
+        advice
     }
 
     /// What those do who have been waiting: the newest output is for them, even where it is for nobody after them.
-    pub fn verdict_for_waiters(&mut self, wall_ms: u64) -> Verdict {
-        let verdict = self.verdict(wall_ms);
+    pub fn verdict_for_waiters(&mut self, wall_ms: u64) -> Advice {
+        let advice = self.advice(wall_ms);
         match &self.published.access {
             Access::Usable(usable) if usable.unusable_in_ms == Some(0) && self.published.at_ms == self.elapsed_ms => {
-                Verdict::Serve
+                Advice::Serve
             }
-            _ => verdict,
+            _ => advice,
         }
     }
 
@@ -202,7 +202,7 @@ impl Driver {
         &self.published.access
     }
 
-    /// The token that may go, by the newest output. Whether it may, [`verdict`](Self::verdict) says.
+    /// The token that may go, by the newest output. Whether it may, [`advice`](Self::advice) says.
     #[must_use]
     pub fn usable(&self) -> Option<&Usable> {
         match &self.published.access {

@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tokio_stream::StreamExt as _;
 use wif::{BuildError, Credential, Error, Policy, Standing, State, Token, TokenStatus};
-use wif_engine::document::Clusters;
+use wif_document::Clusters;
 
 use crate::abi::{self, Configuration};
 use crate::log;

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use wif::Secret;
-use wif_engine::contract::ConfigurationError;
-use wif_engine::document::{Clusters, Fields, of_a_service};
-use wif_engine::origin_of;
+use wif_document::{Clusters, ConfigurationError, Fields, of_a_service, origin_of};
 
 /// Where the API is unless the document says otherwise.
 const API: &str = "https://api.anthropic.com";

@@ -4,7 +4,7 @@ import { interruptible } from "./abort.js";
 import type * as contract from "./contract.js";
 import { closed, componentStopped, type Failure, NoTokenError, overloaded, timedOut } from "./errors.js";
 import { credentialedFetch, credentialedMiddleware, type FetchOptions, type Middleware } from "./fetch.js";
-import { plainly, type Snapshot, usable, verdict } from "./snapshot.js";
+import { advice, plainly, type Snapshot, usable } from "./snapshot.js";
 import type { Source } from "./source.js";
 import type { Token } from "./token.js";
 import type { Fetch } from "./transport.js";
@@ -131,7 +131,7 @@ export class Credential {
     const { snapshot } = source;
     const token = plainly(snapshot, now);
     if (token !== undefined) return token;
-    const found = verdict(snapshot, now);
+    const found = advice(snapshot, now);
     if (found.kind !== "serve") return undefined;
     if (now >= snapshot.nudgeFrom) source.need();
     return found.token;

@@ -4,9 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use tokio::sync::{Semaphore, broadcast, mpsc};
+use wif_tls::CertificateDer;
 
 use crate::callables::{AssertionRequest, Callables, SignRequest, SuppliedToken, TokenRequest, callable};
 use crate::clock::{Clock, SystemClock};
@@ -227,18 +226,9 @@ impl Builder {
 }
 
 fn certificates(pems: &[String]) -> Result<Vec<CertificateDer<'static>>, BuildError> {
-    let invalid = |reason: String| BuildError::RootCertificate(reason);
-    let mut certificates = Vec::new();
-    for pem in pems {
-        let before = certificates.len();
-        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-            certificates.push(certificate.map_err(|error| invalid(error.to_string()))?);
-        }
-        if certificates.len() == before {
-            return Err(invalid("there is no certificate in it".to_owned()));
-        }
-    }
-    Ok(certificates)
+    let of_one =
+        |pem: &String| wif_tls::certificates(pem.as_bytes()).map_err(|error| BuildError::RootCertificate(error.to_string()));
+    pems.iter().map(of_one).collect::<Result<Vec<_>, _>>().map(|certificates| certificates.concat())
 }
 
 impl fmt::Debug for Builder {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt};
-use wif_rules::{Look, Verdict, Waiter};
+use wif_rules::{Advice, Look, Waiter};
 
 use crate::builder::Builder;
 use crate::clock::millis;
@@ -126,13 +126,13 @@ impl Credential {
         let snapshot = self.0.published.snapshot.load();
         let now = self.0.published.clock.steady_ms();
         self.nudge(&snapshot, now);
-        match snapshot.verdict(now) {
-            Verdict::Serve(token) | Verdict::Hold(token) => Some(use_it(token)),
-            Verdict::Ask => {
+        match snapshot.advice(now) {
+            Advice::Serve(token) | Advice::Hold(token) => Some(use_it(token)),
+            Advice::Ask => {
                 self.0.published.need();
                 None
             }
-            Verdict::Wait | Verdict::Refuse(_) | Verdict::Closed => None,
+            Advice::Wait | Advice::Refuse(_) | Advice::Closed => None,
         }
     }
 
@@ -241,8 +241,8 @@ impl Credential {
     fn serve_at_once(&self) -> Option<Token> {
         let snapshot = self.0.published.snapshot.load();
         let now = self.0.published.clock.steady_ms();
-        match snapshot.verdict(now) {
-            Verdict::Serve(token) => {
+        match snapshot.advice(now) {
+            Advice::Serve(token) => {
                 self.nudge(&snapshot, now);
                 Some(token.clone())
             }

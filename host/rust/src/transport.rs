@@ -13,10 +13,10 @@ use http::{Request, Uri};
 use http_body::{Body as _, Frame};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::CertificateDer;
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use url::{Position, Url};
+use wif_tls::CertificateDer;
 use zeroize::Zeroizing;
 
 use crate::bindings::types;
@@ -29,8 +29,6 @@ use metered::Metered;
 
 /// So much may come beside the body: the answer's header, what stands between the chunks of a body, interim answers.
 const BESIDE_THE_BODY_BYTES: usize = 128 << 10;
-/// What the component learns of an answer's header. Others are of no use to it.
-const PASSED_ON: [&str; 5] = ["request-id", "retry-after", "date", "content-type", "location"];
 
 pub(crate) struct Transport {
     policy: Policy,
@@ -241,7 +239,7 @@ fn passed_on(headers: &HeaderMap) -> Vec<types::Header> {
         let value = headers.get(*name)?.to_str().ok()?;
         Some(types::Header { name: (*name).to_owned(), value: value.to_owned() })
     };
-    PASSED_ON.iter().filter_map(field).collect()
+    wif_rules::PASSED_ON.iter().filter_map(field).collect()
 }
 
 /// What went wrong, from the outside to the cause. The errors of the transport name hosts and causes, and never hold a

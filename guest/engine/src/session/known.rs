@@ -61,7 +61,7 @@ impl Known {
     }
 
     /// Notes what the source shows.
-    pub(super) fn see(&mut self, about: &About) -> Sight {
+    pub(super) fn record(&mut self, about: &About) -> Sight {
         let before = self.seen.replace(about.clone());
         Sight { first: before.is_none(), rotated: before.is_some_and(|seen| seen.id != about.id) }
     }

@@ -1,7 +1,7 @@
 //! What cannot work is refused, and Envoy's log says which field it is. E7.
 
 use serde_json::json;
-use wif_engine::document::Clusters;
+use wif_document::Clusters;
 
 use crate::settings::Settings;
 use crate::world::{program, validate};

@@ -177,14 +177,11 @@ impl Grants {
 
     fn directories(&self) -> Vec<String> {
         let told = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
-        let directory = |name: &str, suffix: &str| told(name).map(|value| format!("{}{suffix}", value.trim_end_matches('/')));
         if let Some(chosen) = self.config_dir.clone().or_else(|| told("ANTHROPIC_CONFIG_DIR")) {
             return vec![chosen.trim_end_matches('/').to_owned()];
         }
-        [directory("HOME", "/.config/anthropic"), directory("XDG_CONFIG_HOME", "/anthropic"), directory("APPDATA", "/Anthropic")]
-            .into_iter()
-            .flatten()
-            .collect()
+        let usual = |(name, path)| told(name).map(|directory| wif_rules::below(&directory, path));
+        wif_rules::PROFILE_DIRECTORIES.into_iter().filter_map(usual).collect()
     }
 
     /// Whether a token may be for this origin, which the policy allows. An `Err` is the rule that refuses.
@@ -256,11 +253,8 @@ fn listed(list: &Value, name: &str) -> bool {
 
 /// `~` is the home directory, as in the engine's discovery.
 fn expanded(path: &str) -> String {
-    let home = || variable("HOME").filter(|home| !home.trim().is_empty());
-    match path.strip_prefix("~/").and_then(|rest| Some((rest, home()?))) {
-        Some((rest, home)) => format!("{}/{rest}", home.trim().trim_end_matches('/')),
-        None => path.to_owned(),
-    }
+    let home = variable("HOME");
+    wif_rules::in_home(path, home.as_deref().map(str::trim).filter(|home| !home.is_empty()))
 }
 
 #[cfg(test)]

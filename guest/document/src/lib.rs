@@ -1,0 +1,20 @@
+//! Reads configuration documents: typed values by name, and an error that names the field for whatever is missing, malformed or
+//! unknown. For the engine's own document, and for those of drivers that contain it, such as Envoy's: they need nothing else of the
+//! engine.
+
+#![forbid(unsafe_code)]
+
+mod base_url;
+mod clusters;
+mod fields;
+
+pub use base_url::{BaseUrl, origin_of};
+pub use clusters::{Clusters, of_a_service};
+pub use fields::{ConfigurationError, Fields};
+
+/// Whether this is the token where only its place belongs.
+#[must_use]
+pub fn looks_like_jwt(text: &str) -> bool {
+    let text = text.trim();
+    text.starts_with("eyJ") && text.matches('.').count() == 2 && !text.contains('/')
+}
