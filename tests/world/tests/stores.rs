@@ -351,3 +351,114 @@ fn a_lease_that_was_lost_is_not_taken_back() {
         assert_eq!(owner(&told), owner(&lost));
     });
 }
+
+/// The lease in what a session wants to be in the store.
+fn lease(swap: &Value) -> Value {
+    let document: Value = serde_json::from_str(swap["value"].as_str().expect("text")).expect("a document");
+    document["lease"].clone()
+}
+
+/// C9: two rejections of one subject's tokens stop no exchange for another subject.
+#[test]
+fn a_stop_of_forced_exchanges_ends_with_its_subject() {
+    both(|kind| {
+        // Another session has seen the other subject's token rejected, long ago, and had no identity token to get a new one.
+        let mut other = Driven::new(kind, 2);
+        other.step(&json!("woken")).answer("read-file", &identity_token_of("another", "other", 0));
+        other.answer("load-entry", &json!("absent"));
+        let third = "sk-ant-oat01-third";
+        let with_third = other.exchange("other", third, 3_600, "w1");
+        other.at(10_000, &json!({"rejected": jwt::id_of(third)})).answer("load-entry", &entry("w1", &with_third));
+        let with_suspect = other.answer("swap-entry", &json!({"swapped": "w2"}))["value"].clone();
+
+        let (mut one, with_first) = Driven::with_first(kind);
+        one.at(700_000, &json!({"rejected": jwt::id_of(FIRST)})).answer("load-entry", &entry("v1", &with_first));
+        one.answer("swap-entry", &json!({"swapped": "v2"}));
+        let with_second = one.exchange("two", SECOND, 60, "v3");
+        one.at(701_000, &json!({"rejected": jwt::id_of(SECOND)}));
+        one.answer("swap-entry", &json!({"swapped": "v4"}));
+        assert!(!one.asks("load-entry"), "no exchange is forced: {:#}", one.output);
+        one.at(735_000, &json!("woken")).answer("load-entry", &entry("v4", &with_second));
+        one.answer("read-file", &identity_token_of("another", "three", 735_000));
+        one.answer("load-entry", &entry("w2", &with_suspect));
+        assert_eq!(one.served(), (Some(jwt::id_of(third)), Some("suspect".into())), "{:#}", one.output);
+        one.answer("swap-entry", &json!({"swapped": "w3"}));
+        assert!(one.asks("send-request"), "{:#}", one.output);
+    });
+}
+
+/// C5, C12: a lease that was watched in one subject's entry says nothing of the lease in another's, whose version is by chance the same.
+#[test]
+fn how_long_a_lease_was_watched_counts_for_its_own_entry() {
+    both(|kind| {
+        let leased = |subject: &str| {
+            let mut leader = Driven::new(kind, 2);
+            leader.step(&json!("woken")).answer("read-file", &identity_token_of(subject, "leader's", 0));
+            leader.answer("load-entry", &json!("absent"));
+            leader.answer("swap-entry", &json!({"swapped": "7"}))["value"].clone()
+        };
+        let mut one = Driven::new(kind, 1);
+        one.begin("one", &entry("7", &leased("s")));
+        one.at(3_900, &json!("woken")).answer("load-entry", &json!("absent"));
+        one.at(5_000, &json!("woken")).answer("read-file", &identity_token_of("another", "two", 5_000));
+        one.answer("load-entry", &entry("7", &leased("another")));
+        assert!(!one.asks("read-file") && !one.asks("swap-entry"), "its leader has 4 s from now on: {:#}", one.output);
+        one.at(9_100, &json!("woken")).answer("load-entry", &entry("7", &leased("another")));
+        assert!(one.asks("read-file"), "{:#}", one.output);
+    });
+}
+
+/// F12: entries that nobody can read are told of once, though the source shows another subject meanwhile.
+#[test]
+fn a_store_that_makes_no_sense_is_told_of_once_for_all_subjects() {
+    both(|kind| {
+        let unreadable = |version: &str| entry(version, &json!("x"));
+        let mut one = Driven::new(kind, 1);
+        let mut told = 0;
+        let mut count = |one: &Driven| {
+            let notes = one.output["notes"].as_array().into_iter().flatten();
+            told += notes.filter(|note| note["code"] == "state-ignored").count();
+            told
+        };
+        one.begin("one", &unreadable("v1"));
+        assert_eq!(count(&one), 1, "{:#}", one.output);
+        one.answer("swap-entry", &json!({"conflict": unreadable("v2")["entry"]}));
+        one.answer("read-file", &identity_token_of("another", "two", 0));
+        one.answer("load-entry", &unreadable("w1"));
+        assert_eq!(count(&one), 1, "{:#}", one.output);
+    });
+}
+
+/// What is read while the store is asked something else waits for the answer, and is not read again after it.
+#[test]
+fn an_identity_token_that_waits_for_the_store_is_exchanged_after_its_answer() {
+    both(|kind| {
+        let (mut one, with_first) = Driven::with_first(kind);
+        one.at(700_000, &json!({"rejected": jwt::id_of(FIRST)})).answer("load-entry", &entry("v1", &with_first));
+        one.answer("read-file", &identity_token("two", 700_000));
+        assert_eq!(lease(&one.answer("swap-entry", &json!({"swapped": "v2"}))), Value::Null, "it tells of the rejection");
+        assert!(!one.asks("read-file") && !one.asks("load-entry"), "{:#}", one.output);
+        assert_ne!(lease(&one.answer("swap-entry", &json!({"swapped": "v3"}))), Value::Null);
+        assert!(one.asks("send-request"));
+    });
+}
+
+/// C7: the answer that an identity token waits for brings a token that another session has exchanged meanwhile: one is enough.
+#[test]
+fn an_identity_token_that_waits_for_the_store_stays_unspent_if_the_store_has_a_token() {
+    both(|kind| {
+        let (mut one, with_first) = Driven::with_first(kind);
+        let mut other = Driven::new(kind, 2);
+        other.now_ms = 700_000;
+        other.begin("other", &json!("absent"));
+        let with_second = other.exchange("other", SECOND, 3_600, "v2");
+        one.at(700_000, &json!({"rejected": jwt::id_of(FIRST)})).answer("load-entry", &entry("v1", &with_first));
+        one.answer("read-file", &identity_token("two", 700_000));
+        one.answer("swap-entry", &json!({"conflict": entry("v2", &with_second)["entry"]}));
+        assert_eq!(one.served(), (Some(jwt::id_of(SECOND)), Some("good".into())), "{:#}", one.output);
+        while one.asks("swap-entry") {
+            assert_eq!(lease(&one.answer("swap-entry", &json!({"swapped": "v3"}))), Value::Null);
+        }
+        assert!(!one.asks("send-request"));
+    });
+}
