@@ -333,3 +333,74 @@ fn a_programs_token_that_one_origin_rejected_is_served_to_another() {
         assert_eq!(session.output["access"]["usable"]["id"], id, "{:#}", session.output);
     });
 }
+
+/// The fields of the note with this code.
+fn fields(session: &Driven, code: &str) -> Value {
+    let notes = session.output["notes"].as_array().into_iter().flatten();
+    let found = notes.filter(|note| note["code"] == code).map(|note| note["fields"].clone()).next();
+    found.unwrap_or_else(|| panic!("no {code}: {:#}", session.output))
+}
+
+/// G3: a note names the token that it is about, by its id.
+#[test]
+fn a_note_names_its_token() {
+    both(|kind| {
+        let mut session = Driven::file(kind);
+        let identity = identity_token("one");
+        let id = jwt::id_of(identity["content"].as_str().expect("text"));
+        session.at(0, "woken").answer(identity);
+        assert_eq!(fields(&session, "exchange-started"), json!([{"name": "identity-token", "value": id}]));
+        session.respond(200, json!([]), &granted(3_600));
+        let id = jwt::id_of("sk-ant-oat01-first");
+        session.step(&json!({ "rejected": id }));
+        assert_eq!(fields(&session, "token-rejected"), json!([{"name": "token", "value": id}]));
+    });
+}
+
+/// A8b: a session whose predecessor is forgotten doubts the first identity token of a file, which that one may have exchanged. It does not
+/// doubt one that was made for it, nor one that may be exchanged again.
+#[test]
+fn an_identity_token_is_doubted_where_an_earlier_session_may_have_exchanged_it() {
+    both(|kind| {
+        let file = federation(json!({"source": "file", "path": "/token"}));
+        let minted = federation(json!({"source": "callable", "name": "m", "freshness": "minted"}));
+        let mut again = file.clone();
+        again["federation"]["assertion_reuse"] = json!("allow");
+        for (configuration, code) in [(file, "identity-token-spent"), (minted, "refused"), (again, "refused")] {
+            let mut opening = opening(&configuration);
+            (opening.can, opening.from) = (vec!["read-file".to_owned(), "supply-assertion".to_owned()], json!("lost"));
+            let machine = kind.open(&opening).expect("a valid configuration");
+            let mut session = Driven { machine, now_ms: 0, output: Value::Null };
+            session.at(0, "woken").answer(identity_token("one")).respond(401, json!([]), &json!({}));
+            assert_eq!(session.output["access"]["failed"]["code"], code, "{configuration}: {:#}", session.output);
+        }
+    });
+}
+
+/// A conflict of lifetimes is told once, with the numbers of the newest token; another conflict is told beside it.
+#[test]
+fn each_conflict_of_lifetimes_is_told_once() {
+    both(|kind| {
+        let mut session = Driven::file(kind);
+        let shown = |jti: &str, issued_ms: u64, lifetime_s: u64| {
+            let issued = (START_MS + issued_ms) / 1_000;
+            json!({"content": jwt::jwt(&json!({"iss": "i", "sub": "s", "iat": issued, "exp": issued + lifetime_s, "jti": jti}))})
+        };
+        let warnings = |session: &mut Driven| {
+            let clock = session.clock();
+            session.machine.status(&clock)["warnings"].as_array().cloned().unwrap_or_default()
+        };
+        session.at(0, "woken").answer(shown("one", 0, 86_400));
+        assert_eq!(fields(&session, "lifetimes-conflict"), json!([]));
+        session.respond(200, json!([]), &granted(3_600));
+        let told = warnings(&mut session);
+        assert_eq!(told.len(), 2, "{told:?}");
+        let refresh_in_ms = session.output["access"]["usable"]["refresh-in-ms"].as_u64().expect("it is refreshed");
+        session.at(refresh_in_ms, "woken").answer(shown("two", refresh_in_ms, 90_000));
+        let notes = session.output["notes"].as_array().cloned().unwrap_or_default();
+        assert!(notes.iter().all(|note| note["code"] != "lifetimes-conflict"), "{notes:?}");
+        let told = warnings(&mut session);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told.iter().any(|text| text.as_str().is_some_and(|text| text.contains("lives 90000 s"))), "{told:?}");
+    });
+}

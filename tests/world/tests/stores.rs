@@ -18,8 +18,12 @@ impl Driven {
     }
 
     fn that_can(kind: Kind, seed: u64, can: &[&str]) -> Self {
+        Self::with(kind, seed, can, json!({"source": "file", "path": "/token"}))
+    }
+
+    fn with(kind: Kind, seed: u64, can: &[&str], source: Value) -> Self {
         let opening = Opening {
-            configuration: federation(json!({"source": "file", "path": "/token"})).to_string(),
+            configuration: federation(source).to_string(),
             seed,
             can: can.iter().map(|name| (*name).to_owned()).collect(),
             from: json!("fresh"),
@@ -403,7 +407,7 @@ fn how_long_a_lease_was_watched_counts_for_its_own_entry() {
         one.at(5_000, &json!("woken")).answer("read-file", &identity_token_of("another", "two", 5_000));
         one.answer("load-entry", &entry("7", &leased("another")));
         assert!(!one.asks("read-file") && !one.asks("swap-entry"), "its leader has 4 s from now on: {:#}", one.output);
-        one.at(9_100, &json!("woken")).answer("load-entry", &entry("7", &leased("another")));
+        one.at(9_000, &json!("woken")).answer("load-entry", &entry("7", &leased("another")));
         assert!(one.asks("read-file"), "{:#}", one.output);
     });
 }
@@ -460,5 +464,89 @@ fn an_identity_token_that_waits_for_the_store_stays_unspent_if_the_store_has_a_t
             assert_eq!(lease(&one.answer("swap-entry", &json!({"swapped": "v3"}))), Value::Null);
         }
         assert!(!one.asks("send-request"));
+    });
+}
+
+fn refused(status: u16) -> Value {
+    json!({"response": {"status": status, "headers": [], "body": "{}"}})
+}
+
+/// What the journal says went wrong last.
+fn failure(session: &Driven) -> Value {
+    let journal = session.output["journal"].as_str().unwrap_or_else(|| panic!("a journal: {:#}", session.output));
+    serde_json::from_str::<Value>(journal).expect("a document")["failure"]["code"].clone()
+}
+
+/// B11, C10: during a backoff the source of a shared identity token is looked at, for it may show another; one that mints is left alone.
+#[test]
+fn in_a_backoff_a_shared_source_is_looked_at_and_a_minting_one_is_not() {
+    both(|kind| {
+        let minted = json!({"source": "callable", "name": "m", "freshness": "minted"});
+        for (source, asks, looks) in
+            [(json!({"source": "file", "path": "/token"}), "read-file", true), (minted, "supply-assertion", false)]
+        {
+            let mut one = Driven::with(kind, 1, &["read-file", "supply-assertion", "store"], source);
+            one.step(&json!("woken")).answer(asks, &identity_token("one", 0));
+            one.answer("load-entry", &json!("absent"));
+            one.answer("swap-entry", &json!({"swapped": "v1"}));
+            one.answer("send-request", &refused(403));
+            let backoff = one.answer("swap-entry", &json!({"swapped": "v2"}))["value"].clone();
+            // Longer than any interval between two requests, and far from the end of the backoff.
+            one.at(20_000, &json!("needed")).at(20_001, &json!("changed"));
+            one.answer("load-entry", &entry("v2", &backoff));
+            assert_eq!(one.asks(asks), looks, "{asks}: {:#}", one.output);
+        }
+    });
+}
+
+/// A good token from the store ends the trouble to get one; one that the API has rejected does not.
+#[test]
+fn a_failure_ends_with_a_good_token_of_the_store() {
+    both(|kind| {
+        let mut other = Driven::new(kind, 2);
+        other.begin("other", &json!("absent"));
+        let with_good = other.exchange("other", FIRST, 3_600, "v3");
+        other.at(1_000, &json!({"rejected": jwt::id_of(FIRST)}));
+        let with_suspect = other.answer("swap-entry", &json!({"swapped": "v4"}))["value"].clone();
+        for (stored, code) in [(with_good, Value::Null), (with_suspect, json!("forbidden"))] {
+            let mut one = Driven::new(kind, 1);
+            one.begin("one", &json!("absent"));
+            one.answer("swap-entry", &json!({"swapped": "v1"}));
+            one.answer("send-request", &refused(403));
+            one.answer("swap-entry", &json!({"swapped": "v2"}));
+            one.at(20_000, &json!("needed")).at(20_001, &json!("changed"));
+            one.answer("load-entry", &entry("v4", &stored));
+            assert_eq!(one.served().0, Some(jwt::id_of(FIRST)), "{:#}", one.output);
+            assert_eq!(failure(&one), code);
+        }
+    });
+}
+
+/// Each failure of the store says what the host said of it, and a store that goes on failing is noted once.
+#[test]
+fn why_the_store_fails_is_said_once() {
+    both(|kind| {
+        for (outcome, says) in [
+            (json!({"denied": "the policy"}), "does not answer: the policy."),
+            (json!({"failed": "the disk"}), "does not answer: the disk."),
+            (json!({"unkept": "no space"}), "does not answer: the host could not keep the journal before: no space."),
+            (json!("unsupported"), "does not answer: this host has none."),
+            (json!("lost"), "does not answer: no answer."),
+        ] {
+            let mut one = Driven::new(kind, 1);
+            let mut noted = 0;
+            for now_ms in [0, 10_000, 20_000] {
+                one.at(now_ms, &json!("woken"));
+                if one.asks("read-file") {
+                    one.answer("read-file", &identity_token("one", 0));
+                }
+                one.answer("load-entry", &outcome);
+                let message = one.output["access"]["failed"]["message"].as_str().unwrap_or_default();
+                assert!(message.ends_with(says), "{message}");
+                let notes = one.output["notes"].as_array().into_iter().flatten();
+                noted += notes.filter(|note| note["code"] == "exchange-failed").count();
+            }
+            assert_eq!(noted, 1, "{outcome}");
+        }
     });
 }
