@@ -404,3 +404,221 @@ fn each_conflict_of_lifetimes_is_told_once() {
         assert!(told.iter().any(|text| text.as_str().is_some_and(|text| text.contains("lives 90000 s"))), "{told:?}");
     });
 }
+
+/// A6: a kubelet rotates when four fifths of a token's life are over, and looks every minute or so. After that the token's end is the
+/// latest time.
+#[test]
+fn a_rotation_is_expected_after_four_fifths_of_a_life_or_at_its_end() {
+    both(|kind| {
+        let mut refreshed_after_ms = 0;
+        for (begins_ms, expected_ms) in [(0, 2_970_000), (2_970_000, 3_600_000), (3_000_000, 3_600_000)] {
+            let begins_ms = begins_ms - if begins_ms == 2_970_000 { refreshed_after_ms } else { 0 };
+            let mut session = Driven::file(kind);
+            session.at(begins_ms, "woken").answer(identity_token("one")).respond(200, json!([]), &granted(60));
+            let refresh_in_ms = session.output["access"]["usable"]["refresh-in-ms"].as_u64().expect("it is refreshed");
+            refreshed_after_ms = refresh_in_ms;
+            let now_ms = begins_ms + refresh_in_ms;
+            session.at(now_ms, "woken").answer(identity_token("one"));
+            let left_ms = expected_ms - now_ms;
+            let told = fields(&session, "waiting-for-rotation");
+            assert_eq!(told[1], json!({"name": "rotation-expected-in-s", "value": (left_ms / 1_000).to_string()}));
+            let clock = session.clock();
+            assert_eq!(session.machine.status(&clock)["failure"]["rotation-in-ms"], left_ms);
+        }
+    });
+}
+
+/// A6, A10: nobody is told when an identity token will be rotated that nobody rotates, because it stands in the configuration or because
+/// its source is said to make a new one for each exchange.
+#[test]
+fn no_rotation_is_expected_of_what_nobody_rotates() {
+    both(|kind| {
+        let identity = identity_token("one");
+        let literal = federation(json!({"source": "literal", "value": identity["content"]}));
+        let minted = federation(json!({"source": "callable", "name": "m", "freshness": "minted"}));
+        for (configuration, can) in [(literal, vec![]), (minted, vec!["supply-assertion"])] {
+            let mut session = Driven::new(kind, &configuration, &can);
+            let supply = |session: &mut Driven| {
+                if session.output["tasks"][0]["task"].get("supply-assertion").is_some() {
+                    session.answer(identity.clone());
+                }
+            };
+            supply(session.at(0, "woken"));
+            session.respond(200, json!([]), &granted(60));
+            let refresh_in_ms = session.output["access"]["usable"]["refresh-in-ms"].as_u64().expect("it is refreshed");
+            supply(session.at(refresh_in_ms, "woken"));
+            let clock = session.clock();
+            let failure = session.machine.status(&clock)["failure"].clone();
+            assert_eq!(
+                (&failure["code"], &failure["rotation-in-ms"]),
+                (&json!("identity-token-spent"), &Value::Null),
+                "{failure}"
+            );
+        }
+    });
+}
+
+/// A6: while a rotation is awaited, the source is looked at four times before callers would have to wait, within bounds.
+#[test]
+fn a_source_is_looked_at_as_often_as_the_token_that_is_held_allows() {
+    both(|kind| {
+        for (lifetime_s, look_in_ms) in [(3_600, 10_000), (60, 7_500), (6, 1_000)] {
+            let mut session = Driven::file(kind);
+            session.at(0, "woken").answer(identity_token("one")).respond(200, json!([]), &granted(lifetime_s));
+            let refresh_in_ms = session.output["access"]["usable"]["refresh-in-ms"].as_u64().expect("it is refreshed");
+            session.at(refresh_in_ms.max(5_000), "woken").answer(identity_token("one"));
+            assert_eq!(session.next().1, Some(look_in_ms), "{lifetime_s} s");
+        }
+    });
+}
+
+/// What is said of a request that brought no answer, for each reason that a host can give.
+#[test]
+fn each_reason_for_no_answer_has_its_failure() {
+    both(|kind| {
+        for (outcome, code, says) in [
+            (json!({"denied": "the policy"}), "denied-by-host", "The host does not let the request out: the policy."),
+            (
+                json!({"unkept": "the disk"}),
+                "store-failed",
+                "Nothing was sent, for the host could not keep the journal before: the disk.",
+            ),
+            (json!("unsupported"), "unsupported-by-host", "The host cannot send requests."),
+            (json!({"maybe-sent": "a reset"}), "endpoint-unreachable", "The token endpoint's answer did not arrive: a reset."),
+            (
+                json!({"failed": "the machine"}),
+                "endpoint-unreachable",
+                "The token endpoint's answer did not arrive: the machine.",
+            ),
+            (json!("lost"), "endpoint-unreachable", "The token endpoint's answer did not arrive in time."),
+        ] {
+            let mut session = Driven::file(kind);
+            session.at(0, "woken").answer(identity_token("one")).answer(outcome);
+            let failure = &session.output["access"]["failed"];
+            assert_eq!((failure["code"].as_str(), failure["message"].as_str()), (Some(code), Some(says)));
+        }
+    });
+}
+
+/// A7: the first of two requests with one identity token is answered after all. The second could only be refused, and is given up; one
+/// with another identity token goes on.
+#[test]
+fn a_late_success_ends_the_repeat_of_its_request_and_no_other() {
+    both(|kind| {
+        for (second, ends) in [("one", true), ("two", false)] {
+            let mut session = Driven::file(kind);
+            let (first, _) = session.at(0, "woken").answer(identity_token("one")).task();
+            session.at(36_000, "woken");
+            session.at(400_000, "needed").answer(identity_token(second));
+            let (repeat, task) = session.task();
+            assert!(task.get("send-request").is_some(), "{:#}", session.output);
+            let outcome = json!({"response": {"status": 200, "headers": [], "body": granted(3_600).to_string()}});
+            session.step(&json!({"finished": {"number": first, "outcome": outcome}}));
+            assert_eq!(session.output["access"]["usable"]["id"], jwt::id_of("sk-ant-oat01-first"), "{:#}", session.output);
+            assert_eq!(session.output["abandon"], if ends { json!([repeat]) } else { json!([]) });
+        }
+    });
+}
+
+/// An access token that dies before the next rotation is a conflict only where a rotation is waited for.
+#[test]
+fn what_is_minted_or_may_be_exchanged_again_conflicts_with_no_lifetime() {
+    both(|kind| {
+        let file = federation(json!({"source": "file", "path": "/token"}));
+        let mut again = file.clone();
+        again["federation"]["assertion_reuse"] = json!("allow");
+        let minted = federation(json!({"source": "callable", "name": "m", "freshness": "minted"}));
+        for (configuration, can, warns) in
+            [(file, "read-file", true), (again, "read-file", false), (minted, "supply-assertion", false)]
+        {
+            let mut session = Driven::new(kind, &configuration, &[can]);
+            session.at(0, "woken").answer(identity_token("one")).respond(200, json!([]), &granted(60));
+            let clock = session.clock();
+            let warnings = session.machine.status(&clock)["warnings"].as_array().map_or(0, Vec::len);
+            assert_eq!(warnings, usize::from(warns), "{configuration}");
+        }
+    });
+}
+
+/// B12: a difference of the clocks is noted when it becomes larger than what is tolerated, in seconds, and not with each answer.
+#[test]
+fn clocks_that_begin_to_differ_are_noted_once() {
+    both(|kind| {
+        let mut session = Driven::file(kind);
+        // START_MS is 14:13:20.
+        for (minute_and_second, noted) in
+            [("13:50", None), ("13:51", Some("31")), ("15:20", None), ("13:20", None), ("11:20", Some("-120"))]
+        {
+            let date = format!("Mon, 21 Sep 2026 14:{minute_and_second} GMT");
+            // At the same moment by the wall, while the steady clock goes on.
+            session.now_ms += 700_000;
+            let clock = json!({"wall-ms": START_MS, "steady-ms": session.now_ms});
+            session.output = session.machine.step(&clock, &json!("needed"));
+            for outcome in [
+                identity_token("one"),
+                json!({"response": {"status": 503, "headers": [{"name": "date", "value": date}], "body": ""}}),
+            ] {
+                let (number, _) = session.task();
+                session.output = session.machine.step(&clock, &json!({"finished": {"number": number, "outcome": outcome}}));
+            }
+            let notes = session.output["notes"].as_array().cloned().unwrap_or_default();
+            let skewed: Vec<_> = notes.iter().filter(|note| note["code"] == "clock-skewed").collect();
+            assert_eq!(skewed.len(), usize::from(noted.is_some()), "{date}: {notes:?}");
+            if let Some(skew) = noted {
+                assert_eq!(skewed[0]["fields"], json!([{"name": "skew-s", "value": skew}]));
+            }
+        }
+    });
+}
+
+/// C10: a hint makes a session look at once at a source where a look costs nothing, and does not make one that mints give another token.
+#[test]
+fn a_hint_looks_at_a_shared_source_at_once() {
+    both(|kind| {
+        let minted = federation(json!({"source": "callable", "name": "m", "freshness": "minted"}));
+        for (configuration, can, looks) in
+            [(federation(json!({"source": "file", "path": "/token"})), "read-file", true), (minted, "supply-assertion", false)]
+        {
+            let mut session = Driven::new(kind, &configuration, &[can]);
+            session.at(0, "woken").answer(identity_token("one")).respond(403, json!([]), &json!({}));
+            // After the least time between two requests.
+            session.at(5_001, "changed");
+            assert_eq!(session.output["tasks"].as_array().map(Vec::len), Some(usize::from(looks)), "{:#}", session.output);
+        }
+    });
+}
+
+/// C10: a rejection ends the pause that a failed refresh began.
+#[test]
+fn a_rejection_wakes_a_sleeper() {
+    both(|kind| {
+        let mut session = Driven::file(kind);
+        session.at(0, "woken").answer(identity_token("one")).respond(200, json!([]), &granted(3_600));
+        let refresh_in_ms = session.output["access"]["usable"]["refresh-in-ms"].as_u64().expect("it is refreshed");
+        session.at(refresh_in_ms, "woken").answer(identity_token("two")).respond(403, json!([]), &json!({}));
+        session.at(refresh_in_ms + 6_000, "woken");
+        assert_eq!(session.output["tasks"], json!([]), "it is paused for minutes");
+        session.step(&json!({"rejected": jwt::id_of("sk-ant-oat01-first")}));
+        session.answer(identity_token("two"));
+        assert!(session.task().1.get("send-request").is_some(), "{:#}", session.output);
+    });
+}
+
+/// A6: once there is an identity token that can be exchanged, what goes wrong then is no wait for a rotation.
+#[test]
+fn a_wait_for_a_rotation_ends_with_the_rotation() {
+    both(|kind| {
+        let state = |session: &mut Driven| {
+            let clock = session.clock();
+            session.machine.status(&clock)["state"].clone()
+        };
+        let mut session = Driven::file(kind);
+        session.at(0, "woken").answer(identity_token("one")).respond(200, json!([]), &granted(3_600));
+        let refresh_in_ms = session.output["access"]["usable"]["refresh-in-ms"].as_u64().expect("it is refreshed");
+        session.at(refresh_in_ms, "woken").answer(identity_token("one"));
+        assert_eq!(state(&mut session), "waiting-for-rotation");
+        let look_in_ms = session.next().1.expect("it looks again");
+        session.at(refresh_in_ms + look_in_ms, "woken").answer(identity_token("two")).respond(503, json!([]), &json!({}));
+        assert_eq!(state(&mut session), "retrying");
+    });
+}
