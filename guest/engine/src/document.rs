@@ -298,6 +298,8 @@ impl Fields {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -315,5 +317,41 @@ mod tests {
             of_a_service(&mut document);
             assert_eq!(Value::Object(document).to_string(), expected);
         }
+    }
+
+    #[test]
+    fn requests_to_the_clusters_of_the_api_carry_the_credential_and_no_others() {
+        let named = Clusters::Named(vec!["api".to_owned(), "api-2".to_owned()]);
+        assert!(named.lead_to_api(b"api") && named.lead_to_api(b"api-2"));
+        assert!(!named.lead_to_api(b"") && !named.lead_to_api(b"ap") && !named.lead_to_api(b"api-3"));
+        assert!(Clusters::All.lead_to_api(b"anything"));
+    }
+
+    #[test]
+    fn the_rest_of_an_object_is_read_as_texts() {
+        let mut fields = Fields::of("f", json!({"known": 1, "a": "x", "b": "y"})).unwrap();
+        fields.take("known");
+        let texts = [("a", "x"), ("b", "y")].map(|(name, text)| (name.to_owned(), text.to_owned()));
+        assert_eq!(fields.rest_of_texts().unwrap(), texts);
+        let mut fields = Fields::of("f", json!({"a": 1})).unwrap();
+        assert_eq!(fields.rest_of_texts().unwrap_err().field, "f.a");
+    }
+
+    #[test]
+    fn a_text_is_one_line_without_white_space_around_it() {
+        for (text, why) in [
+            ("", "is empty: leave it out or fill it in"),
+            (" a", "has white space at its beginning or end"),
+            ("a\t", "has white space at its beginning or end"),
+            ("a\nb", "contains a line break or a NUL"),
+            ("a\rb", "contains a line break or a NUL"),
+            ("a\0b", "contains a line break or a NUL"),
+        ] {
+            let mut fields = Fields::of("f", json!({ "a": text })).unwrap();
+            let error = fields.optional_text("a").unwrap_err();
+            assert_eq!((error.field.as_str(), error.message.as_str()), ("f.a", why));
+        }
+        let mut fields = Fields::of("f", json!({"a": "b c"})).unwrap();
+        assert_eq!(fields.optional_text("a").unwrap().as_deref(), Some("b c"));
     }
 }
