@@ -354,4 +354,48 @@ mod tests {
         let mut fields = Fields::of("f", json!({"a": "b c"})).unwrap();
         assert_eq!(fields.optional_text("a").unwrap().as_deref(), Some("b c"));
     }
+
+    /// Reads the field `a` of a document that has it, or does not, by this.
+    fn read_by<T>(value: Value, read: impl Fn(&mut Fields) -> Result<T, ConfigurationError>) -> Result<T, String> {
+        let document = if value.is_null() { json!({}) } else { json!({ "a": value }) };
+        read(&mut Fields::of("", document).unwrap()).map_err(|error| {
+            assert_eq!(error.field, "a");
+            error.message
+        })
+    }
+
+    #[test]
+    fn a_number_is_whole_and_within_its_range() {
+        let number = |value| read_by(value, |fields| fields.number("a", 7, 2..=9));
+        assert_eq!([number(json!(null)), number(json!(2)), number(json!(9.0))], [Ok(7), Ok(2), Ok(9)]);
+        for value in [json!(1), json!(10), json!(2.5), json!(-3), json!("5"), json!(1e300)] {
+            assert_eq!(number(value).unwrap_err(), "must be a whole number from 2 to 9");
+        }
+    }
+
+    #[test]
+    fn an_origin_has_no_path() {
+        let origin = |value| read_by(value, |fields| fields.origin("a"));
+        assert_eq!(origin(json!(null)), Ok(None));
+        assert_eq!(origin(json!("https://API.example:443/")), Ok(Some("https://api.example".to_owned())));
+        assert_eq!(origin(json!("https://api.example/v2")).unwrap_err(), "must be scheme, host and port, without a path");
+    }
+
+    #[test]
+    fn clusters_are_named_or_all_of_them() {
+        let clusters = |value| read_by(value, |fields| fields.clusters("a"));
+        assert_eq!(clusters(json!("all")), Ok(Clusters::All));
+        assert_eq!(clusters(json!(["api", "b"])), Ok(Clusters::Named(vec!["api".to_owned(), "b".to_owned()])));
+        for value in [json!(null), json!("api"), json!([]), json!([""]), json!(["api", ""]), json!([1]), json!({})] {
+            assert!(clusters(value.clone()).unwrap_err().starts_with("must list the clusters"), "{value}");
+        }
+    }
+
+    #[test]
+    fn an_object_of_ones_own_keys_is_handed_over_as_it_is() {
+        let entries = |value| read_by(value, |fields| fields.entries("a").map(Value::from));
+        assert_eq!(entries(json!(null)), Ok(json!({})));
+        assert_eq!(entries(json!({"b": 1, "c": []})), Ok(json!({"b": 1, "c": []})));
+        assert_eq!(entries(json!([])).unwrap_err(), "must be an object");
+    }
 }

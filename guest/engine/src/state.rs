@@ -319,6 +319,9 @@ mod tests {
         document["pace"] = json!({"failures": 3, "refusals": 4, "retry_wall_ms": 5, "floor_wall_ms": -6});
         let state = State::parse(&document.to_string()).unwrap();
         assert_eq!(state.pace, KeptPace { failures: 3, refusals: 4, retry_wall_ms: 5, floor_wall_ms: -6 });
+        let epoch = Epoch { now: Moment::default(), wall_ms: 10, steady_ms: None };
+        let pace = state.pace.revive(Reading::new(epoch, Written::default(), crate::timeline::Writer::Before), None);
+        assert_eq!((pace.failures, pace.refusals), (3, 4));
         assert_eq!(state.lease, Some(Lease { owner: 6, identity_token: "i".into(), expires_at_ms: 7, beat: 8 }));
     }
 

@@ -622,3 +622,21 @@ fn a_wait_for_a_rotation_ends_with_the_rotation() {
         assert_eq!(state(&mut session), "retrying");
     });
 }
+
+/// B11: during a pause that an earlier session began callers are answered at once, also after the source was away for a moment.
+#[test]
+fn a_pause_outlives_a_restart_and_a_source_that_was_away() {
+    both(|kind| {
+        let mut session = Driven::file(kind);
+        session.at(0, "woken").answer(identity_token("one")).respond(403, json!([]), &json!({}));
+        let mut opening = opening(&federation(json!({"source": "file", "path": "/token"})));
+        (opening.can, opening.from) = (vec!["read-file".to_owned()], json!({ "resumed": session.output["journal"] }));
+        let machine = kind.open(&opening).expect("a valid configuration");
+        let mut session = Driven { machine, now_ms: 10_000, output: Value::Null };
+        session.at(10_000, "woken").answer(json!("absent"));
+        assert_eq!(session.output["access"]["failed"]["code"], "identity-token-missing", "{:#}", session.output);
+        session.at(20_000, "changed").answer(identity_token("one"));
+        assert_eq!(session.output["tasks"], json!([]), "the pause lasts for minutes");
+        assert!(session.output["access"]["failed"].is_object(), "{:#}", session.output);
+    });
+}
