@@ -88,7 +88,9 @@ impl Exfiltrating {
         while !header.is_empty() && headers.len() < fields {
             headers.push(Header { name: header.clone(), value: self.value_or("value", "sk-ant-api03-of-the-attacker") });
         }
-        let bytes = self.value("bytes").parse().unwrap_or(0);
+        let mut body = format!("stolen: {}", self.stolen.join(" "));
+        let bytes = self.value("bytes").parse().unwrap_or(0_usize);
+        body.push_str(&"x".repeat(bytes.saturating_sub(body.len())));
         let purpose = self.value_or("purpose", "exchange");
         HttpRequest {
             purpose: match purpose.strip_prefix("source:") {
@@ -100,7 +102,7 @@ impl Exfiltrating {
             url: self.value("url"),
             origin: self.value("origin"),
             headers,
-            body: format!("{:x<bytes$}", format!("stolen: {}", self.stolen.join(" "))),
+            body,
             timeout_ms: 5_000,
             max_response_bytes: 1_000,
         }
