@@ -228,4 +228,27 @@ mod tests {
         assert_eq!(scrub("a\u{202e}b\u{2028}c\u{2066}d\u{9b}e\u{200f}", &[SECRET]), "a b c d e ");
         assert_eq!(scrub(&"x".repeat(1000), &[SECRET]).len(), 300);
     }
+
+    #[test]
+    fn a_jwt_begins_a_word_and_is_no_short_one() {
+        for text in
+            ["sk-ant-", "xsk-ant-", "eyJabcdefghijklm", " eyJabcdefghijklm", "\"eyJ_-cdefghijklm", "theyJust eyJabcdefghijklm"]
+        {
+            assert!(has_the_shape_of_a_token(text.as_bytes()), "{text}");
+        }
+        for text in
+            ["", "sk-ant", "eyJabcdefghijkl", "eyJabcdefghijkl.", "theyJustCannotReadThisVeryFile", "eyJ eyJ eyJ eyJ eyJ eyJ"]
+        {
+            assert!(!has_the_shape_of_a_token(text.as_bytes()), "{text}");
+        }
+    }
+
+    /// B13: what is shown may end within an echo that only its rest gives away.
+    #[test]
+    fn an_echo_that_begins_before_the_cut_is_found() {
+        let spaced: String = SECRET.chars().flat_map(|character| [character, ' ']).collect();
+        for before in [250, 298] {
+            assert!(scrub(&format!("{} {spaced}", "x".repeat(before)), &[SECRET]).starts_with("[withheld"), "{before}");
+        }
+    }
 }
