@@ -76,9 +76,6 @@ fn opaque(word: &str) -> bool {
 
 /// Whether a run of twice [`BLOCK`] bytes or more stands in both: it then holds one whole aligned block of the secret.
 fn shares_a_part(text: &[u8], secret: &[u8]) -> bool {
-    if text.len() < BLOCK {
-        return false;
-    }
     let mut windows: Vec<&[u8]> = text.windows(BLOCK).collect();
     windows.sort_unstable();
     secret.chunks_exact(BLOCK).any(|block| windows.binary_search(&block).is_ok())
@@ -249,6 +246,18 @@ mod tests {
         let spaced: String = SECRET.chars().flat_map(|character| [character, ' ']).collect();
         for before in [250, 298] {
             assert!(scrub(&format!("{} {spaced}", "x".repeat(before)), &[SECRET]).starts_with("[withheld"), "{before}");
+        }
+    }
+
+    /// B13: base64 is found wherever it begins and ends in a longer run.
+    #[test]
+    fn base64_within_a_longer_run_is_found() {
+        let part = URL_SAFE_NO_PAD.encode(&SECRET[8..32]);
+        for before in ["", "A", "AB", "ABC"] {
+            for after in ["", "D", "DE", "DEF"] {
+                let shown = scrub(&format!("{before}{part}{after}"), &[SECRET]);
+                assert!(shown.starts_with("[withheld: it"), "{before:?} {after:?}: {shown}");
+            }
         }
     }
 }

@@ -147,10 +147,18 @@ fn status_tells_what_comes_next() {
         session.at(0, "woken");
         assert_eq!(session.next(), ("the first caller asks".into(), None));
 
+        let mut session = Driven::new(kind, &json!({"bearer": {"source": "literal", "value": "x"}}), &[]);
+        session.at(0, "woken");
+        assert_eq!(session.next(), ("nothing: it is served as it is".into(), None));
+        let mut session = Driven::new(kind, &json!({}), &["read-variable"]);
+        session.at(0, "woken");
+        assert_eq!(session.next(), ("the variables and profiles arrive".into(), None));
+
         let mut session = Driven::new(kind, &json!({}), &[]);
         session.at(0, "woken");
         let (next, in_ms) = session.next();
         assert_eq!(next, "the configuration is looked for again");
+        assert_eq!(session.output["wake-in-ms"], 60_000, "{:#}", session.output);
         assert!(in_ms.is_some_and(|in_ms| in_ms <= 60_000), "{in_ms:?}");
         session.at(1_000, "changed");
         assert!(session.next().1.is_some_and(|in_ms| in_ms == 60_000), "it was looked for at once: {:?}", session.next());
@@ -638,5 +646,84 @@ fn a_pause_outlives_a_restart_and_a_source_that_was_away() {
         session.at(20_000, "changed").answer(identity_token("one"));
         assert_eq!(session.output["tasks"], json!([]), "the pause lasts for minutes");
         assert!(session.output["access"]["failed"].is_object(), "{:#}", session.output);
+    });
+}
+
+/// What is said of a source that gives nothing, for each reason that a host can give.
+#[test]
+fn each_reason_for_no_identity_token_has_its_failure() {
+    both(|kind| {
+        let file = federation(json!({"source": "file", "path": "/token"}));
+        let callable = federation(json!({"source": "callable", "name": "m", "freshness": "minted"}));
+        let unreadable = "identity-token-unreadable";
+        for (configuration, outcome, code, says) in [
+            (&file, json!("absent"), "identity-token-missing", "does not exist."),
+            (&file, json!({"denied": "mode 0600"}), unreadable, "may not be read: mode 0600."),
+            (&callable, json!({"denied": "the policy"}), "denied-by-host", "is refused by the host: the policy."),
+            (&file, json!({"failed": "a directory"}), unreadable, "cannot be read: a directory."),
+            (&file, json!({"unsent": "no route"}), unreadable, "cannot be reached: no route."),
+            (&file, json!({"maybe-sent": "a reset"}), unreadable, "did not answer in full: a reset."),
+            (&file, json!("unsupported"), "unsupported-by-host", "cannot be asked by this host."),
+            (&file, json!("lost"), unreadable, "did not answer."),
+        ] {
+            let mut session = Driven::new(kind, configuration, &["read-file", "supply-assertion"]);
+            session.at(0, "woken").answer(outcome);
+            let failure = &session.output["access"]["failed"];
+            let message = failure["message"].as_str().unwrap_or_default();
+            assert_eq!(failure["code"], code, "{failure}");
+            assert!(message.starts_with("The source of the identity token, ") && message.ends_with(says), "{message}");
+        }
+    });
+}
+
+/// A2: more is read of a file than may be exchanged, so that it can be said what is wrong with it.
+#[test]
+fn a_file_that_is_too_long_is_read_far_enough_to_say_so() {
+    both(|kind| {
+        let mut session = Driven::file(kind);
+        assert_eq!(session.at(0, "woken").task().1["read-file"]["max-bytes"], 65_536);
+        session.answer(json!({ "content": "a".repeat(65_536) }));
+        let message = session.output["access"]["failed"]["message"].as_str().unwrap_or_default();
+        assert!(message.contains("longer than 16 KiB"), "{message}");
+    });
+}
+
+/// A token of unknown life is served to those who ask now, and all its times are over at once.
+#[test]
+fn a_token_of_unknown_life_serves_this_moment() {
+    both(|kind| {
+        let mut session = Driven::new(kind, &json!({"bearer": {"source": "callable", "name": "b"}}), &["supply-token"]);
+        session.at(0, "needed").answer(json!({"token": {"value": "opaque"}}));
+        let usable = &session.output["access"]["usable"];
+        let times = ["refresh-in-ms", "hold-in-ms", "unusable-in-ms"].map(|name| usable[name].as_u64());
+        assert_eq!(times, [Some(0); 3], "{usable}");
+    });
+}
+
+/// C14: what happens after closing is in no journal, which somebody else may write by now.
+#[test]
+fn a_closing_session_writes_no_journal() {
+    both(|kind| {
+        let mut session = Driven::file(kind);
+        session.at(0, "woken").answer(identity_token("one")).respond(200, json!([]), &granted(3_600));
+        session.step(&json!("closing"));
+        session.step(&json!({"rejected": jwt::id_of("sk-ant-oat01-first")}));
+        assert_eq!(session.output["access"]["usable"]["standing"], "suspect");
+        assert_eq!(session.output["journal"], Value::Null);
+    });
+}
+
+/// C9: with nothing under way, a rejected token holds no caller up before its time.
+#[test]
+fn a_rejected_token_that_nothing_replaces_holds_nobody_up() {
+    both(|kind| {
+        let mut session = Driven::file(kind);
+        session.at(0, "woken").answer(identity_token("one")).respond(200, json!([]), &granted(3_600));
+        session.now_ms = 10_000;
+        session.step(&json!({"rejected": jwt::id_of("sk-ant-oat01-first")}));
+        assert_eq!(session.output["access"]["usable"]["hold-in-ms"], 0, "the source is read");
+        session.answer(identity_token("one"));
+        assert_eq!(session.output["progress"], "resting");
+        assert_eq!(session.output["access"]["usable"]["hold-in-ms"], 3_560_000);
     });
 }

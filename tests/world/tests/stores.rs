@@ -220,6 +220,8 @@ fn a_store_is_asked_one_thing_at_a_time() {
         session.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
         for now_ms in [700_001, 700_002, 700_003] {
             session.at(now_ms, &json!("changed")).at(now_ms, &json!("needed"));
+            // What is due and has to wait for the answer wakes nobody.
+            assert!(session.output["wake-in-ms"].as_u64().is_some_and(|wake| wake > 1_000), "{:#}", session.output);
             let out = session.open.iter().filter(|(_, task)| task.get("load-entry").or(task.get("swap-entry")).is_some()).count();
             assert_eq!(out, 1, "{:?}", session.open);
         }
@@ -548,5 +550,21 @@ fn why_the_store_fails_is_said_once() {
             }
             assert_eq!(noted, 1, "{outcome}");
         }
+    });
+}
+
+/// A8: while another session has the lease, status says what is waited for.
+#[test]
+fn a_follower_looks_at_the_store_again() {
+    both(|kind| {
+        let mut leader = Driven::new(kind, 2);
+        leader.begin("one", &json!("absent"));
+        let leased = leader.answer("swap-entry", &json!({"swapped": "v1"}))["value"].clone();
+        let mut one = Driven::new(kind, 1);
+        one.begin("one", &entry("v1", &leased));
+        let clock = json!({"wall-ms": START_MS, "steady-ms": 0});
+        let status = one.machine.status(&clock);
+        assert_eq!(status["next"], "the store is looked at again");
+        assert!(status["next-in-ms"].as_u64().is_some_and(|wait| (375..=500).contains(&wait)), "{status}");
     });
 }
