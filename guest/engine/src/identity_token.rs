@@ -265,4 +265,19 @@ mod tests {
             assert!(!looks_like_jwt(place), "{place}");
         }
     }
+
+    #[test]
+    fn whose_it_is_can_be_shown() {
+        let about = of_claims(r#"{"iss":"https://i\n","sub":"s\u001b[1m","aud":["a","b",7],"iat":1,"exp":2}"#).unwrap();
+        assert_eq!((about.issuer.as_str(), about.subject.as_str(), about.audience.as_str()), ("https://i", "s[1m", "a,b"));
+        let about = of_claims(&format!(r#"{{"sub":"{}","aud":"a","iat":1,"exp":2}}"#, "s".repeat(300))).unwrap();
+        assert_eq!((about.issuer.as_str(), about.subject.len(), about.audience.as_str()), ("", 256, "a"));
+        assert_eq!(of_claims(r#"{"sub":"s","iat":1,"exp":2}"#).unwrap().audience, "");
+    }
+
+    #[test]
+    fn the_longest_text_that_could_be_exchanged_is_looked_at() {
+        assert_eq!(check_shape(&"a".repeat(MAX_BYTES)), Ok(()));
+        assert!(check_shape(&"a".repeat(MAX_BYTES + 1)).unwrap_err().contains("longer than 16 KiB"));
+    }
 }

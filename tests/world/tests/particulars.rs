@@ -141,6 +141,11 @@ fn status_tells_what_comes_next() {
         session.step(&json!("closing"));
         assert_eq!(session.next(), ("nothing".into(), None));
 
+        let mut session = Driven::file(kind);
+        session.at(0, "woken").answer(identity_token("one")).respond(200, json!([]), &granted(1));
+        session.at(1_000, "needed");
+        assert_eq!(session.next(), ("an access token is fetched".into(), Some(4_000)));
+
         let mut waits = federation(json!({"source": "file", "path": "/token"}));
         waits["prefetch"] = json!(false);
         let mut session = Driven::new(kind, &waits, &["read-file"]);
@@ -725,5 +730,160 @@ fn a_rejected_token_that_nothing_replaces_holds_nobody_up() {
         session.answer(identity_token("one"));
         assert_eq!(session.output["progress"], "resting");
         assert_eq!(session.output["access"]["usable"]["hold-in-ms"], 3_560_000);
+    });
+}
+
+/// What is said of a program's own token that does not come, or is of no use.
+#[test]
+fn each_reason_for_no_supplied_token_is_said() {
+    both(|kind| {
+        let expired = json!({"token": {"value": "x", "expires-at-ms": START_MS}});
+        for (outcome, says) in [
+            (json!({"failed": "the broker is away"}), "the broker is away."),
+            (json!({"denied": "not for you"}), "not for you."),
+            (json!("absent"), "it has none."),
+            (json!("unsupported"), "this host does not call for access tokens."),
+            (json!("lost"), "it did not answer."),
+            (expired, "its token has expired."),
+        ] {
+            let mut session = Driven::new(kind, &json!({"bearer": {"source": "callable", "name": "b"}}), &["supply-token"]);
+            session.at(0, "needed").answer(outcome);
+            let message = session.output["access"]["failed"]["message"].as_str().unwrap_or_default();
+            assert_eq!(message, format!("The program's own source of the access token failed: {says}"));
+        }
+        let token = json!({"token": {"value": "x", "expires-at-ms": START_MS + 3_600_000}});
+        let mut session = Driven::new(kind, &json!({"bearer": {"source": "callable", "name": "b"}}), &["supply-token"]);
+        session.at(0, "needed").answer(token.clone());
+        session.step(&json!({"rejected": jwt::id_of("x")})).answer(token);
+        let clock = session.clock();
+        let failure = session.machine.status(&clock)["failure"]["message"].clone();
+        assert!(
+            failure.as_str().is_some_and(|text| text.ends_with("it gave again the token that the API has rejected.")),
+            "{failure}"
+        );
+    });
+}
+
+/// How long an identity token is valid is in the status until it is not.
+#[test]
+fn status_tells_how_long_an_identity_token_is_valid() {
+    both(|kind| {
+        let mut session = Driven::file(kind);
+        session.at(0, "woken").answer(identity_token("one"));
+        for (now_ms, left) in [(0, json!(3_600_000)), (3_599_999, json!(1)), (3_600_000, Value::Null)] {
+            session.now_ms = now_ms;
+            let clock = session.clock();
+            assert_eq!(session.machine.status(&clock)["identity-token"]["expires-in-ms"], left);
+        }
+    });
+}
+
+/// A session that looks for its configuration, and the profile in `/c` that it asks for.
+fn discovering(kind: Kind) -> Driven {
+    let configuration = json!({"discover": {"config_dir": "/c", "profile": "p"}});
+    let mut session = Driven::new(kind, &configuration, &["read-file", "supply-token", "store"]);
+    session.at(0, "woken");
+    assert_eq!(session.task().1["read-file"]["path"], "/c/configs/p.json");
+    session
+}
+
+/// What the configuration limits discovery to holds for each time that it looks.
+#[test]
+fn discovery_is_repeated_within_the_same_limits() {
+    both(|kind| {
+        let mut session = discovering(kind);
+        session.answer(json!("absent")).at(60_000, "woken");
+        assert_eq!(session.task().1["read-file"]["path"], "/c/configs/p.json");
+    });
+}
+
+/// What is said of a profile that does not come, and when it is looked for again.
+#[test]
+fn each_reason_for_no_profile_is_said() {
+    both(|kind| {
+        let unsaid = "The host did not say which variables and files there are.";
+        for (outcome, says, again_in_ms) in [
+            (json!({"denied": "mode 0666"}), "/c/configs/p.json cannot be read: mode 0666.", 60_000),
+            (json!({"failed": "the disk"}), "/c/configs/p.json cannot be read: the disk.", 60_000),
+            (json!("unsupported"), "/c/configs/p.json cannot be read: this host reads no files.", 60_000),
+            (json!("lost"), unsaid, 1_000),
+        ] {
+            let mut session = discovering(kind);
+            session.answer(outcome);
+            assert_eq!(session.output["access"]["failed"]["message"], says, "{:#}", session.output);
+            assert_eq!(session.output["wake-in-ms"], again_in_ms);
+        }
+    });
+}
+
+/// A platform that is recognised by its variables asks for what it needs with what the configuration says beside it, and does without
+/// what it can do without.
+#[test]
+fn a_platform_that_is_recognised_is_asked() {
+    both(|kind| {
+        let told = [("AZURE_FEDERATED_TOKEN_FILE", "/azure/token"), ("AZURE_CLIENT_ID", "c"), ("AZURE_TENANT_ID", "t")];
+        for (resource, asks) in [(None, false), (Some("api://wif"), true)] {
+            let mut configuration = federation(json!({"source": "auto"}));
+            if let Some(resource) = resource {
+                configuration["federation"]["identity_token"]["resource"] = json!(resource);
+            }
+            let mut session = Driven::new(kind, &configuration, &["read-variable", "read-file"]);
+            session.at(0, "woken");
+            while session.output["tasks"][0]["task"]["read-variable"].is_string() {
+                let name = session.task().1["read-variable"].clone();
+                let value = told.iter().find(|(known, _)| name == *known);
+                // A host that does not show a variable says so.
+                session.answer(value.map_or_else(|| json!({"denied": "unshown"}), |(_, value)| json!({ "content": value })));
+            }
+            if asks {
+                let file = session.task().1["read-file"].clone();
+                assert_eq!((&file["path"], &file["max-bytes"]), (&json!("/azure/token"), &json!(65_536)), "{:#}", session.output);
+            } else {
+                let message = session.output["access"]["failed"]["message"].as_str().unwrap_or_default();
+                assert!(message.contains("for which `resource` is not configured"), "{message}");
+            }
+        }
+    });
+}
+
+const LOGIN: &str = r#"{"authentication": {"type": "user_oauth", "client_id": "c"}}"#;
+
+/// C12: the file of a login is the truth. Until it was read, the token that an earlier session left is nobody's.
+#[test]
+fn a_login_serves_nothing_before_its_file_was_read() {
+    both(|kind| {
+        let mut session = discovering(kind);
+        session.answer(json!({ "content": LOGIN }));
+        let file = json!({"access_token": "sk-ant-oat01-first", "expires_at": START_MS / 1_000 + 3_600}).to_string();
+        session.answer(json!({"entry": {"version": "v1", "value": file}}));
+        assert_eq!(session.output["access"]["usable"]["id"], jwt::id_of("sk-ant-oat01-first"), "{:#}", session.output);
+        let mut opening = opening(&json!({"discover": {"config_dir": "/c", "profile": "p"}}));
+        (opening.can, opening.from) =
+            (vec!["read-file".to_owned(), "store".to_owned()], json!({ "resumed": session.output["journal"] }));
+        let machine = kind.open(&opening).expect("a valid configuration");
+        let mut session = Driven { machine, now_ms: 1_000, output: Value::Null };
+        session.at(1_000, "woken").answer(json!({ "content": LOGIN }));
+        assert!(session.output["access"]["pending"].is_string(), "{:#}", session.output);
+    });
+}
+
+/// What is said of the file of a login that cannot be used.
+#[test]
+fn each_reason_for_no_login_is_said() {
+    both(|kind| {
+        let path = "/c/credentials/p.json";
+        for (outcome, says) in [
+            (json!({"denied": "mode 0644"}), format!("The login's file {path} cannot be used: mode 0644.")),
+            (json!({"failed": "the disk"}), format!("The login's file {path} cannot be used: the disk.")),
+            (json!("lost"), format!("This host does not read the login's file {path}.")),
+        ] {
+            let mut session = discovering(kind);
+            session.answer(json!({ "content": LOGIN })).answer(outcome);
+            assert_eq!(session.output["access"]["failed"]["message"], says, "{:#}", session.output);
+        }
+        let mut session = discovering(kind);
+        session.answer(json!({ "content": LOGIN })).answer(json!("absent")).answer(json!("absent"));
+        let says = format!("There is no login: the file {path} does not exist.");
+        assert_eq!(session.output["access"]["failed"]["message"], says, "{:#}", session.output);
     });
 }
