@@ -887,3 +887,181 @@ fn each_reason_for_no_login_is_said() {
         assert_eq!(session.output["access"]["failed"]["message"], says, "{:#}", session.output);
     });
 }
+
+/// The outcome that brings the file of a login in this version.
+fn file(version: &str, content: &Value) -> Value {
+    json!({"entry": {"version": version, "value": content.to_string()}})
+}
+
+/// A file whose access token is valid for so many seconds from the start on, and whose login can be refreshed.
+fn credentials(access_token: &str, refresh_token: &str, left_s: i64) -> Value {
+    let expires_at = i64::try_from(START_MS / 1_000).expect("a time") + left_s;
+    json!({"access_token": access_token, "refresh_token": refresh_token, "expires_at": expires_at})
+}
+
+/// A session of a login whose file is this.
+fn logged_in(kind: Kind, content: &Value) -> Driven {
+    let mut session = discovering(kind);
+    session.answer(json!({ "content": LOGIN })).answer(file("v1", content));
+    session
+}
+
+fn asks(session: &Driven, what: &str) -> bool {
+    session.output["tasks"].as_array().is_some_and(|tasks| tasks.iter().any(|task| task["task"].get(what).is_some()))
+}
+
+/// A login whose token is about to end is refreshed before anything is sent with it, and no other one.
+#[test]
+fn a_login_is_refreshed_at_once_only_if_little_is_left() {
+    both(|kind| {
+        for (left_s, refreshes) in [(59, true), (60, true), (61, false), (3_600, false)] {
+            let session = logged_in(kind, &credentials("sk-ant-oat01-first", "r1", left_s));
+            assert_eq!(session.output["access"]["usable"]["id"], jwt::id_of("sk-ant-oat01-first"), "{left_s} s");
+            assert_eq!(asks(&session, "swap-entry"), refreshes, "{left_s} s: {:#}", session.output);
+        }
+        let content = credentials("sk-ant-oat01-first", "r1", 3_600);
+        let mut session = logged_in(kind, &content);
+        session.at(60_000, "changed").answer(file("v1", &content));
+        assert_eq!(session.output["tasks"], json!([]), "it was looked at for news, and there are none");
+    });
+}
+
+/// Why a login that cannot be refreshed is of no use.
+#[test]
+fn a_login_without_a_refresh_token_says_what_became_of_its_token() {
+    both(|kind| {
+        let path = "/c/credentials/p.json";
+        let says = |session: &Driven, what: &str| {
+            let message = format!("The access token of the login's file {path} {what}.");
+            assert_eq!(session.output["access"]["failed"]["message"], message, "{:#}", session.output);
+        };
+        let expired = json!({"access_token": "sk-ant-oat01-first", "expires_at": START_MS / 1_000});
+        says(&logged_in(kind, &expired), "has expired");
+        let endless = json!({"access_token": "sk-ant-oat01-first"});
+        let mut session = logged_in(kind, &endless);
+        let id = jwt::id_of("sk-ant-oat01-first");
+        assert_eq!(session.output["access"]["usable"]["id"], id, "{:#}", session.output);
+        session.step(&json!({ "rejected": id }));
+        let mut opening = opening(&json!({"discover": {"config_dir": "/c", "profile": "p"}}));
+        (opening.can, opening.from) =
+            (vec!["read-file".to_owned(), "store".to_owned()], json!({ "resumed": session.output["journal"] }));
+        let machine = kind.open(&opening).expect("a valid configuration");
+        let mut session = Driven { machine, now_ms: 1_000, output: Value::Null };
+        session.at(1_000, "woken").answer(json!({ "content": LOGIN })).answer(file("v1", &endless));
+        says(&session, "was rejected by the API");
+    });
+}
+
+/// What was wrong with one login says nothing about the next one, in the same file.
+#[test]
+fn another_login_is_refreshed_though_the_last_one_had_ended() {
+    both(|kind| {
+        for (refresh_token, refreshes) in [("r1", false), ("r2", true)] {
+            let mut session = logged_in(kind, &credentials("sk-ant-oat01-first", "r1", -1));
+            session.answer(json!({"swapped": "v2"})).respond(400, json!([]), &json!({}));
+            session.answer(json!({"swapped": "v3"}));
+            let failure = &session.output["access"]["failed"];
+            assert_eq!(failure["code"], "refused", "{failure}");
+            session.at(6_000, "changed").answer(file("v4", &credentials("sk-ant-oat01-second", refresh_token, -1)));
+            assert_eq!(asks(&session, "swap-entry"), refreshes, "{refresh_token}: {:#}", session.output);
+        }
+    });
+}
+
+/// C5: a session that refreshes a login has twenty seconds from the last sign of life, which is a new version of the file.
+#[test]
+fn a_lease_in_the_file_of_a_login_is_watched_by_its_version() {
+    both(|kind| {
+        let mut leased = credentials("sk-ant-oat01-first", "r1", -1);
+        leased["wif_lease"] = json!("another");
+        let mut session = logged_in(kind, &leased);
+        for (now_ms, version, takes_over) in
+            [(19_900, "v1", false), (20_400, "v2", false), (39_900, "v2", false), (40_400, "v2", true)]
+        {
+            session.at(now_ms, "woken").answer(file(version, &leased));
+            assert_eq!(asks(&session, "swap-entry"), takes_over, "at {now_ms}: {:#}", session.output);
+        }
+    });
+}
+
+/// F12: whoever loses the file to others again and again tries at once a few times, and then with pauses.
+#[test]
+fn conflicts_over_the_file_of_a_login_are_followed_by_pauses() {
+    both(|kind| {
+        let expired = credentials("sk-ant-oat01-first", "r1", -1);
+        let mut session = logged_in(kind, &expired);
+        for conflict in 1..=4 {
+            session.answer(json!({ "conflict": file(&format!("w{conflict}"), &expired)["entry"] }));
+            assert!(asks(&session, "swap-entry"), "after conflict {conflict}: {:#}", session.output);
+        }
+        session.answer(json!({ "conflict": file("w5", &expired)["entry"] }));
+        assert_eq!((&session.output["tasks"], &session.output["wake-in-ms"]), (&json!([]), &json!(500)), "{:#}", session.output);
+        // What another session brought meanwhile is served.
+        let brought = credentials("sk-ant-oat01-second", "r2", 3_600);
+        session.at(500, "woken").answer(file("w6", &expired));
+        session.answer(json!({ "conflict": file("w7", &brought)["entry"] }));
+        assert_eq!(session.output["access"]["usable"]["id"], jwt::id_of("sk-ant-oat01-second"), "{:#}", session.output);
+    });
+}
+
+/// What is said of a refresh that brought nothing.
+#[test]
+fn each_reason_for_no_refresh_is_said() {
+    both(|kind| {
+        let response = |status: u16| json!({"response": {"status": status, "headers": [], "body": "{}"}});
+        for (outcome, code, begins) in [
+            (
+                json!({"unsent": "no route"}),
+                "endpoint-unreachable",
+                "The login was not refreshed, for the token endpoint did not answer: no route.",
+            ),
+            (
+                json!({"maybe-sent": "a reset"}),
+                "endpoint-unreachable",
+                "The login was not refreshed, for the token endpoint did not answer: a reset.",
+            ),
+            (json!({"denied": "the policy"}), "denied-by-host", "The host does not let the request out: the policy."),
+            (json!("lost"), "endpoint-unreachable", "The login was not refreshed: the result of the request was lost."),
+            (response(400), "refused", "The login was not refreshed. "),
+            (response(403), "refused", "The login was not refreshed. "),
+            (response(404), "request-invalid", "The token endpoint "),
+            (response(503), "endpoint-failed", "The token endpoint "),
+        ] {
+            let mut session = logged_in(kind, &credentials("sk-ant-oat01-first", "r1", -1));
+            session.answer(json!({"swapped": "v2"})).answer(outcome).answer(json!({"swapped": "v3"}));
+            let failure = &session.output["access"]["failed"];
+            assert!(failure["message"].as_str().is_some_and(|message| message.starts_with(begins)), "{failure}");
+            assert_eq!(failure["code"], code, "{failure}");
+        }
+    });
+}
+
+/// A file that goes on being of no use is noted once.
+#[test]
+fn a_login_that_goes_on_failing_is_noted_once() {
+    both(|kind| {
+        let mut session = logged_in(kind, &json!({}));
+        let noted = |session: &Driven| {
+            session.output["notes"].as_array().is_some_and(|notes| notes.iter().any(|note| note["code"] == "exchange-failed"))
+        };
+        assert!(noted(&session), "{:#}", session.output);
+        session.at(5_000, "woken").answer(file("v2", &json!({})));
+        assert!(!noted(&session), "{:#}", session.output);
+        session.at(10_000, "woken").answer(file("v3", &json!({"access_token": "a b"})));
+        assert!(noted(&session), "another fault: {:#}", session.output);
+    });
+}
+
+/// Whoever shuts down waits until the file has what a refresh brought: its refresh token is spent.
+#[test]
+fn a_refresh_is_under_way_until_the_file_has_it() {
+    both(|kind| {
+        let mut session = logged_in(kind, &credentials("sk-ant-oat01-first", "r1", -1));
+        session.answer(json!({"swapped": "v2"})).respond(200, json!([]), &granted(3_600));
+        session.answer(json!({"failed": "the disk"}));
+        assert_eq!(session.output["progress"], "underway", "{:#}", session.output);
+        session.at(5_000, "woken").answer(file("v2", &credentials("sk-ant-oat01-first", "r1", -1)));
+        session.answer(json!({"swapped": "v3"}));
+        assert_eq!(session.output["progress"], "resting", "{:#}", session.output);
+    });
+}
