@@ -15,7 +15,7 @@ ORIGIN = "https://api.anthropic.com"
 API = "https://gateway.example"
 TOKEN = "0000000000000001"
 # What a thief is told, and what it does otherwise.
-TOLD = {"file": "", "variable": "", "url": "", "origin": "{api}", "header": "", "value": "", "method": "POST", "purpose": "exchange"}
+TOLD = {"file": "", "variable": "", "url": "", "origin": "{api}", "header": "", "value": "", "method": "POST", "purpose": "exchange"} | {"bytes": "", "fields": ""}
 
 
 def guest(name):
@@ -43,13 +43,16 @@ class Guests(unittest.TestCase):
         document = json.loads((Path(__file__).parents[1] / "guests" / "attempts.json").read_text())
         exfiltrating = guest("exfiltrating")
         for attempt in document["attempts"]:
+            if attempt.get("of_sources"):
+                continue  # This host asks none.
             with self.subTest(attempt["name"]):
                 scheme, authority = API.split("://")
                 goal = " ".join(
                     f"{key}={attempt.get(key, otherwise).format(api=API, scheme=scheme, authority=authority)}"
                     for key, otherwise in TOLD.items()
                 )
-                named = {"federation": {"identity_token": {"source": "file", "path": "/etc/hostname"}}}
+                source = attempt.get("identity_token", {"source": "file", "path": "/etc/hostname"})
+                named = {"federation": {"identity_token": json.loads(json.dumps(source).replace("{api}", API))}}
                 kind = {"discover": {"config_dir": "/etc/wif-profiles"}} if attempt.get("discovers") else named
                 configuration = json.dumps(kind | {"base_url": API, "says": goal})
                 stolen = dict.fromkeys(("ANTHROPIC_API_KEY", "ANTHROPIC_ADMIN_KEY", "AWS_SECRET_ACCESS_KEY", "HOME", "PATH"), "canary")

@@ -99,7 +99,7 @@ fn split_port(authority: &str, default: u16) -> Result<(&str, u16), &'static str
     let digits = port.strip_prefix(':').ok_or("must have nothing but a port after the host")?;
     let port = if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None };
     match port {
-        Some(port) if port > 0 && !digits.starts_with('0') => Ok((host, port)),
+        Some(port) if !digits.starts_with('0') => Ok((host, port)),
         _ => Err("must have a port from 1 to 65535"),
     }
 }
@@ -129,7 +129,7 @@ fn check_host(host: &str) -> Result<(), &'static str> {
     let last = labels().next_back().unwrap_or_default();
     let numeric = last.bytes().all(|byte| byte.is_ascii_digit())
         || last.strip_prefix("0x").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    if numeric && !host.parse::<core::net::Ipv4Addr>().is_ok_and(|address| address.to_string() == host) {
+    if numeric && host.parse::<core::net::Ipv4Addr>().is_err() {
         return Err("must spell its IPv4 address as four decimal numbers");
     }
     Ok(())
@@ -189,5 +189,27 @@ mod tests {
         ] {
             assert!(BaseUrl::parse(text).is_err(), "{text} was accepted");
         }
+    }
+
+    #[test]
+    fn hosts_are_names_or_addresses_in_their_one_form() {
+        let longest = format!("{0}.{0}.{0}.{1}", "a".repeat(63), "b".repeat(61));
+        for host in ["a-b.example", "127.0.0.1", "[2001:db8::1]", "a.0xg", &longest] {
+            let url = format!("https://{host}");
+            assert_eq!(origin_of(&url), Ok(url.clone()));
+        }
+        assert_eq!(origin("https://"), Err("must have a host"));
+        assert_eq!(origin(&format!("https://{longest}b")), Err("must have a host"));
+        for host in ["a_b.example", "-a.example", "a-.example", "127.0.0.01", "1.2.3.256", &"a".repeat(64)] {
+            assert!(origin(&format!("https://{host}")).is_err(), "{host}");
+        }
+        for port in ["1", "65535"] {
+            assert_eq!(origin(&format!("https://a.example:{port}")), Ok(format!("https://a.example:{port}")));
+        }
+        for port in ["0443", "00"] {
+            assert!(origin(&format!("https://a.example:{port}")).is_err(), "{port}");
+        }
+        assert_eq!(BaseUrl::parse("https://a.example/b/c/").unwrap().path(), "/b/c");
+        assert_eq!(BaseUrl::default().path(), "");
     }
 }

@@ -53,4 +53,12 @@ mod tests {
             assert_eq!(Value::Object(document).to_string(), expected);
         }
     }
+
+    #[test]
+    fn requests_to_the_clusters_of_the_api_carry_the_credential_and_no_others() {
+        let named = Clusters::Named(vec!["api".to_owned(), "api-2".to_owned()]);
+        assert!(named.lead_to_api(b"api") && named.lead_to_api(b"api-2"));
+        assert!(!named.lead_to_api(b"") && !named.lead_to_api(b"ap") && !named.lead_to_api(b"api-3"));
+        assert!(Clusters::All.lead_to_api(b"anything"));
+    }
 }

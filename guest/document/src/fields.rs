@@ -279,3 +279,82 @@ impl Fields {
         Err(self.error(&shown, &message))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_rest_of_an_object_is_read_as_texts() {
+        let mut fields = Fields::of("f", json!({"known": 1, "a": "x", "b": "y"})).unwrap();
+        fields.take("known");
+        let texts = [("a", "x"), ("b", "y")].map(|(name, text)| (name.to_owned(), text.to_owned()));
+        assert_eq!(fields.rest_of_texts().unwrap(), texts);
+        let mut fields = Fields::of("f", json!({"a": 1})).unwrap();
+        assert_eq!(fields.rest_of_texts().unwrap_err().field, "f.a");
+    }
+
+    #[test]
+    fn a_text_is_one_line_without_white_space_around_it() {
+        for (text, why) in [
+            ("", "is empty: leave it out or fill it in"),
+            (" a", "has white space at its beginning or end"),
+            ("a\t", "has white space at its beginning or end"),
+            ("a\nb", "contains a line break or a NUL"),
+            ("a\rb", "contains a line break or a NUL"),
+            ("a\0b", "contains a line break or a NUL"),
+        ] {
+            let mut fields = Fields::of("f", json!({ "a": text })).unwrap();
+            let error = fields.optional_text("a").unwrap_err();
+            assert_eq!((error.field.as_str(), error.message.as_str()), ("f.a", why));
+        }
+        let mut fields = Fields::of("f", json!({"a": "b c"})).unwrap();
+        assert_eq!(fields.optional_text("a").unwrap().as_deref(), Some("b c"));
+    }
+
+    /// Reads the field `a` of a document that has it, or does not, by this.
+    fn read_by<T>(value: Value, read: impl Fn(&mut Fields) -> Result<T, ConfigurationError>) -> Result<T, String> {
+        let document = if value.is_null() { json!({}) } else { json!({ "a": value }) };
+        read(&mut Fields::of("", document).unwrap()).map_err(|error| {
+            assert_eq!(error.field, "a");
+            error.message
+        })
+    }
+
+    #[test]
+    fn a_number_is_whole_and_within_its_range() {
+        let number = |value| read_by(value, |fields| fields.number("a", 7, 2..=9));
+        assert_eq!([number(json!(null)), number(json!(2)), number(json!(9.0))], [Ok(7), Ok(2), Ok(9)]);
+        for value in [json!(1), json!(10), json!(2.5), json!(-3), json!("5"), json!(1e300)] {
+            assert_eq!(number(value).unwrap_err(), "must be a whole number from 2 to 9");
+        }
+    }
+
+    #[test]
+    fn an_origin_has_no_path() {
+        let origin = |value| read_by(value, |fields| fields.origin("a"));
+        assert_eq!(origin(json!(null)), Ok(None));
+        assert_eq!(origin(json!("https://API.example:443/")), Ok(Some("https://api.example".to_owned())));
+        assert_eq!(origin(json!("https://api.example/v2")).unwrap_err(), "must be scheme, host and port, without a path");
+    }
+
+    #[test]
+    fn clusters_are_named_or_all_of_them() {
+        let clusters = |value| read_by(value, |fields| fields.clusters("a"));
+        assert_eq!(clusters(json!("all")), Ok(Clusters::All));
+        assert_eq!(clusters(json!(["api", "b"])), Ok(Clusters::Named(vec!["api".to_owned(), "b".to_owned()])));
+        for value in [json!(null), json!("api"), json!([]), json!([""]), json!(["api", ""]), json!([1]), json!({})] {
+            assert!(clusters(value.clone()).unwrap_err().starts_with("must list the clusters"), "{value}");
+        }
+    }
+
+    #[test]
+    fn an_object_of_ones_own_keys_is_handed_over_as_it_is() {
+        let entries = |value| read_by(value, |fields| fields.entries("a").map(Value::from));
+        assert_eq!(entries(json!(null)), Ok(json!({})));
+        assert_eq!(entries(json!({"b": 1, "c": []})), Ok(json!({"b": 1, "c": []})));
+        assert_eq!(entries(json!([])).unwrap_err(), "must be an object");
+    }
+}

@@ -601,4 +601,51 @@ mod tests {
         keys.dedup();
         assert_eq!(keys.len(), 6);
     }
+
+    #[test]
+    fn a_source_says_where_it_is_and_whether_it_mints() {
+        let described = |source: &str| {
+            let source = format!(r#"{{ "source": {source} }}"#);
+            let document = FEDERATION.replace(r#"{ "source": "file", "path": "/token" }"#, &source);
+            match Configuration::parse(&document).unwrap().credential {
+                Credential::Federation(federation) => federation.identity_token.describe(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let relative = "(relative to the directory in which this program was started)";
+        for (source, says) in [
+            (r#""file", "path": "/run/token""#, "file /run/token".to_owned()),
+            (r#""file", "path": "C:\\run\\token""#, "file C:\\run\\token".to_owned()),
+            (r#""file", "path": "run/token""#, format!("file run/token {relative}")),
+            (r#""callable", "name": "a", "freshness": "minted""#, "callable a (mints)".to_owned()),
+            (r#""callable", "name": "a", "freshness": "shared""#, "callable a (shared)".to_owned()),
+            (r#""github-actions""#, "github-actions (mints)".to_owned()),
+            (r#""gitlab""#, "gitlab (shared)".to_owned()),
+            (r#""auto""#, "auto".to_owned()),
+        ] {
+            assert_eq!(described(source), says);
+        }
+    }
+
+    #[test]
+    fn what_a_platform_requires_is_missed_by_name() {
+        let vault = FEDERATION.replace(r#""source": "file", "path": "/token""#, r#""source": "vault""#);
+        assert_eq!(error_of(&vault), ("federation.identity_token.role".to_owned(), "is missing".to_owned()));
+    }
+
+    /// A12, A13: up to the bounds themselves.
+    #[test]
+    fn ids_and_names_have_bounds_and_a_grammar() {
+        let longest = "a".repeat(128);
+        assert!(tagged(&format!("fdrl_{longest}"), "fdrl_") && tagged("fdrl_A-b_9", "fdrl_"));
+        for id in ["fdrl_", "fdrl_a.b", "fdrl_a b", "svac_1", &format!("fdrl_{longest}a")] {
+            assert!(!tagged(id, "fdrl_"), "{id}");
+        }
+        for name in ["a", "a.b_c-9", &longest] {
+            assert_eq!(check_profile_name(name), Ok(()), "{name}");
+        }
+        for name in ["", ".a", "..", "a/b", "a b", &format!("{longest}a")] {
+            assert!(check_profile_name(name).is_err(), "{name}");
+        }
+    }
 }

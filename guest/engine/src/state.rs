@@ -313,6 +313,18 @@ mod tests {
         assert_eq!(Reading::new(epoch, state.written, crate::timeline::Writer::Before).moment(15).since(Moment::default()), 5);
     }
 
+    #[test]
+    fn the_numbers_of_a_document_are_read_as_they_are() {
+        let mut document = document();
+        document["pace"] = json!({"failures": 3, "refusals": 4, "retry_wall_ms": 5, "floor_wall_ms": -6});
+        let state = State::parse(&document.to_string()).unwrap();
+        assert_eq!(state.pace, KeptPace { failures: 3, refusals: 4, retry_wall_ms: 5, floor_wall_ms: -6 });
+        let epoch = Epoch { now: Moment::default(), wall_ms: 10, steady_ms: None };
+        let pace = state.pace.revive(Reading::new(epoch, Written::default(), crate::timeline::Writer::Before), None);
+        assert_eq!((pace.failures, pace.refusals), (3, 4));
+        assert_eq!(state.lease, Some(Lease { owner: 6, identity_token: "i".into(), expires_at_ms: 7, beat: 8 }));
+    }
+
     fn gather(value: &Value, path: String, paths: &mut Vec<String>) {
         let members: Vec<(String, &Value)> = match value {
             Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), value)).collect(),

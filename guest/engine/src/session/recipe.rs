@@ -91,7 +91,7 @@ pub(super) fn answered(mut run: Box<Run>, recipe: &Recipe, outcome: Outcome, mea
 
 fn go_on(mut run: Box<Run>, recipe: &Recipe, means: Means<'_>) -> Next {
     loop {
-        let nonce = u128::from(means.random.next()) << 64 | u128::from(means.random.next());
+        let nonce = means.random.next_wide();
         let ask = match run.next(recipe, Moment { wall_ms: means.wall_ms, nonce }) {
             wif_recipes::Next::Ask(ask) => ask,
             wif_recipes::Next::Token(token) => return Next::Token(Secret::from(token.as_str())),

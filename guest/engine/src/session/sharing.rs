@@ -80,7 +80,7 @@ impl Share {
 
     /// Another entry is meant from here on.
     pub(super) fn leave(&mut self) {
-        *self = Self { look: self.look, silent: self.silent, ..Self::new(self.owner, self.cache_only) };
+        *self = Self { silent: self.silent, ..Self::new(self.owner, self.cache_only) };
     }
 
     pub(super) fn wants_look(&self) -> bool {
