@@ -8,6 +8,7 @@ use wif_recipes::Recipe;
 use crate::base_url::BaseUrl;
 use crate::contract::{ConfigurationError, Field};
 use crate::document::Fields;
+use crate::identity_token::{looks_like_jwt, looks_like_key};
 use crate::login::Login;
 use crate::shapes::is_placeholder_id;
 use crate::{RECIPES, Secret, hash_of, id_of};
@@ -509,6 +510,10 @@ impl Bearer {
 /// Whether `name` can be the name of a profile; otherwise what is wrong with it.
 pub(crate) fn check_profile_name(name: &str) -> Result<(), &'static str> {
     let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    // It will be shown.
+    if looks_like_jwt(name) || looks_like_key(name) {
+        return Err("holds a key or a token, where only the name of a profile belongs");
+    }
     if name.is_empty() || name.len() > 128 || name.starts_with('.') || !name.bytes().all(fine) {
         return Err("must be 1 to 128 letters, digits, `_`, `-` or `.`, not beginning with a dot");
     }

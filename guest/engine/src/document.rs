@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::base_url::BaseUrl;
 use crate::contract::ConfigurationError;
-use crate::identity_token::looks_like_jwt;
+use crate::identity_token::{looks_like_jwt, looks_like_key};
 
 /// What a service takes where its configuration leaves it open: a static credential in a variable that hides a federation is an
 /// error there, for nobody reads a warning. `credential` is the engine's document.
@@ -153,6 +153,9 @@ impl Fields {
             return Err(
                 self.error(name, "holds an identity token, where only the place of one belongs: use the source `literal`")
             );
+        }
+        if looks_like_key(&text) {
+            return Err(self.error(name, "holds a key or a token, where only the place of an identity token belongs"));
         }
         Ok(text)
     }

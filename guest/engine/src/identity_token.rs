@@ -146,6 +146,11 @@ pub(crate) fn looks_like_jwt(text: &str) -> bool {
     text.starts_with("eyJ") && text.matches('.').count() == 2 && !text.contains('/')
 }
 
+/// Whether this is a key or a token of the API where something else belongs, which will be shown.
+pub(crate) fn looks_like_key(text: &str) -> bool {
+    text.trim().starts_with("sk-ant-")
+}
+
 fn check_shape(text: &str) -> Result<(), &'static str> {
     if text.is_empty() {
         return Err("is empty");
