@@ -32,7 +32,6 @@ class Recording(Tasks):
 
     def send(self, request):
         self.check_request(request)
-        self._sent_at.append(time.monotonic())
         self.sent.append(request["url"])
         self.bodies.append(request["body"])
         return {"response": {"status": 200, "headers": [], "body": "{}"}}
@@ -121,7 +120,9 @@ class Guests(unittest.TestCase):
         with Driver(guest("lying"), "answer=control", Recording("{}"), note=notes.append) as driver:
             with self.assertRaises(Unavailable) as raised:
                 driver.token(timeout=20)
-        for text in (str(raised.exception), notes[0]["message"], notes[0]["fields"][0]["value"]):
+        failure = raised.exception.failure
+        told = (str(raised.exception), failure["message"], failure["action"], failure["request-id"])
+        for text in (*told, notes[0]["message"], notes[0]["fields"][0]["value"]):
             self.assertRegex(text, r"\Aa  b \[2Jc d[ -~]{0,2000}\Z")
 
     def test_a_flood_of_requests_ends_after_a_few(self):

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::base_url::BaseUrl;
 use crate::clusters::Clusters;
-use crate::looks_like_jwt;
+use crate::{looks_like_jwt, looks_like_key};
 
 /// Why a configuration was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -132,6 +132,9 @@ impl Fields {
             return Err(
                 self.error(name, "holds an identity token, where only the place of one belongs: use the source `literal`")
             );
+        }
+        if looks_like_key(&text) {
+            return Err(self.error(name, "holds a key or a token, where only the place of an identity token belongs"));
         }
         Ok(text)
     }

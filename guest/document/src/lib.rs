@@ -18,3 +18,22 @@ pub fn looks_like_jwt(text: &str) -> bool {
     let text = text.trim();
     text.starts_with("eyJ") && text.matches('.').count() == 2 && !text.contains('/')
 }
+
+/// Whether this is a key or a token of the API where something else belongs, which will be shown.
+#[must_use]
+pub fn looks_like_key(text: &str) -> bool {
+    text.trim().starts_with("sk-ant-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_told_from_its_place() {
+        assert!(looks_like_jwt(" eyJa.eyJb.c\n"));
+        for place in ["", "/run/token", "token", "a.b.c", "eyJa.eyJb", "eyJa.eyJb.c.d", "eyJa.eyJb/c.d", "eyJ/a.b.c"] {
+            assert!(!looks_like_jwt(place), "{place}");
+        }
+    }
+}

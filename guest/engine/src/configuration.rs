@@ -3,7 +3,7 @@
 //! Its reference for people and editors is `wit/configuration.schema.json`. Unknown keys are refused, with the nearest known
 //! key in the message.
 
-use wif_document::{BaseUrl, Fields};
+use wif_document::{BaseUrl, Fields, looks_like_jwt, looks_like_key};
 use wif_recipes::Recipe;
 
 use crate::contract::{ConfigurationError, Field};
@@ -508,6 +508,10 @@ impl Bearer {
 /// Whether `name` can be the name of a profile; otherwise what is wrong with it.
 pub(crate) fn check_profile_name(name: &str) -> Result<(), &'static str> {
     let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    // It will be shown.
+    if looks_like_jwt(name) || looks_like_key(name) {
+        return Err("holds a key or a token, where only the name of a profile belongs");
+    }
     if name.is_empty() || name.len() > 128 || name.starts_with('.') || !name.bytes().all(fine) {
         return Err("must be 1 to 128 letters, digits, `_`, `-` or `.`, not beginning with a dot");
     }

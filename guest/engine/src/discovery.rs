@@ -5,7 +5,7 @@
 //! `host/cli/tests/discovery/differences.rs` says why.
 
 use serde_json::Value;
-use wif_document::{BaseUrl, looks_like_jwt};
+use wif_document::{BaseUrl, looks_like_jwt, looks_like_key};
 
 use crate::configuration::{Bearer, Discover, Federation, IdentityTokenSource, Reuse, Shadowing, check_profile_name};
 use crate::contract::{FileProtection, FileRequest};
@@ -608,6 +608,8 @@ impl Discovery {
 fn in_place_of_a_path(path: &str, with_a_token: &'static str) -> Option<(&'static str, &'static str)> {
     if looks_like_jwt(path) {
         Some(("holds an identity token, where only its path belongs", with_a_token))
+    } else if looks_like_key(path) {
+        Some(("holds a key or a token, where only the path of an identity token belongs", "Write the path of its file."))
     } else if path.starts_with("file:") {
         Some(("is a URL, where only the path belongs", "Write /run/token in place of file:///run/token."))
     } else {

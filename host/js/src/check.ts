@@ -109,7 +109,7 @@ function note({ code, level, message, fields }: contract.Note): contract.Note {
 }
 
 /** For people: cut, and without what would write lines of a log, move a terminal's cursor, or turn the direction of what stands beside it. */
-function shown(text: string): string {
+export function shown(text: string): string {
   return text.slice(0, MAX_TEXT).replace(/[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, " ");
 }
 

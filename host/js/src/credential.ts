@@ -1,6 +1,7 @@
 // What a program holds: a credential whose token is exchanged when it is needed.
 
 import { interruptible } from "./abort.js";
+import { shown } from "./check.js";
 import type * as contract from "./contract.js";
 import { closed, componentStopped, type Failure, NoTokenError, overloaded, timedOut } from "./errors.js";
 import { credentialedFetch, credentialedMiddleware, type FetchOptions, type Middleware } from "./fetch.js";
@@ -309,6 +310,7 @@ function noBearer(): Failure {
 
 function plain<T>(value: T): Plain<T> {
   if (typeof value === "bigint") return Number(value) as Plain<T>;
+  if (typeof value === "string") return shown(value) as Plain<T>;
   if (Array.isArray(value)) return value.map(plain) as Plain<T>;
   if (typeof value !== "object" || value === null) return value as Plain<T>;
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, plain(inner)])) as Plain<T>;

@@ -341,7 +341,9 @@ impl Driver {
     /// The component was stopped: its store goes, with the tasks that it had asked for, and another session is opened from the
     /// newest journal, at once or later.
     fn recover(&mut self, why: &str, cause: Cause, now: u64) {
-        tracing::error!(target: "wif", code = "component-stopped", ?cause, "the component was stopped: {why}");
+        // The names in a trap's words, and a refusal's words, are the component's.
+        let words = shown(why.to_owned());
+        tracing::error!(target: "wif", code = "component-stopped", ?cause, "the component was stopped: {words}");
         self.session = None;
         self.running = Running::default();
         if cause == Cause::Closing {

@@ -288,6 +288,16 @@ scenario("where the clock goes back the session is asked what is due", () => {
   assert.equal(world.driver.wakeAt, world.time + 30_000);
 });
 
+scenario("a component that refuses what it took is stopped, and its words are one line", () => {
+  const opens = (number) => {
+    if (number > 1) throw { field: "x", message: "no\r\nERROR forged\u001b[2J" };
+  };
+  const world = drive((event) => (event.tag === "changed" ? trap() : output()), { opens });
+  world.driver.event({ tag: "changed" });
+  const { message } = world.driver.snapshot.access.failure;
+  assert.ok(message.includes("it refused the configuration: x: no  ERROR forged [2J"), JSON.stringify(message));
+});
+
 scenario("what a trap says holds nothing that was handed over", () => {
   const world = drive(() => {
     throw new TypeError("canary-secret");

@@ -60,7 +60,8 @@ const scenarios = {
       const wif = createWif({ configuration: "answer=control", fetch: never, onChange: (change) => told.push(change) });
       const error = await wif.token().catch((error) => error);
       const [note] = told.flatMap((change) => change.notes);
-      for (const text of [error.message, error.action, error.requestId, note.message, note.fields[0].value]) {
+      const { summary } = await wif.status();
+      for (const text of [error.message, error.action, error.requestId, note.message, note.fields[0].value, summary]) {
         assert.ok(text.includes("a  b [2Jc d"), JSON.stringify(text));
         const lost = /[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
         assert.ok(!lost.test(text) && text.length <= 5_000, JSON.stringify(text));

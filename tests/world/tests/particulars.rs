@@ -1065,3 +1065,29 @@ fn a_refresh_is_under_way_until_the_file_has_it() {
         assert_eq!(session.output["progress"], "resting", "{:#}", session.output);
     });
 }
+
+/// G6: what a platform's server says is searched for the session's own token as well, of which the platform knows nothing.
+#[test]
+fn a_platform_that_repeats_a_part_of_the_access_token_is_not_quoted() {
+    both(|kind| {
+        let mut session = Driven::new(kind, &federation(json!({"source": "github-actions"})), &["read-variable"]);
+        let asks = |session: &mut Driven| {
+            session.answer(json!({"content": "https://run.actions.example/token?api-version=2.0"}));
+            session.answer(json!({"content": "canary-of-the-runner"}));
+        };
+        session.at(0, "woken");
+        asks(&mut session);
+        let identity_token = identity_token("one")["content"].clone();
+        session.respond(200, json!([]), &json!({ "value": identity_token }));
+        session.respond(200, json!([]), &json!({"access_token": "canary-0123456789-of-another-shape", "expires_in": 3_600}));
+        assert!(session.output["access"]["usable"].is_object(), "{:#}", session.output);
+        session.at(3_530_000, "needed");
+        asks(&mut session);
+        session.respond(401, json!([]), &json!({"message": "this is not for 0123456789-of-another"}));
+        let (told, clock) = (session.output.clone(), session.clock());
+        let status = session.machine.status(&clock);
+        let message = status["failure"]["message"].as_str().expect("it failed");
+        assert!(message.contains("It says: [withheld"), "{message}");
+        assert!(!format!("{}{status}", told["notes"]).contains("0123456789"), "{:#}", told["notes"]);
+    });
+}

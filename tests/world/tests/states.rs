@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use wif_world::vector::{Step, folder, load};
-use wif_world::world::{Settings, Weather, World};
-use wif_world::{Kind, accesses_of_states, changes_between_steps, changes_of_state};
+use wif_world::world::{START_MS, Settings, Weather, World};
+use wif_world::{Kind, Opening, accesses_of_states, changes_between_steps, changes_of_state};
 
 const MINUTE: u64 = 60_000;
 
@@ -39,6 +39,24 @@ fn run_all() {
         world.around.endpoint.weather = None;
     }
     world.run(10 * MINUTE);
+    a_token_of_the_journal_that_is_due();
+}
+
+/// A program's token comes back from the journal when its refresh is due.
+fn a_token_of_the_journal_that_is_due() {
+    let opening = |from: Value| Opening {
+        configuration: json!({"bearer": {"source": "callable", "name": "broker"}}).to_string(),
+        seed: 1,
+        can: vec!["supply-token".to_owned()],
+        from,
+    };
+    let clock = |at_ms: u64| json!({"wall-ms": START_MS + at_ms, "steady-ms": at_ms});
+    let mut session = Kind::Native.open(&opening(json!("fresh"))).expect("valid");
+    let number = session.step(&clock(0), &json!("woken"))["tasks"][0]["number"].clone();
+    let outcome = json!({"token": {"value": "sk-ant-oat01-first", "expires-at-ms": START_MS + 60 * MINUTE}});
+    let output = session.step(&clock(0), &json!({"finished": {"number": number, "outcome": outcome}}));
+    let mut next = Kind::Native.open(&opening(json!({ "resumed": output["journal"] }))).expect("valid");
+    next.step(&clock(59 * MINUTE), &json!("woken"));
 }
 
 /// The picture in `wit/README.md`.
@@ -52,6 +70,10 @@ fn the_picture_has_the_arrows_of_the_table() {
     assert_eq!(pictured, drawn());
 }
 
+/// What a session hears from the store that it shares, in an order that random runs have and no vector: see `two_sessions.rs`.
+const BY_THE_STORE: [(&str, &str); 4] =
+    [("failed", "retrying"), ("serving", "retrying"), ("retrying", "serving"), ("waiting-for-rotation", "serving")];
+
 #[test]
 fn every_arrow_that_is_drawn_is_taken_and_no_other() {
     run_all();
@@ -60,7 +82,8 @@ fn every_arrow_that_is_drawn_is_taken_and_no_other() {
     taken.retain(|(_, to)| to != "closed");
     let missing: Vec<_> = taken.difference(&drawn).collect();
     assert!(missing.is_empty(), "taken and not drawn: {missing:?}");
-    let idle: Vec<_> = drawn.difference(&taken).collect();
+    let by_the_store = |(from, to): &&(String, String)| BY_THE_STORE.contains(&(from.as_str(), to.as_str()));
+    let idle: Vec<_> = drawn.difference(&taken).filter(|arrow| !by_the_store(arrow)).collect();
     assert!(idle.is_empty(), "drawn and never taken: {idle:?}");
 }
 
