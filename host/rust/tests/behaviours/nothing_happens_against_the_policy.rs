@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use wif::{Credential, Error, FailureCode, Policy, PolicyError};
 
+use crate::no_secret_is_shown::Log;
 use crate::support::{Endpoint, Reply, TestClock, TokenFile, configuration, credential, identity_token, now_s, settle, until};
 
 async fn failure(credential: &Credential) -> wif::Failure {
@@ -78,6 +79,46 @@ async fn loopback_can_be_allowed_as_a_whole() {
         let credential = Credential::builder().configuration(configuration).policy(Policy::default().allow_loopback());
         let credential = credential.build().unwrap();
         assert_eq!(credential.token_within(Duration::from_secs(10)).await.unwrap().origin(), origin);
+    }
+}
+
+/// The same for a program as it stands: the variable allows this machine and nothing else, and the log says that it is on.
+#[tokio::test]
+async fn a_variable_allows_loopback_and_nothing_else_and_it_is_logged() {
+    // Variables belong to a process: this test runs itself in others.
+    let given = |name: &str| std::env::var(name).ok();
+    if let (Some(origin), Some(expected)) = (given("WIF_TEST_ORIGIN"), given("WIF_TEST_EXPECTED")) {
+        let (log, _guard) = Log::start();
+        let file = TokenFile::new(&identity_token("a", now_s(), 3600));
+        let source = format!(r#"{{"source":"file","path":"{}"}}"#, file.path().display());
+        let credential = Credential::builder().configuration(configuration(&origin, &source)).build().unwrap();
+        let answer = match credential.token_within(Duration::from_secs(10)).await {
+            Ok(_) => "a token".to_owned(),
+            Err(Error::Unavailable(failure)) => failure.code.to_string(),
+            Err(other) => panic!("{other:?}"),
+        };
+        let is_logged = log.text().contains("every port of this machine is allowed (WIF_ALLOW_LOOPBACK)");
+        assert_eq!(format!("{answer}, logged: {is_logged}"), expected, "{}", log.text());
+        return;
+    }
+    let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-x", 3600)).await;
+    let by_name = endpoint.origin.replace("127.0.0.1", "localhost");
+    for (value, origin, expected) in [
+        ("1", endpoint.origin.as_str(), "a token, logged: true"),
+        ("true", &by_name, "a token, logged: true"),
+        ("0", &endpoint.origin, "denied-by-host, logged: false"),
+        ("", &endpoint.origin, "denied-by-host, logged: false"),
+        ("1", "https://gateway.example", "denied-by-host, logged: true"),
+        ("1", "https://localhost.evil.example", "denied-by-host, logged: true"),
+    ] {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command
+            .arg("--exact")
+            .arg(concat!("nothing_happens_against_the_policy::", "a_variable_allows_loopback_and_nothing_else_and_it_is_logged"));
+        command.env("WIF_ALLOW_LOOPBACK", value).env("WIF_TEST_ORIGIN", origin).env("WIF_TEST_EXPECTED", expected);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{value} {origin}: {said}");
     }
 }
 
