@@ -162,9 +162,9 @@ async fn a_run_that_is_killed_leaves_what_the_next_one_needs_to_know() {
     assert_eq!(run.code, 0, "{}", run.stderr);
 }
 
-/// B5: the variables of proxies change nothing.
+/// B5: no proxy leads back to the machine that asks it.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_environment_names_no_proxy() {
+async fn what_goes_to_this_machine_passes_the_proxy_by() {
     let place = Place::new().await;
     let proxy = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     proxy.set_nonblocking(true).expect("it can");
