@@ -85,8 +85,6 @@ async fn loopback_can_be_allowed_as_a_whole() {
 /// The same for a program as it stands: the variable allows this machine and nothing else, and the log says that it is on.
 #[tokio::test]
 async fn a_variable_allows_loopback_and_nothing_else_and_it_is_logged() {
-    // Variables belong to a process: this test runs itself in others.
-    let given = |name: &str| std::env::var(name).ok();
     if let (Some(origin), Some(expected)) = (given("WIF_TEST_ORIGIN"), given("WIF_TEST_EXPECTED")) {
         let (log, _guard) = Log::start();
         let file = TokenFile::new(&identity_token("a", now_s(), 3600));
@@ -111,15 +109,52 @@ async fn a_variable_allows_loopback_and_nothing_else_and_it_is_logged() {
         ("1", "https://gateway.example", "denied-by-host, logged: true"),
         ("1", "https://localhost.evil.example", "denied-by-host, logged: true"),
     ] {
-        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-        command
-            .arg("--exact")
-            .arg(concat!("nothing_happens_against_the_policy::", "a_variable_allows_loopback_and_nothing_else_and_it_is_logged"));
-        command.env("WIF_ALLOW_LOOPBACK", value).env("WIF_TEST_ORIGIN", origin).env("WIF_TEST_EXPECTED", expected);
-        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && said.contains("1 passed"), "{value} {origin}: {said}");
+        again(
+            "a_variable_allows_loopback_and_nothing_else_and_it_is_logged",
+            [("WIF_ALLOW_LOOPBACK", value), ("WIF_TEST_ORIGIN", origin), ("WIF_TEST_EXPECTED", expected)],
+        )
+        .await;
     }
+}
+
+/// B5: behind a corporate proxy nothing comes out without it: the error names the variable and what to call.
+#[tokio::test]
+async fn a_proxy_that_is_set_and_not_used_is_named_where_no_connection_comes_about() {
+    if given("WIF_TEST_EXPECTED").is_some() {
+        // Nobody listens there.
+        let nowhere = "https://127.0.0.1:1";
+        let file = TokenFile::new(&identity_token("a", now_s(), 3600));
+        let source = format!(r#"{{"source":"file","path":"{}"}}"#, file.path().display());
+        let policy = Policy::default().allow_origin(nowhere).unwrap();
+        let credential = Credential::builder().configuration(configuration(nowhere, &source)).policy(policy).build().unwrap();
+        let failure = failure(&credential).await;
+        assert_eq!(failure.code, FailureCode::EndpointUnreachable, "{failure}");
+        let says = "HTTPS_PROXY is set and not used: see Policy::proxy_from_environment";
+        assert!(failure.message.contains(says) && !failure.message.contains("canary"), "{failure}");
+        return;
+    }
+    again(
+        "a_proxy_that_is_set_and_not_used_is_named_where_no_connection_comes_about",
+        [("HTTPS_PROXY", "http://user:canary@proxy.example:3128"), ("WIF_TEST_EXPECTED", "a hint")],
+    )
+    .await;
+}
+
+fn given(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Runs a test of this file once more with these variables, in a process of its own, for they belong to a process.
+async fn again<const N: usize>(test: &str, variables: [(&str, &str); N]) {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.arg("--exact").arg(format!("nothing_happens_against_the_policy::{test}"));
+    for name in ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env_remove(name);
+    }
+    command.envs(variables);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{variables:?}: {said}");
 }
 
 #[tokio::test]
