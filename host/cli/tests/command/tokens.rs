@@ -197,10 +197,18 @@ async fn a_configuration_that_cannot_work_is_refused_by_the_name_of_its_field() 
     let document = json!({ "federation": {
         "federation_rule_id": "fdrl_1", "organization_id": "org_1", "identity_token": { "source": "file", "path": "/token" },
     } });
-    std::fs::write(&path, document.to_string()).expect("it is written");
-    let run = place.run(&["token", "--configuration", path.to_str().expect("a path")]).await;
-    assert_eq!(run.code, 3);
-    assert!(run.stderr.contains("federation.organization_id"), "{}", run.stderr);
+    for (document, says) in [
+        (document.to_string(), "federation.organization_id: must be a bare UUID"),
+        ("{".to_owned(), "the configuration is not JSON: the fault is at line 1"),
+        ("[]".to_owned(), "the configuration must be an object"),
+    ] {
+        std::fs::write(&path, document).expect("it is written");
+        for command in ["token", "status"] {
+            let run = place.run(&[command, "--configuration", path.to_str().expect("a path")]).await;
+            assert_eq!(run.code, 3);
+            assert!(run.stderr.contains(&format!("{}: {says}", path.display())), "{}", run.stderr);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
