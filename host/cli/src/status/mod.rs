@@ -186,7 +186,10 @@ impl Trouble {
 impl Report {
     /// Takes what the credential noted of what it ignores, and what the chain hides.
     fn warn(&mut self, ignored: Vec<String>) {
-        for warning in ignored.into_iter().chain(self.chain.hidden()) {
+        let hidden = self.chain.hidden();
+        let told = |warning: &String| !hidden.is_empty() && warnings::tells_of_a_hidden_credential(warning);
+        let ignored: Vec<String> = ignored.into_iter().filter(|warning| !told(warning)).collect();
+        for warning in ignored.into_iter().chain(hidden) {
             if !self.warnings.contains(&warning) {
                 self.warnings.push(warning);
             }
