@@ -95,7 +95,7 @@ const TABLE: [(u16, u16, Class); 9] = [
             says: "refused the identity token and does not say why",
             action: "Look up the request id in the Console's authentication history. Usual reasons: the rule does not match the \
                      claims, workspace_id is missing, or the identity token was already exchanged, by another process or \
-                     before a restart.",
+                     before a restart. Then let it rotate, and share a store or keep a journal.",
         },
     ),
     (

@@ -257,6 +257,16 @@ impl Federation {
 
     /// Checks the shapes of the identifiers: the field's name and what is wrong with it.
     pub(crate) fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        let ids = [
+            ("federation_rule_id", Some(&self.rule)),
+            ("organization_id", Some(&self.organization)),
+            ("service_account_id", self.service_account.as_ref()),
+            ("workspace_id", self.workspace.as_ref()),
+        ];
+        // First: few placeholders have the shape of an id, and their shape is not what is wrong with them.
+        if let Some((field, _)) = ids.into_iter().find(|(_, id)| id.is_some_and(|id| is_placeholder_id(id))) {
+            return Err((field, "is a placeholder, as in a guide: copy the id from the console"));
+        }
         if !tagged(&self.rule, "fdrl_") {
             return Err(("federation_rule_id", "must be a tagged id such as fdrl_01AbCd: copy it from the federation rule"));
         }
@@ -272,16 +282,7 @@ impl Federation {
         if self.workspace.as_deref().is_some_and(|id| id != "default" && !tagged(id, "wrkspc_")) {
             return Err(("workspace_id", "must be a tagged id such as wrkspc_01AbCd, or the word default"));
         }
-        let ids = [
-            ("federation_rule_id", Some(&self.rule)),
-            ("organization_id", Some(&self.organization)),
-            ("service_account_id", self.service_account.as_ref()),
-            ("workspace_id", self.workspace.as_ref()),
-        ];
-        match ids.into_iter().find(|(_, id)| id.is_some_and(|id| is_placeholder_id(id))) {
-            Some((field, _)) => Err((field, "is a placeholder, as in a guide: copy the id from the console")),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// A hash over every input here that changes the token.

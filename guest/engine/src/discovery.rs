@@ -612,6 +612,8 @@ fn in_place_of_a_path(path: &str, with_a_token: &'static str) -> Option<(&'stati
         Some(("holds a key or a token, where only the path of an identity token belongs", "Write the path of its file."))
     } else if path.starts_with("file:") {
         Some(("is a URL, where only the path belongs", "Write /run/token in place of file:///run/token."))
+    } else if path.starts_with(['"', '\'']) {
+        Some(("is in quotes", "Leave the quotes out: a file with variables, such as docker's --env-file, keeps them."))
     } else {
         None
     }

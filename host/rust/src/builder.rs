@@ -203,9 +203,10 @@ impl Builder {
             None => Component::try_builtin()?.clone(),
         };
         let grants = Grants::new(&self.configuration);
+        let policy = self.policy.in_development();
         let host = Host {
-            transport: Transport::new(self.policy.clone(), certificates(&self.extra_roots)?),
-            policy: self.policy,
+            transport: Transport::new(policy.clone(), certificates(&self.extra_roots)?),
+            policy,
             grants,
             callables: self.callables,
             store: self.store,

@@ -596,6 +596,7 @@ scenario("a configuration that can never work is refused at once, naming the fie
       return true;
     },
   );
+  assert.throws(() => createWif({ configuration: "{" }), { field: "", message: /^the configuration is not JSON: / });
   assert.throws(() => createWif({ policy: { allowOrigins: ["http://api.example"] } }), OptionError);
   assert.throws(() => createWif({ policy: { allowOrigins: ["https://api.example/path"] } }), OptionError);
   assert.throws(() => createWif({ policy: { callableTimeoutMs: Number.NaN } }), OptionError);

@@ -67,8 +67,8 @@ fn an_error_names_the_field() {
             "waiting.at_most_ms: must be a whole number",
         ),
         (r#"{ "credential": {}, "clusters": ["a"], "files": {} }"#, "files: is for the proxy-wasm filter"),
-        ("{", ": is not JSON: the fault is at line 1"),
-        ("[]", ": must be an object"),
+        ("{", "the module's configuration is not JSON: the fault is at line 1"),
+        ("[]", "the module's configuration must be an object"),
     ];
     for (document, message) in wrong {
         let error = refused(document);
