@@ -6,6 +6,7 @@ mod names;
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -13,7 +14,7 @@ use http::{Request, Uri};
 use http_body::{Body as _, Frame};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinSet;
 use url::{Position, Url};
 use wif_tls::CertificateDer;
@@ -37,11 +38,17 @@ pub(crate) struct Transport {
     dialer: OnceCell<Dialer>,
     /// For plain HTTP to this very machine, which needs no certificates: it may have none.
     plain: OnceCell<Dialer>,
+    /// A place for each exchange that may be under way, where credentials share them.
+    exchanges: Option<Arc<Semaphore>>,
 }
 
 impl Transport {
-    pub(crate) fn new(policy: Policy, extra_roots: Vec<CertificateDer<'static>>) -> Self {
-        Self { policy, extra_roots, dialer: OnceCell::new(), plain: OnceCell::new() }
+    pub(crate) fn new(
+        policy: Policy,
+        extra_roots: Vec<CertificateDer<'static>>,
+        exchanges: Option<Arc<Semaphore>>,
+    ) -> Self {
+        Self { policy, extra_roots, dialer: OnceCell::new(), plain: OnceCell::new(), exchanges }
     }
 
     pub(crate) async fn send(&self, request: types::HttpRequest, grants: &Grants, clock: &dyn Clock) -> types::Outcome {
@@ -49,6 +56,18 @@ impl Transport {
             Ok(request) => request,
             Err(rule) => return types::Outcome::Denied(rule),
         };
+        let (timeout, began) = (request.timeout, clock.steady_ms());
+        let _place = match &self.exchanges {
+            Some(exchanges) if request.way.is_none() => tokio::select! {
+                place = exchanges.acquire() => Some(place),
+                () = clock.sleep(timeout) => {
+                    let waited = timeout.as_millis();
+                    return types::Outcome::Unsent(format!("other exchanges of the pool took all places for {waited} ms"));
+                }
+            },
+            _ => None,
+        };
+        let left = timeout.saturating_sub(Duration::from_millis(clock.steady_ms().saturating_sub(began)));
         let encrypted = request.url.scheme() == "https";
         let own;
         let dialer = match &request.way {
@@ -63,10 +82,9 @@ impl Transport {
             Ok(dialer) => dialer,
             Err(reason) => return types::Outcome::Unsent(reason),
         };
-        let timeout = request.timeout;
         tokio::select! {
             outcome = exchange(dialer, request) => self.with_a_hint(outcome),
-            () = clock.sleep(timeout) => {
+            () = clock.sleep(left) => {
                 types::Outcome::MaybeSent(format!("no complete answer within {} ms", timeout.as_millis()))
             }
         }
