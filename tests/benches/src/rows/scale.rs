@@ -1,10 +1,12 @@
 //! A process with many identities, such as a gateway for tenants: from one to ten thousand, in a pool.
 
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use wif::{Credential, Pool};
 use wif_emulator::{Emulator, Options};
@@ -74,16 +76,20 @@ pub(crate) fn child() -> anyhow::Result<()> {
     let identities: u32 = std::env::var(HOW_MANY)?.parse()?;
     let runtime = rig::runtime(2)?;
     // What the first one needs is there for all.
-    // It allows fewer exchanges at once than a process may have files open.
     let pool = Pool::new();
     let first = runtime.block_on(ready(&pool))?;
     let before = resident();
     let start = Instant::now();
     let mut credentials = runtime.block_on(async {
         let mut starting = JoinSet::new();
+        // A program starts them as it can: what is read at the start is waited for ten seconds, and no longer.
+        let places = Arc::new(Semaphore::new(256));
         for _ in 0..identities {
-            let pool = pool.clone();
-            starting.spawn(async move { ready(&pool).await });
+            let (pool, places) = (pool.clone(), Arc::clone(&places));
+            starting.spawn(async move {
+                let _place = places.acquire_owned().await?;
+                ready(&pool).await
+            });
         }
         starting.join_all().await.into_iter().collect::<anyhow::Result<Vec<_>>>()
     })?;
