@@ -447,9 +447,8 @@ impl Driver {
     }
 
     fn status(&mut self) -> Result<Status, Error> {
-        let stopped = |why: &str| {
-            Error::Unavailable(Failure::component_stopped(format!("The component was stopped: {why}"), None))
-        };
+        let stopped =
+            |why: &str| Error::Unavailable(Failure::component_stopped(format!("The component was stopped: {why}"), None));
         let Some(session) = &self.session else { return Err(stopped("It is started again later.")) };
         let mut entered = session.enter();
         let now = self.host.clock.now();

@@ -43,11 +43,7 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(
-        policy: Policy,
-        extra_roots: Vec<CertificateDer<'static>>,
-        exchanges: Option<Arc<Semaphore>>,
-    ) -> Self {
+    pub(crate) fn new(policy: Policy, extra_roots: Vec<CertificateDer<'static>>, exchanges: Option<Arc<Semaphore>>) -> Self {
         Self { policy, extra_roots, dialer: OnceCell::new(), plain: OnceCell::new(), exchanges }
     }
 

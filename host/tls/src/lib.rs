@@ -45,22 +45,27 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
 ///
 /// The platform's certificates cannot be read, or an extra one cannot be used.
 pub fn platform(extra_roots: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, Error> {
-    /// The platform's certificates, parsed, are some 120 KiB. All clients of a process share them, for as long as one of them is there.
-    static SHARED: Mutex<Weak<ClientConfig>> = Mutex::new(Weak::new());
-    if !extra_roots.is_empty() {
-        return verified_by_the_platform(extra_roots);
+    /// The platform's certificates, parsed, are some 120 KiB.
+    static SHARED: Shared = Mutex::new(Weak::new());
+    if extra_roots.is_empty() {
+        shared(&SHARED, || verified_by_the_platform(Vec::new()))
+    } else {
+        verified_by_the_platform(extra_roots)
     }
-    // Whoever comes second waits: it takes a while, and need not be done twice.
-    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(tls) = shared.upgrade() {
-        return Ok(tls);
-    }
-    let tls = verified_by_the_platform(extra_roots)?;
-    *shared = Arc::downgrade(&tls);
-    Ok(tls)
 }
 
-/// Trusts these certificates and no others: nobody, if there are none.
+/// Trusts nobody: for plain HTTP, where no certificate is asked for.
+///
+/// # Errors
+///
+/// There are none; the type is that of its siblings.
+pub fn nobody() -> Result<Arc<ClientConfig>, Error> {
+    /// A client keeps a table of sessions to resume, of some 13 KiB.
+    static SHARED: Shared = Mutex::new(Weak::new());
+    shared(&SHARED, || only(Vec::new()))
+}
+
+/// Trusts these certificates and no others.
 ///
 /// # Errors
 ///
@@ -71,6 +76,20 @@ pub fn only(certificates: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConf
         roots.add(certificate).map_err(Error::Unusable)?;
     }
     Ok(Arc::new(builder()?.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// What all clients of a process share, for as long as one of them is there.
+type Shared = Mutex<Weak<ClientConfig>>;
+
+fn shared(place: &Shared, make: impl FnOnce() -> Result<Arc<ClientConfig>, Error>) -> Result<Arc<ClientConfig>, Error> {
+    // Whoever comes second waits: it may take a while, and need not be done twice.
+    let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(tls) = place.upgrade() {
+        return Ok(tls);
+    }
+    let tls = make()?;
+    *place = Arc::downgrade(&tls);
+    Ok(tls)
 }
 
 fn verified_by_the_platform(extra_roots: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, Error> {

@@ -126,10 +126,7 @@ impl Drop for Session {
 }
 
 /// Calls into the instance. Whatever goes wrong ends it, for whoever drives it cannot tell what it was in the middle of.
-fn within<T>(
-    place: &mut Option<Instance>,
-    call: impl FnOnce(&mut Instance) -> wasmtime::Result<T>,
-) -> Result<T, Stopped> {
+fn within<T>(place: &mut Option<Instance>, call: impl FnOnce(&mut Instance) -> wasmtime::Result<T>) -> Result<T, Stopped> {
     let instance = place.as_mut().ok_or(Stopped::ByAnother)?;
     let running = begin(&mut instance.store);
     let called = call(instance);

@@ -110,7 +110,7 @@ fn platform_tls(extra_roots: Vec<CertificateDer<'static>>) -> Result<Arc<ClientC
 
 /// Trusts nobody.
 fn no_tls() -> Result<Arc<ClientConfig>, String> {
-    wif_tls::only(Vec::new()).map_err(|error| error.to_string())
+    wif_tls::nobody().map_err(|error| error.to_string())
 }
 
 /// Trusts the certificates in this file, and no others.

@@ -51,7 +51,8 @@ async fn one_that_stops_the_instance_takes_no_token_from_the_others() {
         assert_eq!(told(other).await, 1);
     }
     guilty.changed();
-    until("the component was stopped", || async { log.text().contains("as told") || log.text().contains("component-stopped") }).await;
+    until("the component was stopped", || async { log.text().contains("as told") || log.text().contains("component-stopped") })
+        .await;
     for other in &others {
         assert_eq!(told(other).await, 1, "what was published is served without a look at the instance");
         // It goes on from its journal, and what it was told last is not lost: one step for the new session, one for the change.
@@ -104,8 +105,7 @@ async fn so_many_exchanges_are_under_way_at_once_and_no_more() {
     .await;
     let pool = Pool::new().max_exchanges(3);
     let files: Vec<_> = (0..12).map(|number| TokenFile::new(&identity_token(&number.to_string(), now_s(), 3600))).collect();
-    let credentials: Vec<_> =
-        files.iter().map(|file| credential(&endpoint, file).pool(&pool).build().unwrap()).collect();
+    let credentials: Vec<_> = files.iter().map(|file| credential(&endpoint, file).pool(&pool).build().unwrap()).collect();
     for answered in 0..12 {
         let under_way = (answered + 3).min(12);
         until("places are taken", || async { arrived.load(Ordering::SeqCst) == under_way }).await;
@@ -129,7 +129,8 @@ async fn an_exchange_that_gets_no_place_was_not_sent() {
     until("the first is under way", || async { endpoint.requests() == 1 }).await;
 
     let mut impatient: serde_json::Value =
-        serde_json::from_str(&configuration(&endpoint.origin, &format!(r#"{{"source":"file","path":{:?}}}"#, file.path()))).unwrap();
+        serde_json::from_str(&configuration(&endpoint.origin, &format!(r#"{{"source":"file","path":{:?}}}"#, file.path())))
+            .unwrap();
     impatient["exchange_timeout_ms"] = 1_000.into();
     let policy = Policy::default().allow_origin(&endpoint.origin).unwrap();
     let second = Credential::builder().configuration(impatient.to_string()).policy(policy).pool(&pool).build().unwrap();
