@@ -317,7 +317,7 @@ mod tests {
     fn the_numbers_of_a_document_are_read_as_they_are() {
         let mut document = document();
         document["pace"] = json!({"failures": 3, "refusals": 4, "retry_wall_ms": 5, "floor_wall_ms": -6});
-        let state = State::parse(&document.to_string()).unwrap();
+        let state = SavedState::parse(&document.to_string()).unwrap();
         assert_eq!(state.pace, KeptPace { failures: 3, refusals: 4, retry_wall_ms: 5, floor_wall_ms: -6 });
         let epoch = Epoch { now: Moment::default(), wall_ms: 10, steady_ms: None };
         let pace = state.pace.revive(Reading::new(epoch, Written::default(), crate::timeline::Writer::Before), None);
