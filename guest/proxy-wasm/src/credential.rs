@@ -279,10 +279,10 @@ impl Credential {
         waiting.retain(|waiter| {
             let waited_ms = now_ms.saturating_sub(waiter.since_ms);
             let over = waited_ms >= self.outside.settings.waiting_at_most_ms;
-            let reply = match self.driver.verdict_for_waiters(wall_ms) {
+            let reply = match self.driver.advice_for_waiters(wall_ms) {
                 Advice::Serve => None,
                 // Whoever is sent once more with the token that was refused is refused again.
-                Advice::Hold(at_most_ms) if over || !waiter.again && waited_ms >= u64::from(at_most_ms) => None,
+                Advice::Hold(at_most_ms) if over || !waiter.again && waited_ms >= at_most_ms => None,
                 Advice::Wait if over => Some(Reply::timed_out()),
                 Advice::Hold(_) | Advice::Wait => return true,
                 Advice::Fail(failure) => Some(reply::failed(&failure)),

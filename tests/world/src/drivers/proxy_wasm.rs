@@ -41,7 +41,7 @@ impl ProxyWasm {
         let id = || self.driver.usable().map(|usable| usable.id.clone()).unwrap_or_default();
         match advice {
             driver::Advice::Serve => Advice::Serve { id: id(), need: false },
-            driver::Advice::Hold(at_most_ms) => Advice::Hold { id: id(), at_most_ms: at_most_ms.into() },
+            driver::Advice::Hold(at_most_ms) => Advice::Hold { id: id(), at_most_ms },
             driver::Advice::Wait => Advice::Wait,
             driver::Advice::Fail(failure) => {
                 let code = serde_json::to_value(failure.code).expect("a name");
@@ -103,7 +103,7 @@ impl Seen for ProxyWasm {
     }
 
     fn for_waiters(&mut self, host: &dyn Host) -> Option<String> {
-        match self.driver.verdict_for_waiters(host.wall_ms()) {
+        match self.driver.advice_for_waiters(host.wall_ms()) {
             driver::Advice::Serve => self.driver.usable().map(|usable| usable.id.clone()),
             _ => None,
         }
