@@ -22,7 +22,7 @@ use crate::abi::{self, Configuration};
 use crate::log;
 use crate::metrics::{self, Metrics};
 use crate::process;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::waiting::Promise;
 
 /// How long a file that does not answer may hold up the end of a configuration's thread.
@@ -64,10 +64,7 @@ impl Module {
     /// What is wrong with the configuration, with the name of the field.
     pub(crate) fn new(document: &[u8], configuration: &Configuration<'_>) -> Result<Self, String> {
         let document = str::from_utf8(document).map_err(|_| "it is not UTF-8".to_owned())?;
-        let settings = Settings::parse(document).map_err(|error| match error.field.as_str() {
-            "" => format!("the module's configuration {}", error.message),
-            field => format!("{field}: {}", error.message),
-        })?;
+        let settings = Settings::parse(document).map_err(|error| settings::words(&error))?;
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| format!("no runtime: {error}"))?;
         let credential = {
             let _inside = runtime.enter();

@@ -33,6 +33,14 @@ pub(crate) struct Settings {
     pub(crate) waiting_at_most: Duration,
 }
 
+/// What Envoy's log says of it. Without a field the message is about the whole document.
+pub(crate) fn words(error: &ConfigurationError) -> String {
+    match error.field.as_str() {
+        "" => format!("the module's configuration {}", error.message),
+        field => format!("{field}: {}", error.message),
+    }
+}
+
 impl Settings {
     /// Reads the document.
     ///

@@ -3,12 +3,11 @@
 use serde_json::json;
 use wif_document::Clusters;
 
-use crate::settings::Settings;
+use crate::settings::{Settings, words};
 use crate::world::{program, validate};
 
 fn refused(document: &str) -> String {
-    let error = Settings::parse(document).expect_err("it is wrong");
-    format!("{}: {}", error.field, error.message)
+    words(&Settings::parse(document).expect_err("it is wrong"))
 }
 
 #[test]
