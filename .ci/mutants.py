@@ -304,7 +304,8 @@ def key(mutant):
     """What names a change whatever the lines above it are."""
     says = re.sub(r"^\S+:\d+:\d+: ", "", mutant["name"])
     line = (ROOT / mutant["file"]).read_text().splitlines()[mutant["span"]["start"]["line"] - 1].strip()
-    return mutant["file"].removeprefix("guest/engine/src/"), says, line.replace(" | ", " ∣ ")
+    says, line = says.replace(" | ", " ∣ "), line.replace(" | ", " ∣ ")
+    return mutant["file"].removeprefix("guest/engine/src/"), says, line
 
 
 def main():

@@ -270,3 +270,83 @@ fn words(error: &dyn std::error::Error) -> String {
     }
     words
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const API: &str = "https://api.anthropic.com";
+
+    fn checked(policy: &Policy, change: impl FnOnce(&mut types::HttpRequest)) -> Result<Checked, String> {
+        let field = |name: &str, value: &str| types::Header { name: name.to_owned(), value: value.to_owned() };
+        let mut request = types::HttpRequest {
+            purpose: types::Purpose::Exchange,
+            method: "POST".to_owned(),
+            url: format!("{API}/v1/oauth/token"),
+            origin: API.to_owned(),
+            headers: vec![field("content-type", "application/json"), field("anthropic-beta", "a")],
+            body: "{}".to_owned(),
+            timeout_ms: 1_000,
+            max_response_bytes: 1_000,
+        };
+        change(&mut request);
+        Checked::new(request, policy, &Grants::new(&Secret::from(r#"{"federation": {"identity_token": {"source": "google"}}}"#)))
+    }
+
+    /// E8: nothing that a request carries is shown by whatever logs requests.
+    #[test]
+    fn every_header_field_of_a_request_is_marked_as_sensitive() {
+        let request = checked(&Policy::default(), |_| {}).unwrap();
+        assert_eq!(request.headers.len(), 2);
+        assert!(request.headers.values().all(HeaderValue::is_sensitive));
+    }
+
+    /// F2, F12: what the component asks for ends at the policy's and the contract's bounds.
+    #[test]
+    fn a_request_has_no_more_time_and_no_longer_answer_than_any() {
+        let policy = Policy::default().request_timeout(Duration::from_secs(5));
+        let bounds = |timeout_ms, max_response_bytes| {
+            let request = checked(&policy, |request| {
+                (request.timeout_ms, request.max_response_bytes) = (timeout_ms, max_response_bytes);
+            });
+            request.map(|request| (request.timeout, request.max_response_bytes))
+        };
+        assert_eq!(bounds(3_000, 1_000), Ok((Duration::from_secs(3), 1_000)));
+        assert_eq!(bounds(u32::MAX, u32::MAX), Ok((Duration::from_secs(5), limits::RESPONSE_BYTES)));
+        assert_eq!(bounds(0, 0), Ok((Duration::from_millis(1), 0)));
+    }
+
+    /// F9: a name is written as it is compared, and a value is what every reader takes for it.
+    #[test]
+    fn a_header_field_is_what_it_is_for_every_reader() {
+        for (name, value) in [("Accept", "a"), ("accept", " a"), ("accept", "a "), ("accept", "é"), ("accept", "a\u{7f}")] {
+            let refused = checked(&Policy::default(), |request| {
+                request.headers.push(types::Header { name: name.to_owned(), value: value.to_owned() });
+            });
+            assert!(refused.is_err(), "{name}: {value:?}");
+        }
+    }
+
+    /// F9: a policy that allows no request allows a source none.
+    #[test]
+    fn a_source_of_a_policy_without_origins_sends_nothing() {
+        let of_google = |request: &mut types::HttpRequest| {
+            let origin = "http://metadata.google.internal";
+            request.purpose = types::Purpose::Source("google".to_owned());
+            request.method = "GET".to_owned();
+            request.url =
+                format!("{origin}/computeMetadata/v1/instance/service-accounts/default/identity?audience=a&format=full");
+            request.origin = origin.to_owned();
+            request.headers = vec![types::Header { name: "metadata-flavor".to_owned(), value: "Google".to_owned() }];
+        };
+        assert!(checked(&Policy::default(), of_google).is_ok());
+        for refuses in [Policy::default().without_origins(), Policy::default().allow_source("aws")] {
+            assert!(checked(&refuses, of_google).is_err(), "{refuses:?}");
+        }
+        let elsewhere = checked(&Policy::default(), |request| {
+            of_google(request);
+            request.origin = API.to_owned();
+        });
+        assert!(elsewhere.is_err());
+    }
+}

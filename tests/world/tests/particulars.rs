@@ -625,14 +625,19 @@ fn a_wait_for_a_rotation_ends_with_the_rotation() {
             let clock = session.clock();
             session.machine.status(&clock)["state"].clone()
         };
-        let mut session = Driven::file(kind);
-        session.at(0, "woken").answer(identity_token("one")).respond(200, json!([]), &granted(3_600));
-        let refresh_in_ms = session.output["access"]["usable"]["refresh-in-ms"].as_u64().expect("it is refreshed");
-        session.at(refresh_in_ms, "woken").answer(identity_token("one"));
-        assert_eq!(state(&mut session), "waiting-for-rotation");
-        let look_in_ms = session.next().1.expect("it looks again");
-        session.at(refresh_in_ms + look_in_ms, "woken").answer(identity_token("two")).respond(503, json!([]), &json!({}));
-        assert_eq!(state(&mut session), "retrying");
+        let minted = federation(json!({"source": "callable", "name": "m", "freshness": "minted"}));
+        for (configuration, can) in
+            [(federation(json!({"source": "file", "path": "/token"})), "read-file"), (minted, "supply-assertion")]
+        {
+            let mut session = Driven::new(kind, &configuration, &[can]);
+            session.at(0, "woken").answer(identity_token("one")).respond(200, json!([]), &granted(3_600));
+            let refresh_in_ms = session.output["access"]["usable"]["refresh-in-ms"].as_u64().expect("it is refreshed");
+            session.at(refresh_in_ms, "woken").answer(identity_token("one"));
+            assert_eq!(state(&mut session), "waiting-for-rotation");
+            let look_in_ms = session.next().1.expect("it looks again");
+            session.at(refresh_in_ms + look_in_ms, "woken").answer(identity_token("two")).respond(503, json!([]), &json!({}));
+            assert_eq!(state(&mut session), "retrying", "{can}");
+        }
     });
 }
 
