@@ -74,17 +74,17 @@ fn a_journal_of_0_1_is_read() {
     });
 }
 
-/// C16: an entry of 0.1 stands under another key. Whoever finds one all the same takes nothing wrong from it.
+/// A8: an entry of 0.1 stands under another key. Whoever moves it to the new one finds its token served, and nothing is exchanged.
 #[test]
-fn an_entry_of_0_1_harms_nobody() {
+fn an_entry_of_0_1_is_read() {
     both(|kind| {
         let mut session = Session::open(kind, &["read-file", "store"], json!("fresh"));
         let output = session.step(60_000, &json!("woken"));
         let output = session.answer(60_000, &output, "read-file", &json!({"content": identity_token("two")}));
         let entry = json!({"entry": {"version": "v1", "value": ENTRY_OF_0_1}});
         let output = session.answer(60_000, &output, "load-entry", &entry);
-        assert_eq!(served(&output), None, "{output:#}");
-        assert!(output["tasks"][0]["task"].get("swap-entry").is_some(), "{output:#}");
+        assert_eq!(served(&output), Some(&*jwt::id_of(KEPT)), "{output:#}");
+        assert_eq!(output["tasks"], json!([]), "{output:#}");
     });
 }
 

@@ -226,10 +226,11 @@ impl Proxy {
                     match tls {
                         None => tunnel(stream, &leads_to, &log).await,
                         // Whoever does not trust it has gone.
-                        Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => tunnel(stream, &leads_to, &log).await,
-                            Err(_) => {}
-                        },
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                tunnel(stream, &leads_to, &log).await;
+                            }
+                        }
                     }
                 });
             }
