@@ -231,7 +231,7 @@ impl Policy {
             PolicyError::Proxy(what) => PolicyError::Proxy(format!("{name}: {what}")),
             other => other,
         })?;
-        policy.past_the_proxy = set_variable("no_proxy").or_else(|| set_variable("NO_PROXY"));
+        policy.past_the_proxy = past_the_proxy_in_environment();
         Ok(policy)
     }
 
@@ -246,6 +246,11 @@ impl Policy {
 pub(crate) fn proxy_in_environment() -> Option<(&'static str, String)> {
     let names = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
     names.into_iter().find_map(|name| Some((name, set_variable(name)?)))
+}
+
+/// The hosts that are reached without it.
+pub(crate) fn past_the_proxy_in_environment() -> Option<String> {
+    set_variable("no_proxy").or_else(|| set_variable("NO_PROXY"))
 }
 
 fn set_variable(name: &str) -> Option<String> {

@@ -14,7 +14,7 @@ use http::{Request, Uri};
 use http_body::{Body as _, Frame};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 use url::{Position, Url};
 use wif_tls::CertificateDer;
@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 use crate::bindings::types;
 use crate::clock::Clock;
 use crate::limits;
-use crate::policy::{Grants, Policy, Way, check_exchange_header, proxy_in_environment};
+use crate::policy::{Grants, Policy, Way, check_exchange_header};
 use crate::secret::Secret;
 use dialer::Dialer;
 use metered::Metered;
@@ -53,15 +53,9 @@ impl Transport {
             Err(rule) => return types::Outcome::Denied(rule),
         };
         let (timeout, began) = (request.timeout, clock.steady_ms());
-        let _place = match &self.exchanges {
-            Some(exchanges) if request.way.is_none() => tokio::select! {
-                place = exchanges.acquire() => Some(place),
-                () = clock.sleep(timeout) => {
-                    let waited = timeout.as_millis();
-                    return types::Outcome::Unsent(format!("other exchanges of the pool took all places for {waited} ms"));
-                }
-            },
-            _ => None,
+        let _place = match self.place(&request, clock).await {
+            Ok(place) => place,
+            Err(reason) => return types::Outcome::Unsent(reason),
         };
         let left = timeout.saturating_sub(Duration::from_millis(clock.steady_ms().saturating_sub(began)));
         let encrypted = request.url.scheme() == "https";
@@ -78,21 +72,25 @@ impl Transport {
             Ok(dialer) => dialer,
             Err(reason) => return types::Outcome::Unsent(reason),
         };
+        let unused = dialer::unused_proxy(&self.policy, &request.url);
         tokio::select! {
-            outcome = exchange(dialer, request) => self.with_a_hint(outcome),
+            outcome = exchange(dialer, request) => with_a_hint(outcome, unused),
             () = clock.sleep(left) => {
                 types::Outcome::MaybeSent(format!("no complete answer within {} ms", timeout.as_millis()))
             }
         }
     }
 
-    /// Behind a proxy nothing comes out without it, and nothing says so.
-    fn with_a_hint(&self, outcome: types::Outcome) -> types::Outcome {
-        match (outcome, proxy_in_environment()) {
-            (types::Outcome::Unsent(why), Some((name, _))) if self.policy.proxy_url().is_none() => {
-                types::Outcome::Unsent(format!("{why} ({name} is set and not used: see Policy::proxy_from_environment)"))
+    /// One of the places for exchanges, where there are so many and no more; within the time that the exchange has.
+    async fn place(&self, request: &Checked, clock: &dyn Clock) -> Result<Option<SemaphorePermit<'_>>, String> {
+        let Some(exchanges) = self.exchanges.as_ref().filter(|_| request.way.is_none()) else { return Ok(None) };
+        tokio::select! {
+            // Nobody closes it.
+            place = exchanges.acquire() => Ok(place.ok()),
+            () = clock.sleep(request.timeout) => {
+                let waited = request.timeout.as_millis();
+                Err(format!("other exchanges of the pool took all places for {waited} ms"))
             }
-            (outcome, _) => outcome,
         }
     }
 
@@ -108,6 +106,16 @@ impl Transport {
         tokio::task::spawn_blocking(move || Dialer::of_source(&policy, roots, &way, encrypted))
             .await
             .map_err(|error| error.to_string())?
+    }
+}
+
+/// Behind a proxy nothing comes out without it, and nothing says so.
+fn with_a_hint(outcome: types::Outcome, unused_proxy: Option<&str>) -> types::Outcome {
+    match (outcome, unused_proxy) {
+        (types::Outcome::Unsent(why), Some(name)) => {
+            types::Outcome::Unsent(format!("{why} ({name} is set and not used: see Policy::proxy_from_environment)"))
+        }
+        (outcome, _) => outcome,
     }
 }
 

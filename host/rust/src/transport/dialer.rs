@@ -15,10 +15,11 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tower_service::Service;
+use url::Url;
 use wif_tls::{CertificateDer, ClientConfig};
 
 use super::{names, words};
-use crate::policy::{Policy, Way};
+use crate::policy::{Policy, Way, past_the_proxy_in_environment, proxy_in_environment};
 
 /// A connection that takes longer is not made; then nothing was sent, which is worth knowing.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -102,6 +103,17 @@ impl Dialer {
         let builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config((*self.tls).clone());
         builder.https_or_http().enable_http1().wrap_connector(connector)
     }
+}
+
+/// The variable that names a proxy for this URL, where the policy names none.
+pub(super) fn unused_proxy(policy: &Policy, to: &Url) -> Option<&'static str> {
+    if policy.proxy_url().is_some() {
+        return None;
+    }
+    let (name, proxy) = proxy_in_environment()?;
+    let past = past_the_proxy_in_environment().unwrap_or_default();
+    let to = Uri::try_from(to.as_str()).ok()?;
+    Matcher::builder().https(proxy).no(past).build().intercept(&to).map(|_| name)
 }
 
 fn platform_tls(extra_roots: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, String> {
