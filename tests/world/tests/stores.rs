@@ -455,7 +455,8 @@ fn an_identity_token_that_waits_for_the_store_stays_unspent_if_the_store_has_a_t
     both(|kind| {
         let (mut one, with_first) = Driven::with_first(kind);
         let mut other = Driven::new(kind, 2);
-        other.now_ms = 700_000;
+        // Long enough ago that another exchange could begin.
+        other.now_ms = 690_000;
         other.begin("other", &json!("absent"));
         let with_second = other.exchange("other", SECOND, 3_600, "v2");
         one.at(700_000, &json!({"rejected": jwt::id_of(FIRST)})).answer("load-entry", &entry("v1", &with_first));

@@ -131,3 +131,18 @@ impl Running {
         if vanish { self.deadline.min(self.heard + SILENCE_MS) } else { self.deadline }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// F12: whatever happens in one step, its host gets no flood.
+    #[test]
+    fn a_step_tells_a_bounded_number_of_things() {
+        let mut out = Outgoing::default();
+        for _ in 0..40 {
+            out.note(NoteCode::Closing, NoteLevel::Info, "a note", Vec::new());
+        }
+        assert_eq!(out.take_all().2.len(), MAX_NOTES);
+    }
+}
