@@ -13,6 +13,7 @@ impl BaseUrl {
     /// Accepted are `https` with a host name or an IP address, and `http` for `localhost`, `127.0.0.1` and `[::1]` alone. Refused is
     /// all that parsers are known to disagree about: user information, query, fragment, escapes, a trailing dot, other
     /// spellings of IP addresses, characters outside ASCII.
+    #[inline]
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let url = Self::parse_any(text)?;
         if ["/v1", "/v1/messages", "/v1/oauth/token"].iter().any(|end| url.path.ends_with(end)) {
@@ -22,6 +23,7 @@ impl BaseUrl {
     }
 
     /// The same for a URL of which only the origin matters.
+    #[inline]
     pub fn parse_any(text: &str) -> Result<Self, &'static str> {
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err("must be visible ASCII without spaces; write an international name in its xn-- form");
@@ -53,18 +55,21 @@ impl BaseUrl {
 
     /// Scheme, host and port, the port left out where it is the scheme's own.
     #[must_use]
+    #[inline]
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
     /// What follows the origin, without a slash at its end.
     #[must_use]
+    #[inline]
     pub fn path(&self) -> &str {
         &self.path
     }
 
     /// The base URL followed by `path`.
     #[must_use]
+    #[inline]
     pub fn join(&self, path: &str) -> String {
         format!("{}{}{path}", self.origin, self.path)
     }
@@ -76,16 +81,19 @@ impl BaseUrl {
 /// # Errors
 ///
 /// It is none, with what is wrong with it.
+#[inline]
 pub fn origin_of(url: &str) -> Result<String, &'static str> {
     BaseUrl::parse_any(url).map(|url| url.origin)
 }
 
 impl Default for BaseUrl {
+    #[inline]
     fn default() -> Self {
         Self { origin: "https://api.anthropic.com".to_owned(), path: String::new() }
     }
 }
 
+#[inline]
 fn split_port(authority: &str, default: u16) -> Result<(&str, u16), &'static str> {
     let host_end = if authority.starts_with('[') {
         authority.find(']').ok_or("must close the bracket of its IPv6 address")? + 1
@@ -104,6 +112,7 @@ fn split_port(authority: &str, default: u16) -> Result<(&str, u16), &'static str
     }
 }
 
+#[inline]
 fn check_host(host: &str) -> Result<(), &'static str> {
     if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         return match address.parse::<core::net::Ipv6Addr>() {

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 /// What a service takes where its configuration leaves it open: a static credential in a variable that hides a federation is an
 /// error there, for nobody reads a warning. `credential` is the engine's document.
+#[inline]
 pub fn of_a_service(credential: &mut Map<String, Value>) {
     if credential.contains_key("federation") || credential.contains_key("bearer") {
         return;
@@ -25,6 +26,7 @@ pub enum Clusters {
 impl Clusters {
     /// Whether requests to this cluster carry the credential.
     #[must_use]
+    #[inline]
     pub fn lead_to_api(&self, cluster: &[u8]) -> bool {
         match self {
             Self::Named(names) => names.iter().any(|name| name.as_bytes() == cluster),

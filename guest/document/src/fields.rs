@@ -32,6 +32,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is no JSON, or no object.
+    #[inline]
     pub fn read(document: &str) -> Result<Self, ConfigurationError> {
         let value: Value = serde_json::from_str(document).map_err(|error| ConfigurationError {
             field: String::new(),
@@ -45,6 +46,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is no object.
+    #[inline]
     pub fn of(path: &str, value: Value) -> Result<Self, ConfigurationError> {
         match value {
             Value::Object(values) => Ok(Self { path: path.to_owned(), values, known: Vec::new() }),
@@ -54,17 +56,20 @@ impl Fields {
 
     /// An error that names this field.
     #[must_use]
+    #[inline]
     pub fn error(&self, name: &str, message: &str) -> ConfigurationError {
         ConfigurationError { field: self.name(name), message: message.to_owned() }
     }
 
     /// The path of this field.
     #[must_use]
+    #[inline]
     pub fn name(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
     /// The value as it is, if the field is there.
+    #[inline]
     pub fn take(&mut self, name: &'static str) -> Option<Value> {
         self.known.push(Cow::Borrowed(name));
         self.values.remove(name)
@@ -75,12 +80,14 @@ impl Fields {
     /// # Errors
     ///
     /// It is there and something else.
+    #[inline]
     pub fn optional_text(&mut self, name: &'static str) -> Result<Option<String>, ConfigurationError> {
         let value = self.take(name);
         self.checked_text(name, value)
     }
 
     /// The same for a field whose name is known only at run time.
+    #[inline]
     pub fn optional_text_named(&mut self, name: &str) -> Result<Option<String>, ConfigurationError> {
         self.known.push(Cow::Owned(name.to_owned()));
         let value = self.values.remove(name);
@@ -88,6 +95,7 @@ impl Fields {
     }
 
     /// All fields that nobody has asked for, each a text.
+    #[inline]
     pub fn rest_of_texts(&mut self) -> Result<Vec<(String, String)>, ConfigurationError> {
         let names: Vec<String> = self.values.keys().cloned().collect();
         let mut texts = Vec::new();
@@ -99,6 +107,7 @@ impl Fields {
         Ok(texts)
     }
 
+    #[inline]
     fn checked_text(&self, name: &str, value: Option<Value>) -> Result<Option<String>, ConfigurationError> {
         match value {
             None => Ok(None),
@@ -117,6 +126,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is missing, or something else.
+    #[inline]
     pub fn text(&mut self, name: &'static str) -> Result<String, ConfigurationError> {
         self.optional_text(name)?.ok_or_else(|| self.error(name, "is missing"))
     }
@@ -126,6 +136,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is missing, no text, or a token.
+    #[inline]
     pub fn pointer(&mut self, name: &'static str) -> Result<String, ConfigurationError> {
         let text = self.text(name)?;
         if looks_like_jwt(&text) {
@@ -144,6 +155,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is there and something else.
+    #[inline]
     pub fn boolean(&mut self, name: &'static str, default: bool) -> Result<bool, ConfigurationError> {
         match self.take(name) {
             None => Ok(default),
@@ -157,6 +169,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is there and something else, or out of range.
+    #[inline]
     pub fn number(
         &mut self,
         name: &'static str,
@@ -182,6 +195,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is there and none of them.
+    #[inline]
     pub fn choice(&mut self, name: &'static str, choices: &[&str]) -> Result<Option<usize>, ConfigurationError> {
         let Some(text) = self.optional_text(name)? else { return Ok(None) };
         match choices.iter().position(|choice| *choice == text) {
@@ -195,6 +209,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is there and something else.
+    #[inline]
     pub fn object(&mut self, name: &'static str) -> Result<Option<Fields>, ConfigurationError> {
         let path = self.name(name);
         self.take(name).map(|value| Fields::of(&path, value)).transpose()
@@ -205,6 +220,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is there and none, or has a path.
+    #[inline]
     pub fn origin(&mut self, name: &'static str) -> Result<Option<String>, ConfigurationError> {
         let Some(url) = self.url(name, BaseUrl::parse_any)? else { return Ok(None) };
         match url.path() {
@@ -218,6 +234,7 @@ impl Fields {
     /// # Errors
     ///
     /// They are missing, or something else.
+    #[inline]
     pub fn clusters(&mut self, name: &'static str) -> Result<Clusters, ConfigurationError> {
         let message =
             "must list the clusters that lead to the API, as Envoy names them; or be \"all\", where no other request passes here";
@@ -239,10 +256,12 @@ impl Fields {
     /// # Errors
     ///
     /// It is there and none.
+    #[inline]
     pub fn base_url(&mut self, name: &'static str) -> Result<Option<BaseUrl>, ConfigurationError> {
         self.url(name, BaseUrl::parse)
     }
 
+    #[inline]
     fn url(
         &mut self,
         name: &'static str,
@@ -257,6 +276,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is there and something else.
+    #[inline]
     pub fn entries(&mut self, name: &'static str) -> Result<Map<String, Value>, ConfigurationError> {
         match self.take(name) {
             None => Ok(Map::new()),
@@ -270,6 +290,7 @@ impl Fields {
     /// # Errors
     ///
     /// One is, with the nearest known name in the message.
+    #[inline]
     pub fn finish(self) -> Result<(), ConfigurationError> {
         let Some(unknown) = self.values.keys().next() else { return Ok(()) };
         let nearest = self.known.iter().min_by_key(|known| strsim::osa_distance(known, unknown));

@@ -41,7 +41,6 @@ mod tokens;
 
 pub use secret::Secret;
 pub use session::Session;
-pub use wif_document::origin_of;
 
 use sha2::{Digest, Sha256};
 
@@ -50,6 +49,16 @@ const RECIPES: bool = cfg!(feature = "recipes");
 
 /// Whether logins of people are served. In a build without them nothing of what refreshes them is left.
 const LOGINS: bool = cfg!(feature = "logins");
+
+/// [`wif_document::origin_of`], compiled once in a component.
+///
+/// # Errors
+///
+/// It is none, with what is wrong with it.
+#[inline(never)]
+pub fn origin_of(url: &str) -> Result<String, &'static str> {
+    wif_document::origin_of(url)
+}
 
 /// The id of a token or an identity token: the first 16 hexadecimal digits of its SHA-256.
 #[must_use]

@@ -7,6 +7,7 @@ pub const PROFILE_DIRECTORIES: [(&str, &str); 3] =
 
 /// A path with `~/` replaced by the home directory, where that is known.
 #[must_use]
+#[inline]
 pub fn in_home(path: &str, home: Option<&str>) -> String {
     match (path.strip_prefix("~/"), home) {
         (Some(rest), Some(home)) => below(home, rest),
@@ -16,14 +17,16 @@ pub fn in_home(path: &str, home: Option<&str>) -> String {
 
 /// A path below a directory, whose value may end with slashes.
 #[must_use]
+#[inline]
 pub fn below(directory: &str, path: &str) -> String {
     [directory.trim_end_matches('/'), "/", path].concat()
 }
 
 /// What a request line has of a URL, by what follows its authority. A URL may have no path, and its fragment is no server's business.
 #[must_use]
+#[inline]
 pub fn path_and_query(after_authority: &str) -> String {
-    let path = after_authority.split('#').next().unwrap_or_default();
+    let path = &after_authority[..after_authority.find('#').unwrap_or(after_authority.len())];
     let slash = if path.starts_with('/') { "" } else { "/" };
     [slash, path].concat()
 }

@@ -15,6 +15,7 @@ const SLEPT: u64 = 1_000 * NANOS_PER_MS;
 pub type Instant = monotonic_clock::Instant;
 
 /// Now.
+#[inline]
 pub fn instant() -> Instant {
     monotonic_clock::now()
 }
@@ -34,12 +35,14 @@ struct Reading {
 }
 
 impl Clock {
+    #[inline]
     pub(crate) fn now(&mut self) -> contract::Clock {
         let wall = wall_clock::now();
         let wall = wall.seconds.saturating_mul(1_000 * NANOS_PER_MS).saturating_add(u64::from(wall.nanoseconds));
         self.advance(Reading { wall, monotonic: monotonic_clock::now() })
     }
 
+    #[inline]
     fn advance(&mut self, reading: Reading) -> contract::Clock {
         if let Some(last) = self.last.replace(reading) {
             let wall = reading.wall.saturating_sub(last.wall);

@@ -63,6 +63,7 @@ pub enum Next {
 
 impl Desk {
     /// Opens the session. Fails when the variable of the configuration holds something that can never work.
+    #[inline]
     pub fn open() -> Result<Self, Failure> {
         let configuration = environment::variable(environment::CONFIGURATION);
         let configuration = configuration.as_deref().unwrap_or("{}");
@@ -98,6 +99,7 @@ impl Desk {
 
     /// Tells the session that it is open, before the first event that may start an exchange. Whoever only looks does not: what
     /// a session wants done has its time, and who looks does it not.
+    #[inline]
     pub fn begin(&mut self) {
         if !mem::replace(&mut self.begun, true) {
             self.step(Event::Woken);
@@ -106,6 +108,7 @@ impl Desk {
 
     /// What a caller does that called then and has told the session. Before `settled_by` it does not leave before its own
     /// instance's exchanges have ended.
+    #[inline]
     pub fn next(&self, called: Instant, settled_by: Instant) -> Next {
         let now = instant();
         let longest = called.saturating_add(LONGEST_CALL);
@@ -126,6 +129,7 @@ impl Desk {
     }
 
     /// Where credentials from here may go.
+    #[inline]
     pub fn origin(&mut self) -> Result<String, Failure> {
         if self.session.entry_key().is_some() {
             return origin_of(self.session.status(self.clock.now()));
@@ -145,6 +149,7 @@ impl Desk {
     }
 
     /// A glance.
+    #[inline]
     pub fn status(&mut self) -> Status {
         let glance = if self.begun { None } else { self.glance().ok() };
         let mut status = glance.map_or_else(|| self.session.status(self.clock.now()), Glance::status);
@@ -155,37 +160,44 @@ impl Desk {
     }
 
     /// What this session would begin with.
+    #[inline]
     fn glance(&self) -> Result<Glance, Failure> {
         let left = self.store.as_ref().map_or(Ok(Start::Fresh), |store| left_in(store, self.can()))?;
         Glance::take(self.can(), left)
     }
 
+    #[inline]
     fn can(&self) -> &'static [Capability] {
         capabilities(self.store.as_ref())
     }
 
     /// Whether an exchange of this instance has not ended for the others. A host that gives an entry a place drops instances at
     /// will, and with this one the result would be lost and its identity token spent in vain.
+    #[inline]
     pub fn owes(&self) -> bool {
         self.owes_entry() || self.store.is_some() && (self.out > 0 || !self.outbox.is_empty())
     }
 
     /// Whether what an exchange brought is not in the store yet.
+    #[inline]
     pub fn owes_entry(&self) -> bool {
         self.store.is_some() && self.unsaved.is_some_and(|until| instant() < until)
     }
 
     /// Whether the session wants to be woken.
+    #[inline]
     pub fn wake_at(&self) -> Option<Instant> {
         self.wake_at
     }
 
     /// Whether there is more to do at once.
+    #[inline]
     pub fn is_busy(&self) -> bool {
         !self.tasks.is_empty()
     }
 
     /// Requests to send. Each is answered once.
+    #[inline]
     pub fn take_outbox(&mut self) -> Vec<(u32, HttpRequest)> {
         let requests = mem::take(&mut self.outbox);
         self.out += requests.len();
@@ -193,6 +205,7 @@ impl Desk {
     }
 
     /// What came of a request.
+    #[inline]
     pub fn answered(&mut self, number: u32, outcome: Outcome) {
         self.out = self.out.saturating_sub(1);
         self.finished(number, outcome);
@@ -201,6 +214,7 @@ impl Desk {
     }
 
     /// Answers tasks, as far as that goes without waiting.
+    #[inline]
     pub fn work(&mut self) {
         for _ in 0..TASKS_PER_TURN {
             let Some(NumberedTask { number, task }) = self.tasks.pop_front() else { return };
@@ -211,6 +225,7 @@ impl Desk {
     }
 
     /// Performs a task; a request has no outcome yet.
+    #[inline]
     fn perform(&mut self, number: u32, task: Task) -> Option<Outcome> {
         match task {
             Task::SendRequest(request) => {
@@ -232,11 +247,13 @@ impl Desk {
         }
     }
 
+    #[inline]
     fn finished(&mut self, number: u32, outcome: Outcome) {
         self.step(Event::Finished(TaskResult { number, outcome }));
     }
 
     /// Tells the session, and keeps what it wants done.
+    #[inline]
     pub fn step(&mut self, event: Event) {
         let output = self.session.step(self.clock.now(), event);
         let later = |ms: u64| ms.saturating_mul(NANOS_PER_MS);
@@ -258,6 +275,7 @@ struct Glance {
 }
 
 impl Glance {
+    #[inline]
     fn take(can: &[Capability], start: Start) -> Result<Self, Failure> {
         let configuration = environment::variable(environment::CONFIGURATION).unwrap_or_else(|| "{}".to_owned());
         let session = Session::open(&unhurried(&configuration), 0, can, start).map_err(unusable_configuration)?;
@@ -266,6 +284,7 @@ impl Glance {
         Ok(glance)
     }
 
+    #[inline]
     fn step(&mut self, event: Event) {
         let mut output = self.session.step(self.clock.now(), event);
         let mut tasks = VecDeque::from(output.tasks);
@@ -281,12 +300,14 @@ impl Glance {
         self.access = output.access;
     }
 
+    #[inline]
     fn status(mut self) -> Status {
         self.session.status(self.clock.now())
     }
 }
 
 /// What a session begins with, by the key that a glance has found.
+#[inline]
 fn left_in(store: &Directory, can: &[Capability]) -> Result<Start, Failure> {
     let mut glance = Glance::take(can, Start::Fresh)?;
     // The source is read for somebody who needs a token.
@@ -298,6 +319,7 @@ fn left_in(store: &Directory, can: &[Capability]) -> Result<Start, Failure> {
 }
 
 /// The same configuration for a session that exchanges nothing before somebody needs it.
+#[inline]
 fn unhurried(configuration: &str) -> String {
     match serde_json::from_str(configuration) {
         Ok(serde_json::Value::Object(mut fields)) => {
@@ -309,10 +331,12 @@ fn unhurried(configuration: &str) -> String {
     }
 }
 
+#[inline]
 fn capabilities(store: Option<&Directory>) -> &'static [Capability] {
     if store.is_some() { &CAN } else { &CAN[..2] }
 }
 
+#[inline]
 fn origin_of(status: Status) -> Result<String, Failure> {
     let base_url = status.configuration.iter().find(|field| field.name == "base_url").map(|field| field.value.as_str());
     // The engine has read it already.
@@ -320,14 +344,16 @@ fn origin_of(status: Status) -> Result<String, Failure> {
 }
 
 /// What is said where instances have nothing in common.
+#[inline]
 fn alone() -> String {
     format!(
-        "Identity tokens that can be exchanged once are not protected: other instances, and later ones, do not learn what this \
-         one has exchanged. Name a directory that they share in {}.",
+        "Identity tokens that can be exchanged once are not protected: other and later instances do not learn what this one \
+         has exchanged. Name a directory that they share in {}.",
         directory::VARIABLE
     )
 }
 
+#[inline]
 fn unusable_configuration(error: ConfigurationError) -> Failure {
     let ConfigurationError { field, message } = error;
     let variable = environment::CONFIGURATION;
@@ -348,11 +374,12 @@ fn unusable_configuration(error: ConfigurationError) -> Failure {
     }
 }
 
+#[inline]
 fn overdue() -> Failure {
     Failure {
         code: FailureCode::EndpointUnreachable,
         message: format!("The token endpoint has not answered within {} s.", LONGEST_CALL / NANOS_PER_MS / 1_000),
-        action: "Nothing needs to be done: the exchange runs on, and the next call waits for it.".to_owned(),
+        action: "Wait: the exchange runs on, and the next call takes its result.".to_owned(),
         retry_in_ms: Some(0),
         rotation_in_ms: None,
         status: None,

@@ -50,23 +50,27 @@ pub(crate) struct Directory {
 
 impl Directory {
     /// The one that the variable names, if it is set.
+    #[inline]
     pub(crate) fn from_environment() -> Option<Self> {
         environment::variable(VARIABLE).filter(|path| !path.is_empty()).map(|path| Self { path })
     }
 
     /// The newest version of an entry.
+    #[inline]
     pub(crate) fn load(&self, key: &str) -> Outcome {
         let loaded = self.open(key).and_then(|open| open.newest());
         loaded.map_or_else(|failure| failure.outcome(&self.path), |entry| entry.map_or(Outcome::Absent, Outcome::Entry))
     }
 
     /// Puts a version after the expected one, if that is still the newest.
+    #[inline]
     pub(crate) fn swap(&self, swap: &Swap) -> Outcome {
         let swapped = self.open(&swap.key).and_then(|open| open.swap(swap.expected.as_deref(), &swap.value));
         swapped.unwrap_or_else(|failure| failure.outcome(&self.path))
     }
 
     /// Opened anew for each task: it may be mounted later than the component starts.
+    #[inline]
     fn open<'a>(&self, key: &'a str) -> Result<Open<'a>, Failure> {
         if key.is_empty() || !key.bytes().all(is_of_key) {
             return Err(Failure::Key);
@@ -92,12 +96,14 @@ enum Failure {
 }
 
 impl From<ErrorCode> for Failure {
+    #[inline]
     fn from(code: ErrorCode) -> Self {
         Self::System(code)
     }
 }
 
 impl Failure {
+    #[inline]
     fn outcome(&self, path: &str) -> Outcome {
         let of_directory = |why: &str| format!("{VARIABLE} names {path}, {why}");
         match self {
@@ -105,9 +111,7 @@ impl Failure {
             Self::NotOpened => Outcome::Denied(of_directory("which is in no directory that the host has opened")),
             Self::Restless => Outcome::Failed(of_directory("where versions go faster than they can be read")),
             Self::TooLong => Outcome::Failed(of_directory("where the entry is longer than a mebibyte")),
-            Self::Irregular => {
-                Outcome::Denied(of_directory("where the newest version is no regular file: remove what has no place there"))
-            }
+            Self::Irregular => Outcome::Denied(of_directory("where the newest version is no regular file: remove it")),
             Self::Last => Outcome::Failed(of_directory("where the newest version has the last number: remove it")),
             Self::System(ErrorCode::NotPermitted | ErrorCode::ReadOnly | ErrorCode::Access) => {
                 Outcome::Denied(of_directory("which the host has not opened for writing, or whose file system has no hard links"))
@@ -135,6 +139,7 @@ struct Listing {
 }
 
 impl Open<'_> {
+    #[inline]
     fn newest(&self) -> Result<Option<Entry>, Failure> {
         for _ in 0..LOOKS {
             let Some(version) = self.list()?.newest() else { return Ok(None) };
@@ -147,6 +152,7 @@ impl Open<'_> {
         Err(Failure::Restless)
     }
 
+    #[inline]
     fn swap(&self, expected: Option<&str>, value: &Secret) -> Result<Outcome, Failure> {
         let before = self.list()?;
         let newest = before.newest();
@@ -173,6 +179,7 @@ impl Open<'_> {
         Ok(Outcome::Swapped(next.to_string()))
     }
 
+    #[inline]
     fn list(&self) -> Result<Listing, Failure> {
         let mut listing = Listing::default();
         let entries = self.directory.read_directory()?;
@@ -188,12 +195,14 @@ impl Open<'_> {
         Ok(listing)
     }
 
+    #[inline]
     fn name(&self, version: u64) -> String {
         format!("{}.{version}", self.key)
     }
 
     /// No link is followed: one in the place of an entry would have it read or written elsewhere. Looked at before it is opened,
     /// for to open a pipe may wait for a writer.
+    #[inline]
     fn read(&self, version: u64) -> Result<Secret, Failure> {
         let name = self.name(version);
         if self.directory.stat_at(PathFlags::empty(), &name)?.type_ != DescriptorType::RegularFile {
@@ -204,6 +213,7 @@ impl Open<'_> {
         Ok(Secret::from(String::from_utf8_lossy(&content).into_owned()))
     }
 
+    #[inline]
     fn write(&self, name: &str, value: &Secret) -> Result<(), Failure> {
         let (create, flags) = (OpenFlags::CREATE | OpenFlags::EXCLUSIVE, DescriptorFlags::WRITE);
         let file = self.directory.open_at(PathFlags::empty(), name, create, flags)?;
@@ -223,6 +233,7 @@ impl Open<'_> {
     }
 
     /// Removes what no longer counts. Whatever fails here is tried again after the next swap.
+    #[inline]
     fn tidy(&self, listing: &Listing, newest: u64) {
         for version in listing.versions.iter().filter(|version| version.saturating_add(KEPT) < newest) {
             let _ = self.directory.unlink_file_at(&self.name(*version));
@@ -242,11 +253,13 @@ impl Open<'_> {
     }
 }
 
+#[inline]
 fn is_of_key(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
 
 impl Listing {
+    #[inline]
     fn add(&mut self, key: &str, name: String) {
         let Some((of, rest)) = name.split_once('.') else { return };
         let version = rest.parse().ok().filter(|version: &u64| version.to_string() == rest);
@@ -261,6 +274,7 @@ impl Listing {
         }
     }
 
+    #[inline]
     fn newest(&self) -> Option<u64> {
         self.versions.iter().copied().max()
     }

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 const SWAPS: u32 = 3;
 
 /// Reads a file. Its protection is not checked, for WASI shows no permissions.
+#[inline]
 pub(crate) fn read(request: &FileRequest) -> Outcome {
     let directories = preopens::get_directories();
     let paths: Vec<&str> = directories.iter().map(|(_, path)| path.as_str()).collect();
@@ -29,6 +30,7 @@ pub(crate) fn read(request: &FileRequest) -> Outcome {
 
 /// What a file is that no opened directory holds. Profiles may be anywhere, and most programs have none; but who names the file of the
 /// identity token means it to be read.
+#[inline]
 fn out_of_reach(protection: FileProtection) -> Outcome {
     match protection {
         FileProtection::Any => Outcome::Denied("the host has opened no directory that holds it (wasmtime: --dir)".to_owned()),
@@ -38,6 +40,7 @@ fn out_of_reach(protection: FileProtection) -> Outcome {
 
 /// The directory with the longest path that is a prefix of `path`, and the rest of `path`. As in WASI's C library, all paths begin
 /// at the root: a directory opened as `.` is the root, too.
+#[inline]
 pub(crate) fn locate(directories: &[&str], path: &str) -> Option<(usize, String)> {
     let path = segments(path);
     let holding = directories.iter().enumerate().filter_map(|(position, directory)| {
@@ -49,10 +52,12 @@ pub(crate) fn locate(directories: &[&str], path: &str) -> Option<(usize, String)
     Some((position, if rest.is_empty() { ".".to_owned() } else { rest }))
 }
 
+#[inline]
 fn segments(path: &str) -> Vec<&str> {
     path.split('/').filter(|segment| !segment.is_empty() && *segment != ".").collect()
 }
 
+#[inline]
 fn read_at(directory: &Descriptor, path: &str, max_bytes: u32) -> Result<Outcome, ErrorCode> {
     // Links are followed: a kubelet publishes tokens behind two of them. Looked at before it is opened, for to open a pipe may
     // wait for a writer, and once more when it cannot be swapped any longer.
@@ -71,6 +76,7 @@ fn read_at(directory: &Descriptor, path: &str, max_bytes: u32) -> Result<Outcome
 }
 
 /// All that is in a file, if it is no longer than `limit` bytes.
+#[inline]
 pub(crate) fn content(file: &Descriptor, limit: u64) -> Result<Option<Zeroizing<Vec<u8>>>, ErrorCode> {
     let mut content = Zeroizing::new(Vec::new());
     loop {
@@ -87,6 +93,7 @@ pub(crate) fn content(file: &Descriptor, limit: u64) -> Result<Option<Zeroizing<
     }
 }
 
+#[inline]
 fn refuse_irregular(kind: DescriptorType) -> Option<Outcome> {
     match kind {
         DescriptorType::RegularFile => None,
@@ -95,6 +102,7 @@ fn refuse_irregular(kind: DescriptorType) -> Option<Outcome> {
     }
 }
 
+#[inline]
 fn outcome_of(error: ErrorCode) -> Outcome {
     match error {
         // A part of the path that is a file is as good as none: a mount that is not there yet.

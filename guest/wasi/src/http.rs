@@ -4,4 +4,4 @@ mod errors;
 mod wire;
 
 pub use errors::EARLY_ALERTS;
-pub use wire::{Parts, connect_timeout, headers, refused_header, response};
+pub use wire::{Parts, connect_timeout, response};

@@ -3,6 +3,8 @@
 //! WASI by which they send.
 //!
 //! Files, variables, clocks, random numbers and lines come through WASI 0.2 in both.
+//!
+//! Functions here are `#[inline]`: so they are compiled with the component that uses them, which is 3 KiB smaller by that.
 
 #![forbid(unsafe_code)]
 
@@ -14,4 +16,5 @@ mod files;
 pub mod http;
 mod log;
 
-pub use wif_engine::contract::{HttpRequest, Outcome};
+pub use wif_engine::contract::{Header, HttpRequest, Outcome};
+pub use zeroize::Zeroizing;

@@ -4,6 +4,7 @@ use wasi::cli::stderr;
 use wif_engine::contract::{Note, NoteLevel};
 
 /// A note, unless it is of the course of things.
+#[inline]
 pub(crate) fn note(note: &Note) {
     let level = match note.level {
         NoteLevel::Info => return,
@@ -14,11 +15,13 @@ pub(crate) fn note(note: &Note) {
     line(&format!("{level}: {}{fields}", note.message));
 }
 
+#[inline]
 pub(crate) fn warn(message: &str) {
     line(&format!("warning: {message}"));
 }
 
 /// A host that takes no lines loses them, and so does one that has no room at the moment: nobody waits for it.
+#[inline]
 fn line(text: &str) {
     let text: String = text.replace(wif_rules::is_unshown, " ");
     let text = format!("wif: {text}\n");

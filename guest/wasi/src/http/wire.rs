@@ -1,8 +1,7 @@
 //! What goes out and what is read of the answer: the same in every version of `wasi:http`, with types of its own in each.
 
 use wif_engine::Secret;
-use wif_engine::contract::{Header, HttpRequest, Outcome, Response};
-use zeroize::Zeroizing;
+use wif_engine::contract::{Header, Response};
 
 use crate::clock::NANOS_PER_MS;
 
@@ -16,8 +15,12 @@ macro_rules! wire {
     ($types:ident, $Outgoing:ident) => {
         /// The header of a request. The error is the task's outcome: nothing was sent.
         fn fields(request: &$crate::HttpRequest) -> Result<$types::Fields, $crate::Outcome> {
-            let fields = $types::Fields::from_list(&$crate::http::headers(request))
-                .map_err(|error| $crate::http::refused_header(matches!(error, $types::HeaderError::Forbidden)))?;
+            let pair = |header: &$crate::Header| (header.name.clone(), header.value.reveal().as_bytes().to_vec());
+            let fields: $crate::Zeroizing<Vec<(String, Vec<u8>)>> = request.headers.iter().map(pair).collect::<Vec<_>>().into();
+            let fields = $types::Fields::from_list(&fields).map_err(|error| match error {
+                $types::HeaderError::Forbidden => $crate::Outcome::Denied("the host forbids a header".to_owned()),
+                _ => $crate::Outcome::Unsent("the host takes a header for malformed".to_owned()),
+            })?;
             // Otherwise it goes out in chunks, which not every endpoint accepts. Some hosts insist on setting it themselves.
             let length = request.body.reveal().len().to_string().into_bytes();
             let _ = fields.append("content-length", &length);
@@ -35,7 +38,8 @@ macro_rules! wire {
 
         /// Gives a request its method and its URL. The error is the task's outcome: nothing was sent.
         fn address(outgoing: &$types::$Outgoing, request: &$crate::HttpRequest) -> Result<(), $crate::Outcome> {
-            let parts = $crate::http::Parts::of(&request.url)?;
+            let parts = $crate::http::Parts::of(&request.url)
+                .ok_or_else(|| $crate::Outcome::Unsent("the URL cannot be read".to_owned()))?;
             let scheme = if parts.encrypted { $types::Scheme::Https } else { $types::Scheme::Http };
             let method = match request.method.as_str() {
                 "GET" => $types::Method::Get,
@@ -53,30 +57,15 @@ macro_rules! wire {
     };
 }
 
-/// The header of a request, without its length.
-#[must_use]
-pub fn headers(request: &HttpRequest) -> Zeroizing<Vec<(String, Vec<u8>)>> {
-    let pair = |header: &Header| (header.name.clone(), header.value.reveal().as_bytes().to_vec());
-    request.headers.iter().map(pair).collect::<Vec<_>>().into()
-}
-
-/// The host does not take a header.
-#[must_use]
-pub fn refused_header(forbidden: bool) -> Outcome {
-    if forbidden {
-        Outcome::Denied("the host forbids a header of the request".to_owned())
-    } else {
-        Outcome::Unsent("the host takes a header of the request for malformed".to_owned())
-    }
-}
-
 /// How long a connection may take, in nanoseconds, of an exchange with this limit.
 #[must_use]
+#[inline]
 pub fn connect_timeout(timeout: u64) -> u64 {
     timeout.min(CONNECT_TIMEOUT)
 }
 
 /// The whole answer. `field` finds the values of a field by its name.
+#[inline]
 pub fn response(status: u16, field: impl Fn(&str) -> Vec<Vec<u8>>, content: &[u8]) -> Response {
     let passed_on = |name: &&str| {
         let value = String::from_utf8(field(name).into_iter().next()?).ok()?;
@@ -103,20 +92,17 @@ pub struct Parts<'a> {
 impl<'a> Parts<'a> {
     /// Takes a URL apart. The token endpoint's has a path and nothing else; one that a variable gives to a source may lack it, and a
     /// fragment is no server's business.
-    ///
-    /// # Errors
-    ///
-    /// The task's outcome: nothing was sent.
-    pub fn of(url: &'a str) -> Result<Self, Outcome> {
-        let unreadable = || Outcome::Unsent("the URL cannot be read".to_owned());
-        let (scheme, rest) = url.split_once("://").ok_or_else(unreadable)?;
+    #[inline]
+    #[must_use]
+    pub fn of(url: &'a str) -> Option<Self> {
+        let (scheme, rest) = url.split_once("://")?;
         let encrypted = match scheme {
             "https" => true,
             "http" => false,
-            _ => return Err(unreadable()),
+            _ => return None,
         };
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        Ok(Self { encrypted, authority, path: wif_rules::path_and_query(path) })
+        Some(Self { encrypted, authority, path: wif_rules::path_and_query(path) })
     }
 }
 
@@ -135,6 +121,6 @@ mod tests {
         let found = Parts::of("http://127.0.0.1:80?api=1#there").unwrap();
         assert_eq!((found.authority, &*found.path), ("127.0.0.1:80", "/?api=1"));
         assert_eq!(&*Parts::of("http://127.0.0.1").unwrap().path, "/");
-        assert!(Parts::of("ftp://host/").is_err());
+        assert!(Parts::of("ftp://host/").is_none());
     }
 }
