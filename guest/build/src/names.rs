@@ -1,4 +1,4 @@
-//! Shortens the names of functions in a built guest.
+//! Shortens the names of functions in a built guest, and leaves out what tools write about themselves.
 //!
 //! A trap's backtrace is all that a component without imports can say about its end, so functions keep their names. As the
 //! compiler writes them, with every type and trait in full, they weigh more than the texts of the program do. Here
@@ -15,6 +15,9 @@ const CUSTOM: u8 = 0;
 const NESTED_MODULE: u8 = 1;
 const NESTED_COMPONENT: u8 = 4;
 
+/// Sections of a module in which compiler and linker tell of themselves. Nothing that runs it reads them.
+const TOOLS: [&[u8]; 2] = [b"producers", b"target_features"];
+
 /// The part of the section `name` that names functions.
 const FUNCTIONS: u8 = 1;
 
@@ -26,6 +29,9 @@ pub(crate) fn shortened(wasm: &[u8]) -> Option<Vec<u8>> {
     while let Some((&id, after)) = rest.split_first() {
         let (content, after) = sized(after)?;
         rest = after;
+        if module && id == CUSTOM && TOOLS.contains(&sized(content)?.0) {
+            continue;
+        }
         shortened.push(id);
         match (module, id) {
             (true, CUSTOM) => append_sized(&mut shortened, &custom(content)?),
@@ -233,6 +239,19 @@ mod tests {
         ] {
             assert_eq!(short(long), expected, "{long}");
         }
+    }
+
+    #[test]
+    fn what_tools_say_of_themselves_is_left_out() {
+        let module = b"\0asm\x01\0\0\0".to_vec();
+        let mut told = module.clone();
+        for tool in TOOLS {
+            told.push(CUSTOM);
+            let mut section = vec![u8::try_from(tool.len()).unwrap()];
+            section.extend_from_slice(tool);
+            append_sized(&mut told, &[section, vec![1, 2, 3]].concat());
+        }
+        assert_eq!(shortened(&told), Some(module));
     }
 
     #[test]

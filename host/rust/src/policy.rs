@@ -242,8 +242,11 @@ impl Policy {
     }
 }
 
-/// The variable that names a proxy, and its value.
+/// The variable that names a proxy, and its value. None where every host is to be reached without it.
 pub(crate) fn proxy_in_environment() -> Option<(&'static str, String)> {
+    if past_the_proxy_in_environment().is_some_and(|hosts| hosts.trim() == "*") {
+        return None;
+    }
     let names = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
     names.into_iter().find_map(|name| Some((name, set_variable(name)?)))
 }
