@@ -11,10 +11,10 @@ import time
 import unittest
 from pathlib import Path
 
-from component import Stopped
+from component import Refused, Stopped
 from driver import MAX_STEPS, MAX_WAITERS, Driver, SystemClock, Unavailable, checked
 from request import Request, carry
-from tasks import Denied, Tasks
+from tasks import LIMITS, Denied, Tasks
 from world import BEARER, PLUGIN, federation, granted, id_of, identity_token
 
 ORIGIN = "https://api.anthropic.com"
@@ -271,6 +271,50 @@ class Recovery(Case):
             eventually(lambda: len(played.openings) > known)
         self.assertEqual([opening["from"] for opening in played.openings], [{"resumed": "secret"}] * 4 + ["lost"])
 
+    def test_a_result_that_two_sessions_trapped_on_is_told_as_lost(self):
+        def answer(event):
+            finished = event.get("finished") if isinstance(event, dict) else None
+            if finished and finished["outcome"] != "lost":
+                raise Stopped("unreachable")
+            told.extend([finished["outcome"]] if finished else [])
+            return output(usable(), tasks=[{"read-variable": "X"}] if event == "woken" else [])
+
+        told, clock = [], SystemClock()
+        driver = self.drive(answer, lambda task: "absent", clock=clock)
+        eventually(lambda: len(self.played.openings) == 2)
+        self.assertEqual(told, [])
+
+        def goes_on():
+            clock.ahead_ms += 1000
+            driver.changed()
+            return told
+
+        eventually(goes_on)
+        self.assertEqual((told, len(self.played.openings)), (["lost"], 3))
+
+    def test_a_component_that_refuses_what_it_took_is_stopped(self):
+        def open_(opening):
+            played.openings.append(opening)
+            if len(played.openings) == 2:
+                raise Refused({"field": "x", "message": "no\r\nERROR forged\x1b[2J"})
+            return played
+
+        def answer(event):
+            if event == {"still-running": 1}:
+                raise Stopped("unreachable")
+            return output(usable(unusable_in_ms=60_000))
+
+        played, clock, notes = Played(answer), SystemClock(), []
+        played.open = open_
+        driver = self.drive(played, clock=clock, note=notes.append)
+        driver._events.put(({"still-running": 1}, None, None))
+        eventually(lambda: len(played.openings) == 2)
+        self.assertEqual(driver.token(1)["id"], "0123456789abcdef")
+        clock.ahead_ms += 10_000
+        driver.changed()
+        eventually(lambda: len(played.openings) == 3 and played.events[-1] != {"still-running": 1})
+        self.assertEqual([note["message"] for note in notes], ["unreachable", "x: no  ERROR forged [2J"])
+
 
 class Policy(Case):
     """What a component may not get."""
@@ -315,6 +359,27 @@ class Policy(Case):
         for changed in wrong:
             outcome = tasks.outcome({"send-request": self.request(**changed)})
             self.assertTrue(outcome.keys() & {"denied", "failed"}, f"{changed}: {outcome}")
+
+    def test_a_request_goes_below_the_base_that_discovery_finds(self):
+        with tempfile.TemporaryDirectory() as folder:
+            profile = Path(folder) / "configs/default.json"
+            profile.parent.mkdir()
+            profile.write_text(json.dumps({"base_url": ORIGIN + "/any/"}))
+            told = {"ANTHROPIC_CONFIG_DIR": folder, "HOME": folder}
+
+            def allowed(tasks):
+                urls = {path: ORIGIN + path + "/v1/oauth/token" for path in ("", "/any", "/other")}
+                # It returns nothing where it does not refuse.
+                tasks.send = tasks.check_request
+                return [path for path, url in urls.items() if not tasks.outcome({"send-request": self.request(url=url)})]
+
+            tasks = Tasks("{}", [ORIGIN], told)
+            self.assertEqual(allowed(tasks), [""])
+            tasks.outcome({"read-file": {"path": str(profile), "max-bytes": 1000, "protection": "any"}})
+            self.assertEqual(allowed(tasks), ["", "/any"])
+            tasks = Tasks("{}", [ORIGIN], told | {"ANTHROPIC_BASE_URL": ORIGIN + "/other"})
+            tasks.outcome({"read-file": {"path": str(profile), "max-bytes": 1000, "protection": "any"}})
+            self.assertEqual(allowed(tasks), ["/other"])
 
     def test_a_request_carries_no_field_of_its_own(self):
         seen = []
@@ -401,6 +466,7 @@ class Policy(Case):
             self.assertIn("denied", tasks.outcome({"load-entry": key}), key)
             self.assertIn("denied", tasks.outcome({"swap-entry": {"key": key, "value": "x"}}), key)
         self.assertEqual(tasks.outcome({"load-entry": "file:/etc/shadow"}), "unsupported")
+        self.assertIn("denied", tasks.outcome({"swap-entry": {"key": "00ff", "value": "x" * (LIMITS["journal-bytes"] + 1)}}))
         self.assertEqual(asked, [])
         self.assertEqual(tasks.outcome({"load-entry": "00ff"}), "absent")
 
@@ -438,13 +504,45 @@ class Policy(Case):
         time.sleep(0.5)
         self.assertLessEqual(len(self.played.events), 2 * MAX_STEPS)
         self.assertLessEqual(len(asked), 2 * MAX_STEPS)
-        self.assertLessEqual(len(heard), 2 * 64)
+        self.assertTrue(200 < len(heard) <= LIMITS["notes-at-once"] + 4, len(heard))
         self.assertLess(self.timed(lambda: driver.token(1))[1], 0.5)
         many = self.drive(output(usable(), tasks=[{"read-variable": "X"}] * 65), note=heard.append)
         eventually(lambda: heard[-1]["code"] == "session-stopped")
         self.assertEqual(heard[-1]["message"], "too many tasks at once")
         with self.assertRaises(Unavailable):
             many.token(0.1)
+
+    def test_a_flood_at_the_store_or_of_signatures_is_bounded(self):
+        for kind, at_once in (("load-entry", "entries-at-once"), ("swap-entry", "entries-at-once"), ("sign", "requests-at-once")):
+            asked, heard = [], []
+            driver = self.drive(
+                lambda event: output(usable(unusable_in_ms=60_000), tasks=[{kind: {}}] if event == "changed" else []),
+                lambda task: asked.append(task) or "absent",
+                note=heard.append,
+            )
+            self.assertEqual(sum(1 for _ in iter(driver._asking[kind].take, False)), LIMITS[at_once])
+            driver.changed()
+            eventually(lambda: heard)
+            self.assertEqual(heard[0]["message"], "too many requests in a short time")
+            self.assertEqual((asked, driver.token(1)["id"]), ([], "0123456789abcdef"))
+
+    def test_of_a_flood_of_journals_a_few_are_kept_and_the_newest_in_the_end(self):
+        kept = []
+        driver = self.drive(lambda event: output(usable()), keep=kept.append)
+        # So many are there at once; what is over waits for its turn.
+        for _ in range(LIMITS["entries-at-once"]):
+            driver._keeping.take()
+        self.played.answer = lambda event: output(usable(), journal="newest")
+        driver.changed()
+        eventually(lambda: len(self.played.events) > 1)
+        self.assertEqual(kept, [])
+        self.assertEqual(driver.journal(), "newest")
+        eventually(lambda: kept)
+        self.assertEqual(kept[0], "newest")
+        # A request does not wait for its turn, and its journal is kept before it.
+        self.played.answer = lambda event: output(usable(), tasks=[{"send-request": {}}] if event == "changed" else [], journal="sent")
+        driver.changed()
+        eventually(lambda: "sent" in kept)
 
     def test_a_long_step_is_followed_by_a_rest(self):
         def answer(event):

@@ -8,6 +8,7 @@ Nothing here knows a field or a case of the contract: the component itself says 
 `wit/README.md`, "The JSON form", do the rest. A new field needs no change here.
 """
 
+import re
 import threading
 
 from wasmtime import Config, Engine, Store, WasmtimeError
@@ -27,8 +28,13 @@ class Refused(Exception):
     """`open` refused the configuration; `error` is the contract's `configuration-error`."""
 
     def __init__(self, error):
-        super().__init__(f"{error['field'] or 'configuration'}: {error['message']}")
+        super().__init__(shown(f"{error['field'] or 'configuration'}: {error['message']}"))
         self.error = error
+
+
+def shown(text):
+    """For people: cut, and without what would write lines of a log, move a terminal's cursor, or turn the direction of a line (9)."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]", " ", text[:2000])
 
 
 class Plugin:

@@ -19,23 +19,24 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from component import Stopped
-from tasks import AUTHORITY, RULES, Denied, Tasks
+from component import Refused, Stopped, shown
+from tasks import AUTHORITY, RULES, Allowance, Denied, Tasks
 
 NEVER = float("inf")
 # What is never exceeded, whatever a session says (9).
 LIMITS = AUTHORITY["limits"]
 MAX_TASKS, MAX_LIST, MAX_HOLD_MS = LIMITS["tasks"], LIMITS["list"], LIMITS["wait-at-most-ms"]
 WAKE_MS = LIMITS["wake-at-least-ms"], LIMITS["wake-at-most-ms"]
-# In a second, so that nothing that the component says keeps this thread or the log busy (3, 9).
+# In a second, so that nothing that the component says keeps this thread busy (3, 9).
 MAX_STEPS = 64
-MAX_NOTES = 64
 MAX_WAITERS = 1000
 # How often callers say `needed`, however many there are.
 NEEDED_EVERY_MS = 1000
 # The pauses before a session that stopped again is opened anew; after the last of them it is the journal that it dies of.
 PAUSES_MS = (0, 1000, 4000, 16000)
 FORGIVEN_AFTER_MS = 60_000
+# What so many sessions trapped on is kept from the next ones, for so long.
+STRIKES, STRUCK_FOR_MS = 2, 600_000
 CLOSE_AFTER_SECONDS = 40
 
 
@@ -108,8 +109,13 @@ class Driver:
         self._before = self._passing = None
         self._waiting, self._needed_at_ms = 0, -NEVER
         self._session, self._generation = None, 0
-        self._running, self._abandoned = set(), set()
-        self._second_ms, self._steps, self._notes, self._rest_seconds = -NEVER, 0, 0, 0
+        self._running, self._abandoned = {}, set()  # The kinds of the tasks that are out, by session and number.
+        self._second_ms, self._steps, self._rest_seconds = -NEVER, 0, 0
+        self._noting, self._keeping = Allowance("notes", "note"), Allowance("entries", "entry")
+        self._asking = {kind: Allowance("requests", "request") for kind in ("send-request", "supply-assertion", "sign")}
+        self._asking |= {kind: Allowance("entries", "entry") for kind in ("load-entry", "swap-entry")}
+        # The kind of the task whose result is handed over now, and how often and when sessions trapped on such results.
+        self._handing, self._strikes = None, {}
         self._stops, self._stopped_at_ms, self._wake_at_ms, self._closing = 0, -NEVER, NEVER, False
         self._late = []  # Rejections that no session has heard of.
         self._open()  # A configuration that can never work raises `Refused` here.
@@ -152,7 +158,8 @@ class Driver:
                     elif snapshot.access == "closed" or self._closing:
                         raise Unavailable("closed", "the credential is closed")
                     elif isinstance(snapshot.access, dict) and "failed" in snapshot.access:
-                        failure = snapshot.access["failed"]
+                        failure = snapshot.access["failed"].items()
+                        failure = {name: shown(value) if isinstance(value, str) else value for name, value in failure}
                         text = shown(f"{failure['message']} {failure['action']}")
                         raise Unavailable(failure["code"], text, failure, now - snapshot.at_ms)
                     elif snapshot.access == "idle" or snapshot.token:
@@ -247,6 +254,7 @@ class Driver:
 
     def _next(self):
         """The next event: what is in the queue, or `woken` when it is time."""
+        self._handing = None
         while True:
             if self._late and self._session is not None:
                 return self._late.pop(), None
@@ -261,9 +269,15 @@ class Driver:
             if task is not None:
                 if task not in self._running:
                     continue  # Of a session that is gone, or abandoned and unknown: its result says nothing to this one (6).
-                self._running.discard(task)
+                self._handing = self._running.pop(task)
                 self._abandoned.discard(task)
+                if self._strikes_of(self._handing) >= STRIKES:
+                    event = {"finished": event["finished"] | {"outcome": "lost"}}
             return event, stepped
+
+    def _strikes_of(self, kind):
+        strikes, last_ms = self._strikes.get(kind, (0, -NEVER))
+        return strikes if self._clock.steady_ms() - last_ms < STRUCK_FOR_MS else 0
 
     def _step(self, event):
         """One step, and what follows from it, in the order of the rules."""
@@ -274,36 +288,48 @@ class Driver:
             took = time.monotonic() - began
             self._rest_seconds = LIMITS["rest"] * took if took * 1000 >= LIMITS["long-step-ms"] else 0
             output = checked(output, self._tasks.allows_origin)
-            if len(self._running - self._abandoned) + len(output["tasks"]) > MAX_TASKS:
-                raise Stopped("too many tasks at once")
-            numbers = {(self._generation, numbered["number"]) for numbered in output["tasks"]}
-            if len(numbers) < len(output["tasks"]) or numbers & self._running:
-                raise Stopped("the number of a task is used twice")
+            kinds = self._allowed(output["tasks"])
         except Stopped as stopped:
+            if self._handing is not None:
+                self._strikes[self._handing] = self._strikes_of(self._handing) + 1, self._clock.steady_ms()
             return self._stop(stopped)
         if now - self._stopped_at_ms > FORGIVEN_AFTER_MS:
             self._stops = 0
-        if "journal" in output:
-            self._journal, self._kept = output["journal"], False
-        if not self._kept:
-            self._kept = self._keep_journal()  # (5): before any task starts.
-        self._publish(output, now)  # (2)
         wake = output.get("wake-in-ms")
         self._wake_at_ms = NEVER if wake is None else now + min(max(wake, WAKE_MS[0]), WAKE_MS[1])
-        for note in output["notes"][: MAX_NOTES - self._notes]:
-            self._notes += 1
-            self._tell(note)
+        if "journal" in output:
+            self._journal, self._kept = output["journal"], False
+        if not self._kept and (self._keeping.take() or kinds & {"send-request", "swap-entry"}):
+            self._kept = self._keep_journal()  # (5): before any task starts.
+        elif not self._kept:
+            self._wake_at_ms = min(self._wake_at_ms, now + LIMITS["entry-every-ms"])
+        self._publish(output, now)  # (2)
+        for note in output["notes"]:
+            if self._noting.take():
+                self._tell(note)
         # `abandon` allows to stop a task (8). Threads cannot be stopped; what comes late is still taken.
-        self._abandoned |= {(self._generation, number) for number in output["abandon"]} & self._running
+        self._abandoned |= {(self._generation, number) for number in output["abandon"]} & self._running.keys()
         for numbered in output["tasks"]:
             self._start(numbered)
+
+    def _allowed(self, tasks):
+        """The kinds of these tasks, if all of them may be started (9)."""
+        if len(self._running.keys() - self._abandoned) + len(tasks) > MAX_TASKS:
+            raise Stopped("too many tasks at once")
+        numbers = {(self._generation, numbered["number"]) for numbered in tasks}
+        if len(numbers) < len(tasks) or numbers & self._running.keys():
+            raise Stopped("the number of a task is used twice")
+        kinds = [next(iter(numbered["task"])) for numbered in tasks]
+        if not all(self._asking[kind].take() for kind in kinds if kind in self._asking):
+            raise Stopped("too many requests in a short time")
+        return set(kinds)
 
     def _pace(self):
         time.sleep(self._rest_seconds)
         self._rest_seconds = 0
         now = time.monotonic() * 1000
         if now - self._second_ms >= 1000:
-            self._second_ms, self._steps, self._notes = now, 0, 0
+            self._second_ms, self._steps = now, 0
         elif self._steps >= MAX_STEPS:
             time.sleep((self._second_ms + 1000 - now) / 1000)
             return self._pace()
@@ -337,11 +363,11 @@ class Driver:
             self._changed.notify_all()
 
     def _start(self, numbered):
-        kind, number = next(iter(numbered["task"])), (self._generation, numbered["number"])
-        self._running.add(number)
+        kind, number, kept = next(iter(numbered["task"])), (self._generation, numbered["number"]), self._kept
+        self._running[number] = kind
 
         def run():
-            if kind in ("send-request", "swap-entry") and not self._kept:
+            if kind in ("send-request", "swap-entry") and not kept:
                 outcome = {"unkept": "the journal cannot be stored"}  # (5)
             else:
                 outcome = self._tasks.outcome(numbered["task"])
@@ -365,7 +391,7 @@ class Driver:
         self._tell({"code": "session-stopped", "level": "error", "message": str(stopped), "fields": []})
         now = self._clock.steady_ms()
         self._session, self._generation, self._stopped_at_ms = None, self._generation + 1, now
-        self._running, self._abandoned = set(), set()
+        self._running, self._abandoned = {}, set()
         if self._snapshot.serves(now):
             self._before = self._snapshot
         self._wake_at_ms = now + PAUSES_MS[min(self._stops, len(PAUSES_MS) - 1)]
@@ -377,14 +403,10 @@ class Driver:
             return False
         try:
             self._open()
-        except Stopped as stopped:
+        except (Stopped, Refused) as stopped:
+            # It took the configuration before: a component that refuses it now is not itself.
             self._stop(stopped)
         return self._session is not None
-
-
-def shown(text):
-    """For people: cut, and without what would write lines of a log, move a terminal's cursor, or turn the direction of a line (9)."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]", " ", text[:2000])
 
 
 # ---- what is checked of an output -----------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ ORIGIN = "https://api.anthropic.com"
 API = "https://gateway.example"
 TOKEN = "0000000000000001"
 # What a thief is told, and what it does otherwise.
-TOLD = {"file": "", "variable": "", "url": "", "origin": "{api}", "header": "", "value": "", "method": "POST", "purpose": "exchange"}
+TOLD = {"file": "", "variable": "", "url": "", "origin": "{api}", "header": "", "value": "", "method": "POST", "purpose": "exchange"} | {"bytes": "", "fields": ""}
 
 
 def guest(name):
@@ -32,7 +32,6 @@ class Recording(Tasks):
 
     def send(self, request):
         self.check_request(request)
-        self._sent_at.append(time.monotonic())
         self.sent.append(request["url"])
         self.bodies.append(request["body"])
         return {"response": {"status": 200, "headers": [], "body": "{}"}}
@@ -43,13 +42,16 @@ class Guests(unittest.TestCase):
         document = json.loads((Path(__file__).parents[1] / "guests" / "attempts.json").read_text())
         exfiltrating = guest("exfiltrating")
         for attempt in document["attempts"]:
+            if attempt.get("of_sources"):
+                continue  # This host asks none.
             with self.subTest(attempt["name"]):
                 scheme, authority = API.split("://")
                 goal = " ".join(
                     f"{key}={attempt.get(key, otherwise).format(api=API, scheme=scheme, authority=authority)}"
                     for key, otherwise in TOLD.items()
                 )
-                named = {"federation": {"identity_token": {"source": "file", "path": "/etc/hostname"}}}
+                source = attempt.get("identity_token", {"source": "file", "path": "/etc/hostname"})
+                named = {"federation": {"identity_token": json.loads(json.dumps(source).replace("{api}", API))}}
                 kind = {"discover": {"config_dir": "/etc/wif-profiles"}} if attempt.get("discovers") else named
                 configuration = json.dumps(kind | {"base_url": API, "says": goal})
                 stolen = dict.fromkeys(("ANTHROPIC_API_KEY", "ANTHROPIC_ADMIN_KEY", "AWS_SECRET_ACCESS_KEY", "HOME", "PATH"), "canary")
@@ -118,7 +120,9 @@ class Guests(unittest.TestCase):
         with Driver(guest("lying"), "answer=control", Recording("{}"), note=notes.append) as driver:
             with self.assertRaises(Unavailable) as raised:
                 driver.token(timeout=20)
-        for text in (str(raised.exception), notes[0]["message"], notes[0]["fields"][0]["value"]):
+        failure = raised.exception.failure
+        told = (str(raised.exception), failure["message"], failure["action"], failure["request-id"])
+        for text in (*told, notes[0]["message"], notes[0]["fields"][0]["value"]):
             self.assertRegex(text, r"\Aa  b \[2Jc d[ -~]{0,2000}\Z")
 
     def test_a_flood_of_requests_ends_after_a_few(self):

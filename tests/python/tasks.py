@@ -27,6 +27,21 @@ class Denied(Exception):
     """The policy refuses it. The text names the rule."""
 
 
+class Allowance:
+    """So many at once, and then one for each pause. What was used of it is a moment: the later it lies ahead, the less is left."""
+
+    def __init__(self, many, one):
+        self._at_once, self._pause_ms, self._used_until_ms = LIMITS[f"{many}-at-once"], LIMITS[f"{one}-every-ms"], 0
+
+    def take(self):
+        now = time.monotonic() * 1000
+        used_until_ms = max(self._used_until_ms, now) + self._pause_ms
+        fits = used_until_ms <= now + self._at_once * self._pause_ms
+        if fits:
+            self._used_until_ms = used_until_ms
+        return fits
+
+
 def parse_origin(text):
     """Scheme, host and port, to compare by."""
     parts = urlsplit(text)
@@ -34,6 +49,11 @@ def parse_origin(text):
     if not (parts.scheme == "https" or parts.scheme == "http" and loopback) or not parts.hostname or "@" in parts.netloc:
         raise Denied(f"{parts.scheme}://{parts.hostname} is no origin for a credential: https, or http to this machine")
     return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}[parts.scheme]
+
+
+def base_path(base_url):
+    """The path of a `base_url`, without the slash at its end."""
+    return urlsplit(base_url.strip()).path.rstrip("/")
 
 
 def check_owners(path, home):
@@ -62,13 +82,15 @@ class Tasks:
         self.callables = callables or {}
         self._discovers = not document.keys() & {"federation", "bearer"}
         self._config_dir = document.get("discover", {}).get("config_dir")
-        self._base_path = urlsplit(document["base_url"]).path.rstrip("/") if "base_url" in document else ""
+        # The paths before the token endpoint's own: a variable or a profile may tell another one, where discovery is left with it.
+        self._base_paths = {base_path(document.get("base_url", ""))}
         # The one that the configuration names, where it names one.
         self._base_origin = parse_origin(document["base_url"]) if "base_url" in document else None
-        self._anywhere = self._discovers and "base_url" not in document
+        self._finds_base = self._discovers and "base_url" not in document
+        if self._finds_base and environ.get("ANTHROPIC_BASE_URL", "").strip():
+            self._base_paths, self._finds_base = {base_path(environ["ANTHROPIC_BASE_URL"])}, False
         self._files = {source["path"]} if source.get("source") == "file" else set()
         self._variables = {source["name"]} if source.get("source") == "variable" else set()
-        self._sent_at = []
 
     def capabilities(self):
         """What `open` is told that this host can do."""
@@ -85,6 +107,8 @@ class Tasks:
             if not re.fullmatch(r"[0-9a-f]{1,128}", key):
                 # A store may take it for a path, a pattern or a command.
                 return {"denied": "the key of an entry is a hash, in hexadecimal digits"}
+            if kind == "swap-entry" and len(payload["value"].encode()) > LIMITS["journal-bytes"]:
+                return {"denied": "the entry is too long"}
         own = {"send-request": self.send, "read-file": self.read_file, "read-variable": self.read_variable}
         do = own.get(kind) or self.callables.get(kind)
         try:
@@ -112,7 +136,7 @@ class Tasks:
         url = urlsplit(request["url"])
         if not self.allows_origin(request["url"]) or parse_origin(request["origin"]) != parse_origin(request["url"]):
             raise Denied(f"the origin {url.scheme}://{url.netloc} is not allowed")
-        right = url.path.endswith(grant["path"]) if self._anywhere else url.path == self._base_path + grant["path"]
+        right = url.path in {base + grant["path"] for base in self._base_paths}
         if request["method"] != grant["method"] or not right or re.search(r"[?#%]|/\.\.?/|[^:]//", request["url"]):
             raise Denied(f"requests go to {grant['method']} {grant['path']} only")
         for header in request["headers"]:
@@ -124,14 +148,9 @@ class Tasks:
                 raise Denied(f"the value of the header {header['name']} is none")
         if len(request["body"].encode()) > LIMITS["request-bytes"] or len(request["headers"]) > LIMITS["request-headers"]:
             raise Denied("the request is too long")
-        seconds = LIMITS["requests-at-once"] * LIMITS["request-every-ms"] / 1000
-        self._sent_at = [at for at in self._sent_at if at > time.monotonic() - seconds]
-        if len(self._sent_at) >= LIMITS["requests-at-once"]:
-            raise Denied("too many requests in a short time")
 
     def send(self, request):
         self.check_request(request)
-        self._sent_at.append(time.monotonic())
         url = urlsplit(request["url"])
         seconds = min(request["timeout-ms"] / 1000, MAX_REQUEST_SECONDS)
         ends_at = time.monotonic() + seconds
@@ -202,9 +221,11 @@ class Tasks:
             return {"failed": f"it is longer than {limit} bytes"}
         text = content.decode(errors="replace")
         if profile:
-            # A profile may name the file of the identity token, by one member and by no other.
-            with contextlib.suppress(ValueError, KeyError, TypeError):
+            # A profile may name the file of the identity token, by one member and by no other; and the API's place.
+            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
                 self._files |= {json.loads(text)["authentication"]["identity_token"]["path"].strip()}
+            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+                self._base_paths |= {base_path(json.loads(text)["base_url"])} if self._finds_base else set()
         return {"content": text}
 
     def _directory_of_profile(self, path):

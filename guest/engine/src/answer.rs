@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use wif_document::BaseUrl;
 
 use crate::Secret;
-use crate::base_url::BaseUrl;
 use crate::configuration::Federation;
 use crate::contract::{FailureCode, Header, HttpRequest, Purpose, Response};
 use crate::identity_token::IdentityToken;
@@ -95,7 +95,7 @@ const TABLE: [(u16, u16, Class); 9] = [
             says: "refused the identity token and does not say why",
             action: "Look up the request id in the Console's authentication history. Usual reasons: the rule does not match the \
                      claims, workspace_id is missing, or the identity token was already exchanged, by another process or \
-                     before a restart.",
+                     before a restart. Then let it rotate, and share a store or keep a journal.",
         },
     ),
     (
@@ -291,14 +291,11 @@ fn lifetime(expires_in: Option<&Value>) -> Result<Option<u64>, &'static str> {
         Some(_) => None,
     };
     match seconds {
-        Some(seconds) if seconds > 0.0 => {
-            // The conversion saturates.
-            match (seconds * 1000.0) as u64 {
-                0 => Err("its expires_in is not positive"),
-                lifetime => Ok(Some(lifetime)),
-            }
-        }
-        Some(_) => Err("its expires_in is not positive"),
+        // The conversion saturates.
+        Some(seconds) => match (seconds * 1000.0) as u64 {
+            0 => Err("its expires_in is not positive"),
+            lifetime => Ok(Some(lifetime)),
+        },
         None => Err("its expires_in is not a number"),
     }
 }
@@ -452,5 +449,25 @@ mod tests {
         assert!(message(envelope).ends_with("invalid_request_error: organization_id: no UUID."));
         assert!(message(r#"{"error":"invalid_grant","error_description":"no"}"#).ends_with("invalid_grant: no."));
         assert!(!message("<html>canary</html>").contains("canary"));
+    }
+
+    #[test]
+    fn only_short_and_printable_header_fields_are_read() {
+        let longest = "a".repeat(128);
+        let shown = |value: &str| header(&response(200, &[("X-Id", value)], ""), "x-id").map(str::to_owned);
+        assert_eq!(shown(&longest), Some(longest.clone()));
+        assert_eq!(shown("a ~"), Some("a ~".to_owned()));
+        for value in [&format!("{longest}a"), "a\tb", "a\u{7f}", "é"] {
+            assert_eq!(shown(value), None, "{value}");
+        }
+    }
+
+    /// B7, B9: at the bounds themselves nothing is unusual.
+    #[test]
+    fn the_longest_token_and_the_longest_lifetime_are_taken_as_they_are() {
+        let token = format!("{:a<8192}", "sk-ant-oat01-");
+        let longest = grant(&format!("{{\"access_token\":\"{token}\",\"expires_in\":86400}}")).unwrap();
+        assert_eq!((longest.lifetime_ms, longest.unusual.len()), (86_400_000, 0));
+        assert!(grant(&format!("{{\"access_token\":\"{token}a\",\"expires_in\":86400}}")).is_none());
     }
 }

@@ -3,11 +3,10 @@
 //! Its reference for people and editors is `wit/configuration.schema.json`. Unknown keys are refused, with the nearest known
 //! key in the message.
 
+use wif_document::{BaseUrl, Fields, looks_like_jwt, looks_like_key};
 use wif_recipes::Recipe;
 
-use crate::base_url::BaseUrl;
 use crate::contract::{ConfigurationError, Field};
-use crate::document::Fields;
 use crate::login::Login;
 use crate::shapes::is_placeholder_id;
 use crate::{RECIPES, Secret, hash_of, id_of};
@@ -258,6 +257,16 @@ impl Federation {
 
     /// Checks the shapes of the identifiers: the field's name and what is wrong with it.
     pub(crate) fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        let ids = [
+            ("federation_rule_id", Some(&self.rule)),
+            ("organization_id", Some(&self.organization)),
+            ("service_account_id", self.service_account.as_ref()),
+            ("workspace_id", self.workspace.as_ref()),
+        ];
+        // First: few placeholders have the shape of an id, and their shape is not what is wrong with them.
+        if let Some((field, _)) = ids.into_iter().find(|(_, id)| id.is_some_and(|id| is_placeholder_id(id))) {
+            return Err((field, "is a placeholder, as in a guide: copy the id from the console"));
+        }
         if !tagged(&self.rule, "fdrl_") {
             return Err(("federation_rule_id", "must be a tagged id such as fdrl_01AbCd: copy it from the federation rule"));
         }
@@ -273,16 +282,7 @@ impl Federation {
         if self.workspace.as_deref().is_some_and(|id| id != "default" && !tagged(id, "wrkspc_")) {
             return Err(("workspace_id", "must be a tagged id such as wrkspc_01AbCd, or the word default"));
         }
-        let ids = [
-            ("federation_rule_id", Some(&self.rule)),
-            ("organization_id", Some(&self.organization)),
-            ("service_account_id", self.service_account.as_ref()),
-            ("workspace_id", self.workspace.as_ref()),
-        ];
-        match ids.into_iter().find(|(_, id)| id.is_some_and(|id| is_placeholder_id(id))) {
-            Some((field, _)) => Err((field, "is a placeholder, as in a guide: copy the id from the console")),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// A hash over every input here that changes the token.
@@ -509,6 +509,10 @@ impl Bearer {
 /// Whether `name` can be the name of a profile; otherwise what is wrong with it.
 pub(crate) fn check_profile_name(name: &str) -> Result<(), &'static str> {
     let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    // It will be shown.
+    if looks_like_jwt(name) || looks_like_key(name) {
+        return Err("holds a key or a token, where only the name of a profile belongs");
+    }
     if name.is_empty() || name.len() > 128 || name.starts_with('.') || !name.bytes().all(fine) {
         return Err("must be 1 to 128 letters, digits, `_`, `-` or `.`, not beginning with a dot");
     }
@@ -601,5 +605,52 @@ mod tests {
         keys.sort();
         keys.dedup();
         assert_eq!(keys.len(), 6);
+    }
+
+    #[test]
+    fn a_source_says_where_it_is_and_whether_it_mints() {
+        let described = |source: &str| {
+            let source = format!(r#"{{ "source": {source} }}"#);
+            let document = FEDERATION.replace(r#"{ "source": "file", "path": "/token" }"#, &source);
+            match Configuration::parse(&document).unwrap().credential {
+                Credential::Federation(federation) => federation.identity_token.describe(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let relative = "(relative to the directory in which this program was started)";
+        for (source, says) in [
+            (r#""file", "path": "/run/token""#, "file /run/token".to_owned()),
+            (r#""file", "path": "C:\\run\\token""#, "file C:\\run\\token".to_owned()),
+            (r#""file", "path": "run/token""#, format!("file run/token {relative}")),
+            (r#""callable", "name": "a", "freshness": "minted""#, "callable a (mints)".to_owned()),
+            (r#""callable", "name": "a", "freshness": "shared""#, "callable a (shared)".to_owned()),
+            (r#""github-actions""#, "github-actions (mints)".to_owned()),
+            (r#""gitlab""#, "gitlab (shared)".to_owned()),
+            (r#""auto""#, "auto".to_owned()),
+        ] {
+            assert_eq!(described(source), says);
+        }
+    }
+
+    #[test]
+    fn what_a_platform_requires_is_missed_by_name() {
+        let vault = FEDERATION.replace(r#""source": "file", "path": "/token""#, r#""source": "vault""#);
+        assert_eq!(error_of(&vault), ("federation.identity_token.role".to_owned(), "is missing".to_owned()));
+    }
+
+    /// A12, A13: up to the bounds themselves.
+    #[test]
+    fn ids_and_names_have_bounds_and_a_grammar() {
+        let longest = "a".repeat(128);
+        assert!(tagged(&format!("fdrl_{longest}"), "fdrl_") && tagged("fdrl_A-b_9", "fdrl_"));
+        for id in ["fdrl_", "fdrl_a.b", "fdrl_a b", "svac_1", &format!("fdrl_{longest}a")] {
+            assert!(!tagged(id, "fdrl_"), "{id}");
+        }
+        for name in ["a", "a.b_c-9", &longest] {
+            assert_eq!(check_profile_name(name), Ok(()), "{name}");
+        }
+        for name in ["", ".a", "..", "a/b", "a b", &format!("{longest}a")] {
+            assert!(check_profile_name(name).is_err(), "{name}");
+        }
     }
 }

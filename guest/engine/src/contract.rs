@@ -717,12 +717,4 @@ pub enum Disposition {
     Reusable,
 }
 
-/// Why a configuration was refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct ConfigurationError {
-    /// The field, as a path such as `federation.organization_id`; empty for the document as a whole.
-    pub field: String,
-    /// What is wrong with it, and what would be right.
-    pub message: String,
-}
+pub use wif_document::ConfigurationError;

@@ -5,11 +5,10 @@
 //! `host/cli/tests/discovery/differences.rs` says why.
 
 use serde_json::Value;
+use wif_document::{BaseUrl, looks_like_jwt, looks_like_key};
 
-use crate::base_url::BaseUrl;
 use crate::configuration::{Bearer, Discover, Federation, IdentityTokenSource, Reuse, Shadowing, check_profile_name};
 use crate::contract::{FileProtection, FileRequest};
-use crate::identity_token::looks_like_jwt;
 use crate::login::Login;
 use crate::shapes::in_place_of_a_token;
 use crate::{LOGINS, Secret};
@@ -372,14 +371,12 @@ impl Discovery {
     }
 
     fn find_directories(&mut self) {
-        let below =
-            |name: &str, suffix: &str| self.text(name).map(|directory| format!("{}{suffix}", directory.trim_end_matches('/')));
         let chosen = self.limits.config_dir.clone().or_else(|| self.text(CONFIG_DIR).map(str::to_owned));
         self.directories = match chosen {
             Some(directory) => vec![directory.trim_end_matches('/').to_owned()],
             None => {
-                let usual = [("HOME", "/.config/anthropic"), ("XDG_CONFIG_HOME", "/anthropic"), ("APPDATA", "/Anthropic")];
-                usual.into_iter().filter_map(|(name, suffix)| below(name, suffix)).collect()
+                let usual = |(name, path)| self.text(name).map(|directory| wif_rules::below(directory, path));
+                wif_rules::PROFILE_DIRECTORIES.into_iter().filter_map(usual).collect()
             }
         };
         self.directories.dedup();
@@ -538,10 +535,7 @@ impl Discovery {
 
     /// The path with `~` replaced by the home directory, where that is known.
     fn expanded(&self, path: &str) -> String {
-        match (path.strip_prefix("~/"), self.text("HOME")) {
-            (Some(rest), Some(home)) => format!("{}/{rest}", home.trim_end_matches('/')),
-            _ => path.to_owned(),
-        }
+        wif_rules::in_home(path, self.text("HOME"))
     }
 
     fn found(&mut self, credential: FoundCredential, base_url: Option<String>, by: String) -> Result<Next, Problem> {
@@ -614,8 +608,12 @@ impl Discovery {
 fn in_place_of_a_path(path: &str, with_a_token: &'static str) -> Option<(&'static str, &'static str)> {
     if looks_like_jwt(path) {
         Some(("holds an identity token, where only its path belongs", with_a_token))
+    } else if looks_like_key(path) {
+        Some(("holds a key or a token, where only the path of an identity token belongs", "Write the path of its file."))
     } else if path.starts_with("file:") {
         Some(("is a URL, where only the path belongs", "Write /run/token in place of file:///run/token."))
+    } else if path.starts_with(['"', '\'']) {
+        Some(("is in quotes", "Leave the quotes out: a file with variables, such as docker's --env-file, keeps them."))
     } else {
         None
     }
@@ -623,4 +621,219 @@ fn in_place_of_a_path(path: &str, with_a_token: &'static str) -> Option<(&'stati
 
 fn problem(message: &str, action: &str) -> Problem {
     Problem { message: message.to_owned(), action: action.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JWT: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl";
+    const ORGANIZATION_ID: &str = "3f2b8c1e-0000-4000-8000-1234567890ab";
+    const FEDERATED: [(&str, &str); 3] = [(RULE, "fdrl_1"), (ORGANIZATION, ORGANIZATION_ID), (TOKEN_FILE, "/token")];
+    const HOME: (&str, &str) = ("HOME", "/home/app");
+    const PROFILES: &str = "/home/app/.config/anthropic";
+    const OF_FEDERATION: &str = r#"{"authentication": {"type": "oidc_federation"}}"#;
+
+    /// What came of it.
+    struct Outcome {
+        /// By what the credential was found, or the problem.
+        by: Result<String, String>,
+        warnings: Vec<String>,
+        /// The files that were asked for, and whether only for a warning.
+        asked: Vec<(String, bool)>,
+    }
+
+    impl Outcome {
+        fn warns(&self, of: &str) -> bool {
+            self.warnings.iter().any(|warning| warning.contains(of))
+        }
+    }
+
+    fn with(limits: Discover, variables: &[&[(&'static str, &str)]], files: &[(String, &str)]) -> Outcome {
+        let mut discovery = Discovery::new(limits);
+        for (name, value) in variables.iter().copied().flatten() {
+            discovery.variable(name, Secret::from(*value));
+        }
+        let mut asked = Vec::new();
+        let mut next = discovery.variables_read();
+        loop {
+            match next {
+                Next::Read(file) => {
+                    asked.push((file.path.clone(), discovery.only_warns()));
+                    let found = files.iter().find(|(path, _)| *path == file.path);
+                    next = discovery.file(found.map_or(File::Absent, |(_, content)| File::Content(Secret::from(*content))));
+                }
+                Next::Found(found) => return Outcome { by: Ok(found.by), warnings: found.ignored, asked },
+                Next::Failed(problem) => {
+                    let (by, warnings) = (Err(problem.message), core::mem::take(&mut discovery.ignored));
+                    return Outcome { by, warnings, asked };
+                }
+            }
+        }
+    }
+
+    fn found(variables: &[&[(&'static str, &str)]], files: &[(String, &str)]) -> Outcome {
+        with(Discover::default(), variables, files)
+    }
+
+    #[test]
+    fn what_a_host_does_not_show_is_said() {
+        let mut discovery = Discovery::new(Discover::default());
+        discovery.hidden("HOME");
+        discovery.hidden(PROFILE);
+        let Next::Failed(problem) = discovery.variables_read() else { panic!("nothing is configured") };
+        assert!(problem.message.ends_with("The host does not show HOME, ANTHROPIC_PROFILE."), "{}", problem.message);
+        assert_eq!(discovery.ignored, ["The host does not show HOME, ANTHROPIC_PROFILE: treated as unset."]);
+        let shown = found(&[&[(AUTH_TOKEN, "sk-ant-oat01-a")]], &[]);
+        assert_eq!((shown.by.as_deref(), shown.warnings.len()), (Ok("the variable ANTHROPIC_AUTH_TOKEN"), 0));
+    }
+
+    /// A11: what is wrong with a federation variable is an error where the set would win, and a warning where it does not.
+    #[test]
+    fn an_empty_federation_variable_is_an_error_where_it_matters() {
+        let empty = "The variable ANTHROPIC_WORKSPACE_ID is set and empty.";
+        let broken: &[(&str, &str)] = &[FEDERATED[0], FEDERATED[1], FEDERATED[2], (WORKSPACE, "")];
+        assert_eq!(found(&[broken], &[]).by, Err(empty.to_owned()));
+        let files = [(format!("{PROFILES}/configs/p.json"), OF_FEDERATION)];
+        for stronger in [(API_KEY, "key"), (AUTH_TOKEN, "sk-ant-oat01-a"), (PROFILE, "p")] {
+            let outcome = found(&[broken, &[stronger, HOME]], &files);
+            assert!(outcome.by.as_ref().is_ok_and(|by| by.contains("variable") || by.contains("profile")), "{:?}", outcome.by);
+            assert!(outcome.warns(empty), "{:?}", outcome.warnings);
+        }
+        let limits = Discover { profile: Some("p".to_owned()), ..Discover::default() };
+        let outcome = with(limits, &[broken, &[HOME]], &files);
+        assert!(outcome.by.is_ok() && outcome.warns(empty), "{:?}", outcome.by);
+    }
+
+    /// A11: an incomplete set is no set, whatever is empty in it, and all of it empty is none either.
+    #[test]
+    fn an_incomplete_federation_is_a_warning_beside_a_profile() {
+        let profile =
+            (format!("{PROFILES}/configs/default.json"), r#"{"authentication": {"type": "user_oauth", "client_id": "c"}}"#);
+        for (variables, warning) in [
+            (&[(RULE, "fdrl_1"), (WORKSPACE, "")][..], "The variable ANTHROPIC_WORKSPACE_ID is set and empty."),
+            (
+                &[FEDERATED[0], FEDERATED[1], (WORKSPACE, "")],
+                "Missing: ANTHROPIC_IDENTITY_TOKEN_FILE (or ANTHROPIC_IDENTITY_TOKEN).",
+            ),
+            (&[FEDERATED[0], FEDERATED[2], (WORKSPACE, "")], "Missing: ANTHROPIC_ORGANIZATION_ID."),
+            (&[FEDERATED[1], FEDERATED[2], (WORKSPACE, "")], "Missing: ANTHROPIC_FEDERATION_RULE_ID."),
+            (&[(RULE, ""), (ORGANIZATION, ""), (TOKEN_FILE, ""), (TOKEN, "")], "is set and empty."),
+        ] {
+            let outcome = found(&[variables, &[HOME]], core::slice::from_ref(&profile));
+            assert_eq!(outcome.by, Ok(format!("the profile {}", profile.0)), "{variables:?}");
+            assert!(outcome.warns(warning), "{variables:?}: {:?}", outcome.warnings);
+        }
+        let outcome = found(&[&FEDERATED[..2]], &[]);
+        let incomplete = "The federation variables are incomplete. Set: ANTHROPIC_FEDERATION_RULE_ID, ANTHROPIC_ORGANIZATION_ID.";
+        assert!(outcome.by.as_ref().is_err_and(|problem| problem.starts_with(incomplete)), "{:?}", outcome.by);
+        assert!(found(&[&FEDERATED[..]], &[]).warnings.is_empty(), "it is complete");
+    }
+
+    /// A11: of the two variables that name a source, the one that is there counts.
+    #[test]
+    fn an_empty_source_beside_another_one_is_a_warning() {
+        for (empty, other, value) in [(TOKEN, TOKEN_FILE, "/token"), (TOKEN_FILE, TOKEN, JWT)] {
+            let outcome = found(&[&FEDERATED[..2], &[(empty, ""), (other, value)]], &[]);
+            assert_eq!(outcome.by, Ok("the federation variables".to_owned()), "{empty}");
+            assert!(outcome.warns(&format!("The variable {empty} is set and empty.")), "{:?}", outcome.warnings);
+            let outcome = found(&[&FEDERATED[..2], &[(empty, "")]], &[]);
+            assert_eq!(outcome.by, Err(format!("The variable {empty} is set and empty.")));
+        }
+    }
+
+    #[test]
+    fn a_key_among_tokens_and_a_token_among_keys_are_used_with_a_word_about_it() {
+        for (name, value, warning) in [
+            (API_KEY, "sk-ant-api03-a", None),
+            (API_KEY, "sk-ant-oat01-a", Some("ANTHROPIC_API_KEY holds an access token")),
+            (AUTH_TOKEN, "sk-ant-oat01-a", None),
+            (AUTH_TOKEN, "sk-ant-api03-a", Some("ANTHROPIC_AUTH_TOKEN holds an API key")),
+            (CLAUDE_CODE, "sk-ant-api03-a", Some("CLAUDE_CODE_OAUTH_TOKEN holds an API key")),
+        ] {
+            let outcome = found(&[&[(name, value)]], &[]);
+            assert_eq!(outcome.by, Ok(format!("the variable {name}")));
+            assert_eq!(outcome.warnings.len(), usize::from(warning.is_some()), "{:?}", outcome.warnings);
+            assert!(warning.is_none_or(|warning| outcome.warns(warning)), "{:?}", outcome.warnings);
+        }
+    }
+
+    /// A static credential hides a federation only if all of it is there.
+    #[test]
+    fn what_a_key_hides_is_named() {
+        let key = (API_KEY, "key");
+        for (variables, warning) in [
+            (&FEDERATED[..], "goes before the federation variables, which would be used without it"),
+            (&[FEDERATED[0], FEDERATED[1]], "goes before the federation variables that are set, too"),
+            (&[FEDERATED[0], FEDERATED[2]], "goes before the federation variables that are set, too"),
+            (&[FEDERATED[1], FEDERATED[2]], "goes before the federation variables that are set, too"),
+            (&[(PROFILE, "p")], "goes before the profile that ANTHROPIC_PROFILE names"),
+        ] {
+            let outcome = found(&[&[key], variables], &[]);
+            assert_eq!(outcome.warnings.len(), 1, "{variables:?}: {:?}", outcome.warnings);
+            assert!(outcome.warns(warning), "{variables:?}: {:?}", outcome.warnings);
+        }
+        assert!(found(&[&[key]], &[]).warnings.is_empty());
+        let default = format!("{PROFILES}/configs/default.json");
+        for (profile, warning) in [
+            (OF_FEDERATION, Some(format!("goes before the profile {default}"))),
+            (r#"{"authentication": {"type": "user_oauth"}}"#, Some(format!("goes before the login of the profile {default}"))),
+            (r#"{"authentication": {"type": "another"}}"#, None),
+            ("no document", None),
+        ] {
+            let outcome = found(&[&[key, HOME]], &[(default.clone(), profile)]);
+            assert_eq!(outcome.warnings.len(), usize::from(warning.is_some()), "{profile}: {:?}", outcome.warnings);
+            assert!(warning.is_none_or(|warning| outcome.warns(&warning)), "{profile}: {:?}", outcome.warnings);
+            assert_eq!(outcome.asked, [(format!("{PROFILES}/active_config"), true), (default.clone(), true)]);
+        }
+    }
+
+    /// Files are looked at for a warning alone only where a warning is all that may come of it.
+    #[test]
+    fn where_shadowing_is_refused_the_files_decide() {
+        let limits = Discover { shadowing: Shadowing::Refuse, ..Discover::default() };
+        let default = format!("{PROFILES}/configs/default.json");
+        let outcome = with(limits, &[&[(API_KEY, "key"), HOME]], &[(default.clone(), OF_FEDERATION)]);
+        let hides = format!("ANTHROPIC_API_KEY is set and goes before the profile {default}, which would be used without it.");
+        assert_eq!(outcome.by, Err(hides));
+        assert!(outcome.asked.iter().all(|(_, only_warns)| !only_warns), "{:?}", outcome.asked);
+        let outcome = found(&[&[HOME]], &[]);
+        assert!(outcome.asked.len() == 2 && outcome.asked.iter().all(|(_, only_warns)| !only_warns), "{:?}", outcome.asked);
+    }
+
+    #[test]
+    fn a_profile_that_is_of_no_use_says_why() {
+        let source = |identity_token: &str| {
+            format!(
+                r#"{{"organization_id": "{ORGANIZATION_ID}", "authentication": {{"type": "oidc_federation",
+                    "federation_rule_id": "fdrl_1", "identity_token": {identity_token}}}}}"#
+            )
+        };
+        for (profile, says) in [
+            (r#"{"authentication": {"type": "another"}}"#.to_owned(), "has no authentication.type that is known."),
+            (source(r#"{"source": "another", "path": "/token"}"#), "authentication.identity_token.source is not known."),
+            (source(r#"{"source": "file"}"#), "authentication.identity_token.path is missing or empty."),
+        ] {
+            let outcome = found(&[&[HOME]], &[(format!("{PROFILES}/configs/default.json"), &profile)]);
+            assert!(outcome.by.as_ref().is_err_and(|problem| problem.contains(says)), "{profile}: {:?}", outcome.by);
+        }
+        let good = source(r#"{"source": "file", "path": "/token"}"#);
+        assert!(found(&[&[HOME]], &[(format!("{PROFILES}/configs/default.json"), &good)]).by.is_ok());
+    }
+
+    /// A13: the variable is named that an id came from.
+    #[test]
+    fn an_id_that_is_malformed_is_named_with_its_variable() {
+        for (name, field) in [
+            (RULE, "federation_rule_id"),
+            (ORGANIZATION, "organization_id"),
+            (SERVICE_ACCOUNT, "service_account_id"),
+            (WORKSPACE, "workspace_id"),
+        ] {
+            let variables: Vec<_> = FEDERATED.into_iter().filter(|(known, _)| *known != name).collect();
+            let outcome = found(&[&variables, &[(name, "x y")]], &[]);
+            let begins = format!("{field} (variable {name}, or the profile) ");
+            assert!(outcome.by.as_ref().is_err_and(|problem| problem.starts_with(&begins)), "{:?}", outcome.by);
+        }
+    }
 }

@@ -159,3 +159,17 @@ impl Held {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// E10: the beta of the API's OAuth dialect stands beside a token of that dialect alone.
+    #[test]
+    fn a_token_of_another_dialect_and_a_key_carry_no_beta() {
+        let betas = |value: &str, scheme| Held::forever(Secret::from(value.to_owned()), scheme).merge().len();
+        assert_eq!(betas("sk-ant-oat01-a", Scheme::Bearer), 1);
+        assert_eq!(betas("a-gateway's", Scheme::Bearer), 0);
+        assert_eq!(betas("sk-ant-oat01-a", Scheme::ApiKey(KeyHeader::Authorization)), 0);
+    }
+}

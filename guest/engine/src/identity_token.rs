@@ -140,12 +140,6 @@ pub(crate) fn expiry_of_jwt(token: &str) -> Option<u64> {
     time_of(&decode_object(payload)?, "exp")
 }
 
-/// Whether this is the token where only its place belongs.
-pub(crate) fn looks_like_jwt(text: &str) -> bool {
-    let text = text.trim();
-    text.starts_with("eyJ") && text.matches('.').count() == 2 && !text.contains('/')
-}
-
 fn check_shape(text: &str) -> Result<(), &'static str> {
     if text.is_empty() {
         return Err("is empty");
@@ -198,4 +192,78 @@ fn time_of(claims: &Map<String, Value>, name: &str) -> Option<u64> {
     let seconds = claims.get(name)?.as_f64().filter(|seconds| *seconds >= 0.0)?;
     // The conversion saturates.
     Some((seconds * 1000.0) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(text: &str) -> String {
+        URL_SAFE_NO_PAD.encode(text)
+    }
+
+    fn parsed(token: &str) -> Result<About, &'static str> {
+        IdentityToken::parse(Secret::from(token)).map(|identity| identity.about)
+    }
+
+    fn of_claims(claims: &str) -> Result<About, &'static str> {
+        parsed(&format!("{}.{}.c2ln", segment(r#"{"alg":"ES256","kid":"k"}"#), segment(claims)))
+    }
+
+    /// A2, A3: what is no JWT is refused before anything is sent, with what is wrong with it.
+    #[test]
+    fn what_is_no_jwt_says_what_is_missing() {
+        let (header, claims) = (segment(r#"{"kid":"k"}"#), segment(r#"{"sub":"s","iat":1,"exp":2}"#));
+        let good = format!("{header}.{claims}.c2ln");
+        assert!(parsed(&good).is_ok());
+        let signature = "is not a JWT: its signature is missing or not base64url";
+        for (token, why) in [
+            (format!("{header}.{claims}"), "is not a JWT: it does not have three parts"),
+            (format!("{good}.c2ln"), "is not a JWT: it does not have three parts"),
+            (format!("{header}.{claims}."), signature),
+            (format!("{header}.{claims}.a+b"), signature),
+            (format!("{}.{claims}.c2ln", segment("{}")), "has no `kid` in its header, which the server requires"),
+            (format!("{}.{claims}.c2ln", segment(r#"{"kid":""}"#)), "has no `kid` in its header, which the server requires"),
+            (format!("{header}.{}.c2ln", segment("[]")), "is not a JWT: its claims are not a JSON object in base64url"),
+        ] {
+            assert_eq!(parsed(&token).map(|about| about.id), Err(why), "{token}");
+        }
+        for (claims, why) in [
+            (r#"{"sub":"","iat":1,"exp":2}"#, "has no claim `sub`, which the server requires"),
+            (r#"{"sub":"s","iat":2,"exp":2}"#, "expires before it was issued"),
+            (r#"{"sub":"s","iat":100000000000,"exp":100000000001}"#, "has its times in milliseconds, where seconds belong"),
+        ] {
+            assert_eq!(of_claims(claims).map(|about| about.id), Err(why), "{claims}");
+        }
+        assert!(of_claims(r#"{"sub":"s","iat":99999999999,"exp":100000000000}"#).is_ok());
+    }
+
+    /// A5: valid up to its last millisecond, and from half a minute before its first one.
+    #[test]
+    fn its_times_are_told_by_how_much_they_miss() {
+        let about = of_claims(r#"{"sub":"s","iat":1000,"exp":2000}"#).unwrap();
+        assert_eq!(about.check_times(1_000_000 - LEEWAY_MS), Ok(()));
+        let early = Untimely::NotYetValid(LEEWAY_MS + 1);
+        assert_eq!(about.check_times(1_000_000 - LEEWAY_MS - 1), Err(early));
+        assert_eq!(about.check_times(1_999_999), Ok(()));
+        assert_eq!(about.check_times(2_000_000), Err(Untimely::Expired(0)));
+        assert_eq!(about.check_times(2_007_000), Err(Untimely::Expired(7_000)));
+        let later = of_claims(r#"{"sub":"s","iat":1000,"nbf":1500,"exp":2000}"#).unwrap();
+        assert_eq!(later.check_times(1_400_000), Err(Untimely::NotYetValid(100_000)));
+    }
+
+    #[test]
+    fn whose_it_is_can_be_shown() {
+        let about = of_claims(r#"{"iss":"https://i\n","sub":"s\u001b[1m","aud":["a","b",7],"iat":1,"exp":2}"#).unwrap();
+        assert_eq!((about.issuer.as_str(), about.subject.as_str(), about.audience.as_str()), ("https://i", "s[1m", "a,b"));
+        let about = of_claims(&format!(r#"{{"sub":"{}","aud":"a","iat":1,"exp":2}}"#, "s".repeat(300))).unwrap();
+        assert_eq!((about.issuer.as_str(), about.subject.len(), about.audience.as_str()), ("", 256, "a"));
+        assert_eq!(of_claims(r#"{"sub":"s","iat":1,"exp":2}"#).unwrap().audience, "");
+    }
+
+    #[test]
+    fn the_longest_text_that_could_be_exchanged_is_looked_at() {
+        assert_eq!(check_shape(&"a".repeat(MAX_BYTES)), Ok(()));
+        assert!(check_shape(&"a".repeat(MAX_BYTES + 1)).unwrap_err().contains("longer than 16 KiB"));
+    }
 }

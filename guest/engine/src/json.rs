@@ -7,7 +7,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::Secret;
-use crate::contract::{Access, Clock, Event, Header, HttpRequest, Outcome, Output, Start, Status, Swap, Task, Usable};
+use crate::contract::{Access, Clock, Event, Header, HttpRequest, Output, Start, Status, Swap, Task, Usable};
 
 /// A clock from JSON.
 pub fn clock_from_json(text: &str) -> Result<Clock, serde_json::Error> {
@@ -22,22 +22,6 @@ pub fn start_from_json(text: &str) -> Result<Start, serde_json::Error> {
 /// An event from JSON.
 pub fn event_from_json(text: &str) -> Result<Event, serde_json::Error> {
     serde_json::from_str(text)
-}
-
-/// *Secret.* An event as JSON, for recordings.
-#[must_use]
-pub fn event_to_json(event: &Event) -> Value {
-    match event {
-        Event::Woken => json!("woken"),
-        Event::Needed => json!("needed"),
-        Event::Finished(result) => {
-            json!({ "finished": { "number": result.number, "outcome": outcome_to_json(&result.outcome) } })
-        }
-        Event::StillRunning(number) => json!({ "still-running": number }),
-        Event::Rejected(id) => json!({ "rejected": id }),
-        Event::Changed => json!("changed"),
-        Event::Closing => json!("closing"),
-    }
 }
 
 /// *Secret.* An output as JSON.
@@ -122,33 +106,6 @@ fn swap_to_json(swap: &Swap) -> Value {
         ("expected", swap.expected.as_deref().map(Value::from)),
         ("value", Some(revealed(&swap.value))),
     ])
-}
-
-fn outcome_to_json(outcome: &Outcome) -> Value {
-    let entry = |entry: &crate::contract::Entry| json!({ "version": entry.version, "value": revealed(&entry.value) });
-    match outcome {
-        Outcome::Response(response) => json!({ "response": {
-            "status": response.status,
-            "headers": headers_to_json(&response.headers),
-            "body": revealed(&response.body),
-        } }),
-        Outcome::Content(content) => json!({ "content": revealed(content) }),
-        Outcome::Token(token) => json!({ "token": object([
-            ("value", Some(revealed(&token.value))),
-            ("expires-at-ms", token.expires_at_ms.map(Value::from)),
-        ]) }),
-        Outcome::Entry(found) => json!({ "entry": entry(found) }),
-        Outcome::Swapped(version) => json!({ "swapped": version }),
-        Outcome::Conflict(found) => json!({ "conflict": found.as_ref().map(entry) }),
-        Outcome::Absent => json!("absent"),
-        Outcome::Denied(why) => json!({ "denied": why }),
-        Outcome::Unkept(why) => json!({ "unkept": why }),
-        Outcome::Unsupported => json!("unsupported"),
-        Outcome::Unsent(why) => json!({ "unsent": why }),
-        Outcome::MaybeSent(why) => json!({ "maybe-sent": why }),
-        Outcome::Failed(why) => json!({ "failed": why }),
-        Outcome::Lost => json!("lost"),
-    }
 }
 
 fn headers_to_json(headers: &[Header]) -> Value {
@@ -274,5 +231,15 @@ mod tests {
         writer.raw("]");
         let read: Value = serde_json::from_str(writer.end().reveal()).unwrap();
         assert_eq!(read, json!(["plain", odd, null, "there", i64::MIN, i64::MAX, 0, u64::MAX, [1, 20]]));
+    }
+
+    /// Each by itself: what needs an escape is not written as it is, whatever stands beside it.
+    #[test]
+    fn texts_are_written_as_the_library_writes_them() {
+        for text in ["", "plain", "\"", "\\", "\n", "a\"b", "a\\b", "a\nb", "\"\"", "\\\\", "\u{0}\u{1f}", "é"] {
+            let mut writer = Writer::with_capacity(8);
+            writer.text(text);
+            assert_eq!(writer.end().reveal(), Value::from(text).to_string());
+        }
     }
 }

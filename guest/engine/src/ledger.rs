@@ -128,6 +128,25 @@ mod tests {
         assert_eq!(ledger.disposition("last"), Disposition::Spent);
     }
 
+    /// What is told again with each look into a store is no reason to write a journal.
+    #[test]
+    fn what_another_session_knows_is_news_once() {
+        for (mine, theirs, news) in [
+            (Disposition::Unspent, Disposition::Uncertain, true),
+            (Disposition::Unspent, Disposition::Spent, true),
+            (Disposition::Uncertain, Disposition::Spent, true),
+            (Disposition::Uncertain, Disposition::Uncertain, false),
+            (Disposition::Spent, Disposition::Spent, false),
+            (Disposition::Spent, Disposition::Uncertain, false),
+        ] {
+            let (mut ledger, mut other) = (Ledger::default(), Ledger::default());
+            ledger.mark("a", mine, 10);
+            other.mark("a", theirs, 10);
+            assert_eq!(ledger.merge(&other), news, "{mine:?}, {theirs:?}");
+            assert!(!ledger.merge(&other), "{mine:?}, {theirs:?}");
+        }
+    }
+
     #[test]
     fn the_line_that_expires_first_makes_room() {
         let mut ledger = Ledger::default();

@@ -12,18 +12,17 @@
 //! assert!(matches!(output.access, Access::Usable(_)));
 //! ```
 //!
-//! Where to look: what can be configured, `configuration`; precedence and profiles, `discovery`; what an answer means, the
+//! Where to look: what can be configured, `configuration`, which `wif-document` reads; precedence and profiles, `discovery`; what an answer means, the
 //! table in `answer`; when to refresh, `schedule`; which token is served, `tokens`; what is known of an identity token, `ledger`; what outlives a session,
 //! `state`; everything that decides, `session`.
 
 #![forbid(unsafe_code)]
 
 mod answer;
-mod base_url;
+pub mod boundary;
 mod configuration;
 pub mod contract;
 mod discovery;
-pub mod document;
 mod held;
 mod identity_token;
 pub mod json;
@@ -40,9 +39,9 @@ mod state;
 mod timeline;
 mod tokens;
 
-pub use base_url::origin_of;
 pub use secret::Secret;
 pub use session::Session;
+pub use wif_document::origin_of;
 
 use sha2::{Digest, Sha256};
 

@@ -6,10 +6,10 @@
 //! then served until it expires.
 
 use serde_json::{Map, Value};
+use wif_document::BaseUrl;
 use zeroize::Zeroize as _;
 
 use crate::answer::{check_token, to_the_endpoint};
-use crate::base_url::BaseUrl;
 use crate::contract::{Field, Header, HttpRequest, Purpose};
 use crate::json::Writer;
 use crate::timeline::Moment;
@@ -336,5 +336,46 @@ mod tests {
         let brought = Brought::read(&Secret::from("{}"), Secret::from("a2"), 9, &Secret::from("r"));
         let new: Value = serde_json::from_str(file.with(&brought).reveal()).unwrap();
         assert_eq!(new["refresh_token"], "r");
+    }
+
+    #[test]
+    fn a_profile_of_a_login_is_checked_and_described() {
+        let of = |client_id: Value, workspace: Option<&str>| {
+            Login::of_profile(&serde_json::json!({ "client_id": client_id }), "", "/c/me.json", workspace)
+        };
+        let described = |login: &Login| login.describe().into_iter().map(|field| field.value).collect::<Vec<_>>();
+        let bare = of(Value::Null, None).unwrap();
+        assert_eq!(described(&bare), ["login (user_oauth)", "/c/me.json"]);
+        let full = of("c".into(), Some("wrkspc_1")).unwrap();
+        assert_eq!(described(&full), ["login (user_oauth)", "/c/me.json", "c", "wrkspc_1"]);
+        assert_ne!(bare.identity(), full.identity());
+        assert_eq!(full.identity(), of(" c ".into(), Some("wrkspc_1")).unwrap().identity());
+        let longest = "c".repeat(256);
+        assert!(of(longest.clone().into(), Some(&longest)).is_ok());
+        let (no_id, no_string) =
+            ("has an authentication.client_id that is no id", "has an authentication.client_id that is no string");
+        for (client_id, workspace, why) in [
+            (Value::from("a b"), None, no_id),
+            (format!("{longest}c").into(), None, no_id),
+            (7.into(), None, no_string),
+            ("c".into(), Some("a b"), "has a workspace_id that cannot stand in a header field"),
+        ] {
+            assert_eq!(of(client_id, workspace).map(|login| login.path), Err(why));
+        }
+    }
+
+    #[test]
+    fn an_end_is_a_number_of_seconds() {
+        let ends = |at: &str| read(&format!(r#"{{"access_token": "t", "expires_at": {at}}}"#)).map(|read| read.expires_at);
+        assert_eq!([ends("null"), ends("5"), ends("5.9"), ends("0")], [Ok(None), Ok(Some(5)), Ok(Some(5)), Ok(Some(0))]);
+        assert!(ends("-1").is_err() && ends("-0.5").is_err());
+    }
+
+    /// G2: wherever in the document a text stands.
+    #[test]
+    fn all_texts_of_a_file_are_wiped() {
+        let mut file = serde_json::json!({"a": "t", "b": ["u", {"c": "v"}], "d": 7});
+        wipe(&mut file);
+        assert_eq!(file, serde_json::json!({"a": "", "b": ["", {"c": ""}], "d": 7}));
     }
 }

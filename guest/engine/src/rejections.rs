@@ -142,6 +142,27 @@ mod tests {
         assert_eq!(rejections.stopped_until(), at(1_799_999));
     }
 
+    /// C13: a document that holds more is not read.
+    #[test]
+    fn the_last_eight_are_known() {
+        let mut rejections = Rejections::default();
+        let known = |rejections: &Rejections| (0..12_u32).filter(|number| rejections.contains(&number.to_string())).count();
+        for number in 0..12_u32 {
+            rejections.add(&number.to_string(), at(0));
+            assert_eq!(known(&rejections), BOUND.min(number as usize + 1));
+        }
+        assert!(rejections.contains("11") && !rejections.contains("3"));
+    }
+
+    #[test]
+    fn a_stop_that_is_lifted_is_over() {
+        let mut rejections = Rejections::default();
+        rejections.add("a", at(0));
+        assert!(rejections.add("b", at(0)));
+        rejections.lift_the_stop();
+        assert_eq!(rejections.stopped_until(), Moment::default());
+    }
+
     #[test]
     fn what_another_session_knows_is_taken_over_in_the_order_of_time() {
         let (mut mine, mut theirs) = (Rejections::default(), Rejections::default());

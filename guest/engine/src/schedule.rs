@@ -103,6 +103,12 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
+    /// Twice as many digits.
+    pub(crate) fn next_wide(&mut self) -> u128 {
+        let high = u128::from(self.next());
+        (high << 64) + u128::from(self.next())
+    }
+
     /// A number from 0 to `limit`, both included.
     pub(crate) fn up_to(&mut self, limit: u64) -> u64 {
         match limit.checked_add(1) {
@@ -160,5 +166,30 @@ mod tests {
             let pause = pace.retry_at - Moment::default();
             assert!((5_000..=120_000).contains(&pause), "pause {failure} is {pause} ms");
         }
+    }
+
+    #[test]
+    fn a_success_begins_the_pauses_anew() {
+        let (mut pace, now) = (Pace::default(), Moment::default());
+        for _ in 0..3 {
+            pace.transient(now, &mut Random::new(3));
+            pace.refused(now);
+        }
+        (pace.repeated_unsent, pace.floor) = (true, now + 7_000);
+        pace.succeeded();
+        assert_eq!((pace.failures, pace.refusals, pace.repeated_unsent), (0, 0, false));
+        assert_eq!(pace.retry_at, now + 7_000, "what the endpoint asked for holds on");
+        pace.refused(now);
+        assert_eq!(pace.retry_at, now + 15_000);
+    }
+
+    /// The generator's own reference values: every host jitters alike.
+    #[test]
+    fn the_jitter_is_that_of_split_mix_64() {
+        let mut random = Random::new(1_234_567);
+        let numbers = [random.next(), random.next(), random.next()];
+        assert_eq!(numbers, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+        assert_eq!(Random::new(0).next(), 0xe220_a839_7b1d_cdaf);
+        assert_eq!(Random::new(0).next_wide(), 0xe220_a839_7b1d_cdaf_6e78_9e6a_a1b9_65f4);
     }
 }

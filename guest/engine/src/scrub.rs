@@ -76,9 +76,6 @@ fn opaque(word: &str) -> bool {
 
 /// Whether a run of twice [`BLOCK`] bytes or more stands in both: it then holds one whole aligned block of the secret.
 fn shares_a_part(text: &[u8], secret: &[u8]) -> bool {
-    if text.len() < BLOCK {
-        return false;
-    }
     let mut windows: Vec<&[u8]> = text.windows(BLOCK).collect();
     windows.sort_unstable();
     secret.chunks_exact(BLOCK).any(|block| windows.binary_search(&block).is_ok())
@@ -227,5 +224,40 @@ mod tests {
         assert_eq!(scrub("a\r\nb\0c", &[SECRET]), "a  b c");
         assert_eq!(scrub("a\u{202e}b\u{2028}c\u{2066}d\u{9b}e\u{200f}", &[SECRET]), "a b c d e ");
         assert_eq!(scrub(&"x".repeat(1000), &[SECRET]).len(), 300);
+    }
+
+    #[test]
+    fn a_jwt_begins_a_word_and_is_no_short_one() {
+        for text in
+            ["sk-ant-", "xsk-ant-", "eyJabcdefghijklm", " eyJabcdefghijklm", "\"eyJ_-cdefghijklm", "theyJust eyJabcdefghijklm"]
+        {
+            assert!(has_the_shape_of_a_token(text.as_bytes()), "{text}");
+        }
+        for text in
+            ["", "sk-ant", "eyJabcdefghijkl", "eyJabcdefghijkl.", "theyJustCannotReadThisVeryFile", "eyJ eyJ eyJ eyJ eyJ eyJ"]
+        {
+            assert!(!has_the_shape_of_a_token(text.as_bytes()), "{text}");
+        }
+    }
+
+    /// B13: what is shown may end within an echo that only its rest gives away.
+    #[test]
+    fn an_echo_that_begins_before_the_cut_is_found() {
+        let spaced: String = SECRET.chars().flat_map(|character| [character, ' ']).collect();
+        for before in [250, 298] {
+            assert!(scrub(&format!("{} {spaced}", "x".repeat(before)), &[SECRET]).starts_with("[withheld"), "{before}");
+        }
+    }
+
+    /// B13: base64 is found wherever it begins and ends in a longer run.
+    #[test]
+    fn base64_within_a_longer_run_is_found() {
+        let part = URL_SAFE_NO_PAD.encode(&SECRET[8..32]);
+        for before in ["", "A", "AB", "ABC"] {
+            for after in ["", "D", "DE", "DEF"] {
+                let shown = scrub(&format!("{before}{part}{after}"), &[SECRET]);
+                assert!(shown.starts_with("[withheld: it"), "{before:?} {after:?}: {shown}");
+            }
+        }
     }
 }

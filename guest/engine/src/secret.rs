@@ -76,3 +76,28 @@ impl PartialEq for Secret {
 }
 
 impl Eq for Secret {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(value: &str) -> Secret {
+        Secret::from(value.to_owned())
+    }
+
+    /// G2: whatever prints it, prints this.
+    #[test]
+    fn a_secret_prints_as_a_placeholder_and_is_handed_over_whole() {
+        assert_eq!(format!("{:?}", Some(secret("canary"))), "Some([secret])");
+        assert_eq!(secret("canary").into_revealed(), "canary");
+    }
+
+    /// Also where two differences cancel each other out.
+    #[test]
+    fn secrets_that_differ_in_any_byte_or_in_length_differ() {
+        assert_eq!(secret("canary"), secret("canary"));
+        for other in ["", "canar", "canary2", "Canary", "canarz", "cnaary", "acnary"] {
+            assert_ne!(secret("canary"), secret(other), "{other}");
+        }
+    }
+}

@@ -19,9 +19,9 @@ mod recipe;
 mod sharing;
 mod source;
 mod view;
+use wif_document::BaseUrl;
 
 use crate::Secret;
-use crate::base_url::BaseUrl;
 use crate::configuration::{Bearer, Configuration, Credential, Federation};
 use crate::contract::{
     Capability, Clock, ConfigurationError, Event, Field, NoteCode, NoteLevel, Outcome, Output, Standing, Start, Status, Task,
@@ -31,7 +31,7 @@ use crate::ledger::Ledger;
 use crate::lint::Warning;
 use crate::schedule::Random;
 use crate::scrub::scrub;
-use crate::state::{Document, Lease, State};
+use crate::state::{Document, Lease, SavedState};
 use crate::timeline::{Moment, Timeline};
 use crate::tokens::{Rejected, Tokens};
 
@@ -103,7 +103,7 @@ impl Session {
         let mut out = Outgoing::default();
         let resumed = match &from {
             Start::Resumed(journal) => {
-                let journal = State::parse(journal.reveal());
+                let journal = SavedState::parse(journal.reveal());
                 if journal.is_none() {
                     let message = "The journal cannot be read: what an earlier session knew is lost.";
                     out.note(NoteCode::StateIgnored, NoteLevel::Warning, message, Vec::new());
@@ -152,7 +152,7 @@ impl Session {
             Event::Needed => self.wanted = true,
             Event::Finished(result) if !self.closing => self.finished(result.number, result.outcome),
             Event::StillRunning(number) => self.out.heard(number, self.time.now()),
-            Event::Rejected(id) => self.rejected(&id),
+            Event::Rejected(id) => self.take_rejection(&id),
             Event::Changed => self.look_again(),
             Event::Closing => self.close(),
             Event::Finished(_) => {}
@@ -236,7 +236,7 @@ impl Session {
         }
     }
 
-    fn rejected(&mut self, id: &str) {
+    fn take_rejection(&mut self, id: &str) {
         let now = self.time.now();
         let Some(rejected) = self.tokens.reject(id, self.known.rejections()) else { return };
         let stopped = self.known.reject(id, now);

@@ -87,8 +87,13 @@ fn holds(text: &str, part: &str) -> bool {
     text.as_bytes().windows(part.len()).any(|window| window == part.as_bytes())
 }
 
-/// Whether an id is as it stands in guides: nothing but one character after its prefix, or the nil UUID.
+/// Whether an id is as it stands in guides: nothing but one character after its prefix, the nil UUID, `<your-org-id>`, `fdrl_your_rule`.
 pub(crate) fn is_placeholder_id(id: &str) -> bool {
+    // After these letters no id has a dash or an underscore.
+    let yours = id.as_bytes().windows(5).any(|five| five[..4].eq_ignore_ascii_case(b"your") && matches!(five[4], b'-' | b'_'));
+    if yours || unfilled(id).is_some() {
+        return true;
+    }
     let rest = id.split_once('_').map_or(id, |(_, rest)| rest);
     let mut digits = rest.bytes().filter(|byte| *byte != b'-');
     let Some(first) = digits.next() else { return false };
@@ -144,7 +149,11 @@ mod tests {
         for id in ["fdrl_xxxxxxxxxxxx", "00000000-0000-0000-0000-000000000000", "svac_XXXX", "wrkspc_xxxx"] {
             assert!(is_placeholder_id(id), "{id}");
         }
-        for id in ["fdrl_01ExampleExampleExample", "00000000-0000-4000-8000-000000000000", "fdrl_", "fdrl_abc123"] {
+        for id in ["<your-org-id>", "YOUR_ORG_ID", "fdrl_your_rule_id", "${ORGANIZATION}", "null"] {
+            assert!(is_placeholder_id(id), "{id}");
+        }
+        for id in ["fdrl_01ExampleExampleExample", "00000000-0000-4000-8000-000000000000", "fdrl_", "fdrl_abc123", "fdrl_1yourS"]
+        {
             assert!(!is_placeholder_id(id), "{id}");
         }
     }

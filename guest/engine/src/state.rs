@@ -95,7 +95,7 @@ impl KeptPace {
 
 /// What one session leaves to the next, or shares with others.
 #[derive(Debug)]
-pub(crate) struct State {
+pub(crate) struct SavedState {
     pub(crate) written: Written,
     /// A hash over the configuration of its writer. Documents of earlier versions do not say.
     pub(crate) configuration: Option<String>,
@@ -138,7 +138,7 @@ impl Lease {
     }
 }
 
-impl State {
+impl SavedState {
     /// Reads the document; nothing if any part of it is not as it was written. By hand, for what derives make of it would be
     /// a tenth of the component.
     pub(crate) fn parse(text: &str) -> Option<Self> {
@@ -285,7 +285,7 @@ mod tests {
     /// C16: whatever stands where in the document, it is read or ignored.
     #[test]
     fn a_document_of_any_shape_is_read_or_ignored() {
-        assert!(State::parse(&document().to_string()).is_some());
+        assert!(SavedState::parse(&document().to_string()).is_some());
         let strange =
             [json!(null), json!(true), json!(5), json!(-1.5), json!("x"), json!([]), json!([5]), json!({}), json!({"a": 1})];
         let mut paths = Vec::new();
@@ -296,7 +296,7 @@ mod tests {
             for value in &strange {
                 let mut document = document();
                 *document.pointer_mut(path).unwrap() = value.clone();
-                ignored += usize::from(State::parse(&document.to_string()).is_none());
+                ignored += usize::from(SavedState::parse(&document.to_string()).is_none());
             }
         }
         assert!(ignored > paths.len() * 6, "{ignored} of {}", paths.len() * strange.len());
@@ -308,9 +308,21 @@ mod tests {
         for name in ["written_wall_ms", "written_steady_ms", "configuration", "ends"] {
             document.as_object_mut().unwrap().remove(name);
         }
-        let state = State::parse(&document.to_string()).expect("an earlier version's");
+        let state = SavedState::parse(&document.to_string()).expect("an earlier version's");
         let epoch = Epoch { now: Moment::default(), wall_ms: 10, steady_ms: Some(1) };
         assert_eq!(Reading::new(epoch, state.written, crate::timeline::Writer::Before).moment(15).since(Moment::default()), 5);
+    }
+
+    #[test]
+    fn the_numbers_of_a_document_are_read_as_they_are() {
+        let mut document = document();
+        document["pace"] = json!({"failures": 3, "refusals": 4, "retry_wall_ms": 5, "floor_wall_ms": -6});
+        let state = SavedState::parse(&document.to_string()).unwrap();
+        assert_eq!(state.pace, KeptPace { failures: 3, refusals: 4, retry_wall_ms: 5, floor_wall_ms: -6 });
+        let epoch = Epoch { now: Moment::default(), wall_ms: 10, steady_ms: None };
+        let pace = state.pace.revive(Reading::new(epoch, Written::default(), crate::timeline::Writer::Before), None);
+        assert_eq!((pace.failures, pace.refusals), (3, 4));
+        assert_eq!(state.lease, Some(Lease { owner: 6, identity_token: "i".into(), expires_at_ms: 7, beat: 8 }));
     }
 
     fn gather(value: &Value, path: String, paths: &mut Vec<String>) {

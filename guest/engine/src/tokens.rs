@@ -84,7 +84,7 @@ impl Tokens {
     }
 
     /// The token that whoever supplies one must not give again, by id.
-    pub(crate) fn rejected<'a>(&'a self, rejections: &Rejections) -> Option<&'a String> {
+    pub(crate) fn id_of_rejected<'a>(&'a self, rejections: &Rejections) -> Option<&'a String> {
         let suspect = self.held.as_ref().filter(|held| held.standing == Standing::Suspect).map(|held| &held.id);
         suspect.or(self.passed.as_ref().filter(|id| rejections.contains(id)))
     }
@@ -189,5 +189,69 @@ impl Tokens {
     /// Takes over what an earlier session knew of the ends of tokens.
     pub(crate) fn resume(&mut self, ends: Ends) {
         self.ends = ends;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_MS: u64 = 3_600_000;
+
+    fn at(ms: u64) -> Moment {
+        Moment::default() + ms
+    }
+
+    /// A good token of this value, issued for an hour at this moment.
+    fn offer(value: &str, issued_ms: u64, from: From) -> Offer {
+        let (value, expires) = (Secret::from(value.to_owned()), at(issued_ms + HOUR_MS));
+        Offer { value, lifetime_ms: HOUR_MS, expires, standing: Standing::Good, from }
+    }
+
+    fn offered(tokens: &mut Tokens, offer: Offer, rejections: &Rejections, now_ms: u64) -> Result<String, Unfit> {
+        tokens.offer(offer, rejections, at(now_ms), &mut Random::new(1)).map(|held| held.value.reveal().to_owned())
+    }
+
+    fn rejected(value: &str) -> Rejections {
+        let mut rejections = Rejections::default();
+        rejections.add(&id_of(value), at(0));
+        rejections
+    }
+
+    #[test]
+    fn of_two_that_end_together_the_issuers_is_served_and_the_stores_is_not() {
+        let (mut tokens, none) = (Tokens::default(), Rejections::default());
+        offered(&mut tokens, offer("first", 0, From::Endpoint), &none, 0).unwrap();
+        assert_eq!(offered(&mut tokens, offer("second", 0, From::Entry), &none, 0), Err(Unfit::NoBetter));
+        assert_eq!(offered(&mut tokens, offer("second", 0, From::Endpoint), &none, 0), Ok("second".to_owned()));
+    }
+
+    /// C8: what the endpoint gives again though the API rejected it says nothing of the token that is held, unless it is that one.
+    #[test]
+    fn a_rejected_token_that_is_issued_again_lengthens_no_other_and_ends_none() {
+        let (mut tokens, rejections) = (Tokens::default(), rejected("first"));
+        offered(&mut tokens, offer("second", 0, From::Endpoint), &rejections, 0).unwrap();
+        let ends = |tokens: &Tokens| tokens.held().and_then(|held| held.life).map(|life| life.expires);
+        assert_eq!(offered(&mut tokens, offer("first", 1_000, From::Endpoint), &rejections, 1_000), Err(Unfit::Rejected));
+        assert_eq!(ends(&tokens), Some(at(HOUR_MS)), "it is another's end");
+        let rejections = rejected("second");
+        let now_ms = HOUR_MS / 2;
+        assert_eq!(offered(&mut tokens, offer("second", now_ms, From::Endpoint), &rejections, now_ms), Err(Unfit::Rejected));
+        assert_eq!(ends(&tokens), Some(at(now_ms + HOUR_MS)), "its issuer says how long it lives");
+        let mut dead = offer("second", 0, From::Endpoint);
+        dead.expires = at(now_ms);
+        assert_eq!(offered(&mut tokens, dead, &rejections, now_ms), Err(Unfit::Rejected));
+        assert_eq!(ends(&tokens), Some(at(now_ms + HOUR_MS)), "one that has run out ends nothing");
+    }
+
+    /// C6: with no token held, a rejection is about the one that was passed on last, and it is heard once.
+    #[test]
+    fn a_rejection_without_a_token_is_of_the_one_that_was_passed_on() {
+        let mut tokens = Tokens::default();
+        assert_eq!(tokens.reject(&id_of("first"), &Rejections::default()), None);
+        tokens.pass(Secret::from("first".to_owned()));
+        assert_eq!(tokens.reject(&id_of("another"), &Rejections::default()), None);
+        assert_eq!(tokens.reject(&id_of("first"), &Rejections::default()), Some(Rejected::Passed));
+        assert_eq!(tokens.reject(&id_of("first"), &rejected("first")), None, "it was told before");
     }
 }

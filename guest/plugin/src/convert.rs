@@ -1,16 +1,15 @@
 //! The contract's types on both sides of the boundary, which differ only in that the engine's secrets are a type.
 
-#[macro_use]
-mod shown;
-
-use shown::all;
-use wif_engine::{Secret, contract as engine};
+use wif_engine::boundary::all;
+use wif_engine::{Secret, contract as engine, same_cases};
 
 use crate::bindings::exports::wif::credential::types as wit;
 
+wif_engine::shown_types!(crate::bindings::exports::wif::credential::types);
+
 // ---- into the engine ------------------------------------------------------------------------------------------------
 
-enumeration!(wit::Capability => engine {
+same_cases!(wit::Capability => engine {
     ReadFile, ReadVariable, SupplyAssertion, SupplyToken, Sign, Store, Cache, OwnersVanish,
 });
 
@@ -87,13 +86,13 @@ impl From<wit::Header> for engine::Header {
 
 // ---- out of the engine ----------------------------------------------------------------------------------------------
 
-enumeration!(engine::FileProtection => wit { Any, UnwritableByOthers });
-enumeration!(engine::Progress => wit { Resting, Underway });
-enumeration!(engine::NoteLevel => wit { Info, Warning, Error });
-enumeration!(engine::PendingReason => wit {
+same_cases!(engine::FileProtection => wit { Any, UnwritableByOthers });
+same_cases!(engine::Progress => wit { Resting, Underway });
+same_cases!(engine::NoteLevel => wit { Info, Warning, Error });
+same_cases!(engine::PendingReason => wit {
     Discovering, ReadingIdentityToken, ReadingStore, WaitingForLease, Exchanging, AskingForToken,
 });
-enumeration!(engine::NoteCode => wit {
+same_cases!(engine::NoteCode => wit {
     Configured, ConfigurationFailed, SourceIgnored, Resumed, StateIgnored, IdentityTokenRotated, IdentityTokenUnusable,
     WaitingForRotation, ExchangeStarted, ExchangeSucceeded, ExchangeFailed, TokenAdopted, TokenSupplied, TokenRejected,
     ForcedExchangesStopped, TokenUnusable, LeaseTaken, LeaseTakenOver, TaskLost, LifetimesConflict, ClockSkewed,

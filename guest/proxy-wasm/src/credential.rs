@@ -3,13 +3,13 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
+use wif_document::Clusters;
 use wif_engine::contract::{ConfigurationError, Event, Start, Usable};
-use wif_engine::document::Clusters;
 use wif_engine::{Secret, id_of};
 use wif_rules::{Reply, merge};
 
 use crate::callbacks;
-use crate::driver::{Driver, Host, Verdict};
+use crate::driver::{Advice, Driver, Host};
 use crate::fields::Fields;
 use crate::hostcalls::{self, LogLevel, MapType, Refused};
 use crate::metrics::Metrics;
@@ -174,9 +174,9 @@ impl Credential {
     /// A request of the effective context, which had these fields and was stripped, is to carry the credential.
     pub(crate) fn arrive(&mut self, context: u32, fields: &Fields) -> Fate {
         let wall_ms = self.outside.wall_ms();
-        let fate = match self.driver.verdict(wall_ms) {
-            Verdict::Serve => self.put(fields),
-            verdict if self.may_wait_for(&verdict) => {
+        let fate = match self.driver.advice(wall_ms) {
+            Advice::Serve => self.put(fields),
+            advice if self.may_wait_for(&advice) => {
                 let since_ms = self.driver.elapsed_ms(wall_ms);
                 let again = self.stands_upstream() && self.driver.holds_a_rejected_token() && self.carries_what_is_held(fields);
                 self.waiting.push(Waiter { context, since_ms, again });
@@ -184,10 +184,10 @@ impl Credential {
                 self.pace(WAITING_TICK_MS);
                 Fate::Waits
             }
-            Verdict::Hold(_) => self.put(fields),
-            Verdict::Wait => self.refuse(&Reply::overloaded()),
-            Verdict::Fail(failure) => self.refuse(&reply::failed(&failure)),
-            Verdict::Closed => self.refuse(&Reply::closed()),
+            Advice::Hold(_) => self.put(fields),
+            Advice::Wait => self.refuse(&Reply::overloaded()),
+            Advice::Fail(failure) => self.refuse(&reply::failed(&failure)),
+            Advice::Closed => self.refuse(&Reply::closed()),
         };
         if self.driver.is_needed() || self.has_moved {
             self.pace(NOW_MS);
@@ -196,14 +196,14 @@ impl Credential {
     }
 
     /// Whether a request waits for what may come. Where there is a failure, another VM may have written of a token since.
-    fn may_wait_for(&mut self, verdict: &Verdict) -> bool {
-        let may_come = match verdict {
-            Verdict::Hold(_) | Verdict::Wait => true,
-            Verdict::Fail(_) => {
+    fn may_wait_for(&mut self, advice: &Advice) -> bool {
+        let may_come = match advice {
+            Advice::Hold(_) | Advice::Wait => true,
+            Advice::Fail(_) => {
                 self.has_moved |= self.outside.store_has_moved(self.driver.entry_key());
                 self.has_moved
             }
-            Verdict::Serve | Verdict::Closed => false,
+            Advice::Serve | Advice::Closed => false,
         };
         may_come && self.waiting.len() < self.outside.settings.waiting_requests
     }
@@ -279,14 +279,14 @@ impl Credential {
         waiting.retain(|waiter| {
             let waited_ms = now_ms.saturating_sub(waiter.since_ms);
             let over = waited_ms >= self.outside.settings.waiting_at_most_ms;
-            let reply = match self.driver.verdict_for_waiters(wall_ms) {
-                Verdict::Serve => None,
+            let reply = match self.driver.advice_for_waiters(wall_ms) {
+                Advice::Serve => None,
                 // Whoever is sent once more with the token that was refused is refused again.
-                Verdict::Hold(at_most_ms) if over || !waiter.again && waited_ms >= u64::from(at_most_ms) => None,
-                Verdict::Wait if over => Some(Reply::timed_out()),
-                Verdict::Hold(_) | Verdict::Wait => return true,
-                Verdict::Fail(failure) => Some(reply::failed(&failure)),
-                Verdict::Closed => Some(Reply::closed()),
+                Advice::Hold(at_most_ms) if over || !waiter.again && waited_ms >= at_most_ms => None,
+                Advice::Wait if over => Some(Reply::timed_out()),
+                Advice::Hold(_) | Advice::Wait => return true,
+                Advice::Fail(failure) => Some(reply::failed(&failure)),
+                Advice::Closed => Some(Reply::closed()),
             };
             self.outside.metrics.ends_to_wait();
             // A request that is gone has left already; where the proxy thinks otherwise, there is nothing to go on with.

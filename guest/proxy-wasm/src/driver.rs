@@ -9,6 +9,7 @@ use wif_engine::contract::{
     Start, Task, TaskResult, Usable,
 };
 use wif_engine::{Secret, Session};
+use wif_rules::{Advice as Rule, Snapshot};
 
 /// How often a task that is performed shows that it lives, in milliseconds.
 const BEAT_MS: u64 = 1_000;
@@ -88,7 +89,9 @@ pub struct Driver {
     /// not count.
     wall_ms: u64,
     elapsed_ms: u64,
-    published: Published,
+    published: Snapshot<Usable, Failure, ()>,
+    /// The newest output's access, as the session said it.
+    access: Access,
     wake_at_ms: Option<u64>,
     /// The tasks that are performed, and when they last showed that they live.
     running: BTreeMap<u32, u64>,
@@ -100,23 +103,14 @@ pub struct Driver {
     asked_at_ms: Option<u64>,
 }
 
-/// The newest output, as far as callers read it.
-#[derive(Debug)]
-struct Published {
-    at_ms: u64,
-    access: Access,
-    progress: Progress,
-    wait_at_most_ms: u32,
-}
-
 /// What a caller does now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Advice {
     /// Go, with [`Driver::usable`].
     Serve,
-    /// Wait for the next verdict for this many milliseconds at most, then go.
-    Hold(u32),
-    /// Wait for the next verdict.
+    /// Wait for the next output for this many milliseconds at most, then go.
+    Hold(u64),
+    /// Wait for the next output.
     Wait,
     /// There is none, and waiting would not help.
     Fail(Failure),
@@ -128,12 +122,12 @@ impl Driver {
     /// Around a session that was opened. Nothing happens before the first [`tick`](Self::tick).
     #[must_use]
     pub fn new(session: Box<dyn Machine>) -> Self {
-        let published = Published { at_ms: 0, access: Access::Idle, progress: Progress::Resting, wait_at_most_ms: 0 };
         Self {
             session,
             wall_ms: 0,
             elapsed_ms: 0,
-            published,
+            published: snapshot(0, &Access::Idle, Progress::Resting, 0),
+            access: Access::Idle,
             wake_at_ms: Some(0),
             running: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -146,41 +140,37 @@ impl Driver {
 
     /// What a caller does at this time of the wall clock. Does not enter the session; says by [`is_needed`](Self::is_needed) when it
     /// should be entered.
-    pub fn verdict(&mut self, wall_ms: u64) -> Verdict {
+    pub fn advice(&mut self, wall_ms: u64) -> Advice {
         self.record_time(wall_ms);
-        let Published { at_ms, access, progress, wait_at_most_ms } = &self.published;
-        let age_ms = self.elapsed_ms - at_ms;
-        let past = |time: Option<u64>| time.is_some_and(|time| age_ms >= time);
-        let (verdict, needed) = match access {
+        let (now, published) = (self.elapsed_ms, &self.published);
+        let past_refresh = matches!(&published.access, wif_rules::Access::Usable { refresh_at, .. } if now >= *refresh_at);
+        let (advice, needed) = match published.advice(now) {
             // Its rejection has not been heard of yet: a moment later all is clear.
-            Access::Usable(usable) if self.unheard_rejection.as_ref() == Some(&usable.id) => (Verdict::Wait, true),
-            Access::Usable(usable) if past(usable.unusable_in_ms) => (Verdict::Wait, true),
-            Access::Usable(usable) if past(usable.hold_in_ms) && *progress == Progress::Underway => {
-                (Verdict::Hold(*wait_at_most_ms), past(usable.refresh_in_ms))
+            Rule::Serve(usable) | Rule::Hold(usable) if self.unheard_rejection.as_ref() == Some(&usable.id) => {
+                (Advice::Wait, true)
             }
-            Access::Usable(usable) => (Verdict::Serve, past(usable.refresh_in_ms)),
-            Access::Failed(failure) => {
-                let left = |wait: u64| wait.saturating_sub(age_ms);
+            Rule::Serve(_) => (Advice::Serve, past_refresh),
+            Rule::Hold(_) => (Advice::Hold(published.wait_at_most_ms), past_refresh),
+            Rule::Wait => (Advice::Wait, false),
+            Rule::Ask => (Advice::Wait, true),
+            Rule::Refuse(failure) => {
+                let left = |wait: u64| wait.saturating_sub(now - published.at);
                 let (retry_in_ms, rotation_in_ms) = (failure.retry_in_ms.map(left), failure.rotation_in_ms.map(left));
-                (Verdict::Fail(Failure { retry_in_ms, rotation_in_ms, ..failure.clone() }), false)
+                (Advice::Fail(Failure { retry_in_ms, rotation_in_ms, ..failure.clone() }), false)
             }
-            Access::Pending(_) => (Verdict::Wait, false),
-            Access::Idle => (Verdict::Wait, true),
-            Access::Closed => (Verdict::Closed, false),
+            Rule::Closed => (Advice::Closed, false),
         };
         let asked = self.asked_at_ms.is_some_and(|asked| self.elapsed_ms < asked + ASKING_MS);
         self.needed |= needed && !asked;
-        verdict
+        advice
     }
 
     /// What those do who have been waiting: the newest output is for them, even where it is for nobody after them.
-    pub fn verdict_for_waiters(&mut self, wall_ms: u64) -> Verdict {
-        let verdict = self.verdict(wall_ms);
-        match &self.published.access {
-            Access::Usable(usable) if usable.unusable_in_ms == Some(0) && self.published.at_ms == self.elapsed_ms => {
-                Verdict::Serve
-            }
-            _ => verdict,
+    pub fn advice_for_waiters(&mut self, wall_ms: u64) -> Advice {
+        let advice = self.advice(wall_ms);
+        match &self.access {
+            Access::Usable(usable) if usable.unusable_in_ms == Some(0) && self.published.at == self.elapsed_ms => Advice::Serve,
+            _ => advice,
         }
     }
 
@@ -199,13 +189,13 @@ impl Driver {
     /// What the newest output says that callers may do.
     #[must_use]
     pub fn access(&self) -> &Access {
-        &self.published.access
+        &self.access
     }
 
-    /// The token that may go, by the newest output. Whether it may, [`verdict`](Self::verdict) says.
+    /// The token that may go, by the newest output. Whether it may, [`advice`](Self::advice) says.
     #[must_use]
     pub fn usable(&self) -> Option<&Usable> {
-        match &self.published.access {
+        match &self.access {
             Access::Usable(usable) => Some(usable),
             _ => None,
         }
@@ -313,7 +303,8 @@ impl Driver {
         if journal.is_some() {
             self.journal = journal;
         }
-        self.published = Published { at_ms: self.elapsed_ms, access, progress, wait_at_most_ms };
+        self.published = snapshot(self.elapsed_ms, &access, progress, wait_at_most_ms);
+        self.access = access;
         self.wake_at_ms = wake_in_ms.map(|wake| self.elapsed_ms + u64::from(wake));
         self.queue.extend(tasks);
         for note in &notes {
@@ -331,5 +322,30 @@ impl Driver {
                 }
             }
         }
+    }
+}
+
+/// What callers read, by the rules that all hosts in Rust share. Where there is no generation, [`Driver::advice_for_waiters`] serves
+/// those who waited.
+fn snapshot(at: u64, access: &Access, progress: Progress, wait_at_most_ms: u32) -> Snapshot<Usable, Failure, ()> {
+    let then = |in_ms: Option<u64>| in_ms.map_or(u64::MAX, |ms| at.saturating_add(ms));
+    let access = match access {
+        Access::Usable(usable) => wif_rules::Access::Usable {
+            token: usable.clone(),
+            refresh_at: then(usable.refresh_in_ms),
+            hold_at: then(usable.hold_in_ms),
+            unusable_at: then(usable.unusable_in_ms),
+        },
+        Access::Pending(_) => wif_rules::Access::Pending(()),
+        Access::Failed(failure) => wif_rules::Access::Failed(failure.clone()),
+        Access::Idle => wif_rules::Access::Idle,
+        Access::Closed => wif_rules::Access::Closed,
+    };
+    Snapshot {
+        at,
+        access,
+        underway: progress == Progress::Underway,
+        wait_at_most_ms: u64::from(wait_at_most_ms),
+        ..Snapshot::before_the_first_step(())
     }
 }

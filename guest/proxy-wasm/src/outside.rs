@@ -148,10 +148,7 @@ impl Outside {
         let Some(path) = request.url.strip_prefix(&*request.origin) else {
             return Some(Outcome::Denied("the request's URL and its origin do not agree".to_owned()));
         };
-        // A variable may give a URL without a path, and a fragment is no server's business.
-        let path = path.split('#').next().unwrap_or_default();
-        let slash = if path.starts_with('/') { "" } else { "/" };
-        let path = Secret::from([slash, path].concat());
+        let path = Secret::from(wif_rules::path_and_query(path));
         let headers = request.headers.iter().map(|header| (&*header.name, header.value.reveal())).collect();
         let sending = Sending {
             cluster,
@@ -279,7 +276,7 @@ struct Sending<'a> {
 impl Call {
     /// What came of the call, within the callback for its answer. Without headers there was none.
     pub(crate) fn outcome(self, headers: usize, body_bytes: usize) -> Outcome {
-        let answer = if headers == 0 { None } else { Answer::read(body_bytes) };
+        let answer = if headers == 0 { None } else { CompleteAnswer::read(body_bytes) };
         match self.kind {
             Kind::Exchange { max_bytes } | Kind::Source { max_bytes } => exchanged(answer, body_bytes, max_bytes),
             Kind::File { max_bytes } => content(answer, body_bytes, max_bytes).unwrap_or_else(|outcome| outcome),
@@ -298,7 +295,7 @@ impl Call {
 }
 
 /// A complete answer.
-struct Answer {
+struct CompleteAnswer {
     status: u16,
     origin: Origin,
     headers: Vec<Header>,
@@ -306,7 +303,7 @@ struct Answer {
     body_bytes: usize,
 }
 
-impl Answer {
+impl CompleteAnswer {
     fn read(body_bytes: usize) -> Option<Self> {
         let fields = Fields::read(MapType::HttpCallResponseHeaders).ok()?;
         let value = |name: &str| fields.iter().find(|(field, _)| *field == name.as_bytes()).map(|(_, value)| value);
@@ -343,7 +340,7 @@ const UNSENT: [&str; 7] = [
     "overflow",
 ];
 
-fn exchanged(answer: Option<Answer>, body_bytes: usize, max_bytes: usize) -> Outcome {
+fn exchanged(answer: Option<CompleteAnswer>, body_bytes: usize, max_bytes: usize) -> Outcome {
     let Some(answer) = answer else {
         return Outcome::MaybeSent("the connection ended before the answer did".to_owned());
     };
@@ -359,7 +356,7 @@ fn exchanged(answer: Option<Answer>, body_bytes: usize, max_bytes: usize) -> Out
     if UNSENT.iter().any(|reason| why.contains(reason)) { Outcome::Unsent(why) } else { Outcome::MaybeSent(why) }
 }
 
-fn content(answer: Option<Answer>, body_bytes: usize, max_bytes: usize) -> Result<Outcome, Outcome> {
+fn content(answer: Option<CompleteAnswer>, body_bytes: usize, max_bytes: usize) -> Result<Outcome, Outcome> {
     let Some(answer) = answer else { return Err(Outcome::Failed("the connection ended before the answer did".to_owned())) };
     match answer.status {
         200 if body_bytes > max_bytes => Err(Outcome::Failed(format!("it is longer than {max_bytes} bytes"))),

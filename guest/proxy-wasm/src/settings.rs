@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
+use wif_document::{Clusters, Fields, of_a_service};
 use wif_engine::contract::{Capability, ConfigurationError};
-use wif_engine::document::{Clusters, Fields, of_a_service};
 use wif_engine::{Secret, origin_of};
 
 /// Where the API is unless the document says otherwise.

@@ -57,6 +57,9 @@ impl Head {
     }
 }
 
+/// What the session learns of an answer's header: of the token endpoint's, and of what a source asks. Others are of no use to it.
+pub const PASSED_ON: [&str; 5] = ["request-id", "retry-after", "date", "content-type", "location"];
+
 /// What of an answer's fields decides what it means for the token.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct AnswerHead {

@@ -1,6 +1,6 @@
 //! What hosts in Rust share: what is done with a request that is to carry the credential, and with one that cannot have it (the rules
 //! of `wit/rules.json`, which hosts in other languages read), what a caller does by the session's last word ([`Snapshot`],
-//! [`Waiter`]), what one session leaves to the next ([`Journals`]), and which characters people are not shown ([`is_unshown`], which
+//! [`Waiter`]), what one session leaves to the next ([`Journals`]), where files of a home are ([`in_home`]), and which characters people are not shown ([`is_unshown`], which
 //! the session asks, too). One crate and not two: the library `wif` stands on it and is published, and so is whatever it stands on.
 //!
 //! Fields are bytes, as they are on the wire, and their names are in lower case, as HTTP libraries and proxies have them.
@@ -8,16 +8,18 @@
 mod fields;
 mod head;
 mod journals;
+mod paths;
 mod reply;
 mod serialized;
 mod snapshot;
 
 pub use fields::{CREDENTIALS, CREDENTIALS_PREFIX, is_credential, merge};
-pub use head::{AnswerHead, EXEMPT_METHODS, Head, is_exempt_method, names_upgrade};
+pub use head::{AnswerHead, EXEMPT_METHODS, Head, PASSED_ON, is_exempt_method, names_upgrade};
 pub use journals::{Journals, Place};
+pub use paths::{PROFILE_DIRECTORIES, below, in_home, path_and_query};
 pub use reply::{LATER_S, Reply, SOON_S, STATUS};
 pub use serialized::Serialized;
-pub use snapshot::{Access, Look, Snapshot, Token, Verdict, Waiter};
+pub use snapshot::{Access, Advice, Look, Snapshot, Token, Waiter};
 
 /// The status by which the API rejects a token.
 pub const REJECTED_STATUS: u16 = 401;

@@ -44,7 +44,7 @@ pub enum Access<Token, Failure, Reason> {
 
 /// What a caller does now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict<'a, Token, Failure> {
+pub enum Advice<'a, Token, Failure> {
     /// Take it.
     Serve(&'a Token),
     /// Wait for the work under way, for a while, and then take it.
@@ -78,20 +78,20 @@ impl<T, Failure, Reason> Snapshot<T, Failure, Reason> {
     /// What a caller does at this time.
     #[inline]
     #[must_use]
-    pub fn verdict(&self, now: u64) -> Verdict<'_, T, Failure> {
+    pub fn advice(&self, now: u64) -> Advice<'_, T, Failure> {
         match &self.access {
             Access::Usable { token, hold_at, unusable_at, .. } if now < *unusable_at => {
                 if now >= *hold_at && self.underway {
-                    Verdict::Hold(token)
+                    Advice::Hold(token)
                 } else {
-                    Verdict::Serve(token)
+                    Advice::Serve(token)
                 }
             }
-            Access::Usable { .. } => self.stopped.as_ref().map_or(Verdict::Ask, Verdict::Refuse),
-            Access::Pending(_) => Verdict::Wait,
-            Access::Failed(failure) => Verdict::Refuse(failure),
-            Access::Idle => Verdict::Ask,
-            Access::Closed => Verdict::Closed,
+            Access::Usable { .. } => self.stopped.as_ref().map_or(Advice::Ask, Advice::Refuse),
+            Access::Pending(_) => Advice::Wait,
+            Access::Failed(failure) => Advice::Refuse(failure),
+            Access::Idle => Advice::Ask,
+            Access::Closed => Advice::Closed,
         }
     }
 
@@ -176,16 +176,16 @@ impl Waiter {
         now: u64,
     ) -> Look<'a, T, Failure> {
         let asks = now >= snapshot.nudge_from;
-        match snapshot.verdict(now) {
-            Verdict::Serve(token) => Look::Take(token),
-            Verdict::Hold(token) => match self.left(snapshot.wait_at_most_ms, now) {
+        match snapshot.advice(now) {
+            Advice::Serve(token) => Look::Take(token),
+            Advice::Hold(token) => match self.left(snapshot.wait_at_most_ms, now) {
                 0 => Look::Take(token),
                 left => Look::Wait { at_most_ms: Some(left), asks },
             },
-            Verdict::Wait => Look::Wait { at_most_ms: None, asks },
-            Verdict::Ask => Look::Wait { at_most_ms: None, asks: true },
-            Verdict::Refuse(failure) => Look::Refuse(failure),
-            Verdict::Closed => Look::Closed,
+            Advice::Wait => Look::Wait { at_most_ms: None, asks },
+            Advice::Ask => Look::Wait { at_most_ms: None, asks: true },
+            Advice::Refuse(failure) => Look::Refuse(failure),
+            Advice::Closed => Look::Closed,
         }
     }
 

@@ -8,10 +8,10 @@ use std::task::{Poll, Waker};
 
 use wif_engine::contract::{Event, Failure, FailureCode, HttpRequest, Outcome, Status, Usable};
 
-use crate::clock::{Instant, NANOS_PER_MS, instant};
-use crate::desk::{Desk, LONGEST_CALL, Next};
 use crate::http;
 use crate::time::{First, first, sleep_until};
+use wif_wasi::clock::{Instant, NANOS_PER_MS, instant};
+use wif_wasi::desk::{Desk, LONGEST_CALL, Next};
 
 /// So many callers wait at once; others are told to come again.
 const MAX_WAITERS: usize = 256;

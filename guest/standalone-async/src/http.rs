@@ -1,26 +1,20 @@
 //! One request to the token endpoint: sent once, and told apart by whether a byte of it may have left.
 
-#[path = "../../standalone/src/http/errors.rs"]
-mod errors;
-#[path = "../../standalone/src/http/wire.rs"]
-mod wire;
-
 use std::pin::pin;
 
 use wif_engine::contract::{HttpRequest, Outcome};
+use wif_wasi::clock::{NANOS_PER_MS, instant};
+use wif_wasi::http;
 use wit_bindgen::StreamResult;
 use zeroize::Zeroizing;
 
 use crate::bindings::wasi::http::client;
-use crate::bindings::wasi::http::types::{
-    self, ErrorCode, Fields, HeaderError, Method, Request as Outgoing, RequestOptions, Scheme,
-};
-#[cfg(test)]
-use crate::bindings::wasi::http::types::{DnsErrorPayload, TlsAlertReceivedPayload};
+use crate::bindings::wasi::http::types::{self, Request as Outgoing};
 use crate::bindings::{wit_future, wit_stream};
-use crate::clock::{NANOS_PER_MS, instant};
 use crate::time::{First, first, sleep_until};
-use errors::outcome_of;
+
+wif_wasi::outcome_of_errors!(types);
+wif_wasi::wire!(types, Request);
 
 /// How many bytes are asked for at once.
 const CHUNK: usize = 16 * 1024;
@@ -49,8 +43,8 @@ pub(crate) async fn send(request: HttpRequest) -> Outcome {
 fn outgoing(request: HttpRequest, timeout: u64) -> Result<Outgoing, Outcome> {
     let (mut writer, reader) = wit_stream::new();
     let (_, trailers) = wit_future::new(|| Ok(None));
-    let (outgoing, _) = Outgoing::new(wire::fields(&request)?, Some(reader), trailers, Some(wire::options(timeout)));
-    wire::address(&outgoing, &request)?;
+    let (outgoing, _) = Outgoing::new(fields(&request)?, Some(reader), trailers, Some(options(timeout)));
+    address(&outgoing, &request)?;
     let content = request.body.reveal().as_bytes().to_vec();
     wit_bindgen::spawn_local(async move {
         // What the host does not take, it has no use for; the answer will tell why.
@@ -79,5 +73,5 @@ async fn receive(response: types::Response, max_response_bytes: usize) -> Outcom
     if trailers.await.is_err() {
         return Outcome::MaybeSent("the connection ended within the answer".to_owned());
     }
-    Outcome::Response(wire::response(status, &fields, &body))
+    Outcome::Response(http::response(status, |name| fields.get(name), &body))
 }

@@ -1,11 +1,10 @@
 //! The engine as a component of WASI 0.3 that does its own I/O, for many callers at once: the world `standalone-async` of
 //! `wit/interposer/worlds.wit`.
 //!
-//! It is `wif-standalone`, with which it shares every file but the driver and the client of `wasi:http`: the same configuration,
-//! variables, files and directory. What differs is what callers wait for. There, a call holds the whole instance until it is
-//! answered, so that every caller queues behind an exchange. Here any number of callers share one exchange, callers who have a
-//! good token are answered while it runs, and it is awaited by nobody who need not: it runs on after the call that began it,
-//! and the host keeps the instance until it has ended.
+//! It has the same configuration, variables, files and directory as `wif-standalone`, through the same crate, `guest/wasi`. What
+//! differs is what callers wait for. There, a call holds the whole instance until it is answered, so that every caller queues behind an
+//! exchange. Here any number of callers share one exchange, and callers who have a good token are answered while it runs. Nobody awaits
+//! it who need not: it runs on after the call that began it, and the host keeps the instance until it has ended.
 //!
 //! ## Which of the two
 //!
@@ -38,22 +37,8 @@
 
 #![deny(unsafe_code)]
 
-#[path = "../../standalone/src/clock.rs"]
-mod clock;
-#[path = "../../plugin/src/convert/shown.rs"]
-mod convert;
-#[path = "../../standalone/src/desk.rs"]
-mod desk;
-#[path = "../../standalone/src/directory.rs"]
-mod directory;
 mod driver;
-#[path = "../../standalone/src/environment.rs"]
-mod environment;
-#[path = "../../standalone/src/files.rs"]
-mod files;
 mod http;
-#[path = "../../standalone/src/log.rs"]
-mod log;
 mod time;
 
 use bindings::exports::wif::credential::types::{Failure, Status, Usable};
@@ -69,6 +54,8 @@ mod bindings {
     export!(Standalone with_types_in self);
     use super::Standalone;
 }
+
+wif_engine::shown_types!(crate::bindings::exports::wif::credential::types);
 
 struct Standalone;
 

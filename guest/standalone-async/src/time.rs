@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use crate::bindings::wasi::clocks::monotonic_clock;
-use crate::clock::{Instant, instant};
+use wif_wasi::clock::{Instant, instant};
 
 /// Until then; for ever without one.
 pub(crate) async fn sleep_until(end: Option<Instant>) {

@@ -6,9 +6,9 @@ use wasi::clocks::monotonic_clock;
 use wasi::io::poll::{self, Pollable};
 use wif_engine::contract::{Event, Failure, Status, Usable};
 
-use crate::clock::{Instant, instant};
-use crate::desk::{Desk, LONGEST_CALL, Next};
 use crate::http::Exchange;
+use wif_wasi::clock::{Instant, instant};
+use wif_wasi::desk::{Desk, LONGEST_CALL, Next};
 
 /// The session and the requests that are under way for it.
 pub(crate) struct Driver {

@@ -1,23 +1,19 @@
 //! One request to the token endpoint: sent once, and told apart by whether a byte of it may have left.
 
-mod errors;
-mod wire;
-
 use wasi::http::outgoing_handler;
-#[cfg(test)]
-use wasi::http::types::{DnsErrorPayload, TlsAlertReceivedPayload};
 use wasi::http::types::{
-    ErrorCode, Fields, FutureIncomingResponse, HeaderError, IncomingBody, IncomingResponse, Method, OutgoingBody,
-    OutgoingRequest as Outgoing, RequestOptions, Scheme,
+    self, FutureIncomingResponse, IncomingBody, IncomingResponse, OutgoingBody, OutgoingRequest as Outgoing,
 };
 use wasi::io::poll::Pollable;
 use wasi::io::streams::{InputStream, OutputStream, StreamError};
 use wif_engine::Secret;
 use wif_engine::contract::{HttpRequest, Outcome, Response};
+use wif_wasi::clock::{Instant, NANOS_PER_MS};
+use wif_wasi::http;
 use zeroize::Zeroizing;
 
-use crate::clock::{Instant, NANOS_PER_MS};
-use errors::outcome_of;
+wif_wasi::outcome_of_errors!(types);
+wif_wasi::wire!(types, OutgoingRequest);
 
 /// How many bytes are asked for at once.
 const CHUNK: u64 = 16 * 1024;
@@ -67,12 +63,12 @@ impl Exchange {
     /// Hands the request to the host. The error is the task's outcome: nothing was sent.
     pub(crate) fn start(request: HttpRequest, now: Instant) -> Result<Self, Outcome> {
         let timeout = u64::from(request.timeout_ms) * NANOS_PER_MS;
-        let outgoing = Outgoing::new(wire::fields(&request)?);
-        wire::address(&outgoing, &request)?;
+        let outgoing = Outgoing::new(fields(&request)?);
+        address(&outgoing, &request)?;
         let unfit = |()| Outcome::Unsent("the host gives the request no body".to_owned());
         let body = outgoing.body().map_err(unfit)?;
         let stream = body.write().map_err(unfit)?;
-        let response = outgoing_handler::handle(outgoing, Some(wire::options(timeout))).map_err(|code| outcome_of(&code))?;
+        let response = outgoing_handler::handle(outgoing, Some(options(timeout))).map_err(|code| outcome_of(&code))?;
         Ok(Self {
             stage: Stage::Sending(Upload { stream, body, content: request.body, written: 0, response }),
             deadline: now.saturating_add(timeout),
@@ -194,6 +190,7 @@ impl Download {
     }
 
     fn complete(self) -> Response {
-        wire::response(self.response.status(), &self.response.headers(), &self.content)
+        let fields = self.response.headers();
+        http::response(self.response.status(), |name| fields.get(name), &self.content)
     }
 }

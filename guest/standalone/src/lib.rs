@@ -58,22 +58,15 @@
 
 #![deny(unsafe_code)]
 
-mod clock;
-#[path = "../../plugin/src/convert/shown.rs"]
-mod convert;
-mod desk;
-mod directory;
 mod driver;
-mod environment;
-mod files;
 mod http;
-mod log;
 
 use std::cell::RefCell;
 
 use bindings::exports::wif::credential::token::{Credential, Failure, Guest};
 use bindings::exports::wif::credential::types::Status;
 use driver::Driver;
+use wif_engine::boundary::all;
 use wif_engine::contract;
 
 #[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, reason = "generated; documented in wit/")]
@@ -82,6 +75,8 @@ mod bindings {
     export!(Standalone with_types_in self);
     use super::Standalone;
 }
+
+wif_engine::shown_types!(crate::bindings::exports::wif::credential::types);
 
 struct Standalone;
 
@@ -130,8 +125,8 @@ impl From<contract::Usable> for Credential {
         Self {
             id: usable.id,
             origin: usable.origin,
-            set: convert::all(usable.set),
-            merge: convert::all(usable.merge),
+            set: all(usable.set),
+            merge: all(usable.merge),
             refresh_in_ms: usable.refresh_in_ms,
             unusable_in_ms: usable.unusable_in_ms,
             standing: usable.standing.into(),

@@ -1,10 +1,9 @@
 /* Gets an access token as this workload would, and says what it is good for:
  *
  *     cc token.c $(pkg-config --cflags --libs wif) -o token
- *     ./token                        (WIF_OPTIONS='{"policy": {"allow_loopback": true}}' for a trial with `wif emulate`)
+ *     ./token                        (for a trial: wif emulate -- ./token)
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <wif.h>
 
 static int failed(char *error) {
@@ -16,7 +15,7 @@ static int failed(char *error) {
 int main(void) {
     char *error = NULL;
     /* No configuration: it is found in the environment, as the vendor's SDKs find it. */
-    wif_credential *credential = wif_open(NULL, getenv("WIF_OPTIONS"), NULL, 0, NULL, NULL, &error);
+    wif_credential *credential = wif_open(NULL, NULL, NULL, 0, NULL, NULL, &error);
     if (credential == NULL) return failed(error);
 
     const wif_token *token = wif_get_token(credential, 10000, &error);

@@ -77,6 +77,7 @@ impl From<BuildError> for Problem {
     fn from(error: BuildError) -> Self {
         let words = error.to_string();
         match error {
+            BuildError::Configuration { field, .. } if field.is_empty() => Self::configuration("", &words),
             BuildError::Configuration { field, message } => Self::configuration(&field, &message),
             BuildError::RootCertificate(_) => Self::configuration("root_certificates", &words),
             _ => Self::internal(&words),

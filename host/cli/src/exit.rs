@@ -8,6 +8,7 @@ use wif::{BuildError, Error, Failure, FailureCode};
 use wif_emulator::{Reason, ResourcesError};
 
 use crate::output::say_error;
+use crate::waiting;
 use crate::words::{moment, seconds};
 
 /// Anything else.
@@ -139,7 +140,8 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
              --state FILE.",
         );
     }
-    if let Some(wait) = no_token.and_then(|no_token| no_token.failure.retry_in) {
+    let later = no_token.filter(|no_token| waiting::can_help(no_token.failure.code, no_token.may_change));
+    if let Some(wait) = later.and_then(|no_token| no_token.failure.retry_in) {
         let at = moment(wait).map(|at| format!(", at {at}")).unwrap_or_default();
         say_error(&format!("     The next try would be in {}{at}: --timeout says how long to wait.", seconds(wait)));
     }
@@ -149,6 +151,10 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 /// What the reader of a failure can do, a line each.
 pub(crate) fn advice(failure: &Failure) -> Vec<String> {
     let mut lines = vec![action(failure)];
+    if failure.message.contains("invalid peer certificate: UnknownIssuer") {
+        // Such as that of a corporate proxy that opens what goes through it.
+        lines.push("If its certificate is of a private authority, --extra-roots FILE trusts that.".to_owned());
+    }
     lines.retain(|line| !line.is_empty());
     lines.extend(failure.request_id.as_ref().map(|id| format!("The endpoint's request id is {id}.")));
     lines
@@ -172,7 +178,8 @@ pub(crate) fn action(failure: &Failure) -> String {
 
 /// The library names what a Rust program would call; whoever uses the command has options.
 pub(crate) fn in_own_words(text: &str) -> String {
-    let mut text = text.to_owned();
+    // Of the option that keeps one the command has a line of its own.
+    let mut text = text.replace(" Then let it rotate, and share a store or keep a journal.", "");
     for (call, option) in
         [("Policy::allow_origin(\"", "--allow-origin"), ("Policy::allow_private_origin(\"", "--allow-private-origin")]
     {

@@ -14,13 +14,12 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use url::Url;
+use wif_tls::CertificateDer;
 
 use crate::environment::{self, BASE_URL};
 use crate::exit::{Refusal, TooLate, Wrong};
@@ -211,18 +210,10 @@ async fn pasted(state: &str, deadline: Instant, seconds: u64) -> anyhow::Result<
 
 /// The client that gives the code to this endpoint, and trusts these roots beside the platform's.
 fn client(endpoint: &Url, extra_roots: Option<&Path>) -> anyhow::Result<reqwest::Client> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let roots = extra_roots.map_or(Ok(Vec::new()), roots).context("--extra-roots")?;
-    let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(roots, Arc::clone(&provider));
-    let verifier = verifier.context("cannot read the trusted roots")?;
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .context("cannot make a client")?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
+    let tls = wif_tls::platform(roots)?;
     let mut client = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
+        .tls_backend_preconfigured(Arc::unwrap_or_clone(tls))
         .redirect(reqwest::redirect::Policy::none())
         .timeout(Duration::from_secs(30));
     if is_loopback(endpoint) {
@@ -236,12 +227,10 @@ fn client(endpoint: &Url, extra_roots: Option<&Path>) -> anyhow::Result<reqwest:
 fn roots(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let text = crate::files::read(path)?;
     let shown = path.display();
-    let roots: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
-    let roots = roots.map_err(|_| Wrong(format!("{shown} is no PEM file of certificates")))?;
-    if roots.is_empty() {
-        bail!(Wrong(format!("{shown} has no certificate")));
-    }
-    Ok(roots)
+    wif_tls::certificates(text.as_bytes()).map_err(|error| match error {
+        wif_tls::Error::NoCertificate => Wrong(format!("{shown} has no certificate")).into(),
+        _ => Wrong(format!("{shown} is no PEM file of certificates")).into(),
+    })
 }
 
 /// Gives the code, and gets tokens. Nothing of the answer is shown but its error.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use serde_json::Value;
-use wif::{Builder, Credential, Policy};
+use wif::{BuildError, Builder, Credential, Policy};
 
 use crate::exit::Wrong;
 use crate::output::say_error;
@@ -53,6 +53,14 @@ impl Common {
             builder = builder.extra_root_certificate(files::read(path)?);
         }
         Ok(builder.policy(self.policy(document)?))
+    }
+
+    /// Builds it. What is wrong with the document is said with its name.
+    pub(crate) fn build(&self, builder: Builder) -> anyhow::Result<Credential> {
+        builder.build().map_err(|error| match (&self.configuration, &error) {
+            (Some(path), BuildError::Configuration { .. }) => anyhow::Error::from(error).context(path.display().to_string()),
+            _ => error.into(),
+        })
     }
 
     /// What may leave the process.

@@ -12,6 +12,7 @@ pub(crate) fn say(line: &str) {
 /// Writes to standard output what the command was called for. A reader that has gone away has what it wanted; any other failure
 /// is an error, for what was asked is lost.
 pub(crate) fn answer(line: &str) -> anyhow::Result<()> {
+    is_open()?;
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{line}").and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output"),
@@ -21,6 +22,7 @@ pub(crate) fn answer(line: &str) -> anyhow::Result<()> {
 
 /// [`answer`], where the answer is the only one there will be: a reader that has gone away did not get it.
 pub(crate) fn hand_over(line: &str) -> anyhow::Result<()> {
+    is_open()?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}").and_then(|()| out.flush()).context("cannot write to standard output")
 }
@@ -28,6 +30,40 @@ pub(crate) fn hand_over(line: &str) -> anyhow::Result<()> {
 /// Writes a line to standard error.
 pub(crate) fn say_error(line: &str) {
     let _gone = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Whoever closes standard output (`>&-` in a shell) gets no answer, and has to hear of it.
+fn is_open() -> anyhow::Result<()> {
+    #[cfg(target_os = "linux")]
+    if at_start::was_closed() {
+        bail!("cannot write to standard output: it is closed");
+    }
+    Ok(())
+}
+
+/// Before `main` the runtime puts `/dev/null` in the place of a standard output that is closed, and then all writes succeed.
+#[cfg(target_os = "linux")]
+mod at_start {
+    use std::os::fd::BorrowedFd;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    static CLOSED: AtomicBool = AtomicBool::new(false);
+
+    // SAFETY: the linker's list of functions that run before `main`, each without an argument that it needs; this one calls nothing
+    // that has to be prepared.
+    #[used]
+    #[unsafe(link_section = ".init_array")]
+    static LOOK: extern "C" fn() = look;
+
+    extern "C" fn look() {
+        // SAFETY: the number is asked about and nothing else: if it belongs to no file, the system says so.
+        let out = unsafe { BorrowedFd::borrow_raw(1) };
+        CLOSED.store(rustix::io::fcntl_getfd(out).is_err(), Ordering::Relaxed);
+    }
+
+    pub(super) fn was_closed() -> bool {
+        CLOSED.load(Ordering::Relaxed)
+    }
 }
 
 /// More than any answer has, in bytes.
@@ -40,6 +76,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::io::Errno;
 
+    is_open()?;
     let out = std::io::stdout();
     let mut polled = [PollFd::new(&out, PollFlags::OUT)];
     let lost = PollFlags::ERR | PollFlags::NVAL;

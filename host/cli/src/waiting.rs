@@ -43,6 +43,15 @@ fn prospect(code: FailureCode) -> Prospect {
     }
 }
 
+/// Whether to wait longer could bring a token after this failure.
+pub(crate) fn can_help(code: FailureCode, may_change: bool) -> bool {
+    match prospect(code) {
+        Prospect::None => false,
+        Prospect::Rotation => may_change,
+        Prospect::Retry => true,
+    }
+}
+
 /// Somebody who waits for a token.
 pub(crate) struct Waiting<'a> {
     credential: &'a Credential,

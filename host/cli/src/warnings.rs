@@ -36,12 +36,18 @@ pub(crate) async fn noted(changes: &mut (impl Stream<Item = Change> + Unpin)) ->
 
 /// Prints what is ignored to standard error.
 pub(crate) async fn print(changes: &mut (impl Stream<Item = Change> + Unpin)) {
-    for message in noted(changes).await.ignored {
+    let ignored = noted(changes).await.ignored;
+    for message in &ignored {
         say_error(&format!("wif: warning: {message}"));
     }
-    if let Some(message) = shadowing() {
+    if let Some(message) = shadowing().filter(|_| !ignored.iter().any(|message| tells_of_a_hidden_credential(message))) {
         say_error(&format!("wif: warning: {message}"));
     }
+}
+
+/// Whether the component has told of a variable that hides a whole credential: to say that once is enough.
+pub(crate) fn tells_of_a_hidden_credential(message: &str) -> bool {
+    message.contains(", which would be used without it.")
 }
 
 /// Says that a key or token in a variable hides a complete set of federation variables, if one does.

@@ -109,7 +109,6 @@ async fn what_it_prints_leads_a_client_to_it_and_what_it_is_asked_follows() {
     assert!(stdout.starts_with("sk-ant-oat01-"));
 }
 
-/// What a second run meets in production.
 /// A file that was written for one run leads to the next: the ids of a trial do not change.
 #[tokio::test(flavor = "multi_thread")]
 async fn its_ids_are_those_of_the_first_try_in_envoy() {
@@ -126,6 +125,7 @@ async fn its_ids_are_those_of_the_first_try_in_envoy() {
     assert!(text.contains("%FILE_CONTENT(wif-emulator/token:wif-emulator)%"));
 }
 
+/// What a second run meets in production.
 #[tokio::test]
 async fn an_identity_token_may_stay_spent_until_its_time_has_come() {
     let mut emulator = Running::start(&["--rotation", "timed"], None).await;

@@ -11,14 +11,14 @@ use thiserror::Error;
 use tokio::sync::watch;
 use wif_federation::{Federation, Keys, Resources, ResourcesError, Trial};
 
-use crate::admin;
 use crate::clock::{ClockError, Clocks};
 use crate::exchange::{AccessTokens, KeyFetcher, Logins};
 use crate::faults::{ApiFault, Fault, Faults};
 use crate::history::{Counts, Entry, History};
+use crate::http::admin;
+use crate::http::server::{self, Server};
 use crate::identity::{Expected, IdentityProvider, SigningKey, TokenBuilder};
 use crate::options::{Options, OptionsError, resources_of};
-use crate::server::{self, Server};
 use crate::switches::{Board, Switches};
 use crate::token_id::TokenId;
 
@@ -27,7 +27,7 @@ pub struct Emulator {
     base_url: String,
     address: SocketAddr,
     options: Options,
-    state: Arc<State>,
+    state: Arc<Services>,
     server: Server,
     admin: Option<(String, Server)>,
 }
@@ -53,7 +53,7 @@ pub enum StartError {
 }
 
 /// What the routes share.
-pub(crate) struct State {
+pub(crate) struct Services {
     pub(crate) base_url: String,
     pub(crate) clocks: Arc<Clocks>,
     pub(crate) switches: Board,
@@ -72,7 +72,7 @@ pub(crate) struct State {
     elsewhere: String,
 }
 
-impl State {
+impl Services {
     /// What exchanges are judged by at this moment.
     pub(crate) fn federation(&self) -> Arc<Federation> {
         self.federation.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -161,7 +161,7 @@ impl Emulator {
         let resources = options.resources.clone().unwrap_or_else(|| resources_of(&options, &issuer));
         let keys: Arc<dyn Keys> = Arc::new(KeyFetcher::of(&identity_provider));
         let federation = Federation::new(resources, &keys, options.shortest_lifetime_seconds, None);
-        let state = Arc::new(State {
+        let state = Arc::new(Services {
             base_url: base_url.clone(),
             clocks,
             switches: Board::default(),

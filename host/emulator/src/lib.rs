@@ -78,18 +78,15 @@
 
 #![forbid(unsafe_code)]
 
-mod admin;
-mod api;
 mod clock;
 mod emulator;
-mod envelope;
 mod exchange;
 mod faults;
 mod history;
+mod http;
 mod identity;
 mod options;
 mod random;
-mod server;
 mod switches;
 mod token_id;
 

@@ -55,10 +55,8 @@ impl Board {
 }
 
 impl Betas {
-    /// The message for a sender whose header does not hold what it must.
-    pub(crate) fn objection(&self, headers: &axum::http::HeaderMap) -> Option<String> {
-        let fields = headers.get_all("anthropic-beta").iter().filter_map(|value| value.to_str().ok());
-        let named: Vec<&str> = fields.flat_map(|field| field.split(',')).map(str::trim).collect();
+    /// The message for a sender who does not name what it must.
+    pub(crate) fn objection(&self, named: &[&str]) -> Option<String> {
         let missing = self.require.iter().find(|beta| !named.contains(&beta.as_str()));
         if let Some(beta) = missing {
             return Some(format!("anthropic-beta: `{beta}` is required"));

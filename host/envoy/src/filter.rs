@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wif::{Error, Token};
-use wif_engine::document::Clusters;
+use wif_document::Clusters;
 use wif_rules::{Head, REJECTED_GRPC_STATUS, Reply, is_credential, merge};
 
 use crate::abi::{Fields, Stream};

@@ -16,13 +16,13 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tokio_stream::StreamExt as _;
 use wif::{BuildError, Credential, Error, Policy, Standing, State, Token, TokenStatus};
-use wif_engine::document::Clusters;
+use wif_document::Clusters;
 
 use crate::abi::{self, Configuration};
 use crate::log;
 use crate::metrics::{self, Metrics};
 use crate::process;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::waiting::Promise;
 
 /// How long a file that does not answer may hold up the end of a configuration's thread.
@@ -64,7 +64,7 @@ impl Module {
     /// What is wrong with the configuration, with the name of the field.
     pub(crate) fn new(document: &[u8], configuration: &Configuration<'_>) -> Result<Self, String> {
         let document = str::from_utf8(document).map_err(|_| "it is not UTF-8".to_owned())?;
-        let settings = Settings::parse(document).map_err(|error| format!("{}: {}", error.field, error.message))?;
+        let settings = Settings::parse(document).map_err(|error| settings::words(&error))?;
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| format!("no runtime: {error}"))?;
         let credential = {
             let _inside = runtime.enter();

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use wif::Secret;
-use wif_engine::contract::ConfigurationError;
-use wif_engine::document::{Clusters, Fields, of_a_service};
-use wif_engine::origin_of;
+use wif_document::{Clusters, ConfigurationError, Fields, of_a_service, origin_of};
 
 /// Where the API is unless the document says otherwise.
 const API: &str = "https://api.anthropic.com";
@@ -33,6 +31,14 @@ pub(crate) struct Settings {
     pub(crate) waiting_requests: usize,
     /// How long a request waits for a token.
     pub(crate) waiting_at_most: Duration,
+}
+
+/// What Envoy's log says of it. Without a field the message is about the whole document.
+pub(crate) fn words(error: &ConfigurationError) -> String {
+    match error.field.as_str() {
+        "" => format!("the module's configuration {}", error.message),
+        field => format!("{field}: {}", error.message),
+    }
 }
 
 impl Settings {

@@ -15,7 +15,7 @@ const NEVER_MS = 31_557_600_000_000n;
 /** The component broke the contract. */
 export class Breach extends Error {}
 
-export interface Answer {
+export interface Checked {
   readonly snapshot: Snapshot;
   /** There is a token, for an origin that the policy refuses; the access says so. */
   readonly originDenied: boolean;
@@ -24,7 +24,7 @@ export interface Answer {
 }
 
 /** Checks what concerns callers. Tasks are checked when they are done, for a refusal is an answer to them. */
-export function check(output: contract.Output, now: number, policy: Policy): Answer {
+export function check(output: contract.Output, now: number, policy: Policy): Checked {
   if (output.notes.length > MAX_LIST) throw new Breach("too many notes");
   if (output.journal !== undefined && isLonger(output.journal, MAX_JOURNAL)) throw new Breach("the journal is too long");
   let denied = false;
@@ -109,7 +109,7 @@ function note({ code, level, message, fields }: contract.Note): contract.Note {
 }
 
 /** For people: cut, and without what would write lines of a log, move a terminal's cursor, or turn the direction of what stands beside it. */
-function shown(text: string): string {
+export function shown(text: string): string {
   return text.slice(0, MAX_TEXT).replace(/[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, " ");
 }
 

@@ -1,10 +1,11 @@
 // What a program holds: a credential whose token is exchanged when it is needed.
 
 import { interruptible } from "./abort.js";
+import { shown } from "./check.js";
 import type * as contract from "./contract.js";
 import { closed, componentStopped, type Failure, NoTokenError, overloaded, timedOut } from "./errors.js";
 import { credentialedFetch, credentialedMiddleware, type FetchOptions, type Middleware } from "./fetch.js";
-import { plainly, type Snapshot, usable, verdict } from "./snapshot.js";
+import { advice, plainly, type Snapshot, usable } from "./snapshot.js";
 import type { Source } from "./source.js";
 import type { Token } from "./token.js";
 import type { Fetch } from "./transport.js";
@@ -131,7 +132,7 @@ export class Credential {
     const { snapshot } = source;
     const token = plainly(snapshot, now);
     if (token !== undefined) return token;
-    const found = verdict(snapshot, now);
+    const found = advice(snapshot, now);
     if (found.kind !== "serve") return undefined;
     if (now >= snapshot.nudgeFrom) source.need();
     return found.token;
@@ -309,6 +310,7 @@ function noBearer(): Failure {
 
 function plain<T>(value: T): Plain<T> {
   if (typeof value === "bigint") return Number(value) as Plain<T>;
+  if (typeof value === "string") return shown(value) as Plain<T>;
   if (Array.isArray(value)) return value.map(plain) as Plain<T>;
   if (typeof value !== "object" || value === null) return value as Plain<T>;
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, plain(inner)])) as Plain<T>;

@@ -1,7 +1,7 @@
 // Drives one session by the rules for drivers of `wit/session.wit`: steps it, publishes what it says, hands on what it asks
 // for. It holds values only, never a promise: whatever waits, waits in the request that it belongs to.
 
-import { Breach, check } from "./check.js";
+import { Breach, check, shown } from "./check.js";
 import type * as contract from "./contract.js";
 import { closed, ConfigurationError, componentStopped, nameOf } from "./errors.js";
 import { ENTRIES, MAX_TASKS, WAKE_MS } from "./limits.js";
@@ -445,10 +445,10 @@ function tells(task: contract.Task): boolean {
   return task.tag === "send-request" || task.tag === "swap-entry";
 }
 
-/** jco throws the error of a `result` as it is. */
+/** jco throws the error of a `result` as it is. Its words are the component's. */
 function configurationError(error: unknown): ConfigurationError | undefined {
   if (typeof error !== "object" || error === null || !("field" in error) || !("message" in error)) return undefined;
-  return new ConfigurationError(String(error.field), String(error.message));
+  return new ConfigurationError(shown(String(error.field)), shown(String(error.message)));
 }
 
 /** Only what the runtime says about a trap is shown: other errors may quote what was handed over. */

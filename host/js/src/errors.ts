@@ -15,7 +15,7 @@ export class ConfigurationError extends WifError {
   readonly field: string;
 
   constructor(field: string, message: string) {
-    super(field === "" ? message : `${field}: ${message}`);
+    super(`${field === "" ? "the configuration" : `${field}:`} ${message}`);
     this.field = field;
   }
 }
@@ -140,7 +140,7 @@ export function otherOrigin(told: string, actual: string): Failure {
 /** The configuration, or an option beside it, can never work, where it is told in place of thrown. */
 export function wrong(error: ConfigurationError | OptionError): Failure {
   const field = error instanceof ConfigurationError ? error.field : undefined;
-  const message = field === "" ? `The configuration ${error.message}.` : `${error.message}.`;
+  const message = field === "" ? `${error.message.replace(/^t/, "T")}.` : `${error.message}.`;
   return { code: "configuration", message, action: field ? `Mend the field ${field}.` : "Mend it." };
 }
 

@@ -45,7 +45,7 @@ export const MAX_LIST = limits.list;
 export const MAX_NOTE = limits["note-bytes"];
 /** No value of a header field of a credential is longer, in bytes: every request carries it. */
 export const MAX_FIELD = limits["field-bytes"];
-/** No journal is longer, in bytes. */
+/** No journal is longer, in bytes, and no value of an entry that is swapped in. */
 export const MAX_JOURNAL = limits["journal-bytes"];
 /** Other texts for people are cut after so many characters. */
 export const MAX_TEXT = 2_000;

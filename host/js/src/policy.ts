@@ -42,6 +42,7 @@ const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 /** What is looked for in a profile. */
 interface Profile {
   readonly authentication?: { readonly identity_token?: { readonly path?: unknown } };
+  readonly base_url?: unknown;
 }
 
 /** The policy in force. Each check gives the rule that refuses, with the way to allow it, or undefined. */
@@ -68,9 +69,10 @@ export class Policy {
   /** The API's origin, and the path before the token endpoint's, where it names one. */
   readonly #baseOrigin: string | undefined;
   readonly #basePath: string | undefined;
-  /** What was read of variables, by name, and the texts of the profiles that were: they name other files. */
+  /** What was read of variables, by name; the files that the profiles name which were read, and the paths of their `base_url`. */
   readonly #told = new Map<string, string>();
   readonly #toldByProfiles = new Set<unknown>();
+  readonly #pathsOfProfiles = new Set<string>();
   readonly #hidden = new Set<string>();
 
   constructor(options: PolicyOptions = {}, configuration = "{}") {
@@ -84,7 +86,7 @@ export class Policy {
     this.#allowedSources = options.allowSources;
     this.#configDir = discover?.config_dir;
     if (baseUrl !== undefined && URL.canParse(baseUrl)) this.#baseOrigin = new URL(baseUrl).origin;
-    if (baseUrl !== undefined) this.#basePath = URL.canParse(baseUrl) ? new URL(baseUrl).pathname.replace(/\/+$/, "") : "";
+    if (baseUrl !== undefined) this.#basePath = basePath(baseUrl);
     else if (!this.#discovers) this.#basePath = "";
     this.#origins = ["https://api.anthropic.com", ...(options.allowOrigins ?? [])].map(parseOrigin);
     this.#loopback = options.allowLoopback === true;
@@ -122,10 +124,17 @@ export class Policy {
 
   /** Whether this is the token endpoint. The text and not the parsed URL: a parser takes out dot segments, and an empty query. */
   checkEndpoint(url: string): string | undefined {
-    const path = this.#basePath === undefined ? undefined : new URL(url).origin + this.#basePath + ENDPOINT;
-    const right = path === undefined ? url.endsWith(ENDPOINT) : new URL(url).href === path;
+    const { origin, href } = new URL(url);
+    const right = this.#basePaths().some((path) => href === origin + path + ENDPOINT);
     if (right && !/[?#%\\]|\/\.\.?\/|[^!-~]|[^:]\/\//.test(url)) return undefined;
     return `the policy allows requests to the path ${(this.#basePath ?? "") + ENDPOINT} only, without a query`;
+  }
+
+  /** The paths that may stand before the token endpoint's own. Where discovery finds `base_url`, a variable or a profile tells it. */
+  #basePaths(): readonly string[] {
+    if (this.#basePath !== undefined) return [this.#basePath];
+    const told = this.#told.get("ANTHROPIC_BASE_URL");
+    return told ? [basePath(told)] : ["", ...this.#pathsOfProfiles];
   }
 
   checkFile(path: string): string | undefined {
@@ -165,9 +174,11 @@ export class Policy {
   fileWasRead(path: string, content: string): void {
     if (this.directoryOfProfile(path) === undefined) return;
     try {
+      const profile = JSON.parse(content) as Profile | null;
       // Whoever could write another member into it must not open another file by it.
-      const path: unknown = (JSON.parse(content) as Profile | null)?.authentication?.identity_token?.path;
+      const path: unknown = profile?.authentication?.identity_token?.path;
       if (typeof path === "string") this.#toldByProfiles.add(this.#expanded(path.trim()));
+      if (typeof profile?.base_url === "string") this.#pathsOfProfiles.add(basePath(profile.base_url));
     } catch {
       // The component says what is wrong with it.
     }
@@ -237,6 +248,11 @@ function parsed(configuration: string): Document | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** The path of a `base_url`, without the slash at its end. */
+function basePath(baseUrl: string): string {
+  return URL.canParse(baseUrl) ? new URL(baseUrl).pathname.replace(/\/+$/, "") : "";
 }
 
 /** An origin as the URL parser writes it. */

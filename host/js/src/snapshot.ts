@@ -52,7 +52,7 @@ export type Availability =
   | { readonly kind: "closed" };
 
 /** What a caller does now: take it; wait a while for work under way and then take it; wait; ask and wait; give up. */
-export type Verdict =
+export type Advice =
   | { readonly kind: "serve"; readonly token: Token }
   | { readonly kind: "hold"; readonly token: Token }
   | { readonly kind: "wait" }
@@ -78,7 +78,7 @@ export function plainly({ access, nudgeFrom }: Snapshot, now: number): Token | u
 }
 
 /** The rules for callers' requests of `wit/session.wit`. */
-export function verdict(snapshot: Snapshot, now: number): Verdict {
+export function advice(snapshot: Snapshot, now: number): Advice {
   const { access } = snapshot;
   switch (access.kind) {
     case "usable":
@@ -98,7 +98,7 @@ export function verdict(snapshot: Snapshot, now: number): Verdict {
   }
 }
 
-function refuse(failure: Failure, { at }: Snapshot, now: number): Verdict {
+function refuse(failure: Failure, { at }: Snapshot, now: number): Advice {
   return { kind: "refuse", failure: aged(failure, now - at) };
 }
 

@@ -2,11 +2,12 @@
 
 import { within } from "./abort.js";
 import type { AccessTokenCallable, IdentityTokenCallable, Signer, SuppliedToken } from "./callables.js";
+import { isLonger } from "./check.js";
 import type * as contract from "./contract.js";
 import { nameOf, WifError } from "./errors.js";
 import type { Platform } from "./platform.js";
 import type { Policy } from "./policy.js";
-import { MAX_CONTENT } from "./limits.js";
+import { MAX_CONTENT, MAX_JOURNAL } from "./limits.js";
 import { type Entry, type Store, toBase64 } from "./store.js";
 import { type Fetch, send } from "./transport.js";
 
@@ -91,6 +92,7 @@ async function attempt(task: contract.Task, means: Means): Promise<contract.Outc
       if (store === undefined) return { tag: "swapped", val: "" };
       const { key, expected, value } = task.val;
       if (!isEntryKey(key)) return notAKey(key);
+      if (isLonger(value, MAX_JOURNAL)) return { tag: "denied", val: `an entry has no more than ${MAX_JOURNAL} bytes` };
       const swapped = await limited(store.swap(key, expected, value));
       if (swapped.done) return { tag: "swapped", val: swapped.version };
       return { tag: "conflict", val: swapped.entry === undefined ? undefined : entry(swapped.entry) };
@@ -147,7 +149,7 @@ function unknown(option: string, name: string): contract.Outcome {
 function text(value: unknown): string {
   if (typeof value !== "string")
     throw new WifError(`a string is expected, and it gave ${value === null ? "null" : typeof value}`);
-  if (value.length > MAX_CONTENT) throw new WifError(`it is longer than the ${MAX_CONTENT} characters that are taken`);
+  if (isLonger(value, MAX_CONTENT)) throw new WifError(`it is longer than the ${MAX_CONTENT} bytes that are taken`);
   return value;
 }
 

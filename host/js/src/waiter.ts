@@ -1,7 +1,7 @@
 // Who waits for a token, and what they do by the session's last word. The same rules in Rust: `guest/rules/src/snapshot.rs`.
 
 import type { Failure } from "./errors.js";
-import { type Snapshot, verdict } from "./snapshot.js";
+import { advice, type Snapshot } from "./snapshot.js";
 import type { Token } from "./token.js";
 
 /**
@@ -41,7 +41,7 @@ export class Waiter {
 
   #forAny(snapshot: Snapshot, now: number): Look {
     const asks = now >= snapshot.nudgeFrom;
-    const found = verdict(snapshot, now);
+    const found = advice(snapshot, now);
     switch (found.kind) {
       case "serve":
         return { kind: "take", token: found.token };

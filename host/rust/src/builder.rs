@@ -4,9 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use tokio::sync::{Semaphore, broadcast, mpsc};
+use wif_tls::CertificateDer;
 
 use crate::callables::{AssertionRequest, Callables, SignRequest, SuppliedToken, TokenRequest, callable};
 use crate::clock::{Clock, SystemClock};
@@ -15,6 +14,7 @@ use crate::credential::{Credential, Listeners};
 use crate::driver::{Driver, Opening, Start};
 use crate::error::BuildError;
 use crate::policy::{Grants, Policy};
+use crate::pool::Pool;
 use crate::secret::Secret;
 use crate::snapshot::Published;
 use crate::store::{BoxError, Store};
@@ -57,6 +57,7 @@ pub struct Builder {
     journals: Option<Keep>,
     max_waiters: usize,
     component: Option<Component>,
+    pool: Option<Pool>,
 }
 
 impl Default for Builder {
@@ -73,6 +74,7 @@ impl Default for Builder {
             journals: None,
             max_waiters: DEFAULT_MAX_WAITERS,
             component: None,
+            pool: None,
         }
     }
 }
@@ -187,6 +189,14 @@ impl Builder {
         self
     }
 
+    /// Shares with other credentials what need not be there for each: see [`Pool`]. A component of the pool goes before one that is
+    /// given here.
+    #[must_use]
+    pub fn pool(mut self, pool: &Pool) -> Self {
+        self.pool = Some(pool.clone());
+        self
+    }
+
     /// Opens the credential, and leaves it to a task on the current tokio runtime. Does not wait.
     ///
     /// # Errors
@@ -199,14 +209,16 @@ impl Builder {
             Some(seed) => seed,
             None => getrandom::u64().map_err(|error| BuildError::Seed(error.to_string()))?,
         };
-        let component = match self.component {
+        let component = match self.pool.as_ref().and_then(Pool::own_component).cloned().or(self.component) {
             Some(component) => component,
             None => Component::try_builtin()?.clone(),
         };
+        let exchanges = self.pool.as_ref().map(Pool::exchanges);
         let grants = Grants::new(&self.configuration);
+        let policy = self.policy.in_development();
         let host = Host {
-            transport: Transport::new(self.policy.clone(), certificates(&self.extra_roots)?),
-            policy: self.policy,
+            transport: Transport::new(policy.clone(), certificates(&self.extra_roots)?, exchanges),
+            policy,
             grants,
             callables: self.callables,
             store: self.store,
@@ -214,12 +226,15 @@ impl Builder {
             journals: self.journals,
             readers: Arc::new(Semaphore::new(READERS)),
         };
-        let opening = Opening { component, configuration: self.configuration, seed, start: self.start, can: host.capabilities() };
+        // What thousands of them hear would be kept for nobody.
+        let hears = self.pool.is_none();
+        let (pool, configuration, start, can) = (self.pool, self.configuration, self.start, host.capabilities());
+        let opening = Opening { component, pool, configuration, seed, start, can };
         let (published, generation) = Published::new(self.clock);
         let (commands, receiver) = mpsc::unbounded_channel();
         // It hears everything, for the driver may be at work before anybody can ask for the changes.
         let (changes, first) = broadcast::channel(CHANGES_KEPT);
-        let listeners = Listeners { changes: changes.downgrade(), first: Mutex::new(Some(first)) };
+        let listeners = Listeners { changes: changes.downgrade(), first: Mutex::new(hears.then_some(first)) };
         let driver = Driver::new(opening, Arc::new(host), Arc::clone(&published), generation, changes, receiver)?;
         runtime.spawn(driver.run());
         Ok(Credential::new(published, commands, listeners, self.max_waiters))
@@ -227,18 +242,9 @@ impl Builder {
 }
 
 fn certificates(pems: &[String]) -> Result<Vec<CertificateDer<'static>>, BuildError> {
-    let invalid = |reason: String| BuildError::RootCertificate(reason);
-    let mut certificates = Vec::new();
-    for pem in pems {
-        let before = certificates.len();
-        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-            certificates.push(certificate.map_err(|error| invalid(error.to_string()))?);
-        }
-        if certificates.len() == before {
-            return Err(invalid("there is no certificate in it".to_owned()));
-        }
-    }
-    Ok(certificates)
+    let of_one =
+        |pem: &String| wif_tls::certificates(pem.as_bytes()).map_err(|error| BuildError::RootCertificate(error.to_string()));
+    pems.iter().map(of_one).collect::<Result<Vec<_>, _>>().map(|certificates| certificates.concat())
 }
 
 impl fmt::Debug for Builder {

@@ -21,7 +21,7 @@ use crate::bindings::PluginIndices;
 
 pub use configuration::config;
 pub use instance::{Instance, MEMORY_LIMIT_BYTES, STEP_LIMIT_MS, Trap};
-pub(crate) use session::{Refused, Session};
+pub(crate) use session::{Occupied, Refused, Session, Stopped};
 
 /// The interface that every credential component exports.
 pub const SESSION_INTERFACE: &str = "wif:credential/session@0.2.0";

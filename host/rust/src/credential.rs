@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt};
-use wif_rules::{Look, Verdict, Waiter};
+use wif_rules::{Advice, Look, Waiter};
 
 use crate::builder::Builder;
 use crate::clock::millis;
@@ -48,9 +48,10 @@ struct Inner {
 
 /// Who hears of changes.
 pub(crate) struct Listeners {
-    pub(crate) changes: broadcast::WeakSender<Change>,
-    /// Has heard everything since the beginning, and waits for somebody who wants to know.
-    pub(crate) first: Mutex<Option<broadcast::Receiver<Change>>>,
+    pub(crate) changes: broadcast::WeakSender<Arc<Change>>,
+    /// Has heard everything since the beginning, and waits for somebody who wants to know. None in a pool: what thousands of them hear
+    /// would be kept for nobody.
+    pub(crate) first: Mutex<Option<broadcast::Receiver<Arc<Change>>>>,
 }
 
 impl Credential {
@@ -126,13 +127,13 @@ impl Credential {
         let snapshot = self.0.published.snapshot.load();
         let now = self.0.published.clock.steady_ms();
         self.nudge(&snapshot, now);
-        match snapshot.verdict(now) {
-            Verdict::Serve(token) | Verdict::Hold(token) => Some(use_it(token)),
-            Verdict::Ask => {
+        match snapshot.advice(now) {
+            Advice::Serve(token) | Advice::Hold(token) => Some(use_it(token)),
+            Advice::Ask => {
                 self.0.published.need();
                 None
             }
-            Verdict::Wait | Verdict::Refuse(_) | Verdict::Closed => None,
+            Advice::Wait | Advice::Refuse(_) | Advice::Closed => None,
         }
     }
 
@@ -184,14 +185,14 @@ impl Credential {
         answer.await.map_err(|_| Error::Closed)?
     }
 
-    /// What changes until the credential closes: for the first who asks from its beginning on, for others from here on. A
-    /// listener that lags behind by more than 64 changes misses the oldest; it does not keep the credential alive.
+    /// What changes until the credential closes: for the first who asks from its beginning on, for others and in a
+    /// [`Pool`](crate::Pool) from here on. A listener that lags behind by more than 64 changes misses the oldest; it does not keep the credential alive.
     pub fn changes(&self) -> impl Stream<Item = Change> + Send + Unpin + use<> {
         let Listeners { changes, first } = &self.0.listeners;
         let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
         let now = || changes.upgrade().map_or_else(|| broadcast::channel(1).1, |sender| sender.subscribe());
         let receiver = first.unwrap_or_else(now);
-        BroadcastStream::new(receiver).filter_map(Result::ok)
+        BroadcastStream::new(receiver).filter_map(|change| change.ok().map(Arc::unwrap_or_clone))
     }
 
     /// The newest journal: the state from which another credential can be [resumed](Builder::resume), in this process or the
@@ -241,8 +242,8 @@ impl Credential {
     fn serve_at_once(&self) -> Option<Token> {
         let snapshot = self.0.published.snapshot.load();
         let now = self.0.published.clock.steady_ms();
-        match snapshot.verdict(now) {
-            Verdict::Serve(token) => {
+        match snapshot.advice(now) {
+            Advice::Serve(token) => {
                 self.nudge(&snapshot, now);
                 Some(token.clone())
             }

@@ -16,9 +16,10 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::bindings::types::{self, Event};
-use crate::component::{Component, Refused, Session, Trap};
+use crate::component::{Component, MEMORY_LIMIT_BYTES, Occupied, Refused, Session, Stopped};
 use crate::error::{BuildError, Error};
 use crate::limits;
+use crate::pool::Pool;
 use crate::secret::Secret;
 use crate::shared::watch;
 use crate::snapshot::{Access, Published, Snapshot, Words as _, before_the_first_step};
@@ -39,6 +40,8 @@ pub(crate) enum Command {
 /// What a session is opened with, each time.
 pub(crate) struct Opening {
     pub(crate) component: Component,
+    /// Whose instances it may share. None for one of its own.
+    pub(crate) pool: Option<Pool>,
     pub(crate) configuration: Secret,
     pub(crate) seed: u64,
     pub(crate) start: Start,
@@ -74,7 +77,7 @@ pub(crate) struct Driver {
     owes_journal: bool,
     published: Arc<Published>,
     generation: watch::Sender<u64>,
-    changes: broadcast::Sender<Change>,
+    changes: broadcast::Sender<Arc<Change>>,
     commands: mpsc::UnboundedReceiver<Command>,
     /// Who waits for the end of exchanges.
     settling: Vec<oneshot::Sender<()>>,
@@ -88,7 +91,7 @@ impl Driver {
         host: Arc<Host>,
         published: Arc<Published>,
         generation: watch::Sender<u64>,
-        changes: broadcast::Sender<Change>,
+        changes: broadcast::Sender<Arc<Change>>,
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Result<Self, BuildError> {
         let mut driver = Self {
@@ -116,7 +119,7 @@ impl Driver {
             Refused::Configuration(error) => {
                 BuildError::Configuration { field: shown(error.field), message: shown(error.message) }
             }
-            Refused::Trapped(trap) => BuildError::Component(trap.to_string()),
+            Refused::Stopped(stopped) => BuildError::Component(stopped.to_string()),
         })?;
         driver.session = Some(session);
         Ok(driver)
@@ -192,13 +195,20 @@ impl Driver {
     }
 
     fn step_because(&mut self, mut event: Event, cause: Cause) {
-        let Some(session) = &mut self.session else { return };
+        let Some(session) = &self.session else { return };
+        // The time in which others are in the same instance is not this one's.
+        let mut entered = session.enter();
         let now = self.host.clock.now();
-        let stepped = session.step(types::Clock { wall_ms: now.wall_ms, steady_ms: Some(now.steady_ms) }, &event);
+        let stepped = entered.step(types::Clock { wall_ms: now.wall_ms, steady_ms: Some(now.steady_ms) }, &event);
+        drop(entered);
         let ended = self.host.clock.steady_ms();
         self.pace.stepped(now.steady_ms, ended);
         if matches!(cause, Cause::Finished(_)) {
             self.pace.handed_over(ended);
+        }
+        if matches!(stepped, Err(Stopped::ByAnother)) {
+            self.move_on(event, cause, now.steady_ms);
+            return;
         }
         checked::wipe(&mut event);
         match stepped.map(|output| Checked::check(output, now.steady_ms, ended, &self.host.policy, &self.host.grants)) {
@@ -210,7 +220,25 @@ impl Driver {
                 let breach = format!("it broke the contract: {breach}");
                 self.recover(&breach, Cause::Answering, now.steady_ms);
             }
-            Err(trap) => self.recover(&trap.to_string(), cause, now.steady_ms),
+            Err(stopped) => self.recover(&stopped.to_string(), cause, now.steady_ms),
+        }
+    }
+
+    /// The instance that it shared is gone, through no fault of its own. The event has not been heard.
+    fn move_on(&mut self, mut event: Event, cause: Cause, now: u64) {
+        tracing::warn!(target: "wif", code = "component-stopped", "{}", Stopped::ByAnother);
+        self.session = None;
+        self.running = Running::default();
+        match self.recovery.disturbed(now) {
+            Restart::Now => self.reopen(),
+            Restart::At(at) => self.rest(&Stopped::ByAnother.to_string(), at, now),
+        }
+        match cause {
+            // The new session wakes first of all.
+            Cause::Woken | Cause::Opening | Cause::Answering => {}
+            // It never asked for that.
+            Cause::Finished(_) => checked::wipe(&mut event),
+            Cause::Needed | Cause::Rejected | Cause::Changed | Cause::Closing => self.step_because(event, cause),
         }
     }
 
@@ -334,15 +362,21 @@ impl Driver {
         if let Some(availability) = availability {
             notes::log(&availability, &notes[..notes.len().min(room - usize::from(news))], news);
             // Nobody may be listening.
-            let _ = self.changes.send(Change { availability, notes });
+            let _ = self.changes.send(Arc::new(Change { availability, notes }));
         }
     }
 
     /// The component was stopped: its store goes, with the tasks that it had asked for, and another session is opened from the
     /// newest journal, at once or later.
     fn recover(&mut self, why: &str, cause: Cause, now: u64) {
-        tracing::error!(target: "wif", code = "component-stopped", ?cause, "the component was stopped: {why}");
-        self.session = None;
+        // The names in a trap's words, and a refusal's words, are the component's.
+        let words = shown(why.to_owned());
+        tracing::error!(target: "wif", code = "component-stopped", ?cause, "the component was stopped: {words}");
+        if let Some(session) = self.session.take() {
+            session.enter().stop();
+        }
+        // It stops nobody else a second time.
+        self.opening.pool = None;
         self.running = Running::default();
         if cause == Cause::Closing {
             return;
@@ -361,7 +395,8 @@ impl Driver {
                 self.recovering = true;
                 self.step(Event::Woken);
             }
-            Err(Refused::Trapped(trap)) => self.recover(&trap.to_string(), Cause::Opening, now),
+            Err(Refused::Stopped(Stopped::Trapped(trap))) => self.recover(&trap.to_string(), Cause::Opening, now),
+            Err(Refused::Stopped(Stopped::ByAnother)) => self.move_on(Event::Woken, Cause::Opening, now),
             Err(Refused::Configuration(error)) => {
                 // It was accepted before: the component is not itself.
                 let why = format!("it refused the configuration: {}", error.message);
@@ -389,7 +424,7 @@ impl Driver {
     }
 
     fn open(&mut self) -> Result<Session, Refused> {
-        let Opening { component, configuration, seed, start, can } = &mut self.opening;
+        let Opening { component, pool, configuration, seed, start, can } = &mut self.opening;
         let this_seed = *seed;
         // Another one for the next session: the constant is the one of the generator SplitMix64.
         *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -400,7 +435,11 @@ impl Driver {
             (None, Start::Resumed(journal)) => types::Start::Resumed(journal.reveal().to_owned()),
             (None, Start::Lost) => types::Start::Lost,
         };
-        let opened = Session::open(component, configuration.reveal(), this_seed, can, &start);
+        let place = match pool {
+            Some(pool) => pool.place(component)?,
+            None => Occupied::new(component, MEMORY_LIMIT_BYTES)?,
+        };
+        let opened = Session::open(place, configuration.reveal(), this_seed, can, &start);
         if let types::Start::Resumed(journal) = start {
             drop(Secret::from(journal));
         }
@@ -408,17 +447,22 @@ impl Driver {
     }
 
     fn status(&mut self) -> Result<Status, Error> {
+        let stopped =
+            |why: &str| Error::Unavailable(Failure::component_stopped(format!("The component was stopped: {why}"), None));
+        let Some(session) = &self.session else { return Err(stopped("It is started again later.")) };
+        let mut entered = session.enter();
         let now = self.host.clock.now();
-        let stopped = |trap: Option<&Trap>| {
-            let why = trap.map_or_else(|| "It is started again later.".to_owned(), Trap::to_string);
-            Error::Unavailable(Failure::component_stopped(format!("The component was stopped: {why}."), None))
-        };
-        let Some(session) = &mut self.session else { return Err(stopped(None)) };
-        match session.status(types::Clock { wall_ms: now.wall_ms, steady_ms: Some(now.steady_ms) }) {
+        let told = entered.status(types::Clock { wall_ms: now.wall_ms, steady_ms: Some(now.steady_ms) });
+        drop(entered);
+        match told {
             Ok(status) => Ok(status.into()),
-            Err(trap) => {
+            Err(Stopped::ByAnother) => {
+                self.move_on(Event::Woken, Cause::Woken, now.steady_ms);
+                Err(stopped(&format!("{}.", Stopped::ByAnother)))
+            }
+            Err(Stopped::Trapped(trap)) => {
                 self.recover(&trap.to_string(), Cause::Answering, now.steady_ms);
-                Err(stopped(Some(&trap)))
+                Err(stopped(&format!("{trap}.")))
             }
         }
     }

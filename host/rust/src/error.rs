@@ -61,7 +61,7 @@ fn waiting(reason: Option<PendingReason>) -> String {
 #[non_exhaustive]
 pub enum BuildError {
     /// The configuration can never work. Mend the field.
-    #[error("{}{message}", if .field.is_empty() { String::new() } else { format!("{field}: ") })]
+    #[error("{} {message}", if .field.is_empty() { "the configuration".to_owned() } else { format!("{field}:") })]
     Configuration {
         /// The field, as a path such as `federation.organization_id`; empty for the document as a whole.
         field: String,

@@ -23,6 +23,7 @@
 //! | identity tokens from a platform, such as AWS or GitHub Actions | `guest/recipes/README.md`, [`Policy::allow_source`] |
 //! | why there is no token | [`Error`], [`Failure`], [`Credential::status`] |
 //! | logs | events of `tracing` with the target `wif`; no event holds a secret |
+//! | many credentials in one process | [`Pool`] |
 //! | programs without tokio | [`blocking`] |
 //! | a driver of one's own | [`component`] |
 
@@ -39,6 +40,7 @@ mod error;
 pub mod layer;
 mod limits;
 mod policy;
+mod pool;
 mod secret;
 mod shared;
 mod snapshot;
@@ -56,6 +58,7 @@ pub use credential::Credential;
 pub use driver::Start;
 pub use error::{BuildError, Error, PolicyError};
 pub use policy::Policy;
+pub use pool::{DEFAULT_MAX_EXCHANGES, Pool};
 pub use secret::Secret;
 pub use status::{Availability, Change, Failure, IdentityTokenStatus, Note, Status, TokenStatus};
 pub use store::private;

@@ -24,7 +24,7 @@ pub(crate) const NOTE_BYTES: usize = 4 << 10;
 /// No value of a header field of a credential is longer, in bytes: every request of a caller carries it.
 pub(crate) const FIELD_BYTES: usize = 16 << 10;
 
-/// No journal is longer, in bytes.
+/// No journal is longer, in bytes, and no value of an entry that is swapped in.
 pub(crate) const JOURNAL_BYTES: usize = 1 << 20;
 
 /// Other texts for people are cut after so many bytes: this host's own.

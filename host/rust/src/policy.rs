@@ -23,6 +23,9 @@ pub(crate) use sources::{Way, is_metadata};
 const VARIABLES: [&str; 4] = ["CLAUDE_CODE_OAUTH_TOKEN", "HOME", "XDG_CONFIG_HOME", "APPDATA"];
 const PREFIX: &str = "ANTHROPIC_";
 
+/// The variable that allows this machine, for development.
+const ALLOW_LOOPBACK: &str = "WIF_ALLOW_LOOPBACK";
+
 /// Limits on everything that leaves or enters on the component's word.
 ///
 /// By default:
@@ -146,7 +149,8 @@ impl Policy {
     }
 
     /// Also allows every origin of this very machine, whatever its port: `localhost`, `127.0.0.1` and the like, `[::1]`. For
-    /// development, where the port changes with each start.
+    /// development, where the port changes with each start. The variable `WIF_ALLOW_LOOPBACK` with `1` or `true` does the same for
+    /// every credential of a process, and a warning in the log says so.
     #[must_use]
     pub fn allow_loopback(mut self) -> Self {
         self.loopback = true;
@@ -305,6 +309,16 @@ impl Policy {
 
     pub(crate) fn allows_loopback(&self) -> bool {
         self.loopback
+    }
+
+    /// What the variable for development adds. It never allows another machine, nor a policy that allows no request any.
+    pub(crate) fn in_development(mut self) -> Self {
+        let says_so = || variable(ALLOW_LOOPBACK).is_some_and(|value| matches!(value.trim(), "1" | "true"));
+        if !self.loopback && !self.silent && says_so() {
+            tracing::warn!(target: "wif", "every port of this machine is allowed ({ALLOW_LOOPBACK})");
+            self.loopback = true;
+        }
+        self
     }
 
     pub(crate) fn callables_may_take(&self) -> Duration {

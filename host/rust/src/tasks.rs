@@ -18,9 +18,10 @@ use crate::bindings::types::{self, Capability, Outcome, Task};
 use crate::callables::{AssertionRequest, Callables, SignRequest, TokenRequest};
 use crate::clock::{BoxFuture, Clock, millis};
 use crate::environment;
-use crate::limits::CONTENT_BYTES;
+use crate::limits::{CONTENT_BYTES, JOURNAL_BYTES};
 use crate::policy::{Grants, Policy};
 use crate::secret::Secret;
+use crate::status::shown;
 use crate::store::{BoxError, CredentialsFile, Entry, Store, Swapped};
 use crate::transport::Transport;
 
@@ -79,7 +80,7 @@ impl Host {
         let Some(keep) = &self.journals else { return Ok(()) };
         let why = match catch_unwind(AssertUnwindSafe(|| keep(journal))) {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => shown(error.to_string()),
             Err(_) => "the program's function panicked".to_owned(),
         };
         tracing::error!(target: "wif", code = "journal-not-kept", "the journal could not be kept: {why}");
@@ -205,6 +206,9 @@ impl Host {
 
     async fn swap(&self, swap: types::Swap) -> Outcome {
         let value = Secret::from(swap.value);
+        if value.reveal().len() > JOURNAL_BYTES {
+            return Outcome::Denied(format!("an entry has no more than {JOURNAL_BYTES} bytes"));
+        }
         let swapped = if swap.key.starts_with("file:") {
             if let Err(rule) = self.policy.check_refresh() {
                 return Outcome::Denied(rule);

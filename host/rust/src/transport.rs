@@ -6,6 +6,7 @@ mod names;
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -13,10 +14,10 @@ use http::{Request, Uri};
 use http_body::{Body as _, Frame};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::CertificateDer;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinSet;
 use url::{Position, Url};
+use wif_tls::CertificateDer;
 use zeroize::Zeroizing;
 
 use crate::bindings::types;
@@ -29,8 +30,6 @@ use metered::Metered;
 
 /// So much may come beside the body: the answer's header, what stands between the chunks of a body, interim answers.
 const BESIDE_THE_BODY_BYTES: usize = 128 << 10;
-/// What the component learns of an answer's header. Others are of no use to it.
-const PASSED_ON: [&str; 5] = ["request-id", "retry-after", "date", "content-type", "location"];
 
 pub(crate) struct Transport {
     policy: Policy,
@@ -39,11 +38,13 @@ pub(crate) struct Transport {
     dialer: OnceCell<Dialer>,
     /// For plain HTTP to this very machine, which needs no certificates: it may have none.
     plain: OnceCell<Dialer>,
+    /// A place for each exchange that may be under way, where credentials share them.
+    exchanges: Option<Arc<Semaphore>>,
 }
 
 impl Transport {
-    pub(crate) fn new(policy: Policy, extra_roots: Vec<CertificateDer<'static>>) -> Self {
-        Self { policy, extra_roots, dialer: OnceCell::new(), plain: OnceCell::new() }
+    pub(crate) fn new(policy: Policy, extra_roots: Vec<CertificateDer<'static>>, exchanges: Option<Arc<Semaphore>>) -> Self {
+        Self { policy, extra_roots, dialer: OnceCell::new(), plain: OnceCell::new(), exchanges }
     }
 
     pub(crate) async fn send(&self, request: types::HttpRequest, grants: &Grants, clock: &dyn Clock) -> types::Outcome {
@@ -51,6 +52,18 @@ impl Transport {
             Ok(request) => request,
             Err(rule) => return types::Outcome::Denied(rule),
         };
+        let (timeout, began) = (request.timeout, clock.steady_ms());
+        let _place = match &self.exchanges {
+            Some(exchanges) if request.way.is_none() => tokio::select! {
+                place = exchanges.acquire() => Some(place),
+                () = clock.sleep(timeout) => {
+                    let waited = timeout.as_millis();
+                    return types::Outcome::Unsent(format!("other exchanges of the pool took all places for {waited} ms"));
+                }
+            },
+            _ => None,
+        };
+        let left = timeout.saturating_sub(Duration::from_millis(clock.steady_ms().saturating_sub(began)));
         let encrypted = request.url.scheme() == "https";
         let own;
         let dialer = match &request.way {
@@ -65,10 +78,9 @@ impl Transport {
             Ok(dialer) => dialer,
             Err(reason) => return types::Outcome::Unsent(reason),
         };
-        let timeout = request.timeout;
         tokio::select! {
             outcome = exchange(dialer, request) => self.with_a_hint(outcome),
-            () = clock.sleep(timeout) => {
+            () = clock.sleep(left) => {
                 types::Outcome::MaybeSent(format!("no complete answer within {} ms", timeout.as_millis()))
             }
         }
@@ -241,7 +253,7 @@ fn passed_on(headers: &HeaderMap) -> Vec<types::Header> {
         let value = headers.get(*name)?.to_str().ok()?;
         Some(types::Header { name: (*name).to_owned(), value: value.to_owned() })
     };
-    PASSED_ON.iter().filter_map(field).collect()
+    wif_rules::PASSED_ON.iter().filter_map(field).collect()
 }
 
 /// What went wrong, from the outside to the cause. The errors of the transport name hosts and causes, and never hold a
@@ -257,4 +269,84 @@ fn words(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const API: &str = "https://api.anthropic.com";
+
+    fn checked(policy: &Policy, change: impl FnOnce(&mut types::HttpRequest)) -> Result<Checked, String> {
+        let field = |name: &str, value: &str| types::Header { name: name.to_owned(), value: value.to_owned() };
+        let mut request = types::HttpRequest {
+            purpose: types::Purpose::Exchange,
+            method: "POST".to_owned(),
+            url: format!("{API}/v1/oauth/token"),
+            origin: API.to_owned(),
+            headers: vec![field("content-type", "application/json"), field("anthropic-beta", "a")],
+            body: "{}".to_owned(),
+            timeout_ms: 1_000,
+            max_response_bytes: 1_000,
+        };
+        change(&mut request);
+        Checked::new(request, policy, &Grants::new(&Secret::from(r#"{"federation": {"identity_token": {"source": "google"}}}"#)))
+    }
+
+    /// E8: nothing that a request carries is shown by whatever logs requests.
+    #[test]
+    fn every_header_field_of_a_request_is_marked_as_sensitive() {
+        let request = checked(&Policy::default(), |_| {}).unwrap();
+        assert_eq!(request.headers.len(), 2);
+        assert!(request.headers.values().all(HeaderValue::is_sensitive));
+    }
+
+    /// F2, F12: what the component asks for ends at the policy's and the contract's bounds.
+    #[test]
+    fn a_request_has_no_more_time_and_no_longer_answer_than_any() {
+        let policy = Policy::default().request_timeout(Duration::from_secs(5));
+        let bounds = |timeout_ms, max_response_bytes| {
+            let request = checked(&policy, |request| {
+                (request.timeout_ms, request.max_response_bytes) = (timeout_ms, max_response_bytes);
+            });
+            request.map(|request| (request.timeout, request.max_response_bytes))
+        };
+        assert_eq!(bounds(3_000, 1_000), Ok((Duration::from_secs(3), 1_000)));
+        assert_eq!(bounds(u32::MAX, u32::MAX), Ok((Duration::from_secs(5), limits::RESPONSE_BYTES)));
+        assert_eq!(bounds(0, 0), Ok((Duration::from_millis(1), 0)));
+    }
+
+    /// F9: a name is written as it is compared, and a value is what every reader takes for it.
+    #[test]
+    fn a_header_field_is_what_it_is_for_every_reader() {
+        for (name, value) in [("Accept", "a"), ("accept", " a"), ("accept", "a "), ("accept", "é"), ("accept", "a\u{7f}")] {
+            let refused = checked(&Policy::default(), |request| {
+                request.headers.push(types::Header { name: name.to_owned(), value: value.to_owned() });
+            });
+            assert!(refused.is_err(), "{name}: {value:?}");
+        }
+    }
+
+    /// F9: a policy that allows no request allows a source none.
+    #[test]
+    fn a_source_of_a_policy_without_origins_sends_nothing() {
+        let of_google = |request: &mut types::HttpRequest| {
+            let origin = "http://metadata.google.internal";
+            request.purpose = types::Purpose::Source("google".to_owned());
+            request.method = "GET".to_owned();
+            request.url =
+                format!("{origin}/computeMetadata/v1/instance/service-accounts/default/identity?audience=a&format=full");
+            request.origin = origin.to_owned();
+            request.headers = vec![types::Header { name: "metadata-flavor".to_owned(), value: "Google".to_owned() }];
+        };
+        assert!(checked(&Policy::default(), of_google).is_ok());
+        for refuses in [Policy::default().without_origins(), Policy::default().allow_source("aws")] {
+            assert!(checked(&refuses, of_google).is_err(), "{refuses:?}");
+        }
+        let elsewhere = checked(&Policy::default(), |request| {
+            of_google(request);
+            request.origin = API.to_owned();
+        });
+        assert!(elsewhere.is_err());
+    }
 }

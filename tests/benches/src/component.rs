@@ -13,7 +13,7 @@ mod ticker;
 use wasmtime::Engine;
 use wasmtime::component::{Component as Compiled, InstancePre, Linker};
 
-use crate::bindings::PluginIndices;
+use crate::bindings::{PluginIndices, types};
 
 pub(crate) use session::{Refused, Session};
 
@@ -33,6 +33,17 @@ impl Component {
         let exports = PluginIndices::new(&linked).map_err(told)?;
         Ok(Self { linked, exports })
     }
+}
+
+/// A session in an instance of its own.
+pub(crate) fn open(
+    component: &Component,
+    configuration: &str,
+    seed: u64,
+    can: &[types::Capability],
+    from: &types::Start,
+) -> Result<Session, Refused> {
+    Session::open(session::Occupied::new(component, instance::MEMORY_LIMIT_BYTES)?, configuration, seed, can, from)
 }
 
 /// The component that ships.

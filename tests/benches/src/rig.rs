@@ -50,6 +50,11 @@ pub(crate) fn child(mode: &str, base_url: &str, options: &Options, token_file: &
 
 /// Inside such a child: its credential, discovered.
 pub(crate) fn discovered() -> anyhow::Result<Credential> {
+    Ok(described()?.build()?)
+}
+
+/// The same, not yet built.
+pub(crate) fn described() -> anyhow::Result<wif::Builder> {
     let policy = Policy::default().allow_origin(&std::env::var("ANTHROPIC_BASE_URL")?)?;
-    Ok(Credential::builder().policy(policy).build()?)
+    Ok(Credential::builder().policy(policy))
 }

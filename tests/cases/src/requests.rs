@@ -33,7 +33,7 @@ pub struct Case {
     pub sent: Option<Expected>,
     /// What comes back.
     #[serde(default)]
-    pub answer: Answer,
+    pub answer: ApiAnswer,
     /// Whether that rejects the token.
     pub rejected: Option<bool>,
 }
@@ -82,7 +82,7 @@ pub enum Credential {
 /// What comes back.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Answer {
+pub struct ApiAnswer {
     /// 200 unless told.
     #[serde(default = "ok")]
     pub status: u16,
@@ -287,7 +287,7 @@ const fn ok() -> u16 {
     200
 }
 
-impl Default for Answer {
+impl Default for ApiAnswer {
     fn default() -> Self {
         Self { status: ok(), fields: Vec::new() }
     }

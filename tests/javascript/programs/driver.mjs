@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { Driver } from "../node_modules/wif-credential/dist/modules/driver.js";
 import { Policy } from "../node_modules/wif-credential/dist/modules/policy.js";
-import { verdict } from "../node_modules/wif-credential/dist/modules/snapshot.js";
+import { advice } from "../node_modules/wif-credential/dist/modules/snapshot.js";
 import { revealParts } from "../node_modules/wif-credential/dist/modules/token.js";
 import { finish, scenario } from "./scenarios.mjs";
 
@@ -87,7 +87,7 @@ scenario("the last token is served on while a new session finds its way", () => 
     return output(session === 1 ? { access: usable() } : {});
   });
   driver.event({ tag: "needed" });
-  assert.equal(verdict(driver.snapshot, driver.time()).kind, "serve");
+  assert.equal(advice(driver.snapshot, driver.time()).kind, "serve");
 });
 
 scenario("results of a dropped session's tasks are dropped", () => {
@@ -121,7 +121,7 @@ scenario("a component that traps at every wake is started ever more rarely, and 
   const before = world.opened.length;
   world.driver.tick();
   assert.equal(world.opened.length, before);
-  assert.equal(verdict(world.driver.snapshot, world.time).failure.code, "component-stopped");
+  assert.equal(advice(world.driver.snapshot, world.time).failure.code, "component-stopped");
   world.time = world.driver.wakeAt;
   world.driver.tick();
   assert.equal(world.opened.length, before + 1);
@@ -130,7 +130,7 @@ scenario("a component that traps at every wake is started ever more rarely, and 
 scenario("a session that is asked for a token and does nothing is not asked for ever", () => {
   const { driver } = drive(() => output({ access: { tag: "idle" }, progress: "resting" }));
   driver.event({ tag: "needed" });
-  assert.equal(verdict(driver.snapshot, driver.time()).failure.code, "component-stopped");
+  assert.equal(advice(driver.snapshot, driver.time()).failure.code, "component-stopped");
 });
 
 for (const [what, lie] of Object.entries({
@@ -231,7 +231,7 @@ scenario("after closing nothing is started, and the token is served until its en
   world.driver.tick();
   world.driver.event({ tag: "needed" });
   assert.deepEqual(world.events, ["woken", "closing"]);
-  assert.equal(verdict(world.driver.snapshot, world.time).kind, "serve");
+  assert.equal(advice(world.driver.snapshot, world.time).kind, "serve");
 });
 
 scenario("a component that cannot be opened at first is opened again", () => {
@@ -286,6 +286,16 @@ scenario("where the clock goes back the session is asked what is due", () => {
   // At the last time that was seen, and at the one that it is now.
   assert.deepEqual(world.events, ["woken", "woken", "woken"]);
   assert.equal(world.driver.wakeAt, world.time + 30_000);
+});
+
+scenario("a component that refuses what it took is stopped, and its words are one line", () => {
+  const opens = (number) => {
+    if (number > 1) throw { field: "x", message: "no\r\nERROR forged\u001b[2J" };
+  };
+  const world = drive((event) => (event.tag === "changed" ? trap() : output()), { opens });
+  world.driver.event({ tag: "changed" });
+  const { message } = world.driver.snapshot.access.failure;
+  assert.ok(message.includes("it refused the configuration: x: no  ERROR forged [2J"), JSON.stringify(message));
 });
 
 scenario("what a trap says holds nothing that was handed over", () => {

@@ -60,7 +60,8 @@ const scenarios = {
       const wif = createWif({ configuration: "answer=control", fetch: never, onChange: (change) => told.push(change) });
       const error = await wif.token().catch((error) => error);
       const [note] = told.flatMap((change) => change.notes);
-      for (const text of [error.message, error.action, error.requestId, note.message, note.fields[0].value]) {
+      const { summary } = await wif.status();
+      for (const text of [error.message, error.action, error.requestId, note.message, note.fields[0].value, summary]) {
         assert.ok(text.includes("a  b [2Jc d"), JSON.stringify(text));
         const lost = /[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
         assert.ok(!lost.test(text) && text.length <= 5_000, JSON.stringify(text));
@@ -84,12 +85,13 @@ const scenarios = {
     for (const name of ["ANTHROPIC_API_KEY", "ANTHROPIC_ADMIN_KEY", "AWS_SECRET_ACCESS_KEY"]) process.env[name] = "canary";
     const api = "https://gateway.example";
     const [scheme, authority] = api.split("://");
-    const told = { file: "", variable: "", url: "", origin: "{api}", header: "", value: "", method: "POST", purpose: "exchange" };
+    const told = { file: "", variable: "", url: "", origin: "{api}", header: "", value: "", method: "POST", purpose: "exchange", bytes: "", fields: "" };
     for (const attempt of list("attempts.json").attempts) {
       scenario(`a component gets no more than is granted: ${attempt.name}`, async () => {
         const words = Object.entries(told).map(([key, otherwise]) => `${key}=${attempt[key] ?? otherwise}`).join(" ");
         const says = words.replaceAll("{api}", api).replaceAll("{scheme}", scheme).replaceAll("{authority}", authority);
-        const named = { federation: { identity_token: { source: "file", path: "/etc/hostname" } } };
+        const source = attempt.identity_token ?? { source: "file", path: "/etc/hostname" };
+        const named = { federation: { identity_token: JSON.parse(JSON.stringify(source).replaceAll("{api}", api)) } };
         const discovers = { discover: { config_dir: "/etc/wif-profiles" } };
         const configuration = { ...(attempt.discovers ? discovers : named), base_url: api, says };
         const [sent, bodies] = [[], []];
@@ -98,7 +100,7 @@ const scenarios = {
           bodies.push(await new Response(init.body).text());
           return new Response("{}");
         };
-        const wif = createWif({ configuration, fetch, policy: { allowOrigins: [api] } });
+        const wif = createWif({ configuration, fetch, policy: { allowOrigins: [api], allowSources: attempt.allows_sources } });
         const error = await wif.token().catch((error) => error);
         assert.equal(error.code, "configuration");
         // A response is told with the names of its header fields.

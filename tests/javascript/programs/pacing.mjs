@@ -32,7 +32,7 @@ const exchange = {
 };
 
 /** A credential in this process, around sessions whose every step is answered by this. */
-function run(step, { hooks = {}, fetch } = {}) {
+function run(step, { hooks = {}, fetch, status = () => ({}) } = {}) {
   const world = { steps: 0, opened: 0 };
   const opening = {
     open() {
@@ -42,7 +42,7 @@ function run(step, { hooks = {}, fetch } = {}) {
           world.steps += 1;
           return step(event, world.steps);
         },
-        status: () => ({}),
+        status,
         entryKey: () => undefined,
       };
       return session;
@@ -131,6 +131,27 @@ scenario("what is told is cut, and writes no lines of a log", () => {
   const [{ notes }] = seen;
   assert.equal(notes[0].message.slice(0, 8), "a b [2Jx");
   assert.ok(notes[0].message.length <= 2_000);
+});
+
+scenario("a status and a refused configuration are told as other texts are", async () => {
+  const text = `a\nb\u001b[2J\u202e${"x".repeat(3_000)}`;
+  const status = () => ({ summary: text, warnings: [text], configuration: [{ name: text, value: text }], exchangesStarted: 1n });
+  const { source, credential } = run(() => output(), { status });
+  const told = await credential.status();
+  source.close();
+  const open = () => {
+    throw { field: text, message: text };
+  };
+  const opening = { can: [], start: { tag: "fresh" }, configuration: "{}", seed: () => 1n, open };
+  const driver = new Driver(opening, { policy: new Policy(), now: () => ({ wallMs: 1, steadyMs: 1 }) });
+  let refused;
+  assert.throws(() => driver.open(), (error) => (refused = error).name === "ConfigurationError");
+  const [{ name, value }] = told.configuration;
+  for (const shown of [told.summary, told.warnings[0], name, value, refused.field, refused.message.slice(refused.field.length + 2)]) {
+    assert.equal(shown.slice(0, 9), "a b [2J x");
+    assert.ok(shown.length <= 2_000, `${shown.length} characters`);
+  }
+  assert.equal(told.exchangesStarted, 1);
 });
 
 scenario("a note beyond all bounds costs the instance", async () => {

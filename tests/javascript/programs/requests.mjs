@@ -596,6 +596,7 @@ scenario("a configuration that can never work is refused at once, naming the fie
       return true;
     },
   );
+  assert.throws(() => createWif({ configuration: "{" }), { field: "", message: /^the configuration is not JSON: / });
   assert.throws(() => createWif({ policy: { allowOrigins: ["http://api.example"] } }), OptionError);
   assert.throws(() => createWif({ policy: { allowOrigins: ["https://api.example/path"] } }), OptionError);
   assert.throws(() => createWif({ policy: { callableTimeoutMs: Number.NaN } }), OptionError);
@@ -852,7 +853,7 @@ scenario("what a profile is held to is not for the component to say", async () =
   for (const name of ["open.json", "inner.json"]) assert.deepEqual(await asked(name), { tag: "content", val: "{}" }, name);
 });
 
-scenario("an entry has a key of hexadecimal digits", async () => {
+scenario("an entry has a key of hexadecimal digits, and an end", async () => {
   const asked = [];
   const store = { compares: true, load: async (key) => void asked.push(key), swap: async (key) => (asked.push(key), { done: true, version: "1" }) };
   const means = { platform: node, policy: new Policy(), store };
@@ -861,8 +862,16 @@ scenario("an entry has a key of hexadecimal digits", async () => {
     assert.equal((await perform({ tag: "swap-entry", val: { key, value: "x" } }, means)).tag, "denied", key);
   }
   assert.equal((await perform({ tag: "load-entry", val: "file:/etc/shadow" }, means)).tag, "unsupported");
+  assert.equal((await perform({ tag: "swap-entry", val: { key: "00ff", value: "é".repeat(524_289) } }, means)).tag, "denied");
   assert.deepEqual(asked, []);
   assert.equal((await perform({ tag: "load-entry", val: "00ff" }, means)).tag, "absent");
+});
+
+scenario("what a program gives is bounded in bytes, and not in characters", async () => {
+  const means = (token) => ({ platform: node, policy: new Policy(), identityTokens: new Map([["mine", async () => token]]) });
+  const asked = (token) => perform({ tag: "supply-assertion", val: { name: "mine", audience: "" } }, means(token));
+  assert.equal((await asked("é".repeat(524_288))).tag, "content");
+  for (const token of ["é".repeat(524_289), "x".repeat(1_048_577)]) assert.equal((await asked(token)).tag, "failed");
 });
 
 scenario("a variable that is allowed is read only where the configuration names it", () => {
@@ -951,8 +960,16 @@ scenario("a request goes to the token endpoint, and nowhere else of its origin",
   for (const path of others) {
     assert.notEqual(at("https://a.example/claude").checkEndpoint(`https://a.example${path}`), undefined, path);
   }
-  assert.equal(new Policy().checkEndpoint("https://a.example/any/v1/oauth/token"), undefined, "a profile may name it");
-  assert.notEqual(new Policy().checkEndpoint("https://a.example/v1/files"), undefined);
+  const discovers = new Policy({}, "{}");
+  const refused = (path) => discovers.checkEndpoint(`https://a.example${path}/v1/oauth/token`) !== undefined;
+  assert.deepEqual(["", "/any", "/other"].map(refused), [false, true, true], "nobody has named a path");
+  discovers.variableWasRead("HOME", "/home/me");
+  const profile = JSON.stringify({ base_url: "https://a.example/any/" });
+  discovers.fileWasRead("/home/me/.config/anthropic/configs/default.json", profile);
+  assert.deepEqual(["", "/any", "/other"].map(refused), [false, false, true], "a profile names one");
+  discovers.variableWasRead("ANTHROPIC_BASE_URL", "https://a.example/other\n");
+  assert.deepEqual(["", "/any", "/other"].map(refused), [true, true, false], "a variable decides");
+  assert.notEqual(discovers.checkEndpoint("https://a.example/v1/files"), undefined);
 });
 
 scenario("the steady clock counts what the machine slept, and never goes back", () => {

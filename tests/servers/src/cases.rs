@@ -6,7 +6,7 @@ use std::path::Path;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::{Value, json};
 
-use crate::{Cluster, Keys, Mint, Server};
+use crate::{Cluster, Keys, Mint, Server, scripted};
 
 /// A way to an identity token, with the stand-ins that it leads to.
 pub struct Case {
@@ -78,8 +78,8 @@ impl Host {
     }
 }
 
-/// Every case, in the order of the table.
-pub const CASES: [&str; 21] = [
+/// The cases of platforms whose servers need code. The others are files, see [`scripted`].
+const CODED: [&str; 14] = [
     "aws (environment)",
     "aws (instance)",
     "aws (container)",
@@ -87,24 +87,33 @@ pub const CASES: [&str; 21] = [
     "azure (app service)",
     "azure (machine)",
     "azure-workload",
-    "buildkite",
-    "circleci",
     "client-credentials",
-    "fly",
     "github-actions",
-    "gitlab",
     "google",
     "google-iam",
     "kubernetes",
     "private-key-jwt",
-    "spiffe",
-    "terraform-cloud",
     "vault",
-    "vercel",
 ];
 
+/// Every case, in the order of the table.
+#[must_use]
+pub fn all() -> Vec<&'static str> {
+    let scripted = scripted::names();
+    let mut all: Vec<&str> = CODED.into_iter().chain(scripted.iter().map(|name| scripted::kept(name))).collect();
+    // By source; the ways of one source in the order above.
+    all.sort_by_key(|case| source_of(case));
+    all
+}
+
+/// The source of a case.
+#[must_use]
+pub fn source_of(case: &str) -> &str {
+    case.split(' ').next().unwrap_or_default()
+}
+
 /// The audience of the federation rule, unless a source is told another.
-const AUDIENCE: &str = "https://api.anthropic.com";
+pub(crate) const AUDIENCE: &str = "https://api.anthropic.com";
 
 const REGION: &str = "eu-central-1";
 
@@ -137,7 +146,7 @@ impl Case {
         self
     }
 
-    fn beside(mut self, server: Server) -> Self {
+    pub(crate) fn beside(mut self, server: Server) -> Self {
         self.servers.push(server);
         self
     }
@@ -147,7 +156,7 @@ impl Case {
         self
     }
 
-    fn file(mut self, directory: &Path, name: &str, content: &str) -> (Self, String) {
+    pub(crate) fn file(mut self, directory: &Path, name: &str, content: &str) -> (Self, String) {
         let path = directory.join(name);
         std::fs::write(&path, content).expect("it is writable");
         let path = path.to_str().expect("a path").to_owned();
@@ -162,8 +171,8 @@ impl Case {
 ///
 /// There is no such case, no port, or the directory is not writable.
 pub async fn start(name: &str, directory: &Path, mint: &Mint) -> Case {
-    let known = CASES.iter().copied().find(|known| *known == name).unwrap_or_else(|| panic!("there is no case {name}"));
-    let source = known.split(' ').next().unwrap_or_default();
+    let known = all().into_iter().find(|known| *known == name).unwrap_or_else(|| panic!("there is no case {name}"));
+    let source = source_of(known);
     let case = Case::new(known, json!({ "source": source }));
     let mint = Mint::clone(mint);
     match known {
@@ -173,14 +182,6 @@ pub async fn start(name: &str, directory: &Path, mint: &Mint) -> Case {
             case.with("ACTIONS_ID_TOKEN_REQUEST_URL", url)
                 .with("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "canary-request-token")
                 .hiding(&["canary-request-token"])
-                .beside(server)
-        }
-        "buildkite" => {
-            let server = Server::start(crate::buildkite("job-1", "canary-agent", mint)).await;
-            case.with("BUILDKITE_JOB_ID", "job-1")
-                .with("BUILDKITE_AGENT_ACCESS_TOKEN", "canary-agent")
-                .with("BUILDKITE_AGENT_ENDPOINT", format!("{}/v3", server.url()))
-                .hiding(&["canary-agent"])
                 .beside(server)
         }
         aws if source == "aws" => amazon(aws, case, directory, mint).await,
@@ -239,22 +240,7 @@ pub async fn start(name: &str, directory: &Path, mint: &Mint) -> Case {
                 .with("KUBERNETES_SERVICE_PORT", port)
                 .hiding(&["canary-pod"])
         }
-        "fly" => {
-            let server = Server::start(crate::fly("canary-fly", mint)).await;
-            case.with("FLY_API_TOKEN", "canary-fly").with("FLY_API_HOSTNAME", server.url()).hiding(&["canary-fly"]).beside(server)
-        }
-        "spiffe" => {
-            let (case, path) = case.file(directory, "svid", &mint(AUDIENCE));
-            Case { identity_token: json!({ "source": source, "file": path }), ..case }
-        }
-        "vercel" => {
-            let (case, path) = case.file(directory, "vercel", &mint(AUDIENCE));
-            case.with("VERCEL_OIDC_TOKEN_FILE", path)
-        }
-        "gitlab" => case.with("ANTHROPIC_ID_TOKEN", mint(AUDIENCE)),
-        "circleci" => case.with("CIRCLE_OIDC_TOKEN_V2", mint(AUDIENCE)),
-        "terraform-cloud" => case.with("TFC_WORKLOAD_IDENTITY_TOKEN", mint(AUDIENCE)),
-        other => panic!("there is no case {other}"),
+        _ => scripted::start(case, directory, &mint).await,
     }
 }
 
@@ -328,7 +314,7 @@ pub fn table() -> String {
     let titles: Vec<&str> = Host::ALL.iter().map(|host| host.title()).collect();
     let mut table = format!("| Source | {} |\n| --- |{}\n", titles.join(" | "), " --- |".repeat(titles.len()));
     let mut reasons: Vec<&str> = Vec::new();
-    for case in CASES {
+    for case in all() {
         let cells: Vec<String> = Host::ALL
             .iter()
             .map(|host| match host.lacks(case) {

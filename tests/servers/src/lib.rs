@@ -13,6 +13,7 @@ mod ci;
 mod google;
 mod kubernetes;
 mod oauth;
+mod scripted;
 mod vault;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +28,7 @@ use tokio::net::TcpListener;
 
 pub use aws::{Keys, container_credentials, instance_metadata, parse_time, security_token_service};
 pub use azure::{app_service, entra, instance_metadata as azure_instance_metadata};
-pub use ci::{buildkite, fly, github_actions};
+pub use ci::github_actions;
 pub use google::{iam_credentials as google_iam_credentials, metadata as google_metadata};
 pub use kubernetes::{Cluster, api_server};
 pub use oauth::{authorization_server, authorization_server_by_key};

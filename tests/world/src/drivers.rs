@@ -31,17 +31,17 @@ pub trait Driver {
     fn event(&mut self, host: &mut dyn Host, event: &Value);
 
     /// A caller comes.
-    fn call(&mut self, host: &mut dyn Host) -> Verdict {
-        match self.seen().verdict(host) {
-            Verdict::Serve { id, need: true } => {
+    fn call(&mut self, host: &mut dyn Host) -> Advice {
+        match self.seen().advice(host) {
+            Advice::Serve { id, need: true } => {
                 self.event(host, &"needed".into());
-                Verdict::Serve { id, need: false }
+                Advice::Serve { id, need: false }
             }
-            Verdict::Ask => {
+            Advice::Ask => {
                 self.event(host, &"needed".into());
-                self.seen().verdict(host)
+                self.seen().advice(host)
             }
-            verdict => verdict,
+            advice => advice,
         }
     }
 
@@ -63,7 +63,7 @@ pub trait Seen {
     /// The newest output, as far as callers read it.
     fn output(&mut self) -> Value;
     /// What a caller does now.
-    fn verdict(&mut self, host: &dyn Host) -> Verdict;
+    fn advice(&mut self, host: &dyn Host) -> Advice;
     /// The token that the newest output brings to those who were waiting for it, if any.
     fn for_waiters(&mut self, host: &dyn Host) -> Option<String>;
     /// A glance.
@@ -183,8 +183,8 @@ impl Seen for Core {
         self.snapshot.output.clone()
     }
 
-    fn verdict(&mut self, host: &dyn Host) -> Verdict {
-        self.snapshot.verdict(self.time(host))
+    fn advice(&mut self, host: &dyn Host) -> Advice {
+        self.snapshot.advice(self.time(host))
     }
 
     fn for_waiters(&mut self, host: &dyn Host) -> Option<String> {
@@ -214,7 +214,7 @@ pub struct Snapshot {
 
 /// What a caller does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Advice {
     /// Go with this token; `need`: and let the session know.
     Serve {
         /// The token's id.
@@ -239,27 +239,27 @@ pub enum Verdict {
 
 impl Snapshot {
     /// What a caller does now: the rules for callers' requests.
-    pub fn verdict(&self, now_ms: u64) -> Verdict {
+    pub fn advice(&self, now_ms: u64) -> Advice {
         let access = &self.output["access"];
         if let Some(failure) = access.get("failed") {
-            return Verdict::Fail(failure["code"].as_str().unwrap_or_default().to_owned());
+            return Advice::Fail(failure["code"].as_str().unwrap_or_default().to_owned());
         }
         let Some(usable) = access.get("usable") else {
             return match access.as_str() {
-                Some("closed") => Verdict::Fail("closed".into()),
-                Some("idle") | None if access.get("pending").is_none() => Verdict::Ask,
-                _ => Verdict::Wait,
+                Some("closed") => Advice::Fail("closed".into()),
+                Some("idle") | None if access.get("pending").is_none() => Advice::Ask,
+                _ => Advice::Wait,
             };
         };
         let age = now_ms.saturating_sub(self.at_ms);
         let past = |time: &str| usable[time].as_u64().is_some_and(|time| age >= time);
         let id = usable["id"].as_str().unwrap_or_default().to_owned();
         if past("unusable-in-ms") {
-            Verdict::Ask
+            Advice::Ask
         } else if past("hold-in-ms") && self.output["progress"] == "underway" {
-            Verdict::Hold { id, at_most_ms: self.output["wait-at-most-ms"].as_u64().unwrap_or_default() }
+            Advice::Hold { id, at_most_ms: self.output["wait-at-most-ms"].as_u64().unwrap_or_default() }
         } else {
-            Verdict::Serve { id, need: past("refresh-in-ms") }
+            Advice::Serve { id, need: past("refresh-in-ms") }
         }
     }
 

@@ -13,4 +13,6 @@ mod machine;
 pub mod vector;
 pub mod world;
 
-pub use machine::{Kind, Machine, Opening, accesses_of_states, both, changes_between_steps, changes_of_state, kinds};
+pub use machine::{
+    Kind, Machine, Opening, accesses_of_states, both, changes_between_steps, changes_of_state, drawn, kinds, listed,
+};

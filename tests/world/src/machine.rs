@@ -5,6 +5,7 @@ mod component;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use serde_json::Value;
 use wif_engine::contract::{Capability, Clock};
@@ -94,6 +95,42 @@ pub fn accesses_of_states() -> BTreeSet<(String, String)> {
     ACCESSES.take()
 }
 
+/// The rows under "States" of `wit/session.wit`: from which state to which others.
+pub fn drawn() -> BTreeSet<(String, String)> {
+    let (_, states) = CONTRACT.split_once("## States").expect("its first part");
+    let (states, _) = states.split_once("## Who calls what when").expect("its second part");
+    pairs(states, "/// | `")
+}
+
+/// The rows under "Rules for callers' requests": in which state a caller meets which access.
+pub fn listed() -> BTreeSet<(String, String)> {
+    let (_, rules) = CONTRACT.split_once("## Rules for callers' requests").expect("its part");
+    let (rules, _) = rules.split_once("## Sharing").expect("the next one");
+    pairs(rules, "///    | `")
+}
+
+const CONTRACT: &str = include_str!("../../../wit/session.wit");
+
+/// The first two names of each row.
+fn pairs(part: &str, row: &str) -> BTreeSet<(String, String)> {
+    let rows = part.lines().filter_map(|line| line.trim_start().strip_prefix(row));
+    rows.map(|row| {
+        let mut names = row.split('`').step_by(2).map(str::to_owned);
+        (names.next().expect("one"), names.next().expect("another"))
+    })
+    .collect()
+}
+
+/// Whatever is tried, no step of the engine does what the contract does not know.
+fn check(before: &str, after: &str, access: &str) {
+    static DRAWN: LazyLock<BTreeSet<(String, String)>> = LazyLock::new(drawn);
+    static LISTED: LazyLock<BTreeSet<(String, String)>> = LazyLock::new(listed);
+    let is_drawn = before == after || after == "closed" || DRAWN.contains(&(before.to_owned(), after.to_owned()));
+    assert!(is_drawn, "wit/session.wit has no arrow from {before} to {after}");
+    let is_listed = LISTED.contains(&(after.to_owned(), access.to_owned()));
+    assert!(is_listed, "wit/session.wit does not say what a caller does who meets {access} in {after}");
+}
+
 /// A session, and the state that its last step led to.
 struct NativeMachine(Session, Option<String>);
 
@@ -129,6 +166,7 @@ impl Machine for NativeMachine {
         let after = self.state(clock);
         let access = &output["access"];
         let access = access.as_str().or_else(|| access.as_object()?.keys().next().map(String::as_str)).expect("a case");
+        check(&before, &after, access);
         ACCESSES.with_borrow_mut(|accesses| accesses.insert((after.clone(), access.to_owned())));
         if before != after {
             STATES.with_borrow_mut(|states| states.insert((before, after.clone())));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Value, json};
 
-use crate::drivers::{Driver, Host, STYLES, Style, Verdict};
+use crate::drivers::{Advice, Driver, Host, STYLES, Style};
 use crate::{Kind, Opening};
 
 pub use endpoint::{Endpoint, Grant, Weather};
@@ -256,15 +256,15 @@ impl World {
 
     /// A caller comes.
     pub fn call(&mut self, seat: usize) {
-        let mut verdict = None;
-        self.act(seat, |driver, host| verdict = Some(driver.call(host)));
+        let mut advice = None;
+        self.act(seat, |driver, host| advice = Some(driver.call(host)));
         let now_ms = self.around.now_ms;
         let wait = |until_ms, holding| Waiting { since_ms: now_ms, until_ms, holding };
-        match verdict {
-            Some(Verdict::Serve { id, .. }) => self.serve(seat, &id, None),
-            Some(Verdict::Hold { id, at_most_ms }) => self.wait(seat, wait(now_ms + at_most_ms, Some(id))),
-            Some(Verdict::Wait | Verdict::Ask) => self.wait(seat, wait(now_ms + PATIENCE_MS, None)),
-            Some(Verdict::Fail(code)) => self.record.failed.push((now_ms, code)),
+        match advice {
+            Some(Advice::Serve { id, .. }) => self.serve(seat, &id, None),
+            Some(Advice::Hold { id, at_most_ms }) => self.wait(seat, wait(now_ms + at_most_ms, Some(id))),
+            Some(Advice::Wait | Advice::Ask) => self.wait(seat, wait(now_ms + PATIENCE_MS, None)),
+            Some(Advice::Fail(code)) => self.record.failed.push((now_ms, code)),
             None => self.record.failed.push((now_ms, "not running".into())),
         }
     }
@@ -435,18 +435,18 @@ impl World {
         }
         let Some(driver) = place.driver.as_mut() else { return };
         let desk = Desk { around: &mut self.around, seat, life: place.life, skew_ms: self.skew_ms[seat], started: Vec::new() };
-        let verdict = driver.seen().verdict(&desk);
+        let advice = driver.seen().advice(&desk);
         let for_waiters = driver.seen().for_waiters(&desk);
         let waiting = std::mem::take(&mut place.waiting);
         for waiter in waiting {
             let since = Some(waiter.since_ms);
-            match (&verdict, &waiter.holding) {
-                (Verdict::Hold { id, .. }, Some(held)) if id == held && now_ms < waiter.until_ms => {
+            match (&advice, &waiter.holding) {
+                (Advice::Hold { id, .. }, Some(held)) if id == held && now_ms < waiter.until_ms => {
                     self.seats[seat].waiting.push(waiter);
                 }
-                (Verdict::Serve { id, .. } | Verdict::Hold { id, .. }, _) => self.serve(seat, id, since),
-                (Verdict::Fail(code), _) => self.record.failed.push((now_ms, code.clone())),
-                (Verdict::Wait | Verdict::Ask, _) => match &for_waiters {
+                (Advice::Serve { id, .. } | Advice::Hold { id, .. }, _) => self.serve(seat, id, since),
+                (Advice::Fail(code), _) => self.record.failed.push((now_ms, code.clone())),
+                (Advice::Wait | Advice::Ask, _) => match &for_waiters {
                     Some(id) => self.serve(seat, id, since),
                     None if now_ms < waiter.until_ms => self.seats[seat].waiting.push(waiter),
                     None => self.record.failed.push((now_ms, "timed out".into())),

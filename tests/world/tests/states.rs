@@ -2,25 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use wif_world::vector::{Step, folder, load};
-use wif_world::world::{Settings, Weather, World};
-use wif_world::{Kind, accesses_of_states, changes_between_steps, changes_of_state};
+use wif_world::world::{START_MS, Settings, Weather, World};
+use wif_world::{Kind, Opening, accesses_of_states, changes_between_steps, changes_of_state, drawn, listed};
 
 const MINUTE: u64 = 60_000;
-
-/// The rows under "States" of `wit/session.wit`: from which state to which others.
-fn drawn() -> BTreeSet<(String, String)> {
-    let contract = include_str!("../../../wit/session.wit");
-    let (_, states) = contract.split_once("## States").expect("its first part");
-    let (states, _) = states.split_once("## Who calls what when").expect("its second part");
-    let rows = states.lines().filter_map(|line| line.trim_start().strip_prefix("/// | `"));
-    rows.map(|row| {
-        let mut cells = row.split('|').map(|cell| cell.trim().trim_matches('`').to_owned());
-        (cells.next().expect("from"), cells.next().expect("to"))
-    })
-    .collect()
-}
 
 /// Every vector, and an endpoint that fails during a refresh.
 fn run_all() {
@@ -39,6 +26,24 @@ fn run_all() {
         world.around.endpoint.weather = None;
     }
     world.run(10 * MINUTE);
+    a_token_of_the_journal_that_is_due();
+}
+
+/// A program's token comes back from the journal when its refresh is due.
+fn a_token_of_the_journal_that_is_due() {
+    let opening = |from: Value| Opening {
+        configuration: json!({"bearer": {"source": "callable", "name": "broker"}}).to_string(),
+        seed: 1,
+        can: vec!["supply-token".to_owned()],
+        from,
+    };
+    let clock = |at_ms: u64| json!({"wall-ms": START_MS + at_ms, "steady-ms": at_ms});
+    let mut session = Kind::Native.open(&opening(json!("fresh"))).expect("valid");
+    let number = session.step(&clock(0), &json!("woken"))["tasks"][0]["number"].clone();
+    let outcome = json!({"token": {"value": "sk-ant-oat01-first", "expires-at-ms": START_MS + 60 * MINUTE}});
+    let output = session.step(&clock(0), &json!({"finished": {"number": number, "outcome": outcome}}));
+    let mut next = Kind::Native.open(&opening(json!({ "resumed": output["journal"] }))).expect("valid");
+    next.step(&clock(59 * MINUTE), &json!("woken"));
 }
 
 /// The picture in `wit/README.md`.
@@ -52,6 +57,11 @@ fn the_picture_has_the_arrows_of_the_table() {
     assert_eq!(pictured, drawn());
 }
 
+/// What a session hears from the store that it shares, in an order that few runs have: `two_sessions.rs` takes these.
+const BY_THE_STORE: [(&str, &str); 4] =
+    [("failed", "retrying"), ("serving", "retrying"), ("retrying", "serving"), ("waiting-for-rotation", "serving")];
+
+/// That no other is taken is checked at each step of all sessions here, whatever they are tried with.
 #[test]
 fn every_arrow_that_is_drawn_is_taken_and_no_other() {
     run_all();
@@ -60,7 +70,8 @@ fn every_arrow_that_is_drawn_is_taken_and_no_other() {
     taken.retain(|(_, to)| to != "closed");
     let missing: Vec<_> = taken.difference(&drawn).collect();
     assert!(missing.is_empty(), "taken and not drawn: {missing:?}");
-    let idle: Vec<_> = drawn.difference(&taken).collect();
+    let idle: Vec<_> =
+        drawn.difference(&taken).filter(|(from, to)| !BY_THE_STORE.contains(&(from.as_str(), to.as_str()))).collect();
     assert!(idle.is_empty(), "drawn and never taken: {idle:?}");
 }
 
@@ -96,16 +107,7 @@ fn closing_leads_from_every_state_to_closed() {
 /// The rows under "Rules for callers' requests": in which state a caller meets which access.
 #[test]
 fn a_caller_meets_the_access_that_stands_beside_the_state() {
-    let contract = include_str!("../../../wit/session.wit");
-    let (_, rules) = contract.split_once("## Rules for callers' requests").expect("its part");
-    let (rules, _) = rules.split_once("## Sharing").expect("the next one");
-    let rows = rules.lines().filter_map(|line| line.trim_start().strip_prefix("///    | `"));
-    let listed: BTreeSet<(String, String)> = rows
-        .map(|row| {
-            let mut names = row.split('`').step_by(2).map(str::to_owned);
-            (names.next().expect("a state"), names.next().expect("an access"))
-        })
-        .collect();
+    let listed = listed();
     run_all();
     let met = accesses_of_states();
     let missing: Vec<_> = met.difference(&listed).collect();

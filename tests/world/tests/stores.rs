@@ -18,8 +18,12 @@ impl Driven {
     }
 
     fn that_can(kind: Kind, seed: u64, can: &[&str]) -> Self {
+        Self::with(kind, seed, can, json!({"source": "file", "path": "/token"}))
+    }
+
+    fn with(kind: Kind, seed: u64, can: &[&str], source: Value) -> Self {
         let opening = Opening {
-            configuration: federation(json!({"source": "file", "path": "/token"})).to_string(),
+            configuration: federation(source).to_string(),
             seed,
             can: can.iter().map(|name| (*name).to_owned()).collect(),
             from: json!("fresh"),
@@ -216,6 +220,8 @@ fn a_store_is_asked_one_thing_at_a_time() {
         session.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
         for now_ms in [700_001, 700_002, 700_003] {
             session.at(now_ms, &json!("changed")).at(now_ms, &json!("needed"));
+            // What is due and has to wait for the answer wakes nobody.
+            assert!(session.output["wake-in-ms"].as_u64().is_some_and(|wake| wake > 1_000), "{:#}", session.output);
             let out = session.open.iter().filter(|(_, task)| task.get("load-entry").or(task.get("swap-entry")).is_some()).count();
             assert_eq!(out, 1, "{:?}", session.open);
         }
@@ -349,5 +355,216 @@ fn a_lease_that_was_lost_is_not_taken_back() {
         one.answer("swap-entry", &json!({"conflict": entry("v2", &lost)["entry"]}));
         let told = one.answer("swap-entry", &json!({"swapped": "v3"}))["value"].clone();
         assert_eq!(owner(&told), owner(&lost));
+    });
+}
+
+/// The lease in what a session wants to be in the store.
+fn lease(swap: &Value) -> Value {
+    let document: Value = serde_json::from_str(swap["value"].as_str().expect("text")).expect("a document");
+    document["lease"].clone()
+}
+
+/// C9: two rejections of one subject's tokens stop no exchange for another subject.
+#[test]
+fn a_stop_of_forced_exchanges_ends_with_its_subject() {
+    both(|kind| {
+        // Another session has seen the other subject's token rejected, long ago, and had no identity token to get a new one.
+        let mut other = Driven::new(kind, 2);
+        other.step(&json!("woken")).answer("read-file", &identity_token_of("another", "other", 0));
+        other.answer("load-entry", &json!("absent"));
+        let third = "sk-ant-oat01-third";
+        let with_third = other.exchange("other", third, 3_600, "w1");
+        other.at(10_000, &json!({"rejected": jwt::id_of(third)})).answer("load-entry", &entry("w1", &with_third));
+        let with_suspect = other.answer("swap-entry", &json!({"swapped": "w2"}))["value"].clone();
+
+        let (mut one, with_first) = Driven::with_first(kind);
+        one.at(700_000, &json!({"rejected": jwt::id_of(FIRST)})).answer("load-entry", &entry("v1", &with_first));
+        one.answer("swap-entry", &json!({"swapped": "v2"}));
+        let with_second = one.exchange("two", SECOND, 60, "v3");
+        one.at(701_000, &json!({"rejected": jwt::id_of(SECOND)}));
+        one.answer("swap-entry", &json!({"swapped": "v4"}));
+        assert!(!one.asks("load-entry"), "no exchange is forced: {:#}", one.output);
+        one.at(735_000, &json!("woken")).answer("load-entry", &entry("v4", &with_second));
+        one.answer("read-file", &identity_token_of("another", "three", 735_000));
+        one.answer("load-entry", &entry("w2", &with_suspect));
+        assert_eq!(one.served(), (Some(jwt::id_of(third)), Some("suspect".into())), "{:#}", one.output);
+        one.answer("swap-entry", &json!({"swapped": "w3"}));
+        assert!(one.asks("send-request"), "{:#}", one.output);
+    });
+}
+
+/// C5, C12: a lease that was watched in one subject's entry says nothing of the lease in another's, whose version is by chance the same.
+#[test]
+fn how_long_a_lease_was_watched_counts_for_its_own_entry() {
+    both(|kind| {
+        let leased = |subject: &str| {
+            let mut leader = Driven::new(kind, 2);
+            leader.step(&json!("woken")).answer("read-file", &identity_token_of(subject, "leader's", 0));
+            leader.answer("load-entry", &json!("absent"));
+            leader.answer("swap-entry", &json!({"swapped": "7"}))["value"].clone()
+        };
+        let mut one = Driven::new(kind, 1);
+        one.begin("one", &entry("7", &leased("s")));
+        one.at(3_900, &json!("woken")).answer("load-entry", &json!("absent"));
+        one.at(5_000, &json!("woken")).answer("read-file", &identity_token_of("another", "two", 5_000));
+        one.answer("load-entry", &entry("7", &leased("another")));
+        assert!(!one.asks("read-file") && !one.asks("swap-entry"), "its leader has 4 s from now on: {:#}", one.output);
+        one.at(9_000, &json!("woken")).answer("load-entry", &entry("7", &leased("another")));
+        assert!(one.asks("read-file"), "{:#}", one.output);
+    });
+}
+
+/// F12: entries that nobody can read are told of once, though the source shows another subject meanwhile.
+#[test]
+fn a_store_that_makes_no_sense_is_told_of_once_for_all_subjects() {
+    both(|kind| {
+        let unreadable = |version: &str| entry(version, &json!("x"));
+        let mut one = Driven::new(kind, 1);
+        let mut told = 0;
+        let mut count = |one: &Driven| {
+            let notes = one.output["notes"].as_array().into_iter().flatten();
+            told += notes.filter(|note| note["code"] == "state-ignored").count();
+            told
+        };
+        one.begin("one", &unreadable("v1"));
+        assert_eq!(count(&one), 1, "{:#}", one.output);
+        one.answer("swap-entry", &json!({"conflict": unreadable("v2")["entry"]}));
+        one.answer("read-file", &identity_token_of("another", "two", 0));
+        one.answer("load-entry", &unreadable("w1"));
+        assert_eq!(count(&one), 1, "{:#}", one.output);
+    });
+}
+
+/// What is read while the store is asked something else waits for the answer, and is not read again after it.
+#[test]
+fn an_identity_token_that_waits_for_the_store_is_exchanged_after_its_answer() {
+    both(|kind| {
+        let (mut one, with_first) = Driven::with_first(kind);
+        one.at(700_000, &json!({"rejected": jwt::id_of(FIRST)})).answer("load-entry", &entry("v1", &with_first));
+        one.answer("read-file", &identity_token("two", 700_000));
+        assert_eq!(lease(&one.answer("swap-entry", &json!({"swapped": "v2"}))), Value::Null, "it tells of the rejection");
+        assert!(!one.asks("read-file") && !one.asks("load-entry"), "{:#}", one.output);
+        assert_ne!(lease(&one.answer("swap-entry", &json!({"swapped": "v3"}))), Value::Null);
+        assert!(one.asks("send-request"));
+    });
+}
+
+/// C7: the answer that an identity token waits for brings a token that another session has exchanged meanwhile: one is enough.
+#[test]
+fn an_identity_token_that_waits_for_the_store_stays_unspent_if_the_store_has_a_token() {
+    both(|kind| {
+        let (mut one, with_first) = Driven::with_first(kind);
+        let mut other = Driven::new(kind, 2);
+        other.now_ms = 700_000;
+        other.begin("other", &json!("absent"));
+        let with_second = other.exchange("other", SECOND, 3_600, "v2");
+        one.at(700_000, &json!({"rejected": jwt::id_of(FIRST)})).answer("load-entry", &entry("v1", &with_first));
+        one.answer("read-file", &identity_token("two", 700_000));
+        one.answer("swap-entry", &json!({"conflict": entry("v2", &with_second)["entry"]}));
+        assert_eq!(one.served(), (Some(jwt::id_of(SECOND)), Some("good".into())), "{:#}", one.output);
+        while one.asks("swap-entry") {
+            assert_eq!(lease(&one.answer("swap-entry", &json!({"swapped": "v3"}))), Value::Null);
+        }
+        assert!(!one.asks("send-request"));
+    });
+}
+
+fn refused(status: u16) -> Value {
+    json!({"response": {"status": status, "headers": [], "body": "{}"}})
+}
+
+/// What the journal says went wrong last.
+fn failure(session: &Driven) -> Value {
+    let journal = session.output["journal"].as_str().unwrap_or_else(|| panic!("a journal: {:#}", session.output));
+    serde_json::from_str::<Value>(journal).expect("a document")["failure"]["code"].clone()
+}
+
+/// B11, C10: during a backoff the source of a shared identity token is looked at, for it may show another; one that mints is left alone.
+#[test]
+fn in_a_backoff_a_shared_source_is_looked_at_and_a_minting_one_is_not() {
+    both(|kind| {
+        let minted = json!({"source": "callable", "name": "m", "freshness": "minted"});
+        for (source, asks, looks) in
+            [(json!({"source": "file", "path": "/token"}), "read-file", true), (minted, "supply-assertion", false)]
+        {
+            let mut one = Driven::with(kind, 1, &["read-file", "supply-assertion", "store"], source);
+            one.step(&json!("woken")).answer(asks, &identity_token("one", 0));
+            one.answer("load-entry", &json!("absent"));
+            one.answer("swap-entry", &json!({"swapped": "v1"}));
+            one.answer("send-request", &refused(403));
+            let backoff = one.answer("swap-entry", &json!({"swapped": "v2"}))["value"].clone();
+            // Longer than any interval between two requests, and far from the end of the backoff.
+            one.at(20_000, &json!("needed")).at(20_001, &json!("changed"));
+            one.answer("load-entry", &entry("v2", &backoff));
+            assert_eq!(one.asks(asks), looks, "{asks}: {:#}", one.output);
+        }
+    });
+}
+
+/// A good token from the store ends the trouble to get one; one that the API has rejected does not.
+#[test]
+fn a_failure_ends_with_a_good_token_of_the_store() {
+    both(|kind| {
+        let mut other = Driven::new(kind, 2);
+        other.begin("other", &json!("absent"));
+        let with_good = other.exchange("other", FIRST, 3_600, "v3");
+        other.at(1_000, &json!({"rejected": jwt::id_of(FIRST)}));
+        let with_suspect = other.answer("swap-entry", &json!({"swapped": "v4"}))["value"].clone();
+        for (stored, code) in [(with_good, Value::Null), (with_suspect, json!("forbidden"))] {
+            let mut one = Driven::new(kind, 1);
+            one.begin("one", &json!("absent"));
+            one.answer("swap-entry", &json!({"swapped": "v1"}));
+            one.answer("send-request", &refused(403));
+            one.answer("swap-entry", &json!({"swapped": "v2"}));
+            one.at(20_000, &json!("needed")).at(20_001, &json!("changed"));
+            one.answer("load-entry", &entry("v4", &stored));
+            assert_eq!(one.served().0, Some(jwt::id_of(FIRST)), "{:#}", one.output);
+            assert_eq!(failure(&one), code);
+        }
+    });
+}
+
+/// Each failure of the store says what the host said of it, and a store that goes on failing is noted once.
+#[test]
+fn why_the_store_fails_is_said_once() {
+    both(|kind| {
+        for (outcome, says) in [
+            (json!({"denied": "the policy"}), "does not answer: the policy."),
+            (json!({"failed": "the disk"}), "does not answer: the disk."),
+            (json!({"unkept": "no space"}), "does not answer: the host could not keep the journal before: no space."),
+            (json!("unsupported"), "does not answer: this host has none."),
+            (json!("lost"), "does not answer: no answer."),
+        ] {
+            let mut one = Driven::new(kind, 1);
+            let mut noted = 0;
+            for now_ms in [0, 10_000, 20_000] {
+                one.at(now_ms, &json!("woken"));
+                if one.asks("read-file") {
+                    one.answer("read-file", &identity_token("one", 0));
+                }
+                one.answer("load-entry", &outcome);
+                let message = one.output["access"]["failed"]["message"].as_str().unwrap_or_default();
+                assert!(message.ends_with(says), "{message}");
+                let notes = one.output["notes"].as_array().into_iter().flatten();
+                noted += notes.filter(|note| note["code"] == "exchange-failed").count();
+            }
+            assert_eq!(noted, 1, "{outcome}");
+        }
+    });
+}
+
+/// A8: while another session has the lease, status says what is waited for.
+#[test]
+fn a_follower_looks_at_the_store_again() {
+    both(|kind| {
+        let mut leader = Driven::new(kind, 2);
+        leader.begin("one", &json!("absent"));
+        let leased = leader.answer("swap-entry", &json!({"swapped": "v1"}))["value"].clone();
+        let mut one = Driven::new(kind, 1);
+        one.begin("one", &entry("v1", &leased));
+        let clock = json!({"wall-ms": START_MS, "steady-ms": 0});
+        let status = one.machine.status(&clock);
+        assert_eq!(status["next"], "the store is looked at again");
+        assert!(status["next-in-ms"].as_u64().is_some_and(|wait| (375..=500).contains(&wait)), "{status}");
     });
 }

@@ -18,7 +18,7 @@ impl Session {
     pub(super) fn begin(&mut self) {
         match &self.plan {
             Plan::Bearer(Bearer::Callable(name)) => {
-                let rejected = self.tokens.rejected(self.known.rejections()).cloned();
+                let rejected = self.tokens.id_of_rejected(self.known.rejections()).cloned();
                 let request = TokenRequest { name: name.clone(), rejected };
                 self.attempt.begin(Work::Asking);
                 self.emit(Role::Ask, Task::SupplyToken(request));
@@ -43,7 +43,7 @@ impl Session {
                 return self.source_failed(FailureCode::IdentityTokenMalformed, message, action);
             }
         };
-        self.see(&identity.about, shared);
+        self.record_identity_token(&identity.about, shared);
         if self.learn(&identity.about) {
             if !self.due() {
                 // An earlier session left a token.
@@ -108,8 +108,8 @@ impl Session {
         }
     }
 
-    fn see(&mut self, about: &About, shared: bool) {
-        let sight = self.known.see(about);
+    fn record_identity_token(&mut self, about: &About, shared: bool) {
+        let sight = self.known.record(about);
         let rotated = shared && sight.rotated;
         if rotated {
             let fields = only("identity-token", &about.id);

@@ -7,7 +7,7 @@ use super::{Plan, Session, field, only};
 use crate::contract::{NoteCode, NoteLevel};
 use crate::held::Held;
 use crate::identity_token::About;
-use crate::state::{Document, State};
+use crate::state::{Document, SavedState};
 use crate::timeline::{Reading, Writer};
 use crate::tokens::{From, Offer};
 use crate::{Secret, hash_of};
@@ -19,7 +19,7 @@ pub(super) const OF_ANOTHER: &str = "The source shows another subject's identity
 #[derive(Debug, Default)]
 pub(super) struct Identity {
     /// What an earlier session left, until it is known whether its configuration was the same.
-    resumed: Option<Box<State>>,
+    resumed: Option<Box<SavedState>>,
     /// A hash over the configuration; none until discovery is done.
     configuration: Option<String>,
     /// The key of the entry: a hash over the configuration, the issuer and the subject. None until all are known.
@@ -33,7 +33,7 @@ pub(super) struct Identity {
 /// What an earlier session with this configuration left.
 #[derive(Debug)]
 struct Left {
-    state: State,
+    state: SavedState,
     /// How its times are read: as of when the configuration was known, for nothing lives longer by waiting.
     reading: Reading,
     /// It was written before a boot, and stands so in the journal still. Once this boot has lasted as long, nobody could tell.
@@ -42,7 +42,7 @@ struct Left {
 
 impl Identity {
     /// After an earlier session, which left this.
-    pub(super) fn after(resumed: Option<Box<State>>) -> Self {
+    pub(super) fn after(resumed: Option<Box<SavedState>>) -> Self {
         Self { resumed, ..Self::default() }
     }
 

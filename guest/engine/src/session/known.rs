@@ -61,7 +61,7 @@ impl Known {
     }
 
     /// Notes what the source shows.
-    pub(super) fn see(&mut self, about: &About) -> Sight {
+    pub(super) fn record(&mut self, about: &About) -> Sight {
         let before = self.seen.replace(about.clone());
         Sight { first: before.is_none(), rotated: before.is_some_and(|seen| seen.id != about.id) }
     }
@@ -98,5 +98,28 @@ impl Known {
         let due = self.changed && keeps;
         self.changed &= !due;
         due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The journal is due with the first word of either, and with nothing that was known.
+    #[test]
+    fn what_another_session_knows_of_either_kind_is_written_once() {
+        let (mut ledger, mut rejections) = (Ledger::default(), Rejections::default());
+        ledger.mark("identity", Disposition::Spent, 10);
+        rejections.add("token", Moment::default());
+        let mut known = Known::default();
+        known.merge(&ledger, Rejections::default());
+        assert!(known.take_change(true), "of an identity token");
+        known.merge(&ledger, rejections.clone());
+        assert!(known.take_change(true), "of a rejection");
+        known.merge(&ledger, rejections.clone());
+        assert!(!known.take_change(true), "nothing is new");
+        known.change();
+        known.merge(&ledger, rejections);
+        assert!(known.take_change(true), "what is due stays due");
     }
 }

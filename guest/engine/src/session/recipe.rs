@@ -25,10 +25,12 @@ pub(super) struct Means<'a> {
     pub(super) random: &'a mut Random,
 }
 
-/// What a run that ended without an identity token says, fit to be shown.
+/// What a run that ended without an identity token says.
 pub(super) struct Told {
     pub(super) code: FailureCode,
     pub(super) message: String,
+    /// What a server said for itself. None of the run's secrets is in it; those of the session may be.
+    pub(super) detail: Option<String>,
     pub(super) action: String,
     pub(super) status: Option<u16>,
 }
@@ -91,7 +93,7 @@ pub(super) fn answered(mut run: Box<Run>, recipe: &Recipe, outcome: Outcome, mea
 
 fn go_on(mut run: Box<Run>, recipe: &Recipe, means: Means<'_>) -> Next {
     loop {
-        let nonce = u128::from(means.random.next()) << 64 | u128::from(means.random.next());
+        let nonce = means.random.next_wide();
         let ask = match run.next(recipe, Moment { wall_ms: means.wall_ms, nonce }) {
             wif_recipes::Next::Ask(ask) => ask,
             wif_recipes::Next::Token(token) => return Next::Token(Secret::from(token.as_str())),
@@ -147,7 +149,8 @@ pub(super) fn detect(detection: Detection, source: &RecipeSource, means: Means<'
             "Name the `source` of identity tokens, such as `kubernetes` or `aws`; or name a `file`.",
         ),
     };
-    Next::Told(Told { code: FailureCode::IdentityTokenMissing, message, action: action.to_owned(), status: None })
+    let code = FailureCode::IdentityTokenMissing;
+    Next::Told(Told { code, message, detail: None, action: action.to_owned(), status: None })
 }
 
 /// The first parameter that the configuration has to say and does not.
@@ -199,10 +202,7 @@ fn task(ask: Ask, name: &str) -> Task {
 
 fn tell(run: &Run, recipe: &Recipe, fault: Fault) -> Told {
     let secrets: Vec<&str> = run.secrets(recipe).collect();
-    let mut message = fault.message;
-    if let Some(detail) = &fault.detail {
-        message = format!("{message} It says: {}", scrub(detail, &secrets));
-    }
+    let detail = fault.detail.map(|detail| scrub(&detail, &secrets));
     let action = match fault.action.as_str() {
         "" => "Check the platform's set-up of identity tokens.".to_owned(),
         action => action.to_owned(),
@@ -212,5 +212,5 @@ fn tell(run: &Run, recipe: &Recipe, fault: Fault) -> Told {
         FaultCode::Refused => FailureCode::IdentityTokenUnreadable,
         FaultCode::Malformed => FailureCode::IdentityTokenMalformed,
     };
-    Told { code, message, action, status: fault.status }
+    Told { code, message: fault.message, detail, action, status: fault.status }
 }

@@ -6,7 +6,7 @@ use super::{Session, only};
 use crate::contract::{Disposition, Entry, FailureCode, NoteCode, NoteLevel, Outcome, Standing, Swap, Task};
 use crate::identity_token::IdentityToken;
 use crate::ledger::Ledger;
-use crate::state::{LEASE_MS, Lease, State};
+use crate::state::{LEASE_MS, Lease, SavedState};
 use crate::timeline::{Moment, Reading, Writer};
 use crate::tokens::From;
 
@@ -80,7 +80,7 @@ impl Share {
 
     /// Another entry is meant from here on.
     pub(super) fn leave(&mut self) {
-        *self = Self { look: self.look, silent: self.silent, ..Self::new(self.owner, self.cache_only) };
+        *self = Self { silent: self.silent, ..Self::new(self.owner, self.cache_only) };
     }
 
     pub(super) fn wants_look(&self) -> bool {
@@ -319,7 +319,7 @@ impl Session {
         share.version = stored.as_ref().map(|stored| stored.version.clone());
         share.theirs = None;
         let Some(stored) = stored else { return };
-        let Some(entry) = State::parse(stored.value.reveal()) else {
+        let Some(entry) = SavedState::parse(stored.value.reveal()) else {
             return self.store_silent("The entry in the store cannot be read: it is replaced.");
         };
         share.theirs = entry.lease.filter(|lease| lease.owner != share.owner);

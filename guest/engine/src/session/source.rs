@@ -22,6 +22,7 @@ use crate::contract::{
 use crate::identity_token::MAX_BYTES;
 use crate::json::object;
 use crate::schedule::Random;
+use crate::scrub::scrub;
 use crate::{RECIPES, Secret};
 
 /// What the task that is out was asked for.
@@ -160,7 +161,12 @@ impl Session {
             Next::Token(token) => self.take_identity_token(token),
             Next::Failed { outcome, at } => self.source_has_none(outcome, at),
             Next::Told(told) => {
-                self.source_failed_with(told.code, told.message, &told.action, told.status);
+                let mut message = told.message;
+                if let Some(detail) = &told.detail {
+                    message.push_str(" It says: ");
+                    message.push_str(&scrub(detail, &self.secrets()));
+                }
+                self.source_failed_with(told.code, message, &told.action, told.status);
             }
             Next::Chosen { recipe, why, run } if RECIPES => self.run_on(*recipe, &why, run),
             Next::Chosen { .. } => {}

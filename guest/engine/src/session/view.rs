@@ -104,7 +104,6 @@ impl Session {
         }
         let vanish = self.can.contains(&Capability::OwnersVanish);
         let resting = match (&self.plan, self.attempt.work()) {
-            (Plan::Unopened, _) => Some(self.time.now()),
             (Plan::Unconfigured(at), _) => Some(*at),
             (_, Work::Following { poll_at }) => Some(*poll_at),
             (_, Work::Resting) => Some(self.next_look()).filter(|at| *at != Moment::NEVER),

@@ -233,7 +233,7 @@ async fn the_example_gets_a_token_from_the_environment() {
         .env("ANTHROPIC_FEDERATION_RULE_ID", &options.federation_rule_id)
         .env("ANTHROPIC_ORGANIZATION_ID", &options.organization_id)
         .env("ANTHROPIC_IDENTITY_TOKEN_FILE", world.file.path())
-        .env("WIF_OPTIONS", r#"{"policy": {"allow_loopback": true}}"#);
+        .env("WIF_ALLOW_LOOPBACK", "1");
     let printed = ends_well(command).await;
     let id = world.emulator.history()[0].access_token_id.as_ref().map(ToString::to_string).expect("it was granted");
     assert!(printed.contains(&format!("token {id}")), "{printed}");

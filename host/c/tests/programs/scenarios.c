@@ -222,7 +222,7 @@ static void callables_fail(void) {
 static void errors(void) {
     char *error = NULL;
     CHECK(wif_open("{", NULL, NULL, 0, NULL, NULL, &error) == NULL);
-    holds(error, "\"code\":\"configuration\"", "\"field\":\"\"");
+    holds(error, "the configuration is not JSON", "\"field\":\"\"");
     CHECK(wif_open("{\"federation\": {}}", NULL, NULL, 0, NULL, NULL, &error) == NULL);
     holds(error, "\"code\":\"configuration\"", "\"field\":\"federation.federation_rule_id\"");
     CHECK(wif_open("{}", "{\"polcy\": {}}", NULL, 0, NULL, NULL, &error) == NULL);

@@ -190,11 +190,7 @@ impl Profile {
 
 /// `~/` is the home directory, as where the profile is read.
 fn expanded(path: &str) -> PathBuf {
-    let home = environment::text("HOME");
-    match (path.strip_prefix("~/"), home) {
-        (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
-        _ => PathBuf::from(path),
-    }
+    wif_rules::in_home(path, environment::text("HOME").as_deref()).into()
 }
 
 /// Where profiles are.

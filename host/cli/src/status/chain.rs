@@ -214,18 +214,14 @@ fn federation() -> There {
     }
 }
 
-/// Below what profiles are looked for, where nobody has chosen a directory. The order is the component's.
-const DIRECTORIES: [(&str, &str); 3] =
-    [("HOME", ".config/anthropic"), ("XDG_CONFIG_HOME", "anthropic"), ("APPDATA", "Anthropic")];
-
 /// Where profiles are looked for.
 fn directories(document: &Value) -> Vec<PathBuf> {
     let chosen = document["discover"]["config_dir"].as_str().map(str::to_owned).or_else(|| text(CONFIG_DIR));
     if let Some(directory) = chosen {
         return vec![directory.into()];
     }
-    let below = |(name, path): (&str, &str)| text(name).map(|directory| Path::new(&directory).join(path));
-    let mut directories: Vec<PathBuf> = DIRECTORIES.into_iter().filter_map(below).collect();
+    let below = |(name, path): (&str, &str)| text(name).map(|directory| wif_rules::below(&directory, path).into());
+    let mut directories: Vec<PathBuf> = wif_rules::PROFILE_DIRECTORIES.into_iter().filter_map(below).collect();
     directories.dedup();
     directories
 }

@@ -78,7 +78,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let document = options.common.document()?;
     let journal = options.state.as_deref().map(|path| StateFile::peek(path, &document)).transpose()?.flatten();
     let builder = with_prefetch(options.common.builder(&document)?, &document, options.exchange);
-    let credential = resumed(builder, journal.as_deref()).build()?;
+    let credential = options.common.build(resumed(builder, journal.as_deref()))?;
     let mut changes = credential.changes();
     let mut failure = match options.exchange {
         true => failure_of(&credential, LIMIT).await?,
@@ -160,7 +160,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
 /// `wif doctor`, which judges the token itself.
 pub(crate) async fn configured(common: &Common) -> anyhow::Result<Status> {
     let document = common.document()?;
-    let credential = with_prefetch(common.builder(&document)?, &document, false).build()?;
+    let credential = common.build(with_prefetch(common.builder(&document)?, &document, false))?;
     let failure = discovered(&credential).await?;
     let status = credential.status().await?;
     credential.shutdown().await;
@@ -186,7 +186,10 @@ impl Trouble {
 impl Report {
     /// Takes what the credential noted of what it ignores, and what the chain hides.
     fn warn(&mut self, ignored: Vec<String>) {
-        for warning in ignored.into_iter().chain(self.chain.hidden()) {
+        let hidden = self.chain.hidden();
+        let told = |warning: &String| !hidden.is_empty() && warnings::tells_of_a_hidden_credential(warning);
+        let ignored: Vec<String> = ignored.into_iter().filter(|warning| !told(warning)).collect();
+        for warning in ignored.into_iter().chain(hidden) {
             if !self.warnings.contains(&warning) {
                 self.warnings.push(warning);
             }
@@ -268,7 +271,7 @@ struct Rehearsal {
 async fn rehearse(common: &Common, document: &str, journal: Option<&str>) -> anyhow::Result<Rehearsal> {
     tracing::info!(target: "wif", "the exchange that follows is a rehearsal: no request leaves");
     let builder = common.builder(document)?.policy(common.policy(document)?.without_origins());
-    let credential = resumed(with_prefetch(builder, document, true), journal).build()?;
+    let credential = common.build(resumed(with_prefetch(builder, document, true), journal))?;
     let failure = failure_of(&credential, LIMIT).await?;
     let status = credential.status().await?;
     credential.shutdown().await;

@@ -92,7 +92,7 @@ impl Wanted {
                 })
             });
         }
-        Ok(Held { credential: builder.build()?, timeout, deadline, keeps_state: self.state.is_some(), kept, trouble })
+        Ok(Held { credential: self.common.build(builder)?, timeout, deadline, keeps_state: self.state.is_some(), kept, trouble })
     }
 }
 

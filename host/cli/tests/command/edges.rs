@@ -99,6 +99,23 @@ async fn an_answer_that_nobody_reads_is_not_asked_for() {
     assert_eq!(place.emulator.counts().exchanges, 0);
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_that_is_closed_is_an_error_before_anything_is_spent() {
+    let place = Place::new().await;
+    for command in ["token", "status"] {
+        let wif = place.wif();
+        let mut shell = Command::new("sh");
+        shell.env_clear().envs(wif.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell.args(["-c", "exec \"$0\" \"$@\" >&-"]).arg(wif.get_program());
+        shell.args([command, "--allow-origin", place.emulator.base_url()]);
+        let run = Run::of(shell).await;
+        assert_eq!(run.code, 1, "{command}: {}", run.stderr);
+        assert!(run.stderr.contains("cannot write to standard output: it is closed"), "{command}: {}", run.stderr);
+    }
+    assert_eq!(place.emulator.counts().exchanges, 0, "the identity token was spent for nothing");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn this_machine_can_be_allowed_as_a_whole_and_it_is_said() {
     let place = Place::new().await;

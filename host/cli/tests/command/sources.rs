@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use wif_emulator::{Emulator, Options};
-use wif_servers::cases::{self, CASES, Host};
+use wif_servers::cases::{self, Host};
 use wif_servers::{Mint, Server};
 
 use crate::place::{Run, bare};
@@ -104,7 +104,7 @@ async fn a_job_of_github_actions_has_a_token() {
 async fn every_source_of_the_table_gives_a_token() {
     let platform = Platform::new().await;
     let mut exchanges = 0;
-    for name in CASES.into_iter().filter(|name| Host::Command.lacks(name).is_none()) {
+    for name in cases::all().into_iter().filter(|name| Host::Command.lacks(name).is_none()) {
         let case = cases::start(name, platform.directory.path(), &platform.mint()).await;
         let variables: Vec<(&str, &str)> = case.variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let run = platform.token(case.identity_token.clone(), &variables).await;

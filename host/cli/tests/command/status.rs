@@ -136,6 +136,8 @@ async fn a_key_that_hides_a_complete_federation_is_said_in_every_way() {
         let token = run(&["token"]).await;
         assert_eq!((token.code, token.stdout.trim()), (0, value));
         assert!(token.stderr.contains(&format!("wif: warning: {name}")), "{}", token.stderr);
+        let said = screen.stdout.lines().filter(|line| line.starts_with("warning") && line.contains(name)).count();
+        assert_eq!((said, token.stderr.matches("wif: warning: ").count()), (1, 1), "{} {}", screen.stdout, token.stderr);
     }
     let mut alone = bare(place.directory.path());
     alone.arg("status").env("ANTHROPIC_API_KEY", "sk-ant-api03-x");

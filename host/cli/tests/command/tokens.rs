@@ -162,9 +162,9 @@ async fn a_run_that_is_killed_leaves_what_the_next_one_needs_to_know() {
     assert_eq!(run.code, 0, "{}", run.stderr);
 }
 
-/// B5: the variables of proxies change nothing.
+/// B5: no proxy leads back to the machine that asks it.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_environment_names_no_proxy() {
+async fn what_goes_to_this_machine_passes_the_proxy_by() {
     let place = Place::new().await;
     let proxy = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     proxy.set_nonblocking(true).expect("it can");
@@ -197,10 +197,18 @@ async fn a_configuration_that_cannot_work_is_refused_by_the_name_of_its_field() 
     let document = json!({ "federation": {
         "federation_rule_id": "fdrl_1", "organization_id": "org_1", "identity_token": { "source": "file", "path": "/token" },
     } });
-    std::fs::write(&path, document.to_string()).expect("it is written");
-    let run = place.run(&["token", "--configuration", path.to_str().expect("a path")]).await;
-    assert_eq!(run.code, 3);
-    assert!(run.stderr.contains("federation.organization_id"), "{}", run.stderr);
+    for (document, says) in [
+        (document.to_string(), "federation.organization_id: must be a bare UUID"),
+        ("{".to_owned(), "the configuration is not JSON: the fault is at line 1"),
+        ("[]".to_owned(), "the configuration must be an object"),
+    ] {
+        std::fs::write(&path, document).expect("it is written");
+        for command in ["token", "status"] {
+            let run = place.run(&[command, "--configuration", path.to_str().expect("a path")]).await;
+            assert_eq!(run.code, 3);
+            assert!(run.stderr.contains(&format!("{}: {says}", path.display())), "{}", run.stderr);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,7 +234,8 @@ async fn a_refusal_tells_the_request_id_and_the_exit_code_tells_it_from_an_outag
     assert_eq!(refused.code, 5, "{}", refused.stderr);
     assert!(refused.stderr.contains("req_"), "{}", refused.stderr);
     assert!(refused.stderr.contains("already exchanged"), "{}", refused.stderr);
-    assert!(refused.stderr.contains("--state FILE"), "{}", refused.stderr);
+    let said: Vec<&str> = refused.stderr.lines().filter(|line| line.starts_with("     ") && line.contains("rotate")).collect();
+    assert!(said.len() == 1 && said[0].contains("--state FILE"), "{}", refused.stderr);
 
     place.file.rotate().expect("it rotates");
     place.emulator.set_outage(Some(Fault::status(503)));

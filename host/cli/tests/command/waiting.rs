@@ -65,6 +65,7 @@ async fn what_no_wait_can_mend_fails_at_once() {
         let run = Run::of(command).await;
         assert_eq!(run.code, 5, "{}", run.stderr);
         assert!(run.took < Duration::from_secs(10), "{:?}", run.took);
+        assert!(!run.stderr.contains("--timeout says"), "to wait is of no use: {}", run.stderr);
     }
 }
 

@@ -6,8 +6,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 use url::Url;
 use wif_federation::{Issuer, Jwks, Keys, fetched_url, is_loopback, named_url};
@@ -141,24 +139,12 @@ fn whole(error: &dyn std::error::Error) -> String {
 
 /// A client for `url` and what it names; it reaches loopback only from a URL of loopback, and else public addresses.
 fn client(url: &Url, ca_cert_pem: Option<&str>) -> Result<reqwest::Client, String> {
-    let mut extra_roots = Vec::new();
-    if let Some(pem) = ca_cert_pem {
-        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-            extra_roots.push(certificate.map_err(|error| format!("ca_cert_pem: {error}"))?);
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra_roots, Arc::clone(&provider))
-        .map_err(|error| format!("no root certificates: {error}"))?;
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .dangerous() // by name: this verifier is the platform's
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
+    let extra_roots = ca_cert_pem.map_or(Ok(Vec::new()), |pem| wif_tls::certificates(pem.as_bytes()));
+    let extra_roots = extra_roots.map_err(|error| format!("ca_cert_pem: {error}"))?;
+    let tls = wif_tls::platform(extra_roots).map_err(|error| error.to_string())?;
     let loopback = is_loopback(url);
     let builder = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
+        .tls_backend_preconfigured(Arc::unwrap_or_clone(tls))
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .timeout(TIMEOUT)

@@ -16,7 +16,7 @@ pub use self::form::FaultError;
 /// The faults fall in two groups, and the difference is whether the identity token is spent: those that strike
 /// *before* the exchange is looked at leave it as it was; those that strike *after* spend its `jti` and mint an access
 /// token, which the sender may never see. A refusal is sent as it is by the second group, but for
-/// [`DropBeforeAnswer`](Self::DropBeforeAnswer) and [`Delay`](Self::Delay), which do not look at the verdict.
+/// [`DropBeforeAnswer`](Self::DropBeforeAnswer) and [`Delay`](Self::Delay), which do not look at the decision.
 ///
 /// [`from_json`](Self::from_json) has the names under which they can be turned on by people.
 #[derive(Debug, Clone, PartialEq)]

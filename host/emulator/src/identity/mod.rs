@@ -1,6 +1,5 @@
 //! The identity provider: it makes a key at start, signs identity tokens with it, and publishes them and the key.
 
-mod discovery;
 mod key;
 mod token;
 #[cfg(unix)]
@@ -11,7 +10,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::{Map, Value, json};
 
-pub(crate) use self::discovery::routes;
 pub use self::key::KeyError;
 pub(crate) use self::key::SigningKey;
 pub use self::token::{IdentityToken, TokenBuilder};

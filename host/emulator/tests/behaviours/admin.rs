@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 use wif_emulator::{Options, Reason};
 
 use crate::registry::{document, matching, parsed};
-use crate::world::{Answer, World};
+use crate::world::{Received, World};
 
 async fn start() -> World {
     let admin = Some("127.0.0.1:0".parse().unwrap());
@@ -15,9 +15,9 @@ impl World {
         self.client.request(method.parse().unwrap(), url)
     }
 
-    async fn ask(&self, method: &str, path: &str, body: Value) -> Answer {
+    async fn ask(&self, method: &str, path: &str, body: Value) -> Received {
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        Answer::of(self.admin(method, path).body(body).send().await.unwrap()).await.unwrap()
+        Received::of(self.admin(method, path).body(body).send().await.unwrap()).await.unwrap()
     }
 
     async fn told(&self, method: &str, path: &str, body: Value) -> Value {

@@ -35,7 +35,7 @@ async fn tokens_are_counted() {
     let few = world.post("/v1/messages/count_tokens", &token, &count("hello")).await;
     assert_eq!((few.status, world.last().kind), (200, Kind::CountTokens));
     let many = world.post("/v1/messages/count_tokens", &token, &count(&"hello ".repeat(100))).await;
-    let tokens = |answer: &crate::world::Answer| answer.json()["input_tokens"].as_u64().unwrap();
+    let tokens = |answer: &crate::world::Received| answer.json()["input_tokens"].as_u64().unwrap();
     assert!(tokens(&few) > 0 && tokens(&many) > 100);
     let malformed = world.post("/v1/messages/count_tokens", &token, &json!({ "model": "claude-test" })).await;
     assert_eq!((malformed.status, malformed.json()["error"]["message"].as_str()), (400, Some("messages: Field required")));

@@ -1,9 +1,9 @@
 use serde_json::{Value, json};
 use wif_emulator::{Outcome, Reason};
 
-use crate::world::{Answer, World};
+use crate::world::{Received, World};
 
-fn assert_malformed(answer: &Answer, message: &str) {
+fn assert_malformed(answer: &Received, message: &str) {
     assert_eq!(answer.status, 400, "{}", answer.text);
     assert_eq!(answer.json()["error"]["type"], "invalid_request_error");
     assert_eq!(answer.json()["error"]["message"], message);

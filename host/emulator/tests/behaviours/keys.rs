@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use wif_emulator::{Algorithm, Emulator, Options, Outcome, Reason, Switches};
 
 use crate::registry::{self, document, with};
-use crate::world::{Answer, World};
+use crate::world::{Received, World};
 
 const JWKS: &str = "/organizations/0/federation_issuers/0/jwks";
 
@@ -23,7 +23,7 @@ impl Pair {
         Self { judge: World::of(document).await, provider }
     }
 
-    async fn exchange(&self) -> Answer {
+    async fn exchange(&self) -> Received {
         let token = self.provider.token().subject("team:a").sign();
         self.judge.exchange(&token).await
     }
@@ -258,7 +258,7 @@ async fn the_cache_can_be_emptied() {
 #[tokio::test]
 async fn the_documents_of_the_identity_provider_lead_to_its_keys() {
     let world = World::start().await;
-    let get = async |url: &str| Answer::of(world.client.get(url).send().await.unwrap()).await.unwrap().json();
+    let get = async |url: &str| Received::of(world.client.get(url).send().await.unwrap()).await.unwrap().json();
     let discovery = get(&world.url("/.well-known/openid-configuration")).await;
     assert_eq!(discovery["issuer"], world.provider().issuer());
     assert_eq!(discovery["id_token_signing_alg_values_supported"], json!(["ES256"]));

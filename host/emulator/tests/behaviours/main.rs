@@ -17,6 +17,7 @@ mod rules;
 mod secrets;
 mod single_use;
 mod switches;
+mod the_domain_knows_no_web_framework;
 mod token_file;
 mod trial;
 mod verification;

@@ -3,14 +3,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wif_emulator::{ErrorShape, Kind, Options, Outcome, Reason, TokenId};
 
-use crate::world::{Answer, World, message_body};
+use crate::world::{Received, World, message_body};
 
-async fn send(request: reqwest::RequestBuilder) -> Answer {
+async fn send(request: reqwest::RequestBuilder) -> Received {
     let request = request.header("anthropic-version", "2023-06-01");
-    Answer::of(request.send().await.unwrap()).await.unwrap()
+    Received::of(request.send().await.unwrap()).await.unwrap()
 }
 
-fn assert_invalid_access_token(answer: &Answer) {
+fn assert_invalid_access_token(answer: &Received) {
     assert_eq!(answer.status, 401);
     assert!(answer.headers.contains_key("request-id"));
     assert!(!answer.headers.contains_key("anthropic-organization-id"));
@@ -162,7 +162,7 @@ async fn two_credentials_are_refused_even_if_one_is_good() {
 async fn the_version_header_is_required() {
     let world = World::start().await;
     let token = world.access_token().await;
-    let answer = Answer::of(world.message_request().bearer_auth(token).send().await.unwrap()).await.unwrap();
+    let answer = Received::of(world.message_request().bearer_auth(token).send().await.unwrap()).await.unwrap();
     assert_eq!(answer.status, 400);
     assert_eq!(answer.json()["error"]["message"], "anthropic-version: header is required");
 }

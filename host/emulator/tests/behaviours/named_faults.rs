@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use wif_emulator::{ApiFault, Fault, IdentityToken, Kind, Options, Outcome, Reason, TokenId};
 
 use crate::registry::{changed, with_rule};
-use crate::world::{Answer, World, message_body};
+use crate::world::{Received, World, message_body};
 
 struct Met {
     world: World,
     token: IdentityToken,
-    answer: Answer,
+    answer: Received,
 }
 
 /// An exchange that this fault strikes.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wif_emulator::{Options, Resources};
 
-use crate::world::{Answer, World};
+use crate::world::{Received, World};
 
 pub(crate) const ORGANIZATION: &str = "7c5f1f64-5b1c-4e0e-9d52-0c6a3f1d2b3a";
 pub(crate) const OTHER_ORGANIZATION: &str = "11111111-2222-4333-8444-555555555555";
@@ -91,7 +91,7 @@ impl World {
     }
 
     /// An exchange of this token by the first rule, for a workspace or none.
-    pub(crate) async fn exchange_in(&self, assertion: &str, workspace: Option<&str>) -> Answer {
+    pub(crate) async fn exchange_in(&self, assertion: &str, workspace: Option<&str>) -> Received {
         let mut request = self.request(assertion);
         if let Some(workspace) = workspace {
             request.insert("workspace_id".to_owned(), workspace.into());
@@ -100,7 +100,7 @@ impl World {
     }
 
     /// An access token by another rule.
-    pub(crate) async fn exchange_by(&self, organization: &str, rule: &str, account: &str) -> Answer {
+    pub(crate) async fn exchange_by(&self, organization: &str, rule: &str, account: &str) -> Received {
         let token = self.emulator.token_for(rule).map_or_else(|| self.provider().mint(), |token| token.sign());
         let mut request = self.request(token.expose());
         request["organization_id"] = organization.into();
@@ -109,13 +109,13 @@ impl World {
         self.post_exchange(&request).await
     }
 
-    pub(crate) async fn get(&self, path: &str, bearer: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str, bearer: &str) -> Received {
         let request = self.client.get(self.url(path)).bearer_auth(bearer).header("anthropic-version", "2023-06-01");
-        Answer::of(request.send().await.unwrap()).await.unwrap()
+        Received::of(request.send().await.unwrap()).await.unwrap()
     }
 
-    pub(crate) async fn post(&self, path: &str, bearer: &str, body: &Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, bearer: &str, body: &Value) -> Received {
         let request = self.client.post(self.url(path)).bearer_auth(bearer).header("anthropic-version", "2023-06-01");
-        Answer::of(request.body(body.to_string()).send().await.unwrap()).await.unwrap()
+        Received::of(request.body(body.to_string()).send().await.unwrap()).await.unwrap()
     }
 }

@@ -4,18 +4,18 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::json;
 use wif_emulator::{Betas, ClockError, Emulator, ErrorShape, Options, Outcome, Reason, Switches};
 
-use crate::world::{Answer, World};
+use crate::world::{Received, World};
 
 const FEDERATION_BETA: &str = "oidc-federation-2026-04-01";
 const OAUTH_BETA: &str = "oauth-2025-04-20";
 
-async fn exchange_with_betas(world: &World, betas: &[&str]) -> Answer {
+async fn exchange_with_betas(world: &World, betas: &[&str]) -> Received {
     let body = serde_json::to_vec(&world.request(world.provider().mint().expose())).unwrap();
     let mut request = world.client.post(world.url("/v1/oauth/token")).body(body);
     for beta in betas {
         request = request.header("anthropic-beta", *beta);
     }
-    Answer::of(request.send().await.unwrap()).await.unwrap()
+    Received::of(request.send().await.unwrap()).await.unwrap()
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn a_beta_can_be_forbidden_on_either_endpoint() {
     world.emulator.set_switches(Switches { api_betas: forbid(), ..Switches::default() }).unwrap();
     let send = async |beta: &str| {
         let request = world.message_request().bearer_auth(&access_token).header("anthropic-version", "2023-06-01");
-        Answer::of(request.header("anthropic-beta", beta).send().await.unwrap()).await.unwrap()
+        Received::of(request.header("anthropic-beta", beta).send().await.unwrap()).await.unwrap()
     };
     assert_eq!(send(OAUTH_BETA).await.status, 200);
     let refused = send(&format!("{OAUTH_BETA},{FEDERATION_BETA}")).await;

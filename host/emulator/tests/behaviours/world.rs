@@ -18,7 +18,7 @@ pub(crate) struct World {
 #[derive(Clone)]
 pub(crate) struct Hand(Arc<AtomicU64>);
 
-pub(crate) struct Answer {
+pub(crate) struct Received {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) text: String,
@@ -66,29 +66,29 @@ impl World {
         members
     }
 
-    pub(crate) async fn exchange(&self, token: &IdentityToken) -> Answer {
+    pub(crate) async fn exchange(&self, token: &IdentityToken) -> Received {
         self.exchange_text(token.expose()).await
     }
 
-    pub(crate) async fn exchange_text(&self, assertion: &str) -> Answer {
+    pub(crate) async fn exchange_text(&self, assertion: &str) -> Received {
         self.post_exchange(&self.request(assertion)).await
     }
 
-    pub(crate) async fn post_exchange(&self, members: &Map<String, Value>) -> Answer {
+    pub(crate) async fn post_exchange(&self, members: &Map<String, Value>) -> Received {
         self.post_raw(serde_json::to_vec(members).unwrap()).await
     }
 
-    pub(crate) async fn post_raw(&self, body: impl Into<reqwest::Body>) -> Answer {
+    pub(crate) async fn post_raw(&self, body: impl Into<reqwest::Body>) -> Received {
         self.try_post_raw(body).await.expect("the emulator answers")
     }
 
-    pub(crate) async fn try_exchange(&self, token: &IdentityToken) -> reqwest::Result<Answer> {
+    pub(crate) async fn try_exchange(&self, token: &IdentityToken) -> reqwest::Result<Received> {
         self.try_post_raw(serde_json::to_vec(&self.request(token.expose())).unwrap()).await
     }
 
-    async fn try_post_raw(&self, body: impl Into<reqwest::Body>) -> reqwest::Result<Answer> {
+    async fn try_post_raw(&self, body: impl Into<reqwest::Body>) -> reqwest::Result<Received> {
         let request = self.client.post(self.url("/v1/oauth/token")).header("content-type", "application/json").body(body);
-        Answer::of(request.send().await?).await
+        Received::of(request.send().await?).await
     }
 
     /// An access token, for tests about what comes after.
@@ -96,9 +96,9 @@ impl World {
         self.exchange(&self.provider().mint()).await.access_token()
     }
 
-    pub(crate) async fn message(&self, bearer: &str) -> Answer {
+    pub(crate) async fn message(&self, bearer: &str) -> Received {
         let request = self.message_request().bearer_auth(bearer).header("anthropic-version", "2023-06-01");
-        Answer::of(request.send().await.unwrap()).await.unwrap()
+        Received::of(request.send().await.unwrap()).await.unwrap()
     }
 
     pub(crate) fn message_request(&self) -> reqwest::RequestBuilder {
@@ -131,7 +131,7 @@ impl Hand {
     }
 }
 
-impl Answer {
+impl Received {
     pub(crate) async fn of(response: reqwest::Response) -> reqwest::Result<Self> {
         Ok(Self { status: response.status().as_u16(), headers: response.headers().clone(), text: response.text().await? })
     }

@@ -1,14 +1,13 @@
 //! What cannot work is refused, and Envoy's log says which field it is. E7.
 
 use serde_json::json;
-use wif_engine::document::Clusters;
+use wif_document::Clusters;
 
-use crate::settings::Settings;
+use crate::settings::{Settings, words};
 use crate::world::{program, validate};
 
 fn refused(document: &str) -> String {
-    let error = Settings::parse(document).expect_err("it is wrong");
-    format!("{}: {}", error.field, error.message)
+    words(&Settings::parse(document).expect_err("it is wrong"))
 }
 
 #[test]
@@ -67,8 +66,8 @@ fn an_error_names_the_field() {
             "waiting.at_most_ms: must be a whole number",
         ),
         (r#"{ "credential": {}, "clusters": ["a"], "files": {} }"#, "files: is for the proxy-wasm filter"),
-        ("{", ": is not JSON: the fault is at line 1"),
-        ("[]", ": must be an object"),
+        ("{", "the module's configuration is not JSON: the fault is at line 1"),
+        ("[]", "the module's configuration must be an object"),
     ];
     for (document, message) in wrong {
         let error = refused(document);

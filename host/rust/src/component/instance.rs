@@ -16,7 +16,7 @@ pub const STEP_LIMIT_MS: u64 = 5 * ticker::TICK_MS;
 /// What may cross the boundary in one call, in bytes of the host's memory.
 const TRANSFER_LIMIT_BYTES: usize = 4 << 20;
 
-/// A session is one handle, and a call lends one more.
+/// A session is one handle, and a call lends one more. So many sessions do not share an instance.
 const HANDLES: usize = 1_000;
 
 /// A component consists of a few core instances and tables; more would be another component than ours.
@@ -54,8 +54,12 @@ impl Instance {
     ///
     /// There is no memory, or the component's own start traps.
     pub fn new(component: &Component) -> Result<Self, Trap> {
+        Self::with_memory(component, MEMORY_LIMIT_BYTES)
+    }
+
+    pub(super) fn with_memory(component: &Component, limit_bytes: usize) -> Result<Self, Trap> {
         let limits = StoreLimitsBuilder::new()
-            .memory_size(MEMORY_LIMIT_BYTES)
+            .memory_size(limit_bytes)
             .table_elements(TABLE_ELEMENTS)
             .instances(PARTS)
             .tables(PARTS)

@@ -64,11 +64,21 @@ impl Recovery {
             let (first, longest) = PAUSES_MS;
             first.saturating_mul(1 << (*strikes - STRIKES).min(16)).min(longest)
         };
+        self.restart(now, now.saturating_add(pause))
+    }
+
+    /// Somebody else stopped the instance that was shared.
+    pub(crate) fn disturbed(&mut self, now: u64) -> Restart {
+        self.restart(now, now)
+    }
+
+    /// By the budget, and no sooner than this.
+    fn restart(&mut self, now: u64, no_sooner: u64) -> Restart {
         while self.restarts.front().is_some_and(|restart| now.saturating_sub(*restart) >= MINUTE_MS) {
             self.restarts.pop_front();
         }
         let by_budget = if self.restarts.len() < BUDGET { now } else { self.restarts[0] + MINUTE_MS };
-        let at = by_budget.max(now.saturating_add(pause));
+        let at = by_budget.max(no_sooner);
         self.restarts.push_back(at);
         if self.restarts.len() > BUDGET {
             self.restarts.pop_front();

@@ -97,7 +97,7 @@ impl Beside {
         let clock = Arc::new(Hands(Mutex::new(Reading { wall_ms: 0, steady_ms: 0 })));
         let configuration = Secret::from(opening.configuration.clone());
         let host = Host {
-            transport: Transport::new(policy.clone(), Vec::new()),
+            transport: Transport::new(policy.clone(), Vec::new(), None),
             policy: policy.clone(),
             grants: Grants::new(&configuration),
             callables: Callables::default(),
@@ -112,7 +112,8 @@ impl Beside {
             _ => Start::Fresh,
         };
         let can = opening.can.iter().map(|name| capability(name)).collect();
-        let opening = Opening { component: Component::builtin().clone(), configuration, seed: opening.seed, start, can };
+        let opening =
+            Opening { component: Component::builtin().clone(), pool: None, configuration, seed: opening.seed, start, can };
         let (published, generation) = Published::new(clock.clone());
         let (changes, commands) = (broadcast::channel(1).0, mpsc::unbounded_channel().1);
         let driver = Driver::new(opening, Arc::new(host), Arc::clone(&published), generation, changes, commands);

@@ -36,17 +36,18 @@ pub(crate) struct Grants {
     base_path: Option<String>,
     /// The API's origin, where the configuration names it.
     base_origin: Option<url::Origin>,
-    /// The files that profiles name which were read.
+    /// What profiles name that were read.
     told: Mutex<Told>,
     /// Where the program was started: what relative paths are relative to.
     started_in: PathBuf,
 }
 
-/// The files that profiles name.
+/// What profiles name: files, and the paths of their `base_url`.
 #[derive(Default)]
 struct Told {
     identity_tokens: BTreeSet<String>,
     credentials: BTreeSet<String>,
+    base_paths: BTreeSet<String>,
 }
 
 impl Grants {
@@ -57,7 +58,7 @@ impl Grants {
         let source = &document["federation"]["identity_token"];
         let fixed = document.get("federation").or(document.get("bearer")).is_some();
         let base = text(&document["base_url"]).and_then(|url| Url::parse(&url).ok());
-        let base_path = base.as_ref().map(|url| url.path().trim_end_matches('/').to_owned());
+        let base_path = base.as_ref().map(base_path_of);
         Self {
             discovers: document.is_object() && !fixed,
             config_dir: text(&document["discover"]["config_dir"]),
@@ -168,6 +169,22 @@ impl Grants {
         let named = |value: &Value| value.as_str().map(|path| expanded(path.trim()));
         told.identity_tokens.extend(named(&authentication["identity_token"]["path"]));
         told.credentials.extend(named(&authentication["credentials_path"]).filter(|path| !path.is_empty()));
+        let base = profile["base_url"].as_str().and_then(|url| Url::parse(url).ok());
+        told.base_paths.extend(base.as_ref().map(base_path_of));
+    }
+
+    /// Whether this path may stand before the token endpoint's own. Where the configuration does not say, a variable or a profile does.
+    fn is_base_path(&self, path: &str) -> bool {
+        if let Some(base) = &self.base_path {
+            return base == path;
+        }
+        match variable("ANTHROPIC_BASE_URL").filter(|url| !url.trim().is_empty()) {
+            Some(url) => Url::parse(url.trim()).is_ok_and(|url| base_path_of(&url) == path),
+            None => {
+                let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+                path.is_empty() || told.base_paths.contains(path)
+            }
+        }
     }
 
     fn is_named_elsewhere(&self, path: &str) -> bool {
@@ -177,14 +194,11 @@ impl Grants {
 
     fn directories(&self) -> Vec<String> {
         let told = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
-        let directory = |name: &str, suffix: &str| told(name).map(|value| format!("{}{suffix}", value.trim_end_matches('/')));
         if let Some(chosen) = self.config_dir.clone().or_else(|| told("ANTHROPIC_CONFIG_DIR")) {
             return vec![chosen.trim_end_matches('/').to_owned()];
         }
-        [directory("HOME", "/.config/anthropic"), directory("XDG_CONFIG_HOME", "/anthropic"), directory("APPDATA", "/Anthropic")]
-            .into_iter()
-            .flatten()
-            .collect()
+        let usual = |(name, path)| told(name).map(|directory| wif_rules::below(&directory, path));
+        wif_rules::PROFILE_DIRECTORIES.into_iter().filter_map(usual).collect()
     }
 
     /// Whether a token may be for this origin, which the policy allows. An `Err` is the rule that refuses.
@@ -211,11 +225,7 @@ impl Grants {
         }
         let own = exchange["path"].as_str().unwrap_or_default();
         let path = url.path();
-        let right = match &self.base_path {
-            Some(base) => path.strip_prefix(base.as_str()) == Some(own),
-            // A variable or a profile tells it.
-            None => path.ends_with(own) && !path.contains("//"),
-        };
+        let right = path.strip_suffix(own).is_some_and(|base| self.is_base_path(base));
         if right && !path.contains('%') && url.query().is_none() && url.fragment().is_none() {
             return Ok(());
         }
@@ -250,17 +260,19 @@ pub(crate) fn is_merged(name: &str) -> bool {
     listed(&AUTHORITY["usable"]["merge"], name)
 }
 
+/// The path of a `base_url`, without the slash at its end.
+fn base_path_of(url: &Url) -> String {
+    url.path().trim_end_matches('/').to_owned()
+}
+
 fn listed(list: &Value, name: &str) -> bool {
     list.as_array().is_some_and(|list| list.iter().any(|listed| listed == name))
 }
 
 /// `~` is the home directory, as in the engine's discovery.
 fn expanded(path: &str) -> String {
-    let home = || variable("HOME").filter(|home| !home.trim().is_empty());
-    match path.strip_prefix("~/").and_then(|rest| Some((rest, home()?))) {
-        Some((rest, home)) => format!("{}/{rest}", home.trim().trim_end_matches('/')),
-        None => path.to_owned(),
-    }
+    let home = variable("HOME");
+    wif_rules::in_home(path, home.as_deref().map(str::trim).filter(|home| !home.is_empty()))
 }
 
 #[cfg(test)]
@@ -365,7 +377,12 @@ mod tests {
             assert!(check(&named, method, url).is_err(), "{method} {url}");
         }
         let discovers = grants("{}");
-        assert_eq!(check(&discovers, "POST", "https://gateway.example/any/v1/oauth/token"), Ok(()));
+        assert_eq!(check(&discovers, "POST", "https://gateway.example/v1/oauth/token"), Ok(()));
+        let any = "https://gateway.example/any/v1/oauth/token";
+        assert!(check(&discovers, "POST", any).is_err(), "nobody names such a path");
+        discovers.profile_was_read(r#"{"base_url": "https://gateway.example/any/"}"#);
+        assert_eq!(check(&discovers, "POST", any), Ok(()));
+        assert!(check(&discovers, "POST", &any.replace("any", "other")).is_err());
         assert!(check(&discovers, "POST", "https://gateway.example/v1/files").is_err());
         assert!(check(&discovers, "POST", "https://gateway.example//v1/oauth/token").is_err());
         let without = grants(r#"{"bearer": {"source": "callable"}}"#);

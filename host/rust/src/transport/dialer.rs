@@ -1,7 +1,9 @@
 //! Connections to the token endpoint: over TLS that the platform's roots verify, or through the proxy that the policy names.
 
+use std::fmt;
+use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
@@ -10,11 +12,10 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tower_service::Service;
+use wif_tls::{CertificateDer, ClientConfig};
 
 use super::{names, words};
 use crate::policy::{Policy, Way};
@@ -32,7 +33,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
 /// Makes a connection for each request.
 pub(super) struct Dialer {
-    tls: Arc<rustls::ClientConfig>,
+    tls: Arc<ClientConfig>,
     tcp: Tcp,
     proxies: Option<Matcher>,
 }
@@ -45,7 +46,7 @@ impl Dialer {
 
     /// For plain HTTP: nobody's certificate is trusted, and none is read.
     pub(super) fn plain(policy: &Policy) -> Result<Self, String> {
-        Ok(Self::with(policy, names::Resolver::new(policy), tls_that_trusts(rustls::RootCertStore::empty())?, true))
+        Ok(Self::with(policy, names::Resolver::new(policy), no_tls()?, true))
     }
 
     /// For a request of a source, which takes this way.
@@ -59,12 +60,12 @@ impl Dialer {
         match &way.ca_file {
             // Who has certificates of its own is near, and a proxy would not lead there.
             Some(path) => Ok(Self::with(policy, resolver, tls_to(path)?, false)),
-            None if !encrypted => Ok(Self::with(policy, resolver, tls_that_trusts(rustls::RootCertStore::empty())?, false)),
+            None if !encrypted => Ok(Self::with(policy, resolver, no_tls()?, false)),
             None => Ok(Self::with(policy, resolver, platform_tls(extra_roots)?, true)),
         }
     }
 
-    fn with(policy: &Policy, resolver: names::Resolver, tls: Arc<rustls::ClientConfig>, proxied: bool) -> Self {
+    fn with(policy: &Policy, resolver: names::Resolver, tls: Arc<ClientConfig>, proxied: bool) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(resolver);
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -103,54 +104,21 @@ impl Dialer {
     }
 }
 
-/// What the platform trusts, and these certificates beside it.
-fn platform_tls(extra_roots: Vec<CertificateDer<'static>>) -> Result<Arc<rustls::ClientConfig>, String> {
-    /// The platform's certificates, parsed, are some 120 KiB. All credentials of a process share them, for as long as one of
-    /// them has connected.
-    static SHARED: Mutex<Weak<rustls::ClientConfig>> = Mutex::new(Weak::new());
-    if !extra_roots.is_empty() {
-        return Ok(Arc::new(verified_by_the_platform(extra_roots)?));
-    }
-    // Whoever comes second waits: it takes a while, and need not be done twice.
-    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(tls) = shared.upgrade() {
-        return Ok(tls);
-    }
-    let tls = Arc::new(verified_by_the_platform(extra_roots)?);
-    *shared = Arc::downgrade(&tls);
-    Ok(tls)
+fn platform_tls(extra_roots: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, String> {
+    wif_tls::platform(extra_roots).map_err(|error| error.to_string())
 }
 
-fn verified_by_the_platform(extra_roots: Vec<CertificateDer<'static>>) -> Result<rustls::ClientConfig, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra_roots, Arc::clone(&provider))
-        .map_err(|error| format!("this machine has no root certificates (Debian: ca-certificates): {error}"))?;
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .dangerous() // by name: a verifier of one's own could accept anything; this one is the platform's
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth())
+/// Trusts nobody.
+fn no_tls() -> Result<Arc<ClientConfig>, String> {
+    wif_tls::nobody().map_err(|error| error.to_string())
 }
 
 /// Trusts the certificates in this file, and no others.
-fn tls_to(ca_file: &Path) -> Result<Arc<rustls::ClientConfig>, String> {
-    let cannot = |error: &dyn std::fmt::Display| format!("the certificates in {} cannot be used: {error}", ca_file.display());
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(ca_file).map_err(|error| cannot(&error))? {
-        let certificate = certificate.map_err(|error| cannot(&error))?;
-        roots.add(certificate).map_err(|error| cannot(&error))?;
-    }
-    tls_that_trusts(roots)
-}
-
-fn tls_that_trusts(roots: rustls::RootCertStore) -> Result<Arc<rustls::ClientConfig>, String> {
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(tls))
+fn tls_to(ca_file: &Path) -> Result<Arc<ClientConfig>, String> {
+    let cannot = |error: &dyn fmt::Display| format!("the certificates in {} cannot be used: {error}", ca_file.display());
+    let pem = fs::read(ca_file).map_err(|error| cannot(&error))?;
+    let certificates = wif_tls::certificates(&pem).map_err(|error| cannot(&error))?;
+    wif_tls::only(certificates).map_err(|error| cannot(&error))
 }
 
 async fn dial<C, T>(mut connector: C, to: &Uri) -> Result<Box<dyn Connection>, String>

@@ -1,14 +1,14 @@
 //! F2: what the component says is checked as if a stranger had said it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio_stream::StreamExt as _;
 use wif::component::Component;
-use wif::{Availability, Credential, Error, FailureCode, Policy};
+use wif::{Availability, BoxFuture, Credential, Entry, Error, FailureCode, Policy, Secret, Store, Swapped};
 
 use crate::no_secret_is_shown::Log;
 use crate::support::{Endpoint, Reply, TestClock, guest, settle, until};
@@ -58,7 +58,8 @@ async fn a_text_is_one_line_and_has_an_end() {
     }
     let Availability::Failed(failure) = &change.availability else { panic!("{change:?}") };
     let request_id = failure.request_id.clone().unwrap();
-    for text in [&failure.to_string(), &request_id, &change.notes[0].message, &change.notes[0].fields[0].1] {
+    let status = credential.status().await.unwrap();
+    for text in [&failure.to_string(), &request_id, &change.notes[0].message, &change.notes[0].fields[0].1, &status.summary] {
         assert!(text.starts_with("a  b [2Jc d"), "{text:?}");
         let lost = ['\u{61c}', '\u{200f}', '\u{2028}', '\u{2029}', '\u{202e}', '\u{2066}'];
         assert!(!text.contains(char::is_control) && !text.contains(lost) && text.len() < 20_000, "{text:?}");
@@ -184,6 +185,33 @@ async fn a_request_that_is_abandoned_goes_on_and_a_call_does_not() {
     assert_eq!(results(), 0);
     gate.notify_one();
     until("the answer is handed over", || async { results() == 1 }).await;
+}
+
+/// The keys of what was asked for.
+#[derive(Clone, Default)]
+struct Asked(Arc<Mutex<Vec<String>>>);
+
+impl Store for Asked {
+    fn load<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, wif::BoxError>> {
+        self.0.lock().unwrap().push(key.to_owned());
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn swap<'a>(&'a self, key: &'a str, _: Option<&'a str>, _: Secret) -> BoxFuture<'a, Result<Swapped, wif::BoxError>> {
+        self.0.lock().unwrap().push(key.to_owned());
+        Box::pin(std::future::ready(Ok(Swapped::Conflict(None))))
+    }
+}
+
+/// F12: a program's store may take a key for a path, a pattern or a command, and has an end.
+#[tokio::test]
+async fn an_entry_has_a_key_of_hexadecimal_digits_and_an_end() {
+    let asked = Asked::default();
+    let credential =
+        Credential::builder().component(lying()).configuration("answer=strange-entries").store(asked.clone()).build().unwrap();
+    until("all was answered", || async { credential.try_current().is_some_and(|token| token.id() == "000000000000000f") }).await;
+    until("the store was asked", || async { !asked.0.lock().unwrap().is_empty() }).await;
+    assert_eq!(*asked.0.lock().unwrap(), ["00ff"]);
 }
 
 /// Counts when it is dropped.

@@ -13,6 +13,7 @@ mod a_stopped_component_is_replaced;
 mod a_token_goes_to_its_origin_only;
 mod blocking_programs_are_served;
 mod callers_share_one_exchange;
+mod credentials_of_a_pool_share_what_they_can;
 mod hostile_answers_go_nowhere;
 mod no_secret_is_shown;
 mod nothing_happens_against_the_policy;

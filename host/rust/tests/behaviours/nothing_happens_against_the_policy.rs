@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use wif::{Credential, Error, FailureCode, Policy, PolicyError};
 
+use crate::no_secret_is_shown::Log;
 use crate::support::{Endpoint, Reply, TestClock, TokenFile, configuration, credential, identity_token, now_s, settle, until};
 
 async fn failure(credential: &Credential) -> wif::Failure {
@@ -79,6 +80,81 @@ async fn loopback_can_be_allowed_as_a_whole() {
         let credential = credential.build().unwrap();
         assert_eq!(credential.token_within(Duration::from_secs(10)).await.unwrap().origin(), origin);
     }
+}
+
+/// The same for a program as it stands: the variable allows this machine and nothing else, and the log says that it is on.
+#[tokio::test]
+async fn a_variable_allows_loopback_and_nothing_else_and_it_is_logged() {
+    if let (Some(origin), Some(expected)) = (given("WIF_TEST_ORIGIN"), given("WIF_TEST_EXPECTED")) {
+        let (log, _guard) = Log::start();
+        let file = TokenFile::new(&identity_token("a", now_s(), 3600));
+        let source = format!(r#"{{"source":"file","path":"{}"}}"#, file.path().display());
+        let credential = Credential::builder().configuration(configuration(&origin, &source)).build().unwrap();
+        let answer = match credential.token_within(Duration::from_secs(10)).await {
+            Ok(_) => "a token".to_owned(),
+            Err(Error::Unavailable(failure)) => failure.code.to_string(),
+            Err(other) => panic!("{other:?}"),
+        };
+        let is_logged = log.text().contains("every port of this machine is allowed (WIF_ALLOW_LOOPBACK)");
+        assert_eq!(format!("{answer}, logged: {is_logged}"), expected, "{}", log.text());
+        return;
+    }
+    let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-x", 3600)).await;
+    let by_name = endpoint.origin.replace("127.0.0.1", "localhost");
+    for (value, origin, expected) in [
+        ("1", endpoint.origin.as_str(), "a token, logged: true"),
+        ("true", &by_name, "a token, logged: true"),
+        ("0", &endpoint.origin, "denied-by-host, logged: false"),
+        ("", &endpoint.origin, "denied-by-host, logged: false"),
+        ("1", "https://gateway.example", "denied-by-host, logged: true"),
+        ("1", "https://localhost.evil.example", "denied-by-host, logged: true"),
+    ] {
+        again(
+            "a_variable_allows_loopback_and_nothing_else_and_it_is_logged",
+            [("WIF_ALLOW_LOOPBACK", value), ("WIF_TEST_ORIGIN", origin), ("WIF_TEST_EXPECTED", expected)],
+        )
+        .await;
+    }
+}
+
+/// B5: behind a corporate proxy nothing comes out without it: the error names the variable and what to call.
+#[tokio::test]
+async fn a_proxy_that_is_set_and_not_used_is_named_where_no_connection_comes_about() {
+    if given("WIF_TEST_EXPECTED").is_some() {
+        // Nobody listens there.
+        let nowhere = "https://127.0.0.1:1";
+        let file = TokenFile::new(&identity_token("a", now_s(), 3600));
+        let source = format!(r#"{{"source":"file","path":"{}"}}"#, file.path().display());
+        let policy = Policy::default().allow_origin(nowhere).unwrap();
+        let credential = Credential::builder().configuration(configuration(nowhere, &source)).policy(policy).build().unwrap();
+        let failure = failure(&credential).await;
+        assert_eq!(failure.code, FailureCode::EndpointUnreachable, "{failure}");
+        let says = "HTTPS_PROXY is set and not used: see Policy::proxy_from_environment";
+        assert!(failure.message.contains(says) && !failure.message.contains("canary"), "{failure}");
+        return;
+    }
+    again(
+        "a_proxy_that_is_set_and_not_used_is_named_where_no_connection_comes_about",
+        [("HTTPS_PROXY", "http://user:canary@proxy.example:3128"), ("WIF_TEST_EXPECTED", "a hint")],
+    )
+    .await;
+}
+
+fn given(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Runs a test of this file once more with these variables, in a process of its own, for they belong to a process.
+async fn again<const N: usize>(test: &str, variables: [(&str, &str); N]) {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.arg("--exact").arg(format!("nothing_happens_against_the_policy::{test}"));
+    for name in ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env_remove(name);
+    }
+    command.envs(variables);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{variables:?}: {said}");
 }
 
 #[tokio::test]

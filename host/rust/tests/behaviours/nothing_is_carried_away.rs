@@ -34,18 +34,26 @@ const NAMES_A_FILE: &str = r#""federation": {"identity_token": {"source": "file"
 async fn no_more_than_is_granted() {
     let document: Value = serde_json::from_str(include_str!("../../../../tests/guests/attempts.json")).unwrap();
     let attempts = document["attempts"].as_array().unwrap();
-    assert!(attempts.len() >= 77);
+    assert!(attempts.len() >= 86);
     for attempt in attempts {
         let endpoint = Endpoint::start(|_| Reply::with(200, "{}")).await;
         let (scheme, authority) = endpoint.origin.split_once("://").unwrap();
-        let kind = if attempt["discovers"] == true { DISCOVERS } else { NAMES_A_FILE };
+        let named = match &attempt["identity_token"] {
+            Value::Null => NAMES_A_FILE.to_owned(),
+            source => format!(r#""federation": {{"identity_token": {source}}}, "#).replace("{api}", &endpoint.origin),
+        };
+        let kind = if attempt["discovers"] == true { DISCOVERS.to_owned() } else { named };
+        let policy = Policy::default().allow_origin(&endpoint.origin).unwrap();
+        let sources = attempt["allows_sources"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let policy = sources.fold(policy, Policy::allow_source);
         let told = |name: &str| {
             let otherwise = if name == "origin" { "{api}" } else { "" };
             format!("{name}={}", attempt[name].as_str().unwrap_or(otherwise))
         };
-        let script = ["file", "variable", "url", "origin", "header", "value", "method", "purpose"].map(told).join(" ");
+        let script = ["file", "variable", "url", "origin", "header", "value", "method", "purpose", "bytes", "fields"];
+        let script = script.map(told).join(" ");
         let script = script.replace("{api}", &endpoint.origin).replace("{scheme}", scheme).replace("{authority}", authority);
-        let answers = tried(&endpoint, kind, &script).await;
+        let answers = tried_with(&endpoint, &kind, &script, policy).await;
         // A response is told with the names of its header fields.
         let answers: Vec<&str> = answers.split(", ").filter_map(|answer| answer.split(' ').next()).collect();
         assert_eq!(Value::from(answers), attempt["answers"], "{}", attempt["name"]);

@@ -11,9 +11,9 @@ use wif_test_cases::callers::{Caller, Case, STEP_MS, Told, all, id};
 use crate::support::{TestClock, guest, settle};
 
 /// What somebody was told, apart from when.
-type Answer = Result<Option<Token>, Error>;
+type TokenResult = Result<Option<Token>, Error>;
 
-fn told(answer: Answer, after_ms: u64) -> Told {
+fn told(answer: TokenResult, after_ms: u64) -> Told {
     match answer {
         Ok(Some(token)) => Told::Token { token: token.id()[..1].to_owned(), after_ms },
         Ok(None) => Told::Nothing { nothing: true, after_ms },
@@ -26,7 +26,7 @@ fn told(answer: Answer, after_ms: u64) -> Told {
     }
 }
 
-async fn ask(credential: Credential, caller: Caller) -> Answer {
+async fn ask(credential: Credential, caller: Caller) -> TokenResult {
     match (caller.replaces, caller.waits_ms) {
         (Some(token), None) => Ok(credential.replacement(&id(&token)).await),
         (Some(token), Some(at_most)) => Ok(credential.replacement_within(&id(&token), Duration::from_millis(at_most)).await),
@@ -47,7 +47,7 @@ async fn run(case: &Case) -> Vec<Option<Told>> {
         .build()
         .unwrap();
     settle().await;
-    let mut waiting: Vec<(usize, JoinHandle<Answer>)> = Vec::new();
+    let mut waiting: Vec<(usize, JoinHandle<TokenResult>)> = Vec::new();
     let mut answers = vec![None; case.callers.len()];
     for now_ms in (0..=case.ends_ms() + STEP_MS).step_by(usize::try_from(STEP_MS).unwrap()) {
         for happening in case.happens.iter().filter(|happening| happening.at_ms == now_ms) {

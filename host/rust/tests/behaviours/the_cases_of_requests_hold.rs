@@ -16,7 +16,7 @@ use tower::{Layer, ServiceExt};
 use wif::layer::{Body, CredentialLayer};
 use wif::{Credential, SuppliedToken};
 use wif_test_cases::all_hold;
-use wif_test_cases::requests::{self, Answer, Case, Sent};
+use wif_test_cases::requests::{self, ApiAnswer, Case, Sent};
 
 use crate::support::{START_MS, TestClock, settle};
 
@@ -28,7 +28,7 @@ type Frames = StreamBody<tokio_stream::Iter<std::vec::IntoIter<Result<Frame<Byte
 /// Keeps what it is sent, and answers as a case says.
 #[derive(Clone)]
 struct Inner {
-    answer: Answer,
+    answer: ApiAnswer,
     sent: Arc<Mutex<Vec<Sent>>>,
 }
 

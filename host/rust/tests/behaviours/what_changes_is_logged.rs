@@ -21,6 +21,23 @@ async fn a_note_is_one_line_of_the_log() {
     assert!(!text.contains('\u{1b}') && !text.lines().any(|line| line.starts_with("ERROR")), "{text}");
 }
 
+/// G7: it traps, and refuses the configuration that it took before, in words of its own.
+#[tokio::test]
+async fn the_words_of_a_component_that_is_stopped_are_one_line_of_the_log_each() {
+    let (log, _guard) = Log::start();
+    let component = guest(wif_test_guests::lying()).unwrap();
+    let credential = Credential::builder().component(component).configuration("answer=refused-later").build().unwrap();
+    credential.token().await.unwrap();
+    credential.changed();
+    until("it is not itself", || async { log.text().contains("it refused the configuration: ") }).await;
+    let text = log.text();
+    assert!(text.contains("it refused the configuration: a  b [2Jc d e f"), "{}", &text[..text.len().min(4_000)]);
+    for line in text.lines() {
+        assert!(line.contains(" wif: ") && line.len() < 10_000, "{}", &line[..line.len().min(1_000)]);
+        assert!(!line.contains(char::is_control) && !line.contains(['\u{202e}', '\u{2028}']), "{line:?}");
+    }
+}
+
 fn times(log: &Log, what: &str) -> usize {
     log.text().matches(what).count()
 }

@@ -188,9 +188,9 @@ pub(crate) fn child_instances() -> anyhow::Result<()> {
     let component = component::Component::load()?;
     tell(|number| {
         let can = [types::Capability::ReadFile];
-        let opened = component::Session::open(&component, CONFIGURATION, u64::from(number), &can, &types::Start::Fresh);
-        let Ok(mut session) = opened else { anyhow::bail!("no session") };
-        let kept = first_exchange(number, |clock, event| Ok(session.step(clock, event)?))?;
+        let opened = component::open(&component, CONFIGURATION, u64::from(number), &can, &types::Start::Fresh);
+        let Ok(session) = opened else { anyhow::bail!("no session") };
+        let kept = first_exchange(number, |clock, event| Ok(session.enter().step(clock, event)?))?;
         Ok((session, kept))
     })
 }

@@ -1,4 +1,4 @@
-//! A process with many identities, such as a gateway for tenants: from one to ten thousand.
+//! A process with many identities, such as a gateway for tenants: from one to ten thousand, in a pool.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use wif::Credential;
+use wif::{Credential, Pool};
 use wif_emulator::{Emulator, Options};
 
 use super::memory::resident;
@@ -76,18 +76,19 @@ pub(crate) fn child() -> anyhow::Result<()> {
     let identities: u32 = std::env::var(HOW_MANY)?.parse()?;
     let runtime = rig::runtime(2)?;
     // What the first one needs is there for all.
-    let first = runtime.block_on(ready(rig::discovered))?;
+    let pool = Pool::new();
+    let first = runtime.block_on(ready(&pool))?;
     let before = resident();
     let start = Instant::now();
     let mut credentials = runtime.block_on(async {
         let mut starting = JoinSet::new();
-        // A process may have a thousand files open by default, and each connection is one.
+        // A program starts them as it can: what is read at the start is waited for ten seconds, and no longer.
         let places = Arc::new(Semaphore::new(256));
         for _ in 0..identities {
-            let places = Arc::clone(&places);
+            let (pool, places) = (pool.clone(), Arc::clone(&places));
             starting.spawn(async move {
                 let _place = places.acquire_owned().await?;
-                ready(rig::discovered).await
+                ready(&pool).await
             });
         }
         starting.join_all().await.into_iter().collect::<anyhow::Result<Vec<_>>>()
@@ -109,8 +110,8 @@ pub(crate) fn child() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn ready(make: fn() -> anyhow::Result<Credential>) -> anyhow::Result<Credential> {
-    let credential = make()?;
+async fn ready(pool: &Pool) -> anyhow::Result<Credential> {
+    let credential = rig::described()?.pool(pool).build()?;
     credential.token().await?;
     Ok(credential)
 }

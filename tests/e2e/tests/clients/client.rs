@@ -78,7 +78,7 @@ pub(crate) struct Client {
 }
 
 /// What came of a request.
-pub(crate) struct Answer(Value);
+pub(crate) struct CallResult(Value);
 
 /// An exception of the SDK.
 #[derive(Debug)]
@@ -113,15 +113,15 @@ impl Client {
     }
 
     /// Asks for one request of the SDK, by the program's name for it.
-    pub(crate) async fn ask(&mut self, request: &str) -> Answer {
+    pub(crate) async fn ask(&mut self, request: &str) -> CallResult {
         self.asked.write_all(format!("{request}\n").as_bytes()).await.expect("it runs");
         let answer = tokio::time::timeout(Duration::from_secs(60), self.answers.next_line());
         let line = answer.await.expect("it answers in time").expect("it answers text").expect("it runs");
-        Answer(serde_json::from_str(&line).expect("it answers JSON"))
+        CallResult(serde_json::from_str(&line).expect("it answers JSON"))
     }
 }
 
-impl Answer {
+impl CallResult {
     /// What the SDK returned.
     pub(crate) fn value(self) -> Value {
         match self.0.get("ok") {

@@ -6,7 +6,7 @@ use wif_engine::contract::{Capability, Clock, Event, Outcome, Start, TaskResult}
 
 use crate::harness::bootstrap::wasm;
 use crate::harness::client::send;
-use crate::harness::{Answer, Form, Plan, World, artifacts, in_wasm_forms};
+use crate::harness::{Form, Plan, Received, World, artifacts, in_wasm_forms};
 
 /// The key of the shared entry, as every session of this configuration computes it.
 fn entry_key(world: &World) -> String {
@@ -25,7 +25,7 @@ fn entry_key(world: &World) -> String {
     format!("wif.entry.{}", session.entry_key().expect("the file shows whose identity token it holds"))
 }
 
-async fn pry(world: &World, key: &str) -> Answer {
+async fn pry(world: &World, key: &str) -> Received {
     send(world.caller.post("/elsewhere").header("x-pry", key)).await
 }
 

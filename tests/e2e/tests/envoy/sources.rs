@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use wif_emulator::{Emulator, Options};
 use wif_servers::Server;
-use wif_servers::cases::{self, CASES, Case, Host};
+use wif_servers::cases::{self, Case, Host};
 
 use crate::harness::{Form, Plan, in_forms, in_wasm_forms};
 
@@ -169,7 +169,7 @@ in_wasm_forms! {
         let Some(mut world) = Plan::new(form).start().await else { return };
         let mint = mint_of(&world.emulator);
         let directory = tempfile::tempdir().expect("a directory");
-        for name in CASES.into_iter().filter(|name| Host::Filter.lacks(name).is_none()) {
+        for name in cases::all().into_iter().filter(|name| Host::Filter.lacks(name).is_none()) {
             let before = world.emulator.counts().exchanges;
             let case = cases::start(name, directory.path(), &mint).await;
             let (_files, clusters, told) = through_clusters(&case).await;
@@ -215,7 +215,7 @@ in_forms! {
     [module = Module]
     /// The module reads variables and files, and sends requests, by itself.
     async fn every_source_of_the_table_gives_the_module_a_token(form: Form) {
-        for name in CASES.into_iter().filter(|name| Host::Module.lacks(name).is_none()) {
+        for name in cases::all().into_iter().filter(|name| Host::Module.lacks(name).is_none()) {
             let directory = tempfile::tempdir().expect("a directory");
             // Those that are given their identity token need one before the world begins.
             let early = Emulator::start(Options::default()).await.expect("the options are good");

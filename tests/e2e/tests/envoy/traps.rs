@@ -4,7 +4,7 @@ use http_body_util::Full;
 use wif_emulator::Fault;
 
 use crate::harness::client::{Http2, message_body, message_request, send, statuses};
-use crate::harness::{Answer, Form, Plan, Protocol, Traffic, World, artifacts, in_wasm_forms};
+use crate::harness::{Form, Plan, Protocol, Received, Traffic, World, artifacts, in_wasm_forms};
 use crate::secrets::{Canaries, sinks};
 
 /// Longer than the pause before Envoy makes a new VM in place of one that trapped.
@@ -20,7 +20,7 @@ fn plan(form: Form) -> Plan {
     })
 }
 
-async fn crash(world: &World) -> Answer {
+async fn crash(world: &World) -> Received {
     send(world.caller.post("/v1/messages").header("x-crash", "now")).await
 }
 

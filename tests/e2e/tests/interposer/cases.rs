@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use wif_test_cases::all_hold;
-use wif_test_cases::requests::{self, Answer, Case};
+use wif_test_cases::requests::{self, ApiAnswer, Case};
 
 use crate::host::{Call, ELSEWHERE, ONE_REQUEST, SERVE, Sent, World};
 
@@ -34,7 +34,7 @@ fn sent(sent: &Sent) -> requests::Sent {
 #[tokio::test]
 async fn of_what_leaves() {
     let world = World::start().await;
-    world.seen.answer(Answer::default());
+    world.seen.answer(ApiAnswer::default());
     let application = world.serve(SERVE);
     let cases = requests::that_send(&LACKS);
     let mut failed = Vec::new();

@@ -28,7 +28,7 @@ use wasmtime_wasi_http::{
 };
 use wif_e2e::Clock;
 use wif_emulator::{Emulator, Options, TokenFile};
-use wif_test_cases::requests::{self, Answer, Field};
+use wif_test_cases::requests::{self, ApiAnswer, Field};
 
 pub(crate) const WASM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/application.wasm"));
 const COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/application.cwasm"));
@@ -116,7 +116,7 @@ pub(crate) struct Sent {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seen {
     sent: Arc<Mutex<Vec<Sent>>>,
-    answer: Arc<Mutex<Option<Answer>>>,
+    answer: Arc<Mutex<Option<ApiAnswer>>>,
 }
 
 impl Seen {
@@ -125,7 +125,7 @@ impl Seen {
     }
 
     /// From here on every request gets this answer.
-    pub(crate) fn answer(&self, answer: Answer) {
+    pub(crate) fn answer(&self, answer: ApiAnswer) {
         *self.answer.lock().expect("nobody panics") = Some(answer);
     }
 
@@ -594,7 +594,7 @@ fn echo(sent: &Sent) -> Response<WasiBody> {
 }
 
 /// As a case says.
-fn answered(answer: &Answer) -> Response<WasiBody> {
+fn answered(answer: &ApiAnswer) -> Response<WasiBody> {
     let mut response = Response::builder().status(answer.status);
     for (name, value) in &answer.fields {
         response = response.header(name, requests::bytes(value));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wif_servers::cases::{self, CASES, Host};
+use wif_servers::cases::{self, Host};
 
 use crate::host::{Grant, World};
 
@@ -12,7 +12,7 @@ async fn every_source_of_the_table_gives_a_token() {
     let provider = world.emulator.identity_provider().clone();
     let mint: wif_servers::Mint = Arc::new(move |_| provider.mint().expose().to_owned());
     let mut exchanges = 0;
-    for name in CASES.into_iter().filter(|name| Host::Standalone.lacks(name).is_none()) {
+    for name in cases::all().into_iter().filter(|name| Host::Standalone.lacks(name).is_none()) {
         let directory = tempfile::tempdir().expect("a directory");
         let case = cases::start(name, directory.path(), &mint).await;
         let mut configuration = world.configuration();

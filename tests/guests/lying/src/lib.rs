@@ -1,10 +1,13 @@
 //! Says what it must not: its configuration is `answer=` and how.
 
 use wif_guest_kit::types::{
-    Access, AssertionRequest, Clock, Event, Failure, FailureCode, Field, Header, HttpRequest, Note, NoteCode, NoteLevel,
-    NumberedTask, Output, Progress, Purpose, Start, Task,
+    Access, AssertionRequest, Clock, ConfigurationError, Event, Failure, FailureCode, Field, Header, HttpRequest, Note, NoteCode,
+    NoteLevel, NumberedTask, Outcome, Output, Progress, Purpose, Start, Swap, Task,
 };
 use wif_guest_kit::{Behaviour, HOUR_MS, ID, component, saying, serving, word};
+
+/// A line break, an escape, a C1 code; and what turns the direction of a line, or breaks it where nobody looks.
+const CONTROL: &str = "a\r\nb\u{1b}[2Jc\u{9b}d\u{202e}e\u{2066}f\u{2028}g\u{2029}h\u{85}i\u{200f}j";
 
 struct Lying {
     how: String,
@@ -22,7 +25,18 @@ impl Behaviour for Lying {
         Self { how: word("answer"), origin: word("origin"), steps: 0, results: 0, told_the_truth: false }
     }
 
+    fn refuses(configuration: &str, start: &Start) -> Option<ConfigurationError> {
+        let later = word(configuration, "answer") == Some("refused-later") && matches!(start, Start::Resumed(_));
+        let message = format!("{CONTROL}{}", "x".repeat(1 << 20));
+        later.then(|| ConfigurationError { field: CONTROL.to_owned(), message })
+    }
+
+    fn summary(&self) -> String {
+        format!("{CONTROL}{}", "x".repeat(1 << 20))
+    }
+
     fn step(&mut self, _: &Clock, event: &Event) -> Output {
+        assert!(self.how != "refused-later" || !matches!(event, Event::Changed), "as told");
         let mut output = saying(Access::Usable(serving(ID)));
         // `later-…` is honest until something changes.
         let how = match self.how.strip_prefix("later-") {
@@ -35,6 +49,9 @@ impl Behaviour for Lying {
         self.steps += 1;
         if how == "abandon" {
             self.abandon(event, &mut output);
+        }
+        if how == "strange-entries" {
+            self.ask_for_strange_entries(event, &mut output);
         }
         if how == "flood" {
             output.wake_in_ms = Some(0);
@@ -66,6 +83,25 @@ impl Behaviour for Lying {
 }
 
 impl Lying {
+    /// Asks for entries that are none, and for one that is. The token's id tells how many it was denied.
+    fn ask_for_strange_entries(&mut self, event: &Event, output: &mut Output) {
+        self.results += u32::from(matches!(event, Event::Finished(result) if matches!(result.outcome, Outcome::Denied(_))));
+        if let Access::Usable(usable) = &mut output.access {
+            usable.id = format!("{:016x}", self.results);
+        }
+        if self.steps > 1 {
+            return;
+        }
+        let swap = |key: &str, length| Swap { key: key.to_owned(), expected: None, value: "x".repeat(length) };
+        let (letters, long) = ("g".repeat(64), "0".repeat(129));
+        let keys = ["", "../../etc/shadow", "00ff ", "*", "file:/etc/shadow", &letters, &long];
+        let loads = keys.map(|key| Task::LoadEntry(key.to_owned()));
+        let swaps = keys.map(|key| Task::SwapEntry(swap(key, 1)));
+        let ours = [Task::SwapEntry(swap("00ff", (1 << 20) + 1)), Task::SwapEntry(swap("00ff", 1 << 20))];
+        let tasks = loads.into_iter().chain(swaps).chain(ours);
+        output.tasks = (1..).zip(tasks).map(|(number, task)| NumberedTask { number, task }).collect();
+    }
+
     /// Begins a request and a call, and abandons both when something changes. The token's id tells how many results came.
     fn abandon(&mut self, event: &Event, output: &mut Output) {
         self.results += u32::from(matches!(event, Event::Finished(_)));
@@ -131,8 +167,7 @@ fn spoil(output: &mut Output, how: &str) {
             output.tasks.push(NumberedTask { number: 1, task: Task::SendRequest(request) });
         }
         "control" => {
-            // A line break, an escape, a C1 code; and what turns the direction of a line, or breaks it where nobody looks.
-            let text = "a\r\nb\u{1b}[2Jc\u{9b}d\u{202e}e\u{2066}f\u{2028}g\u{2029}h\u{85}i\u{200f}j".to_owned();
+            let text = CONTROL.to_owned();
             let field = Field { name: "e".to_owned(), value: text.clone() };
             let (code, level) = (NoteCode::StateIgnored, NoteLevel::Warning);
             output.notes = vec![Note { code, level, message: text.clone(), fields: vec![field] }];

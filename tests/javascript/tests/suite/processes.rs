@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use wif_emulator::Fault;
-use wif_servers::cases::{self, CASES, Host};
+use wif_servers::cases::{self, Host};
 use wif_servers::{Keys, Mint, Server};
 
 use crate::program::{Program, RUNTIMES, Runtime, printed};
@@ -274,7 +274,7 @@ async fn every_source_of_the_table_gives_a_token() {
     let mint: Mint = Arc::new(move |_| provider.mint().expose().to_owned());
     let directory = tempfile::tempdir().expect("a directory");
     let mut exchanges = 0;
-    for name in CASES.into_iter().filter(|name| Host::Node.lacks(name).is_none()) {
+    for name in cases::all().into_iter().filter(|name| Host::Node.lacks(name).is_none()) {
         let case = cases::start(name, directory.path(), &mint).await;
         let (emulated, base_url) = (world.emulator.options(), world.emulator.base_url());
         let configuration = json!({ "base_url": base_url, "federation": {

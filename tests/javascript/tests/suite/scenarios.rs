@@ -68,13 +68,13 @@ fn every_vector_holds_and_a_wrong_one_fails() {
 /// C5, F1, F2. Traps, broken contracts, journals that cannot be kept: see `programs/driver.mjs`.
 #[test]
 fn a_component_that_misbehaves_costs_its_instance_and_nothing_else() {
-    hold_everywhere("driver.mjs", 21);
+    hold_everywhere("driver.mjs", 22);
 }
 
 /// F12, F13. Time, notes and requests of a component have an end: see `programs/pacing.mjs`.
 #[test]
 fn a_component_that_takes_a_little_too_much_again_and_again_is_held_back() {
-    hold_everywhere("pacing.mjs", 9);
+    hold_everywhere("pacing.mjs", 10);
 }
 
 /// A credential for each request must not leave its exchanges behind: see `programs/dropped.mjs`.
@@ -86,7 +86,7 @@ fn what_nobody_holds_is_let_go() {
 /// What leaves through `fetch`, what is asked of the token endpoint, files, variables, stores: see `programs/requests.mjs`.
 #[test]
 fn whatever_leaves_or_enters_is_checked() {
-    hold_everywhere("requests.mjs", 73);
+    hold_everywhere("requests.mjs", 74);
 }
 
 /// Where a streamed body is answered with 401, the `fetch` of this Node throws unless it is told otherwise.

@@ -5,7 +5,7 @@ use wif_engine::contract::{Clock, Event, Note, Outcome, Task};
 use wif_engine::{Secret, json as form};
 use wif_proxy_wasm::driver;
 
-use super::{Driver, Host, Seen, Verdict};
+use super::{Advice, Driver, Host, Seen};
 use crate::Opening;
 
 /// How often the filter ticks with nobody waiting.
@@ -37,17 +37,17 @@ impl ProxyWasm {
         self.next_tick_ms = host.now_ms() + next_ms;
     }
 
-    fn translate(&self, verdict: driver::Verdict) -> Verdict {
+    fn translate(&self, advice: driver::Advice) -> Advice {
         let id = || self.driver.usable().map(|usable| usable.id.clone()).unwrap_or_default();
-        match verdict {
-            driver::Verdict::Serve => Verdict::Serve { id: id(), need: false },
-            driver::Verdict::Hold(at_most_ms) => Verdict::Hold { id: id(), at_most_ms: at_most_ms.into() },
-            driver::Verdict::Wait => Verdict::Wait,
-            driver::Verdict::Fail(failure) => {
+        match advice {
+            driver::Advice::Serve => Advice::Serve { id: id(), need: false },
+            driver::Advice::Hold(at_most_ms) => Advice::Hold { id: id(), at_most_ms },
+            driver::Advice::Wait => Advice::Wait,
+            driver::Advice::Fail(failure) => {
                 let code = serde_json::to_value(failure.code).expect("a name");
-                Verdict::Fail(code.as_str().unwrap_or_default().to_owned())
+                Advice::Fail(code.as_str().unwrap_or_default().to_owned())
             }
-            driver::Verdict::Closed => Verdict::Fail("closed".into()),
+            driver::Advice::Closed => Advice::Fail("closed".into()),
         }
     }
 }
@@ -67,15 +67,15 @@ impl Driver for ProxyWasm {
     }
 
     /// The filter has itself ticked as soon as a caller needs it.
-    fn call(&mut self, host: &mut dyn Host) -> Verdict {
-        let verdict = self.driver.verdict(host.wall_ms());
-        let first = self.translate(verdict);
+    fn call(&mut self, host: &mut dyn Host) -> Advice {
+        let advice = self.driver.advice(host.wall_ms());
+        let first = self.translate(advice);
         if self.driver.is_needed() {
             self.tick(host);
         }
         match first {
-            Verdict::Serve { .. } => first,
-            _ => self.verdict(host),
+            Advice::Serve { .. } => first,
+            _ => self.advice(host),
         }
     }
 
@@ -97,14 +97,14 @@ impl Seen for ProxyWasm {
         json!({ "access": form::access_to_json(self.driver.access()) })
     }
 
-    fn verdict(&mut self, host: &dyn Host) -> Verdict {
-        let verdict = self.driver.verdict(host.wall_ms());
-        self.translate(verdict)
+    fn advice(&mut self, host: &dyn Host) -> Advice {
+        let advice = self.driver.advice(host.wall_ms());
+        self.translate(advice)
     }
 
     fn for_waiters(&mut self, host: &dyn Host) -> Option<String> {
-        match self.driver.verdict_for_waiters(host.wall_ms()) {
-            driver::Verdict::Serve => self.driver.usable().map(|usable| usable.id.clone()),
+        match self.driver.advice_for_waiters(host.wall_ms()) {
+            driver::Advice::Serve => self.driver.usable().map(|usable| usable.id.clone()),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Core, Driver, Host, Seen, Verdict};
+use super::{Advice, Core, Driver, Host, Seen};
 use crate::Machine;
 
 /// Runs on its callers' time.
@@ -21,14 +21,14 @@ impl Driver for Vanishing {
     }
 
     /// A caller brings the time for what is overdue.
-    fn call(&mut self, host: &mut dyn Host) -> Verdict {
-        let verdict = self.0.verdict(host);
-        if self.0.overdue(host) || matches!(verdict, Verdict::Ask | Verdict::Serve { need: true, .. }) {
+    fn call(&mut self, host: &mut dyn Host) -> Advice {
+        let advice = self.0.advice(host);
+        if self.0.overdue(host) || matches!(advice, Advice::Ask | Advice::Serve { need: true, .. }) {
             self.event(host, &"needed".into());
         }
-        match (verdict, self.0.verdict(host)) {
+        match (advice, self.0.advice(host)) {
             // Past the refresh a caller starts it and does not wait for it.
-            (Verdict::Serve { id, .. }, Verdict::Hold { .. } | Verdict::Serve { .. }) => Verdict::Serve { id, need: false },
+            (Advice::Serve { id, .. }, Advice::Hold { .. } | Advice::Serve { .. }) => Advice::Serve { id, need: false },
             (_, now) => now,
         }
     }

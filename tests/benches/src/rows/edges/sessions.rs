@@ -147,9 +147,9 @@ impl Component {
     fn with(configuration: &str) -> anyhow::Result<Self> {
         let component = component::Component::load()?;
         let can = [types::Capability::ReadFile];
-        match component::Session::open(&component, configuration, SEED, &can, &types::Start::Fresh) {
+        match component::open(&component, configuration, SEED, &can, &types::Start::Fresh) {
             Ok(session) => Ok(Self(session)),
-            Err(component::Refused::Trapped(trap)) => Err(trap.into()),
+            Err(component::Refused::Stopped(stopped)) => Err(stopped.into()),
             Err(component::Refused::Configuration(error)) => anyhow::bail!("{}: {}", error.field, error.message),
         }
     }
@@ -178,7 +178,7 @@ impl Session for Component {
         };
         let now = types::Clock { wall_ms: wall_ms(steady_ms), steady_ms: Some(steady_ms) };
         let start = Instant::now();
-        let output = self.0.step(now, &event);
+        let output = self.0.enter().step(now, &event);
         let nanoseconds = nanoseconds(start.elapsed());
         let output = output?;
         let asked = |task: &types::Task| match task {
@@ -197,7 +197,7 @@ impl Session for Component {
         let now = types::Clock { wall_ms: wall_ms(steady_ms), steady_ms: Some(steady_ms) };
         let start = Instant::now();
         for _ in 0..wakes {
-            let output = self.0.step(black_box(now), &types::Event::Woken);
+            let output = self.0.enter().step(black_box(now), &types::Event::Woken);
             black_box(&output);
             output?;
         }

@@ -16,14 +16,14 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// What a caller got.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
+pub(crate) struct Received {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
     pub(crate) elapsed: Duration,
 }
 
-impl Answer {
+impl Received {
     /// The value of a header, if it is there.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
@@ -49,7 +49,7 @@ impl Answer {
 }
 
 /// The status of each answer.
-pub(crate) fn statuses(answers: &[Answer]) -> Vec<u16> {
+pub(crate) fn statuses(answers: &[Received]) -> Vec<u16> {
     answers.iter().map(|answer| answer.status).collect()
 }
 
@@ -75,17 +75,17 @@ impl Caller {
     }
 
     /// A message.
-    pub(crate) async fn message(&self) -> Answer {
+    pub(crate) async fn message(&self) -> Received {
         send(self.post("/v1/messages")).await
     }
 
     /// So many messages at once, each of its own caller.
-    pub(crate) async fn burst(&self, callers: usize) -> Vec<Answer> {
+    pub(crate) async fn burst(&self, callers: usize) -> Vec<Received> {
         self.start_burst(callers).join_all().await
     }
 
     /// So many messages at once, to be waited for.
-    pub(crate) fn start_burst(&self, callers: usize) -> JoinSet<Answer> {
+    pub(crate) fn start_burst(&self, callers: usize) -> JoinSet<Received> {
         let mut requests = JoinSet::new();
         for _ in 0..callers {
             let caller = self.clone();
@@ -97,7 +97,7 @@ impl Caller {
 
 impl Caller {
     /// So many messages at once, from callers who leave after this time. `None`: without an answer.
-    pub(crate) fn start_burst_that_leaves(&self, callers: usize, after: Duration) -> JoinSet<Option<Answer>> {
+    pub(crate) fn start_burst_that_leaves(&self, callers: usize, after: Duration) -> JoinSet<Option<Received>> {
         let mut requests = JoinSet::new();
         for _ in 0..callers {
             let request = self.post("/v1/messages").timeout(after);
@@ -115,23 +115,23 @@ pub(crate) fn http_client(timeout: Duration) -> reqwest::Client {
 }
 
 /// Sends a request, and takes the whole answer.
-pub(crate) async fn send(request: reqwest::RequestBuilder) -> Answer {
+pub(crate) async fn send(request: reqwest::RequestBuilder) -> Received {
     try_to_send(request).await.unwrap_or_else(|error| panic!("no answer: {error:?}"))
 }
 
 /// Sends a request, which may be left without an answer.
-pub(crate) async fn try_to_send(request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
+pub(crate) async fn try_to_send(request: reqwest::RequestBuilder) -> reqwest::Result<Received> {
     let start = tokio::time::Instant::now();
     let response = request.send().await?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let body = response.text().await?;
-    Ok(Answer { status, headers, body, elapsed: start.elapsed() })
+    Ok(Received { status, headers, body, elapsed: start.elapsed() })
 }
 
 /// Callers that ask one message after the other until they are told to stop.
 pub(crate) struct Traffic {
     stop: Arc<AtomicBool>,
-    callers: Vec<JoinHandle<Vec<Answer>>>,
+    callers: Vec<JoinHandle<Vec<Received>>>,
 }
 
 impl Traffic {
@@ -153,7 +153,7 @@ impl Traffic {
     }
 
     /// All answers.
-    pub(crate) async fn stop(self) -> Vec<Answer> {
+    pub(crate) async fn stop(self) -> Vec<Received> {
         self.stop.store(true, Ordering::SeqCst);
         let mut answers = Vec::new();
         for caller in self.callers {
@@ -194,12 +194,12 @@ where
     }
 
     /// Sends a request, and takes the whole answer; an error if the stream is reset.
-    pub(crate) async fn send(&self, request: http::Request<B>) -> hyper::Result<Answer> {
+    pub(crate) async fn send(&self, request: http::Request<B>) -> hyper::Result<Received> {
         let start = tokio::time::Instant::now();
         let response = self.0.clone().send_request(request).await?;
         let (parts, body) = response.into_parts();
         let body = String::from_utf8_lossy(&body.collect().await?.to_bytes()).into_owned();
-        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body, elapsed: start.elapsed() })
+        Ok(Received { status: parts.status.as_u16(), headers: parts.headers, body, elapsed: start.elapsed() })
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) mod world;
 
 pub(crate) use self::bootstrap::Form;
 pub(crate) use self::capture::Protocol;
-pub(crate) use self::client::{Answer, Traffic};
+pub(crate) use self::client::{Received, Traffic};
 pub(crate) use self::world::{Plan, World};
 
 /// A scenario, and a test for each of these forms of the filter.
