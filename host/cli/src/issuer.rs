@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context as _, anyhow, bail};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use p256::elliptic_curve::Generate as _;
-use p256::elliptic_curve::sec1::ToSec1Point as _;
+use p256::elliptic_curve::rand_core::OsRng;
+use p256::elliptic_curve::sec1::ToEncodedPoint as _;
 use p256::pkcs8::{EncodePrivateKey as _, LineEnding};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -36,8 +36,8 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let Options { issuer, key: path, subject } = options;
     check(issuer)?;
-    let key = p256::SecretKey::try_generate().context("no key could be made")?;
-    let point = key.public_key().to_sec1_point(false);
+    let key = p256::SecretKey::random(&mut OsRng);
+    let point = key.public_key().to_encoded_point(false);
     let coordinate = |bytes: Option<&p256::FieldBytes>| bytes.map(|bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes));
     let (Some(x), Some(y)) = (coordinate(point.x()), coordinate(point.y())) else { bail!("no key could be made") };
     // The thumbprint of RFC 7638: the same key has the same id, whoever asks.

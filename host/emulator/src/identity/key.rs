@@ -6,10 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm as JwtAlgorithm, EncodingKey};
-use p256::elliptic_curve::Generate as _;
 use p256::pkcs8::EncodePrivateKey as _;
 use p521::ecdsa::signature::Signer as _;
 use rsa::pkcs1::EncodeRsaPrivateKey as _;
+use rsa::rand_core::OsRng;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 use wif_federation::{Algorithm, library_algorithm};
@@ -47,8 +47,8 @@ impl SigningKey {
                 (Private::Library(private, known), serde_json::to_value(public).map_err(KeyError::new)?)
             }
             None => {
-                let private = p521::ecdsa::SigningKey::try_generate().map_err(KeyError::new)?;
-                let point = private.verifying_key().to_sec1_point(false);
+                let private = p521::ecdsa::SigningKey::random(&mut OsRng);
+                let point = p521::ecdsa::VerifyingKey::from(&private).to_encoded_point(false);
                 let coordinate = |bytes: Option<_>| bytes.map(|bytes: &p521::FieldBytes| URL_SAFE_NO_PAD.encode(bytes));
                 let public = json!({ "kty": "EC", "crv": "P-521", "x": coordinate(point.x()), "y": coordinate(point.y()) });
                 (Private::P521(private), public)
@@ -109,17 +109,17 @@ const RSA_BITS: usize = 2048;
 fn encoding_key(algorithm: Algorithm) -> Result<EncodingKey, KeyError> {
     match algorithm {
         Algorithm::Es384 => {
-            let key = p384::SecretKey::try_generate().map_err(KeyError::new)?;
+            let key = p384::SecretKey::random(&mut OsRng);
             let document = key.to_pkcs8_der().map_err(KeyError::new)?;
             Ok(EncodingKey::from_ec_der(document.as_bytes()))
         }
         Algorithm::Es256 | Algorithm::Es512 => {
-            let key = p256::SecretKey::try_generate().map_err(KeyError::new)?;
+            let key = p256::SecretKey::random(&mut OsRng);
             let document = key.to_pkcs8_der().map_err(KeyError::new)?;
             Ok(EncodingKey::from_ec_der(document.as_bytes()))
         }
         _ => {
-            let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, RSA_BITS).map_err(KeyError::new)?;
+            let key = rsa::RsaPrivateKey::new(&mut OsRng, RSA_BITS).map_err(KeyError::new)?;
             let document = key.to_pkcs1_der().map_err(KeyError::new)?;
             Ok(EncodingKey::from_rsa_der(document.as_bytes()))
         }
