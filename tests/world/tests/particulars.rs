@@ -661,6 +661,37 @@ fn a_pause_outlives_a_restart_and_a_source_that_was_away() {
     });
 }
 
+/// B10: a token that the API has rejected is no better after a boot and two restarts, though others have been rejected since, which is
+/// as many as are remembered.
+#[test]
+fn a_rejected_token_is_no_better_after_a_boot() {
+    both(|kind| {
+        let mut session = Driven::file(kind);
+        session.at(500_000, "woken").answer(identity_token("one")).respond(200, json!([]), &granted(3_600));
+        let id = jwt::id_of("sk-ant-oat01-first");
+        session.step(&json!({ "rejected": id }));
+        let mut journal: Value = serde_json::from_str(session.output["journal"].as_str().expect("a journal")).expect("JSON");
+        journal["rejections"]["tokens"] = json!([]);
+        let mut journal = journal.to_string();
+        for steady_ms in [1_000, 2_000] {
+            let mut opening = opening(&federation(json!({"source": "file", "path": "/token"})));
+            (opening.can, opening.from) = (vec!["read-file".to_owned()], json!({ "resumed": journal }));
+            let machine = kind.open(&opening).expect("a valid configuration");
+            session = Driven { machine, now_ms: 0, output: Value::Null };
+            let clock = json!({"wall-ms": START_MS + 600_000 + steady_ms, "steady-ms": steady_ms});
+            session.output = session.machine.step(&clock, &json!("woken"));
+            if let Some(rewritten) = session.output["journal"].as_str() {
+                journal = rewritten.to_owned();
+            }
+            let (number, _) = session.task();
+            let absent = json!({"finished": {"number": number, "outcome": "absent"}});
+            session.output = session.machine.step(&clock, &absent);
+            let usable = &session.output["access"]["usable"];
+            assert_eq!((&usable["id"], &usable["standing"]), (&json!(id), &json!("suspect")), "{steady_ms} {:#}", session.output);
+        }
+    });
+}
+
 /// What is said of a source that gives nothing, for each reason that a host can give.
 #[test]
 fn each_reason_for_no_identity_token_has_its_failure() {

@@ -144,3 +144,80 @@ pub(super) fn wipe(event: &mut Event) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A step that began at 10,000 ms and ended at 10,400 ms said this.
+    fn checked(change: impl FnOnce(&mut types::Output, &mut types::Usable)) -> Result<Checked, String> {
+        let field = |name: &str, value: &str| types::Header { name: name.to_owned(), value: value.to_owned() };
+        let mut usable = types::Usable {
+            id: "0123456789abcdef".to_owned(),
+            origin: "https://api.anthropic.com".to_owned(),
+            set: vec![field("authorization", "Bearer canary")],
+            merge: Vec::new(),
+            refresh_in_ms: Some(60_000),
+            hold_in_ms: Some(120_000),
+            unusable_in_ms: Some(180_000),
+            standing: types::Standing::Good,
+        };
+        let mut output = types::Output {
+            access: types::Access::Idle,
+            progress: types::Progress::Resting,
+            wait_at_most_ms: 0,
+            tasks: Vec::new(),
+            abandon: Vec::new(),
+            wake_in_ms: None,
+            journal: None,
+            notes: Vec::new(),
+        };
+        change(&mut output, &mut usable);
+        output.access = types::Access::Usable(usable);
+        let policy = Policy::default().allow_origin("https://gateway.example").unwrap();
+        let grants = Grants::new(&Secret::from(r#"{"base_url": "https://api.anthropic.com"}"#));
+        Checked::check(output, 10_000, 10_400, &policy, &grants)
+    }
+
+    /// F2: a component neither keeps its driver busy nor sleeps for weeks, and the time that a step took is not taken from its rest.
+    #[test]
+    fn a_wake_is_obeyed_within_bounds_and_counts_from_the_end_of_the_step() {
+        let wake_at = |wake_in_ms| checked(|output, _| output.wake_in_ms = wake_in_ms).unwrap().wake_at;
+        assert_eq!(wake_at(None), None);
+        assert_eq!(wake_at(Some(0)), Some(10_400 + limits::WAKE_AT_LEAST_MS));
+        assert_eq!(wake_at(Some(1_000)), Some(11_400));
+        assert_eq!(wake_at(Some(u32::MAX)), Some(10_400 + limits::WAKE_AT_MOST_MS));
+    }
+
+    /// Callers who say that a token is needed are heard again after a second, or with the next wake.
+    #[test]
+    fn a_need_that_was_met_just_now_is_not_heard_at_once() {
+        let nudge_from = |wake_in_ms| {
+            let due = checked(|output, usable| (output.wake_in_ms, usable.refresh_in_ms) = (wake_in_ms, Some(0)));
+            due.unwrap().snapshot.nudge_from
+        };
+        assert_eq!([None, Some(60_000), Some(200)].map(nudge_from), [11_000, 11_000, 10_200]);
+        assert_eq!(checked(|_, _| {}).unwrap().snapshot.nudge_from, 70_000, "a refresh is due later");
+    }
+
+    /// D4: what lies ahead by thousands of years is never.
+    #[test]
+    fn a_time_beyond_a_thousand_years_is_never() {
+        let ends = |wait| match checked(|_, usable| usable.unusable_in_ms = wait).unwrap().snapshot.access {
+            Access::Usable { unusable_at, .. } => unusable_at,
+            _ => panic!("there is a token"),
+        };
+        assert_eq!(ends(Some(180_000)), 190_000);
+        assert_eq!([None, Some(u64::MAX), Some(u64::MAX / 2), Some(NEVER_MS)].map(ends), [u64::MAX; 4]);
+        assert_eq!(ends(Some(NEVER_MS - 1)), 10_000 + NEVER_MS - 1);
+    }
+
+    /// F2: a token is for the origin that the configuration names, though the policy allows another one as well.
+    #[test]
+    fn a_token_for_another_origin_than_the_configured_one_is_denied() {
+        let denied = |origin: &str| checked(|_, usable| usable.origin = origin.to_owned()).unwrap().origin_denied;
+        assert!(!denied("https://api.anthropic.com"));
+        assert!(denied("https://gateway.example"), "the policy allows it");
+        assert!(denied("https://evil.example"));
+    }
+}

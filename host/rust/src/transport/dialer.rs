@@ -143,3 +143,66 @@ where
     let made = connector.call(to.clone()).await.map_err(failed)?;
     Ok(Box::new(TokioIo::new(made)))
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+    use crate::policy::Reach;
+
+    type Authority = CertifiedIssuer<'static, KeyPair>;
+
+    fn authority() -> Authority {
+        let mut certificate = CertificateParams::default();
+        certificate.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Authority::self_signed(certificate, KeyPair::generate().unwrap()).unwrap()
+    }
+
+    /// Shakes hands with whoever comes.
+    async fn server(authority: &Authority) -> Uri {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, authority).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let tls = tls.with_no_client_auth().with_single_cert(vec![certificate.into()], key.into()).unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = format!("https://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                // Who refuses the certificate is the test's business.
+                let _ = acceptor.accept(stream).await;
+            }
+        });
+        at.parse().unwrap()
+    }
+
+    /// B4, B5: the server of a source that brings certificates of its own is verified by these alone, and no proxy leads there.
+    #[tokio::test]
+    async fn a_source_with_certificates_of_its_own_trusts_these_and_no_others() {
+        let (ours, another) = (authority(), authority());
+        let at = server(&ours).await;
+        let directory = tempfile::tempdir().unwrap();
+        let ca_file = directory.path().join("ca.crt");
+        let policy = Policy::default().proxy("http://proxy.example:3128").unwrap();
+        let root = wif_tls::certificates(ours.pem().as_bytes()).unwrap();
+        let of_source = |ca_file: Option<&Path>, encrypted| {
+            let way = Way { reach: Reach::Private, ca_file: ca_file.map(Path::to_owned) };
+            Dialer::of_source(&policy, root.clone(), &way, encrypted)
+        };
+        let refused = of_source(Some(&ca_file), true).err().unwrap();
+        assert!(refused.starts_with(&format!("the certificates in {} cannot be used", ca_file.display())), "{refused}");
+        fs::write(&ca_file, another.pem()).unwrap();
+        let refused = of_source(Some(&ca_file), true).unwrap().connect(&at).await.err().unwrap();
+        assert!(refused.contains("invalid peer certificate"), "{refused}");
+        fs::write(&ca_file, ours.pem()).unwrap();
+        let near = of_source(Some(&ca_file), true).unwrap();
+        assert!(near.proxies.is_none() && of_source(None, false).unwrap().proxies.is_none());
+        assert!(of_source(None, true).unwrap().proxies.is_some(), "what is far is reached through the proxy");
+        near.connect(&at).await.map(drop).unwrap();
+    }
+}

@@ -192,6 +192,7 @@ mod tests {
             assert_eq!(found, expected, "{address}");
         }
     }
+
     /// B3: an answer with one good address among bad ones, or one bad among good ones, wherever it stands.
     #[test]
     fn one_bad_address_among_many_spoils_the_answer() {
@@ -204,6 +205,36 @@ mod tests {
         for mixed in [[bad, good, good], [good, bad, good], [good, good, bad]] {
             let refused = answer(&mixed).unwrap_err();
             assert!(refused.starts_with("api.example resolves to the private address 10.0.0.1:"), "{mixed:?}: {refused}");
+        }
+    }
+
+    /// B3: what a name resolves to is looked at before anything connects there. The name of this machine stands for one that leads to it.
+    #[tokio::test]
+    async fn a_name_that_leads_where_it_may_not_gives_no_address() {
+        let resolved = async |mut resolver: Resolver| {
+            let found = resolver.call("localhost".parse().unwrap()).await;
+            found.map(Iterator::count).map_err(|error| error.to_string())
+        };
+        let policy = Policy::default();
+        for resolver in [Resolver::new(&policy), Resolver::of_source(&policy, Reach::Metadata)] {
+            let refused = resolved(resolver).await.unwrap_err();
+            assert!(refused.starts_with("localhost resolves to "), "{refused}");
+        }
+        for resolver in [Resolver::new(&policy.clone().allow_loopback()), Resolver::of_source(&policy, Reach::Loopback)] {
+            assert!(resolved(resolver).await.unwrap() > 0);
+        }
+    }
+
+    /// B3: how far the name of a source leads says the source's recipe, whatever the policy says of the name as an origin.
+    #[test]
+    fn a_name_leads_as_far_as_it_may_for_whom_it_is_resolved() {
+        let policy = Policy::default().allow_private_origin("https://gateway.example").unwrap().allow_loopback();
+        let exchange = Resolver::new(&policy);
+        assert_eq!(exchange.reach("gateway.example"), Reach::Private);
+        assert_eq!(exchange.reach("localhost"), Reach::Loopback);
+        assert_eq!(exchange.reach("api.anthropic.com"), Reach::Public);
+        for name in ["gateway.example", "localhost", "metadata.google.internal"] {
+            assert_eq!(Resolver::of_source(&policy, Reach::Metadata).reach(name), Reach::Metadata, "{name}");
         }
     }
 }

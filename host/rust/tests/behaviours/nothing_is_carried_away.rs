@@ -97,3 +97,30 @@ async fn of_an_answer_s_header_the_component_learns_what_it_needs() {
     let answers = tried(&endpoint, NAMES_A_FILE, &format!("file=/etc/hostname variable=X {url}")).await;
     assert_eq!(answers, "content, denied, response request-id retry-after content-type");
 }
+
+/// F10, A12: a profile is the machine's own: no link leads out of its directory, and nobody else may write it, whatever the component says
+/// of how it is to be read.
+#[tokio::test]
+async fn a_profile_is_read_as_one_whatever_the_component_asks_for() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let endpoint = Endpoint::start(|_| Reply::with(200, "{}")).await;
+    let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let configs = directory.path().join("configs");
+    std::fs::create_dir(&configs).unwrap();
+    let write = |path: &std::path::Path, mode| {
+        std::fs::write(path, "{}").unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let secret = elsewhere.path().join("secret");
+    write(&secret, 0o600);
+    write(&configs.join("good.json"), 0o644);
+    write(&configs.join("shared.json"), 0o666);
+    symlink(&secret, configs.join("leads-out.json")).unwrap();
+    symlink("good.json", configs.join("leads-on.json")).unwrap();
+    let discovers = format!(r#""discover": {{"config_dir": "{}"}}, "#, directory.path().display());
+    for (profile, expected) in [("good", "content"), ("leads-on", "content"), ("shared", "denied"), ("leads-out", "denied")] {
+        let file = configs.join(profile).with_extension("json");
+        let script = format!("file={} variable=X url={}/v1/files", file.display(), endpoint.origin);
+        assert_eq!(tried(&endpoint, &discovers, &script).await, format!("{expected}, denied, denied"), "{profile}");
+    }
+}
