@@ -253,6 +253,42 @@ fn each_published_configuration_with_an_administration_closes_its_log() {
     }
 }
 
+/// H2: whoever finds a weakness reads what counts as one, and whom to tell, and the front page leads there.
+#[test]
+fn whoever_finds_a_weakness_reads_what_counts_and_whom_to_tell() {
+    let text = |name: &str| fs::read_to_string(root().join(name)).expect("a document");
+    let security = text("SECURITY.md");
+    let part = |heading: &str| {
+        let (_, rest) = security.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no part \"{heading}\""));
+        rest.split("\n## ").next().unwrap_or_default().to_owned()
+    };
+    assert!(part("Report a vulnerability").contains("report it privately"));
+    assert!(part("What counts as a vulnerability").contains("| A vulnerability | Not one |"));
+    assert!(text("README.md").contains("(SECURITY.md)"));
+}
+
+/// H3: the engine has no unsafe code, and wherever else some is used its reason stands right before it.
+#[test]
+fn unsafe_code_has_its_reason_beside_it() {
+    let sources = files().into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    let mut bare = Vec::new();
+    for path in sources {
+        let text = fs::read_to_string(root().join(&path)).expect("text");
+        let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| !line.starts_with("//")) {
+            let uses = line.contains(concat!("unsafe ", "{")) || line.contains(concat!("unsafe ", "impl"));
+            if uses && !lines[at.saturating_sub(8)..=at].iter().any(|before| before.contains("SAFETY:")) {
+                bare.push(format!("{}:{}", path.display(), at + 1));
+            }
+        }
+    }
+    assert!(bare.is_empty(), "{bare:#?}");
+    for root_of_crate in ["guest/engine/src/lib.rs", "guest/document/src/lib.rs"] {
+        let text = fs::read_to_string(root().join(root_of_crate)).expect("a crate");
+        assert!(text.lines().any(|line| line == "#![forbid(unsafe_code)]"), "{root_of_crate}");
+    }
+}
+
 /// Whoever looks for something begins with the map.
 #[test]
 fn the_map_of_the_house_has_each_folder() {

@@ -1129,3 +1129,54 @@ fn a_platform_that_repeats_a_part_of_the_access_token_is_not_quoted() {
         assert!(!format!("{}{status}", told["notes"]).contains("0123456789"), "{:#}", told["notes"]);
     });
 }
+
+/// The text, spoilt in many ways: cut off, and with a byte that means something to a parser in place of each of its own.
+fn spoilt(text: &str) -> impl Iterator<Item = String> {
+    let bytes = text.as_bytes().to_vec();
+    let hostile = ["\"", "\\", "{", "]", ":", ",", "0", "-", "e9999", "\0", "\u{feff}", "\u{e9}", ".", "null", "\\ud800", " "];
+    let deep = ["[".repeat(100_000), format!("{}{text}", "{\"a\":".repeat(100_000)), text.repeat(2), String::new()];
+    let cut = bytes.clone();
+    let cuts = (0..bytes.len()).step_by(3).map(move |at| String::from_utf8_lossy(&cut[..at]).into_owned());
+    let replaced = (0..bytes.len()).step_by(2).map(move |at| {
+        let (before, after) = (String::from_utf8_lossy(&bytes[..at]), String::from_utf8_lossy(&bytes[at + 1..]));
+        format!("{before}{}{after}", hostile[at / 2 % hostile.len()])
+    });
+    deep.into_iter().chain(cuts).chain(replaced)
+}
+
+/// H4: whatever a configuration, a journal, a file, a profile, a store or an answer holds is read or refused, and stops nothing.
+#[test]
+fn hostile_bytes_are_read_or_refused() {
+    both(|kind| {
+        let configuration = federation(json!({"source": "file", "path": "/token"}));
+        let mut session = Driven::file(kind);
+        session.at(0, "woken").answer(identity_token("one")).respond(200, json!([]), &granted(3_600));
+        let journal = session.output["journal"].as_str().expect("a journal").to_owned();
+        for text in spoilt(&configuration.to_string()) {
+            let opening = Opening { configuration: text, seed: 1, can: vec!["read-file".to_owned()], from: json!("fresh") };
+            if let Ok(machine) = kind.open(&opening) {
+                Driven { machine, now_ms: 0, output: Value::Null }.at(0, "woken");
+            }
+        }
+        for text in spoilt(&journal) {
+            let mut opening = opening(&configuration);
+            (opening.can, opening.from) = (vec!["read-file".to_owned()], json!({ "resumed": text }));
+            let machine = kind.open(&opening).expect("a journal that cannot be read is none");
+            Driven { machine, now_ms: 0, output: Value::Null }.at(0, "woken").answer(identity_token("one"));
+        }
+        for text in spoilt(identity_token("one")["content"].as_str().expect("a text")) {
+            Driven::file(kind).at(0, "woken").answer(json!({ "content": text }));
+        }
+        for text in spoilt(&granted(3_600).to_string()) {
+            let headers = json!([{"name": "retry-after", "value": text}, {"name": "date", "value": text}]);
+            let response = json!({"response": {"status": 200, "headers": headers, "body": text}});
+            Driven::file(kind).at(0, "woken").answer(identity_token("one")).answer(response);
+        }
+        for text in spoilt(LOGIN) {
+            discovering(kind).answer(json!({ "content": text }));
+        }
+        for text in spoilt(&json!({"access_token": "sk-ant-oat01-first", "expires_at": START_MS / 1_000 + 3_600}).to_string()) {
+            discovering(kind).answer(json!({ "content": LOGIN })).answer(json!({"entry": {"version": "v1", "value": text}}));
+        }
+    });
+}

@@ -28,7 +28,7 @@ fn it_imports_nothing() {
     }
 }
 
-/// Of the machine that built it, nothing.
+/// H1: nothing of the machine that built it, so that another machine makes the same bytes.
 #[test]
 fn it_carries_no_path_of_the_machine_that_built_it() {
     let home = std::env::home_dir().map(|home| home.display().to_string());
