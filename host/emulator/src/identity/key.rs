@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm as JwtAlgorithm, EncodingKey};
 use p256::pkcs8::EncodePrivateKey as _;
-use p521::ecdsa::signature::Signer as _;
+use p521::ecdsa::signature::RandomizedSigner as _;
 use rsa::pkcs1::EncodeRsaPrivateKey as _;
 use rsa::rand_core::OsRng;
 use serde_json::{Map, Value, json};
@@ -83,7 +83,7 @@ impl SigningKey {
             Private::Library(key, algorithm) => jsonwebtoken::crypto::sign(message.as_bytes(), key, *algorithm)
                 .expect("the key was made for the algorithm, and has signed for its public half"),
             Private::P521(key) => {
-                let signature: p521::ecdsa::Signature = key.sign(message.as_bytes());
+                let signature: p521::ecdsa::Signature = key.sign_with_rng(&mut OsRng, message.as_bytes());
                 URL_SAFE_NO_PAD.encode(signature.to_bytes())
             }
         };
