@@ -275,3 +275,80 @@ impl TryFrom<Entry> for types::Entry {
         Ok(Self { version: entry.version, value: bounded(entry.value)?.into_revealed() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::bindings::types::NumberedTask;
+    use crate::callables::callable;
+    use crate::clock::SystemClock;
+
+    fn host(policy: Policy, configuration: &str) -> Host {
+        Host {
+            transport: Transport::new(policy.clone(), Vec::new(), None),
+            policy,
+            grants: Grants::new(&Secret::from(configuration)),
+            callables: Callables::default(),
+            store: None,
+            clock: Arc::new(SystemClock::default()),
+            journals: None,
+            readers: Arc::new(Semaphore::new(READERS)),
+        }
+    }
+
+    /// F10: the file of a login is read and replaced where the policy allows its directory, and replaced where it allows requests: a
+    /// refresh is one.
+    #[tokio::test]
+    async fn the_file_of_a_login_is_where_the_policy_allows_it() {
+        let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::create_dir(directory.path().join("credentials")).unwrap();
+        let path = directory.path().join("credentials/me.json").display().to_string();
+        let configuration = format!(r#"{{"discover": {{"config_dir": "{}"}}}}"#, directory.path().display());
+        let swap = || types::Swap { key: format!("file:{path}"), expected: None, value: "{}".to_owned() };
+        let read = || types::FileRequest { path: path.clone(), max_bytes: 1_000, protection: types::FileProtection::Any };
+        for (policy, reads, swaps) in [
+            (Policy::default().without_origins(), true, false),
+            (Policy::default().allow_directory(elsewhere.path()), false, false),
+            (Policy::default().allow_directory(directory.path()), true, true),
+        ] {
+            let host = host(policy, &configuration);
+            let (swapped, loaded, content) = (
+                host.perform(Task::SwapEntry(swap())).await,
+                host.perform(Task::LoadEntry(format!("file:{path}"))).await,
+                host.perform(Task::ReadFile(read())).await,
+            );
+            assert_eq!(!matches!(swapped, Outcome::Denied(_)), swaps, "{:?}", host.policy);
+            for outcome in [loaded, content] {
+                assert_eq!(!matches!(outcome, Outcome::Denied(_)), reads, "{:?}", host.policy);
+            }
+            assert_eq!(fs::exists(&path).unwrap(), swaps, "{:?}", host.policy);
+        }
+    }
+
+    /// A7: a function of the program that panics has kept no journal.
+    #[test]
+    fn a_journal_is_not_kept_by_a_function_that_panics() {
+        let mut host = host(Policy::default(), "{}");
+        assert_eq!(host.keep(&Secret::from("a journal")), Ok(()), "nobody wants it");
+        host.journals = Some(Arc::new(|_| panic!("of the program's own")));
+        let refused = host.keep(&Secret::from("a journal")).unwrap_err();
+        assert!(refused.contains("panicked") && !refused.contains("own"), "{refused}");
+    }
+
+    /// A call that panics ends at once, and says nothing of why.
+    #[tokio::test]
+    async fn a_callable_that_panics_is_lost() {
+        let mut host = host(Policy::default(), "{}");
+        let panics = callable(|_| async { panic!("of the program's own") });
+        host.callables.identity_tokens.insert("a".to_owned(), panics);
+        let request = types::AssertionRequest { name: "a".to_owned(), audience: String::new() };
+        let mut running = Running::default();
+        running.start(NumberedTask { number: 7, task: Task::SupplyAssertion(request) }, &Arc::new(host));
+        let ended = timeout(Duration::from_secs(10), running.next()).await.expect("it ends");
+        assert!(ended.number == 7 && matches!(ended.outcome, Outcome::Lost));
+    }
+}

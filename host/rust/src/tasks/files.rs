@@ -140,3 +140,60 @@ fn open(path: &Path) -> io::Result<File> {
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).open(path)
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::process::Command;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn read(path: &Path, max_bytes: u32) -> Outcome {
+        let request = FileRequest { path: path.display().to_string(), max_bytes, protection: FileProtection::Any };
+        try_read(path, &request, None, &Policy::default()).unwrap()
+    }
+
+    /// F12: no more is read than a host ever reads, whatever the component asks for.
+    #[test]
+    fn no_file_is_longer_than_any() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        fs::write(&path, "a".repeat(CONTENT_BYTES)).unwrap();
+        assert!(matches!(read(&path, u32::MAX), Outcome::Content(content) if content.len() == CONTENT_BYTES));
+        assert!(matches!(read(&path, 1_000), Outcome::Failed(why) if why == "the file is longer than 1000 bytes"));
+        fs::write(&path, "a".repeat(CONTENT_BYTES + 1)).unwrap();
+        assert!(matches!(read(&path, u32::MAX), Outcome::Failed(why) if why == "the file is longer than 1048576 bytes"));
+    }
+
+    /// A1: what is no file is not even opened, for that may do something: it lets a writer at a pipe go on.
+    #[test]
+    fn what_is_no_file_is_not_opened() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let goes_on = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // Waits for a reader.
+                let opened = OpenOptions::new().write(true).open(&pipe);
+                goes_on.store(true, SeqCst);
+                opened.unwrap();
+            });
+            // It waits there, or will: only what is too late for it would go unnoticed.
+            thread::sleep(Duration::from_millis(100));
+            let outcome = read(&pipe, 1_000);
+            thread::sleep(Duration::from_millis(100));
+            let went_on = goes_on.load(SeqCst);
+            // Both ends at once, which waits for nobody, lets it go.
+            let both = OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+            while !goes_on.load(SeqCst) {
+                thread::sleep(Duration::from_millis(1));
+            }
+            drop(both);
+            assert!(matches!(outcome, Outcome::Denied(_)));
+            assert!(!went_on, "it was opened");
+        });
+    }
+}
