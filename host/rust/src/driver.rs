@@ -412,14 +412,11 @@ impl Driver {
         let failure = Failure::component_stopped(format!("The component was stopped: {why}."), Some(retry_in));
         let last = self.published.snapshot.load_full();
         let access = match &last.access {
-            Access::Usable { token, hold_at, unusable_at, .. } if now < *unusable_at => {
-                // Nobody would hear of a need.
-                Access::Usable { token: token.clone(), refresh_at: u64::MAX, hold_at: *hold_at, unusable_at: *unusable_at }
-            }
+            usable @ Access::Usable { unusable_at, .. } if now < *unusable_at => usable.clone(),
             _ => Access::Failed(failure.clone()),
         };
-        let snapshot =
-            Snapshot { access, underway: false, nudge_from: u64::MAX, stopped: Some(failure), ..before_the_first_step() };
+        // Before the first step nobody says that a token is needed, and now nobody would hear it.
+        let snapshot = Snapshot { access, underway: false, stopped: Some(failure), ..before_the_first_step() };
         self.publish(snapshot, Vec::new(), now);
     }
 
@@ -490,4 +487,55 @@ async fn sleep_until(host: &Host, at: Option<u64>) {
         return;
     }
     host.clock.sleep(std::time::Duration::from_millis(left)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::callables::Callables;
+    use crate::clock::SystemClock;
+    use crate::policy::{Grants, Policy};
+    use crate::tasks::READERS;
+    use crate::transport::Transport;
+
+    /// A7, F12: of a flood of journals a few are kept, and the one that comes with a task that others learn from is kept all the same.
+    #[test]
+    fn the_journal_before_a_task_is_kept_however_many_came_before() {
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let keeping = Arc::clone(&kept);
+        let configuration = Secret::from(r#"{"bearer": {"source": "literal", "value": "a"}}"#);
+        let clock = Arc::new(SystemClock::default());
+        let host = Host {
+            policy: Policy::default(),
+            grants: Grants::new(&configuration),
+            transport: Transport::new(Policy::default(), Vec::new(), None),
+            callables: Callables::default(),
+            store: None,
+            clock: clock.clone(),
+            journals: Some(Arc::new(move |journal| {
+                keeping.lock().unwrap().push(journal.reveal().to_owned());
+                Ok(())
+            })),
+            readers: Arc::new(Semaphore::new(READERS)),
+        };
+        let (component, can) = (Component::builtin().clone(), host.capabilities());
+        let opening = Opening { component, pool: None, configuration, seed: 1, start: Start::Fresh, can };
+        let (published, generation) = Published::new(clock);
+        let (changes, commands) = (broadcast::channel(1).0, mpsc::unbounded_channel().1);
+        let mut driver = Driver::new(opening, Arc::new(host), published, generation, changes, commands).unwrap();
+        let told = || kept.lock().unwrap().clone();
+        for number in 0..1_000 {
+            assert_eq!(driver.keep(Some(Secret::from(number.to_string())), false, 5_000), Ok(()));
+        }
+        assert_eq!((told().len(), told().last().map(String::as_str)), (256, Some("255")));
+        assert_eq!(driver.wake_at, Some(5_000 + limits::ENTRY_EVERY_MS), "then the newest is");
+        assert_eq!(driver.keep(Some(Secret::from("before a task")), true, 5_000), Ok(()));
+        assert_eq!(told().last().map(String::as_str), Some("before a task"));
+        assert_eq!(driver.keep(None, true, 5_000), Ok(()));
+        assert_eq!(told().len(), 257, "it is kept once");
+    }
 }

@@ -179,6 +179,15 @@ mod tests {
         Checked::check(output, 10_000, 10_400, &policy, &grants)
     }
 
+    /// F2, C13: a program keeps journals, and no larger ones than may be in a store.
+    #[test]
+    fn a_journal_has_an_end() {
+        let journal =
+            |bytes| checked(|output, _| output.journal = Some("x".repeat(bytes))).map(|checked| checked.journal.is_some());
+        assert_eq!(journal(limits::JOURNAL_BYTES), Ok(true));
+        assert_eq!(journal(limits::JOURNAL_BYTES + 1), Err("the journal is too long".to_owned()));
+    }
+
     /// F2: a component neither keeps its driver busy nor sleeps for weeks, and the time that a step took is not taken from its rest.
     #[test]
     fn a_wake_is_obeyed_within_bounds_and_counts_from_the_end_of_the_step() {

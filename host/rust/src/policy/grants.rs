@@ -384,6 +384,9 @@ mod tests {
         discovers.profile_was_read(r#"{"base_url": "https://gateway.example/any/"}"#);
         assert_eq!(check(&discovers, "POST", any), Ok(()));
         assert!(check(&discovers, "POST", &any.replace("any", "other")).is_err());
+        let large = format!(r#"{{"base_url": "https://gateway.example/large", "x": "{}"}}"#, "x".repeat(MAX_PROFILE_BYTES));
+        discovers.profile_was_read(&large);
+        assert!(check(&discovers, "POST", &any.replace("any", "large")).is_err(), "no profile is so large");
         assert!(check(&discovers, "POST", "https://gateway.example/v1/files").is_err());
         assert!(check(&discovers, "POST", "https://gateway.example//v1/oauth/token").is_err());
         let escaped = grants(r#"{"base_url": "https://gateway.example/a%2fb", "bearer": {"source": "callable"}}"#);
