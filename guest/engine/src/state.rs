@@ -4,7 +4,6 @@
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use crate::Secret;
 use crate::contract::{Failure, FailureCode, Standing};
 use crate::held::{Ends, Held, KeptEnds};
 use crate::json::{Writer, optional, small, string, take};
@@ -13,6 +12,7 @@ use crate::rejections::Rejections;
 use crate::schedule::Pace;
 use crate::timeline::{Epoch, Reading, Written};
 use crate::tokens::{From, Offer};
+use crate::{Secret, id_of};
 
 /// The form of the document. One of another form is ignored.
 const VERSION: u32 = 1;
@@ -40,6 +40,10 @@ impl Kept {
             expires_wall_ms: value["expires_wall_ms"].as_i64()?,
             suspect: value["suspect"].as_bool()?,
         })
+    }
+
+    pub(crate) fn id(&self) -> String {
+        id_of(self.value.reveal())
     }
 
     /// The token as it is now. It lives no longer than it was issued for, and than was left when it was written down.

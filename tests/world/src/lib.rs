@@ -10,6 +10,7 @@
 pub mod drivers;
 pub mod jwt;
 mod machine;
+pub mod shared_store;
 pub mod vector;
 pub mod world;
 

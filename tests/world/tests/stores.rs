@@ -1,122 +1,14 @@
 //! What a session takes from a store, and what not: two sessions, one of which is this test.
 
 use serde_json::{Value, json};
-use wif_world::world::{START_MS, federation};
-use wif_world::{Kind, Machine, Opening, both, jwt};
-
-/// A session with a store, driven by hand.
-struct Driven {
-    machine: Box<dyn Machine>,
-    now_ms: u64,
-    output: Value,
-    open: Vec<(u64, Value)>,
-}
-
-impl Driven {
-    fn new(kind: Kind, seed: u64) -> Self {
-        Self::that_can(kind, seed, &["read-file", "store"])
-    }
-
-    fn that_can(kind: Kind, seed: u64, can: &[&str]) -> Self {
-        Self::with(kind, seed, can, json!({"source": "file", "path": "/token"}))
-    }
-
-    fn with(kind: Kind, seed: u64, can: &[&str], source: Value) -> Self {
-        let opening = Opening {
-            configuration: federation(source).to_string(),
-            seed,
-            can: can.iter().map(|name| (*name).to_owned()).collect(),
-            from: json!("fresh"),
-        };
-        let machine = kind.open(&opening).expect("a valid configuration");
-        Self { machine, now_ms: 0, output: Value::Null, open: Vec::new() }
-    }
-
-    /// One that found the store empty and has the first access token, for an hour; and the entry `v1` that tells of it.
-    fn with_first(kind: Kind) -> (Self, Value) {
-        let mut session = Self::new(kind, 1);
-        session.begin("one", &json!("absent"));
-        let entry = session.exchange("one", FIRST, 3_600, "v1");
-        (session, entry)
-    }
-
-    fn step(&mut self, event: &Value) -> &mut Self {
-        let clock = json!({"wall-ms": START_MS + self.now_ms, "steady-ms": self.now_ms});
-        self.output = self.machine.step(&clock, event);
-        let tasks = self.output["tasks"].as_array().into_iter().flatten();
-        self.open.extend(tasks.map(|task| (task["number"].as_u64().expect("a number"), task["task"].clone())));
-        self
-    }
-
-    fn at(&mut self, now_ms: u64, event: &Value) -> &mut Self {
-        self.now_ms = now_ms;
-        self.step(event)
-    }
-
-    /// Begins: the source shows the identity token of this name, and the store this.
-    fn begin(&mut self, jti: &str, stored: &Value) -> &mut Self {
-        self.step(&json!("woken"));
-        self.answer("read-file", &identity_token(jti, self.now_ms));
-        self.answer("load-entry", stored);
-        self
-    }
-
-    /// Whether a task of this kind is out.
-    fn asks(&self, kind: &str) -> bool {
-        self.open.iter().any(|(_, task)| task.get(kind).is_some())
-    }
-
-    /// Answers the task of this kind, and gives what it asked.
-    fn answer(&mut self, kind: &str, outcome: &Value) -> Value {
-        let position = self.open.iter().position(|(_, task)| task.get(kind).is_some());
-        let (number, task) = self.open.remove(position.unwrap_or_else(|| panic!("no {kind}: {:#}", self.output)));
-        self.step(&json!({"finished": {"number": number, "outcome": outcome}}));
-        task[kind].clone()
-    }
-
-    /// Exchanges the identity token of this name and gives the entry that tells of it.
-    fn exchange(&mut self, jti: &str, access_token: &str, lifetime_s: u64, version: &str) -> Value {
-        if self.asks("read-file") {
-            self.answer("read-file", &identity_token(jti, self.now_ms));
-        }
-        self.answer("swap-entry", &json!({"swapped": format!("{version}-lease")}));
-        self.answer("send-request", &grant(access_token, lifetime_s));
-        self.answer("swap-entry", &json!({ "swapped": version }))["value"].clone()
-    }
-
-    fn served(&self) -> (Option<String>, Option<String>) {
-        let usable = &self.output["access"]["usable"];
-        let text = |name: &str| usable[name].as_str().map(str::to_owned);
-        (text("id"), text("standing"))
-    }
-}
-
-fn identity_token(jti: &str, now_ms: u64) -> Value {
-    identity_token_of("s", jti, now_ms)
-}
-
-fn identity_token_of(subject: &str, jti: &str, now_ms: u64) -> Value {
-    let issued = (START_MS + now_ms) / 1_000;
-    json!({"content": jwt::jwt(&json!({"iss": "i", "sub": subject, "iat": issued, "exp": issued + 86_400, "jti": jti}))})
-}
-
-fn grant(access_token: &str, lifetime_s: u64) -> Value {
-    let body = json!({"access_token": access_token, "token_type": "Bearer", "expires_in": lifetime_s}).to_string();
-    json!({"response": {"status": 200, "headers": [], "body": body}})
-}
-
-fn entry(version: &str, value: &Value) -> Value {
-    json!({"entry": {"version": version, "value": value}})
-}
-
-const FIRST: &str = "sk-ant-oat01-first";
-const SECOND: &str = "sk-ant-oat01-second";
+use wif_world::shared_store::{FIRST, SECOND, Sharer, entry, grant, identity_token, identity_token_of, refused};
+use wif_world::{both, jwt};
 
 /// C6, B10: the API rejected a token; another session, which has not heard of it, still has it in the store.
 #[test]
 fn a_rejected_token_is_not_taken_from_the_store_as_good() {
     both(|kind| {
-        let (mut session, with_first) = Driven::with_first(kind);
+        let (mut session, with_first) = Sharer::with_first(kind);
         session.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
         session.answer("load-entry", &entry("v1", &with_first));
         // What this session knows of the rejection is written while it reads its source; another one wrote before.
@@ -138,7 +30,7 @@ fn a_rejected_token_is_not_taken_from_the_store_as_good() {
 #[test]
 fn a_store_that_refuses_every_swap_is_asked_less_and_told_of_once() {
     both(|kind| {
-        let mut session = Driven::new(kind, 1);
+        let mut session = Sharer::new(kind, 1);
         session.step(&json!("woken"));
         let (mut swaps, mut told) = (0, 0);
         for now_ms in (0..60_000).step_by(10) {
@@ -167,7 +59,7 @@ fn a_store_that_refuses_every_swap_is_asked_less_and_told_of_once() {
 #[test]
 fn an_older_token_does_not_replace_a_newer_one() {
     both(|kind| {
-        let (mut session, with_first) = Driven::with_first(kind);
+        let (mut session, with_first) = Sharer::with_first(kind);
         session.at(3_560_000, &json!("needed")).answer("load-entry", &entry("v1", &with_first));
         session.exchange("two", SECOND, 3_600, "v2");
         session.at(3_570_000, &json!("changed")).answer("load-entry", &entry("v3", &with_first));
@@ -179,8 +71,8 @@ fn an_older_token_does_not_replace_a_newer_one() {
 #[test]
 fn a_rejection_in_the_store_makes_the_held_token_suspect() {
     both(|kind| {
-        let (mut one, with_first) = Driven::with_first(kind);
-        let mut other = Driven::new(kind, 2);
+        let (mut one, with_first) = Sharer::with_first(kind);
+        let mut other = Sharer::new(kind, 2);
         other.begin("one", &entry("v1", &with_first));
         assert_eq!(other.served(), (Some(jwt::id_of(FIRST)), Some("good".into())));
         one.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
@@ -195,12 +87,12 @@ fn a_rejection_in_the_store_makes_the_held_token_suspect() {
 #[test]
 fn rejections_that_different_sessions_saw_count_together() {
     both(|kind| {
-        let (mut one, with_first) = Driven::with_first(kind);
+        let (mut one, with_first) = Sharer::with_first(kind);
         one.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
         one.answer("load-entry", &entry("v1", &with_first));
         one.answer("swap-entry", &json!({"swapped": "v2"}));
         let with_second = one.exchange("two", SECOND, 3_600, "v3");
-        let mut other = Driven::new(kind, 2);
+        let mut other = Sharer::new(kind, 2);
         other.now_ms = 710_000;
         other.begin("two", &entry("v3", &with_second));
         other.at(720_000, &json!({"rejected": jwt::id_of(SECOND)}));
@@ -216,7 +108,7 @@ fn rejections_that_different_sessions_saw_count_together() {
 #[test]
 fn a_store_is_asked_one_thing_at_a_time() {
     both(|kind| {
-        let (mut session, _) = Driven::with_first(kind);
+        let (mut session, _) = Sharer::with_first(kind);
         session.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
         for now_ms in [700_001, 700_002, 700_003] {
             session.at(now_ms, &json!("changed")).at(now_ms, &json!("needed"));
@@ -233,7 +125,7 @@ fn a_store_is_asked_one_thing_at_a_time() {
 #[test]
 fn a_late_token_of_another_subject_is_dropped() {
     both(|kind| {
-        let mut session = Driven::that_can(kind, 1, &["read-file"]);
+        let mut session = Sharer::that_can(kind, 1, &["read-file"]);
         session.step(&json!("woken")).answer("read-file", &identity_token("one", 0));
         session.at(36_000, &json!("woken"));
         assert_eq!(session.output["abandon"].as_array().map(Vec::len), Some(1), "{:#}", session.output);
@@ -251,7 +143,7 @@ fn a_late_token_of_another_subject_is_dropped() {
 #[test]
 fn an_answer_of_the_old_entry_means_nothing_for_another_subject() {
     both(|kind| {
-        let (mut session, with_first) = Driven::with_first(kind);
+        let (mut session, with_first) = Sharer::with_first(kind);
         session.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
         session.answer("load-entry", &entry("v1", &with_first));
         assert!(session.asks("swap-entry"), "what is known of the rejection is written while the source is read");
@@ -273,14 +165,14 @@ fn an_answer_of_the_old_entry_means_nothing_for_another_subject() {
 #[test]
 fn a_stop_of_forced_exchanges_holds_for_those_who_come_later() {
     both(|kind| {
-        let (mut one, with_first) = Driven::with_first(kind);
+        let (mut one, with_first) = Sharer::with_first(kind);
         one.at(700_000, &json!({"rejected": jwt::id_of(FIRST)}));
         one.answer("load-entry", &entry("v1", &with_first));
         one.answer("swap-entry", &json!({"swapped": "v2"}));
         one.exchange("two", SECOND, 3_600, "v3");
         one.at(710_000, &json!({"rejected": jwt::id_of(SECOND)}));
         let stopped = one.answer("swap-entry", &json!({"swapped": "v4"}))["value"].clone();
-        let mut other = Driven::new(kind, 2);
+        let mut other = Sharer::new(kind, 2);
         other.now_ms = 700_200;
         other.begin("two", &entry("v3", &with_first));
         assert_eq!(other.served(), (Some(jwt::id_of(FIRST)), Some("good".into())));
@@ -298,8 +190,8 @@ fn a_stop_of_forced_exchanges_holds_for_those_who_come_later() {
 #[test]
 fn what_another_exchanged_in_the_meantime_is_not_sent() {
     both(|kind| {
-        let (mut one, with_first) = Driven::with_first(kind);
-        let mut other = Driven::new(kind, 2);
+        let (mut one, with_first) = Sharer::with_first(kind);
+        let mut other = Sharer::new(kind, 2);
         other.now_ms = 3_560_000;
         other.begin("two", &entry("v1", &with_first));
         one.at(3_560_000, &json!("needed")).answer("load-entry", &entry("v1", &with_first));
@@ -320,8 +212,8 @@ fn what_another_exchanged_in_the_meantime_is_not_sent() {
 #[test]
 fn a_suspect_token_is_replaced_by_one_that_ends_sooner() {
     both(|kind| {
-        let (mut one, _) = Driven::with_first(kind);
-        let mut other = Driven::new(kind, 2);
+        let (mut one, _) = Sharer::with_first(kind);
+        let mut other = Sharer::new(kind, 2);
         // It has not seen the first one, which would outlive its own.
         other.now_ms = 3_560_000;
         other.begin("two", &json!("absent"));
@@ -340,11 +232,11 @@ fn a_lease_that_was_lost_is_not_taken_back() {
             let document: Value = serde_json::from_str(value.as_str().expect("text")).expect("a document");
             document["lease"]["owner"].clone()
         };
-        let mut one = Driven::new(kind, 1);
+        let mut one = Sharer::new(kind, 1);
         one.begin("one", &json!("absent"));
         let taken = one.answer("swap-entry", &json!({"swapped": "v1"}))["value"].clone();
         assert!(one.asks("send-request"));
-        let mut other = Driven::new(kind, 2);
+        let mut other = Sharer::new(kind, 2);
         other.begin("one", &entry("v1", &taken));
         other.at(4_100, &json!("woken")).answer("load-entry", &entry("v1", &taken));
         other.answer("read-file", &identity_token("one", 0));
@@ -369,7 +261,7 @@ fn lease(swap: &Value) -> Value {
 fn a_stop_of_forced_exchanges_ends_with_its_subject() {
     both(|kind| {
         // Another session has seen the other subject's token rejected, long ago, and had no identity token to get a new one.
-        let mut other = Driven::new(kind, 2);
+        let mut other = Sharer::new(kind, 2);
         other.step(&json!("woken")).answer("read-file", &identity_token_of("another", "other", 0));
         other.answer("load-entry", &json!("absent"));
         let third = "sk-ant-oat01-third";
@@ -377,7 +269,7 @@ fn a_stop_of_forced_exchanges_ends_with_its_subject() {
         other.at(10_000, &json!({"rejected": jwt::id_of(third)})).answer("load-entry", &entry("w1", &with_third));
         let with_suspect = other.answer("swap-entry", &json!({"swapped": "w2"}))["value"].clone();
 
-        let (mut one, with_first) = Driven::with_first(kind);
+        let (mut one, with_first) = Sharer::with_first(kind);
         one.at(700_000, &json!({"rejected": jwt::id_of(FIRST)})).answer("load-entry", &entry("v1", &with_first));
         one.answer("swap-entry", &json!({"swapped": "v2"}));
         let with_second = one.exchange("two", SECOND, 60, "v3");
@@ -398,12 +290,12 @@ fn a_stop_of_forced_exchanges_ends_with_its_subject() {
 fn how_long_a_lease_was_watched_counts_for_its_own_entry() {
     both(|kind| {
         let leased = |subject: &str| {
-            let mut leader = Driven::new(kind, 2);
+            let mut leader = Sharer::new(kind, 2);
             leader.step(&json!("woken")).answer("read-file", &identity_token_of(subject, "leader's", 0));
             leader.answer("load-entry", &json!("absent"));
             leader.answer("swap-entry", &json!({"swapped": "7"}))["value"].clone()
         };
-        let mut one = Driven::new(kind, 1);
+        let mut one = Sharer::new(kind, 1);
         one.begin("one", &entry("7", &leased("s")));
         one.at(3_900, &json!("woken")).answer("load-entry", &json!("absent"));
         one.at(5_000, &json!("woken")).answer("read-file", &identity_token_of("another", "two", 5_000));
@@ -419,9 +311,9 @@ fn how_long_a_lease_was_watched_counts_for_its_own_entry() {
 fn a_store_that_makes_no_sense_is_told_of_once_for_all_subjects() {
     both(|kind| {
         let unreadable = |version: &str| entry(version, &json!("x"));
-        let mut one = Driven::new(kind, 1);
+        let mut one = Sharer::new(kind, 1);
         let mut told = 0;
-        let mut count = |one: &Driven| {
+        let mut count = |one: &Sharer| {
             let notes = one.output["notes"].as_array().into_iter().flatten();
             told += notes.filter(|note| note["code"] == "state-ignored").count();
             told
@@ -439,7 +331,7 @@ fn a_store_that_makes_no_sense_is_told_of_once_for_all_subjects() {
 #[test]
 fn an_identity_token_that_waits_for_the_store_is_exchanged_after_its_answer() {
     both(|kind| {
-        let (mut one, with_first) = Driven::with_first(kind);
+        let (mut one, with_first) = Sharer::with_first(kind);
         one.at(700_000, &json!({"rejected": jwt::id_of(FIRST)})).answer("load-entry", &entry("v1", &with_first));
         one.answer("read-file", &identity_token("two", 700_000));
         assert_eq!(lease(&one.answer("swap-entry", &json!({"swapped": "v2"}))), Value::Null, "it tells of the rejection");
@@ -453,8 +345,8 @@ fn an_identity_token_that_waits_for_the_store_is_exchanged_after_its_answer() {
 #[test]
 fn an_identity_token_that_waits_for_the_store_stays_unspent_if_the_store_has_a_token() {
     both(|kind| {
-        let (mut one, with_first) = Driven::with_first(kind);
-        let mut other = Driven::new(kind, 2);
+        let (mut one, with_first) = Sharer::with_first(kind);
+        let mut other = Sharer::new(kind, 2);
         // Long enough ago that another exchange could begin.
         other.now_ms = 690_000;
         other.begin("other", &json!("absent"));
@@ -470,12 +362,8 @@ fn an_identity_token_that_waits_for_the_store_stays_unspent_if_the_store_has_a_t
     });
 }
 
-fn refused(status: u16) -> Value {
-    json!({"response": {"status": status, "headers": [], "body": "{}"}})
-}
-
 /// What the journal says went wrong last.
-fn failure(session: &Driven) -> Value {
+fn failure(session: &Sharer) -> Value {
     let journal = session.output["journal"].as_str().unwrap_or_else(|| panic!("a journal: {:#}", session.output));
     serde_json::from_str::<Value>(journal).expect("a document")["failure"]["code"].clone()
 }
@@ -488,7 +376,7 @@ fn in_a_backoff_a_shared_source_is_looked_at_and_a_minting_one_is_not() {
         for (source, asks, looks) in
             [(json!({"source": "file", "path": "/token"}), "read-file", true), (minted, "supply-assertion", false)]
         {
-            let mut one = Driven::with(kind, 1, &["read-file", "supply-assertion", "store"], source);
+            let mut one = Sharer::with(kind, 1, &["read-file", "supply-assertion", "store"], source);
             one.step(&json!("woken")).answer(asks, &identity_token("one", 0));
             one.answer("load-entry", &json!("absent"));
             one.answer("swap-entry", &json!({"swapped": "v1"}));
@@ -506,13 +394,13 @@ fn in_a_backoff_a_shared_source_is_looked_at_and_a_minting_one_is_not() {
 #[test]
 fn a_failure_ends_with_a_good_token_of_the_store() {
     both(|kind| {
-        let mut other = Driven::new(kind, 2);
+        let mut other = Sharer::new(kind, 2);
         other.begin("other", &json!("absent"));
         let with_good = other.exchange("other", FIRST, 3_600, "v3");
         other.at(1_000, &json!({"rejected": jwt::id_of(FIRST)}));
         let with_suspect = other.answer("swap-entry", &json!({"swapped": "v4"}))["value"].clone();
         for (stored, code) in [(with_good, Value::Null), (with_suspect, json!("forbidden"))] {
-            let mut one = Driven::new(kind, 1);
+            let mut one = Sharer::new(kind, 1);
             one.begin("one", &json!("absent"));
             one.answer("swap-entry", &json!({"swapped": "v1"}));
             one.answer("send-request", &refused(403));
@@ -536,7 +424,7 @@ fn why_the_store_fails_is_said_once() {
             (json!("unsupported"), "does not answer: this host has none."),
             (json!("lost"), "does not answer: no answer."),
         ] {
-            let mut one = Driven::new(kind, 1);
+            let mut one = Sharer::new(kind, 1);
             let mut noted = 0;
             for now_ms in [0, 10_000, 20_000] {
                 one.at(now_ms, &json!("woken"));
@@ -558,14 +446,35 @@ fn why_the_store_fails_is_said_once() {
 #[test]
 fn a_follower_looks_at_the_store_again() {
     both(|kind| {
-        let mut leader = Driven::new(kind, 2);
+        let mut leader = Sharer::new(kind, 2);
         leader.begin("one", &json!("absent"));
         let leased = leader.answer("swap-entry", &json!({"swapped": "v1"}))["value"].clone();
-        let mut one = Driven::new(kind, 1);
+        let mut one = Sharer::new(kind, 1);
         one.begin("one", &entry("v1", &leased));
-        let clock = json!({"wall-ms": START_MS, "steady-ms": 0});
-        let status = one.machine.status(&clock);
+        let status = one.status();
         assert_eq!(status["next"], "the store is looked at again");
         assert!(status["next-in-ms"].as_u64().is_some_and(|wait| (375..=500).contains(&wait)), "{status}");
+    });
+}
+
+/// C9: another session could not replace the token before; this one has done so since, and nothing is wrong with its own.
+#[test]
+fn a_failure_to_replace_an_older_token_is_none_of_a_newer_one() {
+    both(|kind| {
+        let (mut one, with_first) = Sharer::with_first(kind);
+        let mut other = Sharer::new(kind, 2);
+        other.now_ms = 3_560_000;
+        other.begin("other", &entry("v1", &with_first));
+        other.answer("swap-entry", &json!({"swapped": "v2"}));
+        other.answer("send-request", &refused(403));
+        let not_replaced = other.answer("swap-entry", &json!({"swapped": "v3"}))["value"].clone();
+
+        one.at(3_561_000, &json!("needed")).answer("load-entry", &entry("v1", &with_first));
+        one.answer("read-file", &identity_token("two", 3_561_000));
+        one.answer("swap-entry", &json!({"swapped": "v2"}));
+        one.answer("send-request", &grant(SECOND, 3_600));
+        one.answer("swap-entry", &json!({"conflict": entry("v3", &not_replaced)["entry"]}));
+        let status = one.status();
+        assert_eq!((&status["state"], &status["failure"]), (&json!("serving"), &Value::Null), "{status:#}");
     });
 }

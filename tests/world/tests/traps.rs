@@ -60,11 +60,10 @@ fn same_end(straight: &End, trapped: &End) -> Result<(), &'static str> {
 
 /// In these a step stands where a wake is due. A driver that ticks is half a second later, and meets another answer or another
 /// identity token then: the way differs, the end does not.
-const DUE_AT_A_STEP: [&str; 10] = [
+const DUE_AT_A_STEP: [&str; 9] = [
     "answers/401-after-an-uncertain-request-means-spent",
     "answers/perhaps-sent-is-tried-again-later",
     "identity/a-subject-that-changed-while-it-ran",
-    "identity/another-subjects-token-that-has-expired",
     "identity/what-the-journal-left-is-dropped-when-the-source-shows-another",
     "login/a-host-that-keeps-no-files-serves-until-the-end",
     "rejections/during-a-refresh",

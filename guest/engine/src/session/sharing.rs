@@ -6,7 +6,7 @@ use super::{Session, only};
 use crate::contract::{Disposition, Entry, FailureCode, NoteCode, NoteLevel, Outcome, Standing, Swap, Task};
 use crate::identity_token::IdentityToken;
 use crate::ledger::Ledger;
-use crate::state::{LEASE_MS, Lease, SavedState};
+use crate::state::{Kept, LEASE_MS, Lease, SavedState};
 use crate::timeline::{Moment, Reading, Writer};
 use crate::tokens::From;
 
@@ -326,7 +326,10 @@ impl Session {
         let reading = Reading::new(self.time.epoch(), entry.written, Writer::Another);
         self.known.merge(&entry.ledger, entry.rejections.revive(reading));
         self.tokens.heed(self.known.rejections());
-        self.attempt.join(entry.pace.revive(reading, entry.tried), entry.failure);
+        // Whoever holds another token, and a good one, has it in spite of what failed. The pause holds for all.
+        let theirs = entry.token.as_ref().map(Kept::id);
+        let is_past = self.tokens.held().is_some_and(|held| held.standing == Standing::Good && theirs.as_ref() != Some(&held.id));
+        self.attempt.join(entry.pace.revive(reading, entry.tried), entry.failure.filter(|_| !is_past));
         let Some(token) = entry.token else { return };
         let offer = token.offer(reading, From::Entry);
         if let Ok(held) = self.tokens.offer(offer, self.known.rejections(), self.time.now(), &mut self.random) {
