@@ -83,9 +83,12 @@ fn functions(part: &[u8]) -> Option<Vec<u8>> {
     Some(renamed)
 }
 
+/// The standard library, and crates that it is made of.
+const LIBRARIES: [&str; 5] = ["core::", "alloc::", "std::", "hashbrown::", "dlmalloc::"];
+
 /// Whether nobody misses the name: what the standard library does for everybody. How it fails is worth a name.
 fn is_common(name: &str) -> bool {
-    let common = ["core::", "alloc::"].iter().any(|library| name.starts_with(library));
+    let common = LIBRARIES.iter().any(|library| name.starts_with(library));
     common && !["panic", "fail"].iter().any(|word| name.contains(word))
 }
 

@@ -71,8 +71,23 @@ impl Fields {
     /// The value as it is, if the field is there.
     #[inline]
     pub fn take(&mut self, name: &'static str) -> Option<Value> {
-        self.known.push(Cow::Borrowed(name));
-        self.values.remove(name)
+        self.asked_for(Cow::Borrowed(name))
+    }
+
+    /// Moves a value out, once, and leaves its key: to take that out of a tree would bring 3 KiB of code along.
+    fn asked_for(&mut self, name: Cow<'static, str>) -> Option<Value> {
+        let value = self.values.get_mut(name.as_ref()).map(Value::take);
+        let first = !self.is_known(&name);
+        self.known.push(name);
+        value.filter(|_| first)
+    }
+
+    fn is_known(&self, name: &str) -> bool {
+        self.known.iter().any(|known| known == name)
+    }
+
+    fn unknown(&self) -> impl Iterator<Item = &String> {
+        self.values.keys().filter(|key| !self.is_known(key))
     }
 
     /// A text of one line that is not empty.
@@ -89,15 +104,14 @@ impl Fields {
     /// The same for a field whose name is known only at run time.
     #[inline]
     pub fn optional_text_named(&mut self, name: &str) -> Result<Option<String>, ConfigurationError> {
-        self.known.push(Cow::Owned(name.to_owned()));
-        let value = self.values.remove(name);
+        let value = self.asked_for(Cow::Owned(name.to_owned()));
         self.checked_text(name, value)
     }
 
     /// All fields that nobody has asked for, each a text.
     #[inline]
     pub fn rest_of_texts(&mut self) -> Result<Vec<(String, String)>, ConfigurationError> {
-        let names: Vec<String> = self.values.keys().cloned().collect();
+        let names: Vec<String> = self.unknown().cloned().collect();
         let mut texts = Vec::new();
         for name in names {
             if let Some(text) = self.optional_text_named(&name)? {
@@ -292,7 +306,7 @@ impl Fields {
     /// One is, with the nearest known name in the message.
     #[inline]
     pub fn finish(self) -> Result<(), ConfigurationError> {
-        let Some(unknown) = self.values.keys().next() else { return Ok(()) };
+        let Some(unknown) = self.unknown().next() else { return Ok(()) };
         let nearest = self.known.iter().min_by_key(|known| strsim::osa_distance(known, unknown));
         let message = match nearest {
             Some(nearest) => format!("is not known; the nearest known key is `{nearest}`"),
