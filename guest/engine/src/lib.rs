@@ -35,6 +35,7 @@ mod scrub;
 mod secret;
 mod session;
 mod shapes;
+mod snapshot;
 mod state;
 mod timeline;
 mod tokens;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use wif_engine::contract::{
-    Access, Capability, Clock, ConfigurationError, Event, Failure, Note, NumberedTask, Outcome, Output, Progress, Standing,
+    Access, Capability, Clock, ConfigurationError, Event, Failure, Note, NumberedTask, Outcome, Output, PendingReason, Standing,
     Start, Task, TaskResult, Usable,
 };
 use wif_engine::{Secret, Session};
@@ -89,7 +89,7 @@ pub struct Driver {
     /// not count.
     wall_ms: u64,
     elapsed_ms: u64,
-    published: Snapshot<Usable, Failure, ()>,
+    published: Snapshot<Usable, Failure, PendingReason>,
     /// The newest output's access, as the session said it.
     access: Access,
     wake_at_ms: Option<u64>,
@@ -126,7 +126,11 @@ impl Driver {
             session,
             wall_ms: 0,
             elapsed_ms: 0,
-            published: snapshot(0, &Access::Idle, Progress::Resting, 0),
+            published: Snapshot {
+                access: wif_rules::Access::Idle,
+                underway: false,
+                ..Snapshot::before_the_first_step(PendingReason::Discovering)
+            },
             access: Access::Idle,
             wake_at_ms: Some(0),
             running: BTreeMap::new(),
@@ -298,12 +302,13 @@ impl Driver {
 
     fn event(&mut self, host: &mut impl Host, event: Event) {
         let clock = Clock { wall_ms: self.wall_ms, steady_ms: None };
-        let Output { access, progress, wait_at_most_ms, tasks, wake_in_ms, journal, notes, .. } = self.session.step(clock, event);
+        let output = self.session.step(clock, event);
+        self.published = output.snapshot(self.elapsed_ms);
+        let Output { access, tasks, wake_in_ms, journal, notes, .. } = output;
         // `abandon` is not obeyed: a late answer is still welcome.
         if journal.is_some() {
             self.journal = journal;
         }
-        self.published = snapshot(self.elapsed_ms, &access, progress, wait_at_most_ms);
         self.access = access;
         self.wake_at_ms = wake_in_ms.map(|wake| self.elapsed_ms + u64::from(wake));
         self.queue.extend(tasks);
@@ -322,30 +327,5 @@ impl Driver {
                 }
             }
         }
-    }
-}
-
-/// What callers read, by the rules that all hosts in Rust share. Where there is no generation, [`Driver::advice_for_waiters`] serves
-/// those who waited.
-fn snapshot(at: u64, access: &Access, progress: Progress, wait_at_most_ms: u32) -> Snapshot<Usable, Failure, ()> {
-    let then = |in_ms: Option<u64>| in_ms.map_or(u64::MAX, |ms| at.saturating_add(ms));
-    let access = match access {
-        Access::Usable(usable) => wif_rules::Access::Usable {
-            token: usable.clone(),
-            refresh_at: then(usable.refresh_in_ms),
-            hold_at: then(usable.hold_in_ms),
-            unusable_at: then(usable.unusable_in_ms),
-        },
-        Access::Pending(_) => wif_rules::Access::Pending(()),
-        Access::Failed(failure) => wif_rules::Access::Failed(failure.clone()),
-        Access::Idle => wif_rules::Access::Idle,
-        Access::Closed => wif_rules::Access::Closed,
-    };
-    Snapshot {
-        at,
-        access,
-        underway: progress == Progress::Underway,
-        wait_at_most_ms: u64::from(wait_at_most_ms),
-        ..Snapshot::before_the_first_step(())
     }
 }

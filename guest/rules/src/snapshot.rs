@@ -95,6 +95,20 @@ impl<T, Failure, Reason> Snapshot<T, Failure, Reason> {
         }
     }
 
+    /// Says what comes after the last: its generation, and whom a token serves that is usable for no time at all.
+    #[inline]
+    pub fn follow(&mut self, last: &Self)
+    where
+        T: Clone,
+    {
+        self.generation = last.generation + 1;
+        self.passing = match &self.access {
+            Access::Usable { token, unusable_at, .. } if *unusable_at <= self.at => Some((self.generation, token.clone())),
+            Access::Usable { .. } => None,
+            _ => last.passing.clone(),
+        };
+    }
+
     /// The token, if it may still be served.
     #[must_use]
     pub fn usable(&self, now: u64) -> Option<&T> {

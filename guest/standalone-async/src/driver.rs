@@ -40,7 +40,8 @@ thread_local! {
 
 /// A token, from memory where that is allowed.
 pub(crate) async fn token() -> Result<Usable, Failure> {
-    let called = instant();
+    // Nobody settles: the host keeps the instance while its exchange runs.
+    let mut call = with(|desk| desk.call(false))?;
     // Whoever keeps the session awake has told it already; and what is begun there is not lost with this call.
     if !is_kept() {
         step(Event::Needed)?;
@@ -48,8 +49,7 @@ pub(crate) async fn token() -> Result<Usable, Failure> {
     let mut waiting = None;
     loop {
         let steps = STEPS.get();
-        // Nobody settles: the host keeps the instance while its exchange runs.
-        let (next, wake_at) = with(|desk| (desk.next(called, called), desk.wake_at()))?;
+        let (next, wake_at) = with(|desk| (desk.next(&mut call), desk.wake_at()))?;
         match next {
             Next::Answer(answer) => return answer,
             Next::Wait(until) => {
@@ -69,12 +69,12 @@ pub(crate) async fn token() -> Result<Usable, Failure> {
 
 /// Starts what is due. None if there is something to wait for: that goes on after the call.
 pub(crate) fn begin() -> Result<Option<Usable>, Failure> {
-    let called = instant();
+    let mut call = with(|desk| desk.call(false))?;
     step(Event::Needed)?;
-    match with(|desk| desk.next(called, called))? {
+    match with(|desk| desk.next(&mut call))? {
         Next::Answer(answer) => answer.map(Some),
         Next::Wait(_) => {
-            if KEPT_UNTIL.replace(Some(called.saturating_add(LONGEST_CALL))).is_none() {
+            if KEPT_UNTIL.replace(Some(instant().saturating_add(LONGEST_CALL))).is_none() {
                 wit_bindgen::spawn_local(keep());
             }
             Ok(None)
@@ -180,10 +180,10 @@ fn is_kept() -> bool {
 /// Keeps the session awake for callers that may give up, until there is something to answer them with.
 async fn keep() {
     let _end = Kept;
+    let Ok(mut call) = with(|desk| desk.call(false)) else { return };
     while let Some(until) = KEPT_UNTIL.get().filter(|until| instant() < *until) {
         let steps = STEPS.get();
-        let now = instant();
-        let Ok((Next::Wait(_), wake_at)) = with(|desk| (desk.next(now, now), desk.wake_at())) else { return };
+        let Ok((Next::Wait(_), wake_at)) = with(|desk| (desk.next(&mut call), desk.wake_at())) else { return };
         if let First::Other(()) = first(pin!(changed(steps)), sleep_until(Some(next_look(wake_at, until)))).await {
             let _ = wake();
         }

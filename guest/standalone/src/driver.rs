@@ -24,14 +24,14 @@ impl Driver {
 
     /// A token, from memory where that is allowed.
     pub(crate) fn token(&mut self) -> Result<Usable, Failure> {
-        let called = instant();
+        let mut call = self.desk.call(true);
         // First what came since the last call, for it may be all that is needed.
         self.desk.begin();
         self.work();
         self.desk.step(Event::Needed);
         loop {
             self.work();
-            match self.desk.next(called, called.saturating_add(LONGEST_CALL)) {
+            match self.desk.next(&mut call) {
                 Next::Answer(answer) => return answer,
                 Next::Wait(until) => self.pass(until),
             }

@@ -7,9 +7,10 @@ use std::mem;
 use wasi::random::random;
 use wif_engine::Session;
 use wif_engine::contract::{
-    Access, Capability, ConfigurationError, Event, Failure, FailureCode, HttpRequest, NumberedTask, Outcome, Progress, Start,
-    Status, Task, TaskResult, Usable,
+    Access, Capability, ConfigurationError, Event, Failure, FailureCode, HttpRequest, NumberedTask, Outcome, PendingReason,
+    Start, Status, Task, TaskResult, Usable,
 };
+use wif_rules::{Look, Snapshot, Waiter};
 
 use crate::clock::{Clock, Instant, NANOS_PER_MS, instant};
 use crate::directory::{self, Directory};
@@ -46,14 +47,21 @@ pub struct Desk {
     begun: bool,
     /// The origin as a glance found it, until the session knows.
     origin: Option<String>,
-    // The newest output.
-    access: Access,
-    progress: Progress,
-    wait_at_most: u64,
+    /// The newest output, as callers read it.
+    published: Snapshot<Usable, Failure, PendingReason>,
     wake_at: Option<Instant>,
 }
 
-/// What a caller does.
+/// A call for a token.
+pub struct Call {
+    waiter: Waiter,
+    /// Until then it waits.
+    until: Instant,
+    /// Before that it does not leave while its own instance's exchanges are under way.
+    settled_by: Instant,
+}
+
+/// What a call does.
 pub enum Next {
     /// Takes this.
     Answer(Result<Usable, Failure>),
@@ -90,9 +98,7 @@ impl Desk {
             unsaved: None,
             begun: false,
             origin: None,
-            access: Access::Idle,
-            progress: Progress::Resting,
-            wait_at_most: 0,
+            published: Snapshot::before_the_first_step(PendingReason::Discovering),
             wake_at: None,
         })
     }
@@ -106,26 +112,33 @@ impl Desk {
         }
     }
 
-    /// What a caller does that called then and has told the session. Before `settled_by` it does not leave before its own
-    /// instance's exchanges have ended.
+    /// Somebody calls now, and tells the session next. One that settles does not leave before its own instance's exchanges have
+    /// ended.
     #[inline]
-    pub fn next(&self, called: Instant, settled_by: Instant) -> Next {
+    pub fn call(&self, settles: bool) -> Call {
         let now = instant();
-        let longest = called.saturating_add(LONGEST_CALL);
-        let until = match &self.access {
-            Access::Usable(_) | Access::Failed(_) if self.owes() && now < settled_by => settled_by,
-            Access::Usable(usable) => {
-                let until = called.saturating_add(self.wait_at_most);
-                if now >= until || self.progress == Progress::Resting || usable.hold_in_ms != Some(0) {
-                    return Next::Answer(Ok(usable.clone()));
-                }
-                until
-            }
-            Access::Failed(failure) => return Next::Answer(Err(failure.clone())),
-            // The session is never closed here, and not idle after it was told of a caller.
-            Access::Pending(_) | Access::Idle | Access::Closed => longest,
+        let until = now.saturating_add(LONGEST_CALL);
+        Call { waiter: Waiter::new(self.published.generation), until, settled_by: if settles { until } else { now } }
+    }
+
+    /// What it does now.
+    #[inline]
+    pub fn next(&self, call: &mut Call) -> Next {
+        let now = instant();
+        // The session has been told that a token is needed.
+        let (answer, until) = match call.waiter.look(&self.published, now / NANOS_PER_MS) {
+            Look::Take(usable) => (Some(Ok(usable)), call.until),
+            Look::Refuse(failure) => (Some(Err(failure)), call.until),
+            Look::Wait { at_most_ms: Some(left), .. } => (None, now.saturating_add(left.saturating_mul(NANOS_PER_MS))),
+            // The session is never closed here, and the call waits for any token.
+            Look::Wait { .. } | Look::Closed | Look::NoOther => (None, call.until),
         };
-        if now >= until { Next::Answer(Err(overdue())) } else { Next::Wait(until) }
+        match answer {
+            Some(_) if self.owes() && now < call.settled_by => Next::Wait(call.settled_by),
+            Some(answer) => Next::Answer(answer.cloned().map_err(Failure::clone)),
+            None if now >= call.until => Next::Answer(Err(overdue())),
+            None => Next::Wait(until),
+        }
     }
 
     /// Where credentials from here may go.
@@ -256,11 +269,10 @@ impl Desk {
     #[inline]
     pub fn step(&mut self, event: Event) {
         let output = self.session.step(self.clock.now(), event);
-        let later = |ms: u64| ms.saturating_mul(NANOS_PER_MS);
-        self.access = output.access;
-        self.progress = output.progress;
-        self.wait_at_most = later(u64::from(output.wait_at_most_ms));
-        self.wake_at = output.wake_in_ms.map(|ms| instant().saturating_add(later(u64::from(ms))));
+        let now = instant();
+        let last = mem::replace(&mut self.published, output.snapshot(now / NANOS_PER_MS));
+        self.published.follow(&last);
+        self.wake_at = output.wake_in_ms.map(|ms| now.saturating_add(u64::from(ms) * NANOS_PER_MS));
         output.notes.iter().for_each(log::note);
         // `abandon` is not obeyed: a late answer is still welcome, and nothing else takes time.
         self.tasks.extend(output.tasks);

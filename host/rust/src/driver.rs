@@ -322,7 +322,6 @@ impl Driver {
 
     fn publish(&mut self, mut snapshot: Snapshot, notes: Vec<Note>, now: u64) {
         let last = self.published.snapshot.load_full();
-        snapshot.generation = last.generation + 1;
         snapshot.at = now;
         if self.recovering {
             match (&snapshot.access, &last.access) {
@@ -340,11 +339,7 @@ impl Driver {
                 _ => self.recovering = false,
             }
         }
-        snapshot.passing = match &snapshot.access {
-            Access::Usable { token, unusable_at, .. } if *unusable_at <= now => Some((snapshot.generation, token.clone())),
-            Access::Usable { .. } => None,
-            _ => last.passing.clone(),
-        };
+        snapshot.follow(&last);
         let generation = snapshot.generation;
         // To look at a source or a store again, as every few seconds while there is no token, is no news before something comes of it.
         let looks = matches!((&snapshot.access, &self.told.access), (Access::Pending(_), Access::Pending(_) | Access::Failed(_)));

@@ -201,6 +201,9 @@ impl CredentialLayer {
         if let Some(target) = token.target() {
             clean(&mut head, target);
         }
+        if !token.has_place_in(&mut head.headers) {
+            return Err(LayerError::TooManyFields { fields: head.headers.len() });
+        }
         let mut again = head.clone();
         token.apply(&mut head.headers);
         let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());

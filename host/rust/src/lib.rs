@@ -69,5 +69,5 @@ pub use vocabulary::{Disposition, FailureCode, NoteCode, NoteLevel, PendingReaso
 
 /// The README's program is compiled as a test of the documentation, so that it cannot fall behind.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

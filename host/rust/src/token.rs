@@ -75,6 +75,10 @@ impl Token {
     /// `cookie`, `x-goog-…`, `x-amz-security-token`, `x-serverless-authorization`, and `anthropic-workspace-id`, for the
     /// workspace is the credential's and not the caller's. A `connection` header that names one of these, or one of ours, no
     /// longer does.
+    ///
+    /// # Panics
+    ///
+    /// The map is so full that it takes no other field: beyond 24,000 names.
     pub fn apply(&self, headers: &mut HeaderMap) {
         let Inner { set, merge, .. } = &*self.0;
         strip(headers);
@@ -85,6 +89,11 @@ impl Token {
         for (name, value) in merge {
             fields::merge(headers, name, value);
         }
+    }
+
+    /// Whether the map takes our fields beside those that it has.
+    pub(crate) fn has_place_in(&self, headers: &mut HeaderMap) -> bool {
+        headers.try_reserve(self.0.set.len() + self.0.merge.len()).is_ok()
     }
 
     /// The value of the header that carries the secret: `Bearer` and the token. For clients that take no header map.

@@ -6,14 +6,12 @@ const BEGIN: &str = "<!-- numbers: written by `cargo run --release -p wif-benche
 const END: &str = "<!-- numbers end -->\n";
 
 /// The numbers that the README shows: of each part the one that a reader asks for first, whether it is met or missed.
-const HEADLINES: [&str; 12] = [
+const HEADLINES: [&str; 10] = [
     "request",
-    "request.allocations",
     "edge.nothing",
     "start",
     "size",
     "callers.exchanges",
-    "memory.guest",
     "python",
     "javascript.node.request",
     "envoy.static_filter.cpu",

@@ -319,13 +319,13 @@ fn names_of(cell: &str) -> Vec<String> {
     }
 }
 
-/// The front page's table of the configuration has each key of the schema, with its default.
+/// The table of the configuration has each key of the schema, with its default.
 #[test]
 fn the_table_of_the_configuration_has_each_key_and_its_default() {
     let schema = fs::read_to_string(root().join("wit/configuration.schema.json")).expect("text");
     let schema: serde_json::Value = serde_json::from_str(&schema).expect("JSON");
-    let readme = fs::read_to_string(root().join("README.md")).expect("text");
-    let (_, table) = readme.split_once("| Key | Default |").expect("its head");
+    let page = fs::read_to_string(root().join("wit/configuration.md")).expect("text");
+    let (_, table) = page.split_once("| Key | Default |").expect("its head");
     let rows: Vec<Vec<&str>> =
         table.lines().skip(1).take_while(|line| line.starts_with('|')).map(|line| line.split(" | ").collect()).collect();
     let row = |key: &str| rows.iter().find(|row| names_of(row[0].trim_start_matches("| ")).iter().any(|name| name == key));

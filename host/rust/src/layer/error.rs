@@ -28,6 +28,12 @@ pub enum LayerError {
         /// What [`CredentialLayer::origin`](super::CredentialLayer::origin) was given.
         layer: String,
     },
+    /// The request has so many header fields that ours find no place beside them. Send fewer.
+    #[error("the request has {fields} header fields, and those of the credential find no place beside them: send fewer")]
+    TooManyFields {
+        /// How many it has.
+        fields: usize,
+    },
     /// The inner service's own error.
     #[error(transparent)]
     Inner(BoxError),
@@ -35,14 +41,17 @@ pub enum LayerError {
 
 impl LayerError {
     /// What a proxy answers, in the form of the API's own errors: 503 with `Retry-After` where there is no token that may be used,
-    /// 400 to a request without an origin. The header `x-wif-code` has a stable code, and so has the message in brackets; they say
+    /// 400 to a request without an origin, and 431 to one with too many header fields. The header `x-wif-code` has a stable code, and so has the message in brackets; they say
     /// nothing about the workload: that is in the error itself. None for [`Inner`](Self::Inner).
     #[must_use]
     pub fn answer(&self) -> Option<Response<String>> {
         let reply = match self {
             Self::NoToken(error) => error.into(),
             Self::OtherOrigin { .. } => Reply::other_origin(),
-            Self::NoOrigin => return Some(no_origin()),
+            Self::NoOrigin => return Some(clients_fault(StatusCode::BAD_REQUEST, "no-origin")),
+            Self::TooManyFields { .. } => {
+                return Some(clients_fault(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too-many-fields"));
+            }
             Self::Inner(_) => return None,
         };
         let mut response = Response::new(reply.body("proxy"));
@@ -57,14 +66,14 @@ impl LayerError {
     }
 }
 
-/// The client's own fault, which another try does not mend.
-fn no_origin() -> Response<String> {
-    let message = "The proxy has no credential for this request (no-origin).";
+/// What another try does not mend.
+fn clients_fault(status: StatusCode, code: &'static str) -> Response<String> {
+    let message = format!("The proxy has no credential for this request ({code}).");
     let body =
         format!(r#"{{"type":"error","error":{{"type":"invalid_request_error","message":"{message}"}},"request_id":null}}"#);
     let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::BAD_REQUEST;
+    *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert("x-wif-code", HeaderValue::from_static("no-origin"));
+    response.headers_mut().insert("x-wif-code", HeaderValue::from_static(code));
     response
 }

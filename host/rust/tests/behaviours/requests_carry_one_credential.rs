@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper_util::client::legacy::Client;
@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use proptest::prelude::*;
 use tokio::net::TcpListener;
 use tower::{Layer, ServiceExt};
-use wif::layer::{Body, CredentialLayer};
+use wif::layer::{Body, CredentialLayer, LayerError};
 use wif::{Credential, Policy, Token};
 use wif_test_cases::requests::{credential_names, look_alikes};
 
@@ -31,6 +31,31 @@ fn with_trailers() -> Frames {
     trailers.insert("authorization", HeaderValue::from_static(CALLERS));
     trailers.insert("x-checksum", HeaderValue::from_static("sum"));
     StreamBody::new(tokio_stream::iter([Ok(Frame::data(Bytes::from("{}"))), Ok(Frame::trailers(trailers))]))
+}
+
+/// E14: whoever fills the header to its limit gets an answer; nothing panics, and nothing goes out without the credential.
+#[tokio::test]
+async fn a_request_with_no_place_for_our_fields_is_refused() {
+    let api = Api::start().await;
+    let layer = api.layer().await;
+    let full = |names: usize| {
+        let mut request = post(format!("{}/v1/messages", api.origin)).body(Full::new(Bytes::from("{}"))).unwrap();
+        for name in 0..names {
+            request.headers_mut().insert(HeaderName::try_from(format!("x-{name}")).unwrap(), HeaderValue::from_static("1"));
+        }
+        request
+    };
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let inner = tower::service_fn(|request: Request<Body<Full<Bytes>>>| {
+        sent.lock().unwrap().push(request.headers().get("authorization").cloned());
+        async { Ok::<_, Infallible>(Response::new(())) }
+    });
+    let error = layer.layer(inner).oneshot(full(24_576)).await.unwrap_err();
+    assert!(matches!(error, LayerError::TooManyFields { fields: 24_576 }), "{error:?}");
+    assert_eq!(error.answer().unwrap().status(), 431);
+    assert!(sent.lock().unwrap().is_empty());
+    layer.layer(inner).oneshot(full(24_000)).await.unwrap();
+    assert_eq!(*sent.lock().unwrap(), [Some(HeaderValue::from_static("Bearer sk-ant-oat01-1"))]);
 }
 
 /// E1: the caller's own credential.

@@ -44,6 +44,38 @@ fn it_carries_no_path_of_the_machine_that_built_it() {
     }
 }
 
+/// F4: a compiled form on a disk could be exchanged by whoever writes there. So none is read: what is loaded is part of the program.
+#[test]
+fn native_code_comes_from_the_program_alone() {
+    let sources = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let (mut folders, mut loads) = (vec![sources], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let is_source = path.extension().is_some_and(|end| end == "rs");
+            match path.is_dir() {
+                true if !path.ends_with("tests") => folders.push(path),
+                false if is_source => {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    let calls = [
+                        "::deserialize(engine",
+                        "deserialize_file(",
+                        "deserialize_raw(",
+                        "deserialize_open_file(",
+                        "::from_file(",
+                    ];
+                    let lines = text.lines().filter(|line| calls.iter().any(|call| line.contains(call)));
+                    loads.extend(lines.map(|line| line.trim().to_owned()));
+                }
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(loads, ["let component = unsafe { wasmtime::component::Component::deserialize(engine(), PRECOMPILED) };"]);
+    let source = include_str!("../../src/component.rs");
+    assert!(source.contains(r#"static PRECOMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plugin.cwasm"));"#));
+}
+
 /// Everyone who uses it downloads it, audits it and keeps it in memory. The recipes of the platforms and what runs them are an
 /// eighth of it.
 #[test]
