@@ -46,11 +46,12 @@ async fn a_request_with_no_place_for_our_fields_is_refused() {
         request
     };
     let sent = Arc::new(Mutex::new(Vec::new()));
-    let inner = tower::service_fn(|request: Request<Body<Full<Bytes>>>| {
-        sent.lock().unwrap().push(request.headers().get("authorization").cloned());
+    let seen = Arc::clone(&sent);
+    let inner = tower::service_fn(move |request: Request<Body<Full<Bytes>>>| {
+        seen.lock().unwrap().push(request.headers().get("authorization").cloned());
         async { Ok::<_, Infallible>(Response::new(())) }
     });
-    let error = layer.layer(inner).oneshot(full(24_576)).await.unwrap_err();
+    let error = layer.clone().layer(inner.clone()).oneshot(full(24_576)).await.unwrap_err();
     assert!(matches!(error, LayerError::TooManyFields { fields: 24_576 }), "{error:?}");
     assert_eq!(error.answer().unwrap().status(), 431);
     assert!(sent.lock().unwrap().is_empty());

@@ -71,7 +71,7 @@ fn native_code_comes_from_the_program_alone() {
             }
         }
     }
-    assert_eq!(loads, ["let component = unsafe { wasmtime::component::Component::deserialize(engine(), PRECOMPILED) };"]);
+    assert!(loads.len() == 1 && loads[0].contains("Component::deserialize(engine(), PRECOMPILED)"), "{loads:#?}");
     let source = include_str!("../../src/component.rs");
     assert!(source.contains(r#"static PRECOMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plugin.cwasm"));"#));
 }
