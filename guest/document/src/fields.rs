@@ -142,7 +142,16 @@ impl Fields {
     /// It is missing, or something else.
     #[inline]
     pub fn text(&mut self, name: &'static str) -> Result<String, ConfigurationError> {
-        self.optional_text(name)?.ok_or_else(|| self.error(name, "is missing"))
+        self.optional_text(name)?.ok_or_else(|| self.missing(name, "is missing"))
+    }
+
+    /// An error about a field that is missing. Where another key is there that nobody has asked for, and looks like it, names that one.
+    #[must_use]
+    pub fn missing(&self, name: &str, message: &str) -> ConfigurationError {
+        match self.unknown().find(|key| strsim::osa_distance(key, name) <= 2) {
+            Some(key) => self.error(name, &format!("is missing; is `{key}` meant to be it?")),
+            None => self.error(name, message),
+        }
     }
 
     /// Where an identity token is to be found. It will be shown, so it must not be the token itself.

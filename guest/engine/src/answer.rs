@@ -92,10 +92,10 @@ const TABLE: [(u16, u16, Class); 9] = [
             code: FailureCode::Refused,
             consumption: Consumption::Refused,
             pause: Pause::Refusal,
-            says: "refused the identity token and does not say why",
-            action: "Look up the request id in the Console's authentication history. Usual reasons: the rule does not match the \
+            says: "refused the identity token and gives no reason",
+            action: "The Console's authentication events show the reason for this request id. Usual reasons: the rule does not match the \
                      claims, workspace_id is missing, or the identity token was already exchanged, by another process or \
-                     before a restart. Then let it rotate, and share a store or keep a journal.",
+                     before a restart. If it was, wait until it is rotated, and share a store or keep a journal.",
         },
     ),
     (

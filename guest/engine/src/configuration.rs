@@ -242,7 +242,7 @@ impl Federation {
         let workspace = fields.optional_text("workspace_id")?;
         let source = fields
             .object("identity_token")?
-            .ok_or_else(|| fields.error("identity_token", "is missing: say where identity tokens come from"))?;
+            .ok_or_else(|| fields.missing("identity_token", "is missing: say where identity tokens come from"))?;
         let identity_token = IdentityTokenSource::parse(source)?;
         let reuse = match fields.choice("assertion_reuse", &["auto", "allow", "deny"])? {
             Some(1) => Reuse::Allow,
@@ -555,7 +555,12 @@ mod tests {
     fn an_unknown_key_is_refused_with_the_nearest_known_one() {
         let (field, message) = error_of(&FEDERATION.replace("organization_id", "organisation_id"));
         assert_eq!(field, "federation.organization_id");
-        assert_eq!(message, "is missing");
+        assert_eq!(message, "is missing; is `organisation_id` meant to be it?");
+        let (field, message) = error_of(&FEDERATION.replace("identity_token", "identity_tokn"));
+        assert_eq!(field, "federation.identity_token");
+        assert_eq!(message, "is missing; is `identity_tokn` meant to be it?");
+        let (_, message) = error_of(&FEDERATION.replace("organization_id", "org"));
+        assert_eq!(message, "is missing", "a key that looks like no other is not proposed");
         let (field, message) = error_of(r#"{ "base_ulr": "https://x.example" }"#);
         assert_eq!(field, "base_ulr");
         assert!(message.contains("`base_url`"), "{message}");

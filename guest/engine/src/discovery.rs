@@ -287,7 +287,7 @@ impl Discovery {
             "the federation variables"
         } else if [RULE, TOKEN_FILE, TOKEN].iter().any(|name| self.text(name).is_some()) {
             // They are incomplete, and hide nothing; the profile may take what it lacks from them.
-            self.ignored.push(format!("{variable} is set and goes before the federation variables that are set, too."));
+            self.ignored.push(format!("{variable} is set, so it is used instead of the federation variables."));
             return self.look_at_hidden(variable, bearer);
         } else {
             return self.look_at_hidden(variable, bearer);
@@ -334,8 +334,10 @@ impl Discovery {
                     let what = format!("the profile {}", self.last_path());
                     self.hides(variable, &what)?;
                 } else if profile["authentication"]["type"] == "user_oauth" {
-                    self.ignored
-                        .push(format!("{variable} is set and goes before the login of the profile {}.", self.last_path()));
+                    self.ignored.push(format!(
+                        "{variable} is set, so it is used instead of the login of the profile {}.",
+                        self.last_path()
+                    ));
                 }
                 self.found_by_variable(variable, bearer)
             }
@@ -355,7 +357,7 @@ impl Discovery {
 
     /// Tells that a variable goes before a federation. A host may have said that this is an error.
     fn hides(&mut self, variable: &str, what: &str) -> Result<(), Problem> {
-        let message = format!("{variable} is set and goes before {what}, which would be used without it.");
+        let message = format!("{variable} is set, so it is used instead of {what}.");
         let action =
             format!("Unset {variable} where this program is started: in its shell profile, unit, manifest, container or job.");
         match self.limits.shadowing {
@@ -763,11 +765,11 @@ mod tests {
     fn what_a_key_hides_is_named() {
         let key = (API_KEY, "key");
         for (variables, warning) in [
-            (&FEDERATED[..], "goes before the federation variables, which would be used without it"),
-            (&[FEDERATED[0], FEDERATED[1]], "goes before the federation variables that are set, too"),
-            (&[FEDERATED[0], FEDERATED[2]], "goes before the federation variables that are set, too"),
-            (&[FEDERATED[1], FEDERATED[2]], "goes before the federation variables that are set, too"),
-            (&[(PROFILE, "p")], "goes before the profile that ANTHROPIC_PROFILE names"),
+            (&FEDERATED[..], "used instead of the federation variables"),
+            (&[FEDERATED[0], FEDERATED[1]], "used instead of the federation variables"),
+            (&[FEDERATED[0], FEDERATED[2]], "used instead of the federation variables"),
+            (&[FEDERATED[1], FEDERATED[2]], "used instead of the federation variables"),
+            (&[(PROFILE, "p")], "used instead of the profile that ANTHROPIC_PROFILE names"),
         ] {
             let outcome = found(&[&[key], variables], &[]);
             assert_eq!(outcome.warnings.len(), 1, "{variables:?}: {:?}", outcome.warnings);
@@ -776,8 +778,11 @@ mod tests {
         assert!(found(&[&[key]], &[]).warnings.is_empty());
         let default = format!("{PROFILES}/configs/default.json");
         for (profile, warning) in [
-            (OF_FEDERATION, Some(format!("goes before the profile {default}"))),
-            (r#"{"authentication": {"type": "user_oauth"}}"#, Some(format!("goes before the login of the profile {default}"))),
+            (OF_FEDERATION, Some(format!("used instead of the profile {default}"))),
+            (
+                r#"{"authentication": {"type": "user_oauth"}}"#,
+                Some(format!("used instead of the login of the profile {default}")),
+            ),
             (r#"{"authentication": {"type": "another"}}"#, None),
             ("no document", None),
         ] {
@@ -794,7 +799,7 @@ mod tests {
         let limits = Discover { shadowing: Shadowing::Refuse, ..Discover::default() };
         let default = format!("{PROFILES}/configs/default.json");
         let outcome = with(limits, &[&[(API_KEY, "key"), HOME]], &[(default.clone(), OF_FEDERATION)]);
-        let hides = format!("ANTHROPIC_API_KEY is set and goes before the profile {default}, which would be used without it.");
+        let hides = format!("ANTHROPIC_API_KEY is set, so it is used instead of the profile {default}.");
         assert_eq!(outcome.by, Err(hides));
         assert!(outcome.asked.iter().all(|(_, only_warns)| !only_warns), "{:?}", outcome.asked);
         let outcome = found(&[&[HOME]], &[]);

@@ -410,9 +410,10 @@ fn check_capabilities(configuration: &Configuration, can: &[Capability]) -> Resu
     };
     match missing {
         None => Ok(()),
-        Some(what) => {
-            Err(ConfigurationError { field: field.to_owned(), message: format!("cannot work in this host: it does not {what}") })
-        }
+        Some(what) => Err(ConfigurationError {
+            field: field.to_owned(),
+            message: format!("cannot be used here: this program does not {what}"),
+        }),
     }
 }
 

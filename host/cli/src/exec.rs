@@ -46,7 +46,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     variables.extend(place_of(&status).map(|url| (BASE_URL, url.to_owned())));
     let others: Vec<&str> = token.headers().iter().skip(1).map(|(name, _)| name.as_str()).collect();
     if !others.is_empty() {
-        say_error(&format!("wif: no variable passes on what requests carry beside the token: {}", others.join(", ")));
+        say_error(&format!(
+            "wif: requests need these header fields as well, and no variable sets them for the command: {}",
+            others.join(", ")
+        ));
     }
     // What the platform's recipe reads leads to identity tokens, if only one knows how.
     let read: Vec<String> = options.wanted.variables_read()?;

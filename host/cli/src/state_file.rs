@@ -173,6 +173,9 @@ fn cannot_be_written(error: &anyhow::Error) -> bool {
 
 /// Takes the lock of the file, and says so where somebody else has to let go of it first.
 async fn take(path: &Path, deadline: Instant) -> anyhow::Result<Lock> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+        anyhow::bail!("--state: the directory {} does not exist: make it", folder.display());
+    }
     if let Ok(lock) = tokio::time::timeout(AT_ONCE, Lock::of(path)).await {
         return lock.context("--state");
     }

@@ -109,21 +109,21 @@ export function componentStopped(why: string, retryInMs: number | undefined): Fa
 
 /** The policy refuses the token's origin. The rule says how to allow it. */
 export function originDenied(rule: string): Failure {
-  const action = "Do that, or configure another base_url.";
+  const action = "Allow it, or configure another base_url.";
   return { code: "denied-by-host", message: `The token's origin is refused: ${rule}.`, action };
 }
 
 /** The caller's own time was over. */
 export function timedOut(afterMs: number, waitingFor: string | undefined): Failure {
   const what = waitingFor === undefined ? "" : `, while ${waitingFor.replaceAll("-", " ")}`;
-  const message = `None came within ${afterMs} ms${what}.`;
+  const message = `No access token came within ${afterMs} ms${what}.`;
   return { code: "timed-out", message, action: "Work goes on: ask again." };
 }
 
 /** As many callers are waiting as may. */
 export function overloaded(limit: number): Failure {
-  const message = `${limit} callers are waiting for one already.`;
-  return { code: "overloaded", message, action: "Shed this one." };
+  const message = `${limit} callers wait for an access token already.`;
+  return { code: "overloaded", message, action: "Send fewer requests at once, or shed this one." };
 }
 
 /** The credential was closed. */

@@ -110,7 +110,7 @@ export class Policy {
   checkTokenOrigin(origin: string): string | undefined {
     const refused = this.checkOrigin(origin);
     if (refused !== undefined || this.#baseOrigin === undefined || bareOrigin(origin) === this.#baseOrigin) return refused;
-    return `the configuration names another origin than ${printable(origin)}, by base_url`;
+    return `base_url names another origin than ${printable(origin)}`;
   }
 
   /** Whether this URL is of this origin, which is allowed; without user information or a fragment. */

@@ -492,11 +492,11 @@ fn a_source_is_looked_at_as_often_as_the_token_that_is_held_allows() {
 fn each_reason_for_no_answer_has_its_failure() {
     both(|kind| {
         for (outcome, code, says) in [
-            (json!({"denied": "the policy"}), "denied-by-host", "The host does not let the request out: the policy."),
+            (json!({"denied": "the policy"}), "denied-by-host", "The policy refuses the request: the policy."),
             (
                 json!({"unkept": "the disk"}),
                 "store-failed",
-                "Nothing was sent, for the host could not keep the journal before: the disk.",
+                "Nothing was sent, because the journal could not be kept first: the disk.",
             ),
             (json!("unsupported"), "unsupported-by-host", "The host cannot send requests."),
             (json!({"maybe-sent": "a reset"}), "endpoint-unreachable", "The token endpoint's answer did not arrive: a reset."),
@@ -1058,7 +1058,7 @@ fn each_reason_for_no_refresh_is_said() {
                 "endpoint-unreachable",
                 "The login was not refreshed, for the token endpoint did not answer: a reset.",
             ),
-            (json!({"denied": "the policy"}), "denied-by-host", "The host does not let the request out: the policy."),
+            (json!({"denied": "the policy"}), "denied-by-host", "The policy refuses the request: the policy."),
             (json!("lost"), "endpoint-unreachable", "The login was not refreshed: the result of the request was lost."),
             (response(400), "refused", "The login was not refreshed. "),
             (response(403), "refused", "The login was not refreshed. "),

@@ -67,9 +67,10 @@ impl Session {
             return self.untimely(&source, untimely);
         }
         if shared && single_use && self.share.as_ref().is_some_and(|share| share.cache_only) {
-            let message =
-                format!("The identity token from {source} can be exchanged once, and the store of this host is a cache.");
-            let action = "Give the host a store with compare-and-swap, or sessions of their own identity tokens.";
+            let message = format!(
+                "The identity token from {source} can be exchanged once, and a store that is only a cache lets two sessions exchange it."
+            );
+            let action = "Use a store with compare-and-swap, or give each session an identity token of its own.";
             return self.source_failed(FailureCode::StoreFailed, message, action);
         }
         self.decide(identity);
@@ -154,15 +155,15 @@ impl Session {
         let action = if mints {
             "Let the source give another identity token on each call, or configure its freshness as shared."
         } else if rotates {
-            "Its owner rotates it. If that comes too late, let access tokens live longer than the time between rotations, or give \
-             this process an identity token of its own."
+            "Nothing, if the platform rotates it in time. If not, let access tokens live longer than the time between rotations, or \
+             give this process an identity token of its own."
         } else {
             "Restart with a new identity token, and better with one from a file or callable."
         };
         let message = if mints {
-            format!("The identity token from {source} can be exchanged once and has been: the source gave the same one again.")
+            format!("The identity token from {source} can be exchanged once, and was: the source gave the same one again.")
         } else {
-            format!("The identity token from {source} can be exchanged once and has been: waiting for another.")
+            format!("The identity token from {source} can be exchanged once, and was: waiting for the next one.")
         };
         if self.attempt.wait_for(&about.id) {
             let mut fields = only("identity-token", &about.id);

@@ -91,14 +91,14 @@ impl Session {
             ),
             Outcome::Denied(why) => (
                 FailureCode::DeniedByHost,
-                "The host does not let the request out",
+                "The policy refuses the request",
                 Some(why),
-                "Allow the origin of base_url in the host's policy, or change base_url.",
+                "Allow the origin of base_url in the policy, or change base_url.",
                 Pause::Terminal,
             ),
             Outcome::Unkept(why) => (
                 FailureCode::StoreFailed,
-                "Nothing was sent, for the host could not keep the journal before",
+                "Nothing was sent, because the journal could not be kept first",
                 Some(why),
                 "Mend the place where the host keeps journals: its permissions, its space.",
                 Pause::Transient,
@@ -276,5 +276,4 @@ impl Session {
     }
 }
 
-const UNCERTAIN: &str =
-    "The exchange is repeated by itself. If the identity token was exchanged, the repeat is refused and its rotation awaited.";
+const UNCERTAIN: &str = "It tries again by itself. If the first request arrived after all, the second is refused, and it waits for the next identity token.";

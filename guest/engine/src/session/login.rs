@@ -321,7 +321,7 @@ impl Session {
             ),
             Outcome::Denied(why) => (
                 FailureCode::DeniedByHost,
-                format!("The host does not let the request out: {}.", self.foreign(why)),
+                format!("The policy refuses the request: {}.", self.foreign(why)),
                 "Allow the origin of base_url in the host's policy.",
                 Pause::Terminal,
             ),

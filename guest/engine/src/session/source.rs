@@ -199,7 +199,7 @@ impl Session {
                 FailureCode::IdentityTokenUnreadable,
                 "cannot be reached",
                 Some(why),
-                "Check that this workload runs where the configuration says, and its network.",
+                "Check the network, and that this workload runs on the platform that the configuration names.",
             ),
             Outcome::MaybeSent(why) => (
                 FailureCode::IdentityTokenUnreadable,
@@ -230,7 +230,7 @@ impl Session {
                 FailureCode::IdentityTokenUnreadable,
                 "cannot be read",
                 Some(why),
-                "Check what it is: a regular file, a callable that works.",
+                "It must be a regular file, or a callable that does not fail.",
             ),
             Outcome::Unsupported => {
                 (FailureCode::UnsupportedByHost, "cannot be asked by this host", None, "Choose a source that this host offers.")

@@ -118,7 +118,7 @@ fn lines(report: &Report) -> Vec<String> {
         lines.extend(finding.to_lines(at + 1));
     }
     if report.findings.is_empty() {
-        lines.push("Nothing stands against an exchange, as far as can be told from here.".to_owned());
+        lines.push("No reason for a refusal was found from here.".to_owned());
     }
     if !report.passed.is_empty() {
         lines.push(format!("passed: {}", report.passed.join(", ")));

@@ -201,7 +201,7 @@ impl Report {
         match (&self.trouble, self.status.state) {
             (Some(_), wif::State::Idle | wif::State::Serving) => ("failed", "There is no access token to be had."),
             (None, _) if self.is_due => ("ready", "The access token of the login is due. Who asks for one refreshes it."),
-            (None, wif::State::Idle) => ("ready", "Nothing stands against an exchange, as far as can be told without one."),
+            (None, wif::State::Idle) => ("ready", "No reason was found why an exchange would fail."),
             (_, state) => (state.as_str(), &self.status.summary),
         }
     }

@@ -85,6 +85,17 @@ async fn a_state_file_spares_the_second_run_its_exchange() {
     assert_eq!(place.emulator.counts().exchanges, 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_file_in_a_directory_that_is_missing_names_it_and_sends_nothing() {
+    let place = Place::new().await;
+    let state = place.path("missing/state.json");
+    let run = place.run(&["token", "--state", &state]).await;
+    assert_ne!(run.code, 0);
+    let expected = format!("--state: the directory {} does not exist: make it", place.path("missing"));
+    assert!(run.stderr.contains(&expected), "{}", run.stderr);
+    assert_eq!(place.emulator.counts().exchanges, 0);
+}
+
 /// A8: one state file, two configurations. The one that is refused takes nothing from the other.
 #[tokio::test]
 async fn a_state_file_keeps_what_each_configuration_has() {
@@ -154,7 +165,7 @@ async fn a_run_that_is_killed_leaves_what_the_next_one_needs_to_know() {
     for exchanges in [2, 2] {
         let run = place.run(&["token", "--timeout", "7", "--state", state]).await;
         assert_eq!(run.code, 4, "{}", run.stderr);
-        assert!(run.stderr.contains("can be exchanged once and has been"), "{}", run.stderr);
+        assert!(run.stderr.contains("can be exchanged once, and was"), "{}", run.stderr);
         assert_eq!(place.emulator.counts().exchanges, exchanges);
     }
     place.file.rotate().expect("it rotates");

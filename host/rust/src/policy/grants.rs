@@ -204,7 +204,7 @@ impl Grants {
     /// Whether a token may be for this origin, which the policy allows. An `Err` is the rule that refuses.
     pub(crate) fn check_token_origin(&self, origin: &Origin) -> Result<(), String> {
         if self.base_origin.as_ref().is_some_and(|named| !origin.is(&named.ascii_serialization())) {
-            return Err(format!("the configuration names another origin than {}, by base_url", origin.as_str()));
+            return Err(format!("base_url names another origin than {}", origin.as_str()));
         }
         Ok(())
     }
@@ -218,10 +218,10 @@ impl Grants {
         }
         let as_written = written.split_once("://").and_then(|(_, rest)| rest.find(['/', '\\', '?', '#']).map(|at| &rest[at..]));
         if as_written != Some(url.path()) {
-            return Err("the URL is written in a form that two readers can take for two".to_owned());
+            return Err("the URL is ambiguous: two readers may take its path for two".to_owned());
         }
         if self.base_origin.as_ref().is_some_and(|origin| *origin != url.origin()) {
-            return Err("the configuration names another origin, by base_url".to_owned());
+            return Err("base_url names another origin".to_owned());
         }
         let own = exchange["path"].as_str().unwrap_or_default();
         let path = url.path();
