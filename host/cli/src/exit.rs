@@ -179,7 +179,7 @@ pub(crate) fn action(failure: &Failure) -> String {
 /// The library names what a Rust program would call; whoever uses the command has options.
 pub(crate) fn in_own_words(text: &str) -> String {
     // Of the option that keeps one the command has a line of its own.
-    let mut text = text.replace(" Then let it rotate, and share a store or keep a journal.", "");
+    let mut text = text.replace(" If it was, wait until it is rotated, and share a store or keep a journal.", "");
     for (call, option) in
         [("Policy::allow_origin(\"", "--allow-origin"), ("Policy::allow_private_origin(\"", "--allow-private-origin")]
     {

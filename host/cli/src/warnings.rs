@@ -47,7 +47,7 @@ pub(crate) async fn print(changes: &mut (impl Stream<Item = Change> + Unpin)) {
 
 /// Whether the component has told of a variable that hides a whole credential: to say that once is enough.
 pub(crate) fn tells_of_a_hidden_credential(message: &str) -> bool {
-    message.contains(", which would be used without it.")
+    message.contains(" is set, so it is used instead of ") && message.contains(" Unset ")
 }
 
 /// Says that a key or token in a variable hides a complete set of federation variables, if one does.

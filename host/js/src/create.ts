@@ -112,7 +112,7 @@ function stopWhereVariablesAreHidden({ readVariable }: Platform, policy: Policy)
   });
   if (hidden.length === 0) return;
   throw new OptionError(
-    `the runtime does not let this program read ${hidden.join(", ")}: permit it (in Deno: --allow-env=ANTHROPIC_*), or pass the option `configuration``,
+    `the runtime does not let this program read ${hidden.join(", ")}: permit it (in Deno: --allow-env=ANTHROPIC_*), or pass the option configuration`,
   );
 }
 

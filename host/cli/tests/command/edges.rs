@@ -39,7 +39,7 @@ async fn a_state_a_lock_or_an_output_that_is_no_regular_file_is_an_error_at_once
         ("--state", &*fifo, "no regular file"),
         ("--state", &*locked, "locked.lock is no regular file"),
         ("--state", &*link, "no regular file"),
-        ("--state", &*nowhere, "nowhere/state"),
+        ("--state", &*nowhere, "nowhere does not exist: make it"),
         ("--output", &*fifo, "no regular file"),
         ("--output", "/dev/full", "no regular file"),
         ("--output", &*link, "no regular file"),
