@@ -1,6 +1,6 @@
 //! What a platform's source of identity tokens reads of the environment, as its recipe says.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use wif_recipes::{Action, Part, Recipe, Template};
 
 use crate::environment;
@@ -11,6 +11,15 @@ pub(crate) fn variables_read_by(identity_token: &Value) -> Vec<String> {
     names.sort();
     names.dedup();
     names
+}
+
+/// The same for what is in force. Where the document leaves the credential to discovery, `described` is the source that was found: a
+/// platform is one that its variables told.
+pub(crate) fn variables_read(document: &Value, described: Option<&str>) -> Vec<String> {
+    let configured = &document["federation"]["identity_token"];
+    let name = described.and_then(|source| source.split(' ').next()).unwrap_or_default();
+    let detected = name == "auto" || wif_recipes::names().any(|known| known == name);
+    if configured.is_null() && detected { variables_read_by(&json!({ "source": "auto" })) } else { variables_read_by(configured) }
 }
 
 /// One recipe, or with `auto` those whose variables are set.
@@ -54,8 +63,6 @@ fn filled(name: &Template, recipe: &Recipe, given: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

@@ -127,7 +127,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let noted = warnings::noted(&mut changes).await;
     let members: Value = serde_json::from_str(&document).unwrap_or_default();
     let chain = Chain::look(&members, noted.found_in.as_deref());
-    let reads = sources::variables_read_by(&members["federation"]["identity_token"]).into_iter();
+    let reads = sources::variables_read(&members, named(&status, "identity_token")).into_iter();
     let mut report = Report {
         shadows: !chain.hidden().is_empty(),
         warnings: status.warnings.clone(),

@@ -100,6 +100,50 @@ async fn a_job_of_github_actions_has_a_token() {
     assert!(run.stderr.contains("permissions: id-token: write"), "{}", run.stderr);
 }
 
+/// The four ids alone, in a job of CI: nobody has to say where the identity token is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_is_found_where_the_variables_lack_the_identity_token_alone() {
+    let platform = Platform::new().await;
+    let options = platform.emulator.options().clone();
+    let server = Server::start(wif_servers::github_actions("canary", platform.mint())).await;
+    let url = format!("{}/token?api-version=2.0", server.url());
+    let run = async |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = bare(platform.directory.path());
+        command.env("ANTHROPIC_BASE_URL", platform.emulator.base_url());
+        command.env("ANTHROPIC_FEDERATION_RULE_ID", &options.federation_rule_id);
+        command.env("ANTHROPIC_ORGANIZATION_ID", &options.organization_id);
+        command.env("ACTIONS_ID_TOKEN_REQUEST_URL", &url).env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "canary");
+        command.envs(variables.iter().copied()).args([arguments[0], "--allow-loopback"]).args(&arguments[1..]);
+        Run::of(command).await
+    };
+    let token = run(&["token"], &[]).await;
+    platform.gave_a_token(&token, &["canary"]);
+    let why =
+        "Identity tokens come from GitHub Actions, for ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN is set";
+    assert!(token.stderr.contains(why), "{}", token.stderr);
+    // Who looks sees what would be asked, and asks nobody.
+    let asked = server.seen().len();
+    let status = run(&["status"], &[]).await;
+    assert_eq!(status.code, 0, "{}\n{}", status.stdout, status.stderr);
+    for said in ["complete, with the identity token of the platform", "ACTIONS_ID_TOKEN_REQUEST_TOKEN (set)"] {
+        assert!(status.stdout.contains(said), "{said}: {}", status.stdout);
+    }
+    assert_eq!(server.seen().len(), asked, "{:?}", server.seen());
+    // A command gets the access token, and not what leads to identity tokens.
+    let exec = run(&["exec", "--", "env"], &[]).await;
+    assert!(exec.stdout.contains("ANTHROPIC_AUTH_TOKEN=") && !exec.stdout.contains("canary"), "{}", exec.stdout);
+    // Two platforms are not guessed between.
+    let two = run(&["token"], &[("CIRCLE_OIDC_TOKEN_V2", "canary")]).await;
+    assert_ne!(two.code, 0);
+    for said in ["`github-actions`, by ACTIONS_ID_TOKEN_REQUEST_URL", "`circleci`, by CIRCLE_OIDC_TOKEN_V2", "Name one of them"] {
+        assert!(two.stderr.contains(said), "{said}: {}", two.stderr);
+    }
+    assert!(!two.stderr.contains("canary"), "{}", two.stderr);
+    // A token that is named goes before the platform.
+    let named = run(&["token"], &[("ANTHROPIC_IDENTITY_TOKEN_FILE", "/nowhere/token")]).await;
+    assert!(named.code != 0 && named.stderr.contains("/nowhere/token"), "{}", named.stderr);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_source_of_the_table_gives_a_token() {
     let platform = Platform::new().await;

@@ -217,6 +217,21 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         }),
     },
     Difference {
+        what: "a platform that its variables tell gives the identity token here, where only that is missing",
+        why: "The clients fail: whoever set the rule and the organization has said which credential is meant. A profile goes before it.",
+        excuse: Because(|case| {
+            let ids = ["ANTHROPIC_FEDERATION_RULE_ID", "ANTHROPIC_ORGANIZATION_ID"];
+            let tokens = ["ANTHROPIC_IDENTITY_TOKEN_FILE", "ANTHROPIC_IDENTITY_TOKEN"];
+            let mut platforms = ["CIRCLE_OIDC_TOKEN_V2", "VERCEL_OIDC_TOKEN"].into_iter().filter(|name| case.is_set(name));
+            let only_the_token_is_missing =
+                ids.iter().all(|name| case.is_set(name)) && !tokens.iter().any(|name| case.is_set(name));
+            let one = platforms.next().zip(Some(platforms.next().is_none()));
+            case.served_here_alone().is_some()
+                && only_the_token_is_missing
+                && one.is_some_and(|(name, alone)| alone && case.assertion(case.ours) == Some(case.variable(name)))
+        }),
+    },
+    Difference {
         what: "a login's token is served until it expires here, though it cannot be refreshed",
         why: "It is good. That it cannot be refreshed is said when it is due.",
         excuse: Because(|case| {

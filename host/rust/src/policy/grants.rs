@@ -30,7 +30,7 @@ pub(crate) struct Grants {
     file: Option<String>,
     /// The identity token's variable, where the configuration names it.
     variable: Option<String>,
-    /// The sources that the configuration names by their recipes.
+    /// The sources that the configuration names by their recipes, or discovery finds by their variables.
     sources: Vec<Source>,
     /// The path before the token endpoint's own, where the configuration names it.
     base_path: Option<String>,
@@ -59,12 +59,13 @@ impl Grants {
         let fixed = document.get("federation").or(document.get("bearer")).is_some();
         let base = text(&document["base_url"]).and_then(|url| Url::parse(&url).ok());
         let base_path = base.as_ref().map(base_path_of);
+        let discovers = document.is_object() && !fixed;
         Self {
-            discovers: document.is_object() && !fixed,
+            discovers,
             config_dir: text(&document["discover"]["config_dir"]),
             file: text(&source["path"]).filter(|_| source["source"] == "file"),
             variable: text(&source["name"]).filter(|_| source["source"] == "variable"),
-            sources: Source::named_by(source),
+            sources: if discovers { Source::discovered() } else { Source::named_by(source) },
             base_path: base_path.or((fixed || !document.is_object()).then(String::new)),
             base_origin: base.map(|url| url.origin()),
             told: Mutex::default(),
