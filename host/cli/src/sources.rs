@@ -8,6 +8,9 @@ use crate::environment;
 /// The variables that the source reads which `identity_token` of a configuration names. None for one that is no recipe's.
 pub(crate) fn variables_read_by(identity_token: &Value) -> Vec<String> {
     let mut names: Vec<String> = recipes(identity_token).iter().flat_map(|recipe| names_of(recipe, identity_token)).collect();
+    // Its recipe is for a file. Without one the Workload API is asked.
+    let asks = identity_token["source"] == "spiffe" && identity_token.get("file").is_none();
+    names.extend(asks.then(|| "SPIFFE_ENDPOINT_SOCKET".to_owned()));
     names.sort();
     names.dedup();
     names
@@ -71,6 +74,8 @@ mod tests {
             (json!({ "source": "file", "path": "/run/token" }), &[][..]),
             (json!({ "source": "github-actions" }), &["ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL"]),
             (json!({ "source": "gitlab" }), &["ANTHROPIC_ID_TOKEN"]),
+            (json!({ "source": "spiffe" }), &["SPIFFE_ENDPOINT_SOCKET"]),
+            (json!({ "source": "spiffe", "file": "/run/token" }), &[]),
             (json!({ "source": "gitlab", "variable": "MINE" }), &["MINE"]),
             (json!({ "source": "client-credentials", "client_secret_variable": "SECRET" }), &["SECRET"]),
         ] {

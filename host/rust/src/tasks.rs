@@ -1,7 +1,9 @@
 //! What the component asks for, done. A task ends in one outcome, whatever happens.
 
+mod executable;
 mod files;
 mod running;
+mod workload_api;
 
 pub use files::distrusted;
 
@@ -25,7 +27,9 @@ use crate::status::shown;
 use crate::store::{BoxError, CredentialsFile, Entry, Store, Swapped};
 use crate::transport::Transport;
 
+pub(crate) use executable::Executable;
 pub(crate) use running::{Ended, Kind, Running};
+pub(crate) use workload_api::WorkloadApi;
 
 /// Everything that tasks need.
 pub(crate) struct Host {
@@ -44,6 +48,9 @@ pub(crate) struct Host {
 /// The program's function that keeps a journal.
 pub(crate) type Keep = Arc<dyn Fn(&Secret) -> Result<(), BoxError> + Send + Sync>;
 
+/// The audience of identity tokens, unless the configuration says another.
+const DEFAULT_AUDIENCE: &str = "https://api.anthropic.com";
+
 /// So many files may be read at once.
 pub(crate) const READERS: usize = 4;
 
@@ -52,7 +59,8 @@ impl Host {
     pub(crate) fn capabilities(&self) -> Vec<Capability> {
         let mut can = vec![Capability::ReadFile, Capability::ReadVariable];
         let Callables { identity_tokens, access_tokens, signers } = &self.callables;
-        can.extend((!identity_tokens.is_empty()).then_some(Capability::SupplyAssertion));
+        let supplies = !identity_tokens.is_empty() || self.grants.supplies_identity_tokens();
+        can.extend(supplies.then_some(Capability::SupplyAssertion));
         can.extend((!access_tokens.is_empty()).then_some(Capability::SupplyToken));
         can.extend((!signers.is_empty()).then_some(Capability::Sign));
         can.extend(self.store.as_ref().map(|store| match store.compares() {
@@ -127,11 +135,34 @@ impl Host {
     }
 
     async fn supply_assertion(&self, request: types::AssertionRequest) -> Outcome {
-        let Some(callable) = self.callables.identity_tokens.get(&request.name) else {
-            return unknown("identity_token", &request.name);
+        // What the program gives under one of our own names goes before ours.
+        let answer = match (self.callables.identity_tokens.get(&request.name), request.name.as_str()) {
+            (Some(callable), _) => self.limited(callable(AssertionRequest { audience: request.audience })).await,
+            (None, executable::NAME) => match self.grants.executable(&request.audience) {
+                Some(executable) => match self.policy.check_executable(executable.program()) {
+                    Ok(()) => self.limited(Box::pin(async { executable.run().await.map_err(BoxError::from) })).await,
+                    Err(rule) => return Outcome::Denied(rule),
+                },
+                None => return unnamed(&request.name),
+            },
+            (None, workload_api::NAME) => match self.grants.workload_api(&request.audience) {
+                Some(api) => match self.may_ask(api) {
+                    Ok(endpoint) => self.limited(Box::pin(async { api.ask(&endpoint).await.map_err(BoxError::from) })).await,
+                    Err(rule) => return Outcome::Denied(rule),
+                },
+                None => return unnamed(&request.name),
+            },
+            (None, name) => return unknown("identity_token", name),
         };
-        let answer = self.limited(callable(AssertionRequest { audience: request.audience })).await;
         answer.and_then(bounded).map_or_else(Outcome::Failed, |token| Outcome::Content(token.into_revealed()))
+    }
+
+    /// The socket of the Workload API, where the policy allows it.
+    fn may_ask(&self, api: &WorkloadApi) -> Result<PathBuf, String> {
+        self.policy.check_source_sends(workload_api::NAME)?;
+        let socket = api.socket()?;
+        self.policy.check_file(&socket.canonicalize().unwrap_or_else(|_| socket.clone()))?;
+        Ok(socket)
     }
 
     async fn supply_token(&self, request: types::TokenRequest) -> Outcome {
@@ -253,6 +284,10 @@ fn is_entry_key(key: &str) -> bool {
 
 fn not_a_login(key: &str) -> Outcome {
     Outcome::Denied(format!("{} is not the file of a login that the configuration leads to", key.trim_start_matches("file:")))
+}
+
+fn unnamed(source: &str) -> Outcome {
+    Outcome::Denied(format!("the configuration does not name the source {source}, or it names another audience"))
 }
 
 fn unknown(what: &str, name: &str) -> Outcome {
