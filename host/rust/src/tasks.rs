@@ -364,6 +364,57 @@ mod tests {
         }
     }
 
+    /// F10: whatever a component asks for, what runs is the program that the configuration names, if the policy allows it, for the audience
+    /// that the configuration names.
+    #[tokio::test]
+    async fn a_program_runs_where_the_configuration_and_the_policy_name_it() {
+        const NAMED: &str =
+            r#"{"federation": {"identity_token": {"source": "executable", "command": ["/bin/echo", "token"], "audience": "a"}}}"#;
+        let allowed = || Policy::default().allow_executable("/bin/echo");
+        let asks = |name: &str, audience: &str| {
+            Task::SupplyAssertion(types::AssertionRequest { name: name.to_owned(), audience: audience.to_owned() })
+        };
+        let run = async |policy: Policy, configuration: &str, task: Task| host(policy, configuration).perform(task).await;
+        let given = run(allowed(), NAMED, asks("executable", "a")).await;
+        assert!(matches!(&given, Outcome::Content(token) if token == "token"), "{given:?}");
+        for (policy, configuration, task, why) in [
+            (Policy::default(), NAMED, asks("executable", "a"), "Policy::allow_executable(\"/bin/echo\")"),
+            (allowed().allow_source("aws"), NAMED, asks("executable", "a"), "Policy::allow_source(\"executable\")"),
+            (allowed().without_origins(), NAMED, asks("executable", "a"), "the policy allows no request"),
+            (allowed(), NAMED, asks("executable", "b"), "or it names another audience"),
+            (allowed(), NAMED, asks("spiffe", "a"), "does not name the source spiffe"),
+            (allowed(), "{}", asks("executable", "a"), "does not name the source executable"),
+            (
+                allowed(),
+                r#"{"federation": {"identity_token": {"source": "spiffe", "socket": "/s"}}}"#,
+                asks("spiffe", "b"),
+                "audience",
+            ),
+        ] {
+            let outcome = run(policy, configuration, task).await;
+            assert!(matches!(&outcome, Outcome::Denied(rule) if rule.contains(why)), "{why}: {outcome:?}");
+        }
+        // What the program supplies by that name goes first.
+        let mut host = host(Policy::default(), NAMED);
+        let ours = callable(|_: AssertionRequest| async { Ok(Secret::from("of the program".to_owned())) });
+        host.callables.identity_tokens.insert("executable".to_owned(), ours);
+        let outcome = host.perform(asks("executable", "a")).await;
+        assert!(matches!(&outcome, Outcome::Content(token) if token == "of the program"), "{outcome:?}");
+    }
+
+    #[test]
+    fn only_what_is_named_is_promised() {
+        let supplies = |identity_token: &str| {
+            let configuration = format!(r#"{{"federation": {{"identity_token": {identity_token}}}}}"#);
+            host(Policy::default(), &configuration).capabilities().contains(&Capability::SupplyAssertion)
+        };
+        assert!(supplies(r#"{"source": "executable", "command": ["/bin/echo"]}"#));
+        assert_eq!(supplies(r#"{"source": "spiffe"}"#), cfg!(feature = "spiffe"));
+        for source in [r#"{"source": "spiffe", "file": "/f"}"#, r#"{"source": "callable"}"#, r#"{"source": "executable"}"#] {
+            assert!(!supplies(source), "{source}");
+        }
+    }
+
     /// A7: a function of the program that panics has kept no journal.
     #[test]
     fn a_journal_is_not_kept_by_a_function_that_panics() {

@@ -131,7 +131,7 @@ impl Chain {
             let of_the_platform = standing == Standing::Used && matches!(there, There::Part(_));
             let (There::Whole(mut found) | There::Part(mut found) | There::Nothing(mut found)) = there;
             if of_the_platform {
-                "complete, with the identity token of the platform".clone_into(&mut found);
+                "set; the platform is to give the identity token".clone_into(&mut found);
             }
             if let Some(profile) = used_profile.as_ref().filter(|_| standing == Standing::Used) {
                 found = profile.words();

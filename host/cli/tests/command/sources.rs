@@ -130,7 +130,7 @@ async fn a_platform_is_found_where_the_variables_lack_the_identity_token_alone()
     let asked = server.seen().len();
     let status = run(&["status"], &[]).await;
     assert_eq!(status.code, 0, "{}\n{}", status.stdout, status.stderr);
-    for said in ["complete, with the identity token of the platform", "ACTIONS_ID_TOKEN_REQUEST_TOKEN (set)"] {
+    for said in ["set; the platform is to give the identity token", "ACTIONS_ID_TOKEN_REQUEST_TOKEN (set)"] {
         assert!(status.stdout.contains(said), "{said}: {}", status.stdout);
     }
     assert_eq!(server.seen().len(), asked, "{:?}", server.seen());
