@@ -160,6 +160,26 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         }),
     },
     Difference {
+        what: "an empty field of a profile is none here",
+        why: "Each client has some that it takes so, and others. Where a profile has both, neither client does as this command.",
+        excuse: AsIf(|_, environment| {
+            environment.with_profiles(|profile| {
+                let mut removed = false;
+                let mut without = |members: &mut Value, names: [&str; 2]| {
+                    let Some(members) = members.as_object_mut() else { return };
+                    for name in names {
+                        removed |= members.get(name).is_some_and(|value| value == "") && members.remove(name).is_some();
+                    }
+                };
+                without(profile, ["organization_id", "workspace_id"]);
+                if profile["authentication"].is_object() {
+                    without(&mut profile["authentication"], ["federation_rule_id", "service_account_id"]);
+                }
+                removed
+            })
+        }),
+    },
+    Difference {
         what: "an empty variable of the federation set is an error here",
         why: "It is a template that was not filled in: what would be used in its place is not what anybody meant (A11).",
         excuse: Because(|case| {
