@@ -41,6 +41,8 @@ type Options struct {
 	AllowLoopback bool
 	// AllowDirectories limits files to those below these directories; AllowVariables adds to the variables that discovery reads.
 	AllowDirectories, AllowVariables []string
+	// AllowExecutables are programs that may be run where the configuration names one as the source. Without it none is.
+	AllowExecutables []string
 	// Proxy is a URL, or "environment" for what HTTPS_PROXY and NO_PROXY say.
 	Proxy string
 	// RequestTimeout is a minute by default, CallableTimeout half a minute.
@@ -294,6 +296,7 @@ func (o *Options) document() (string, error) {
 	policy := map[string]any{
 		"allow_origins": list(o.AllowOrigins), "allow_private_origins": list(o.AllowPrivateOrigins),
 		"allow_loopback": o.AllowLoopback, "allow_directories": list(o.AllowDirectories), "allow_variables": list(o.AllowVariables),
+		"allow_executables": list(o.AllowExecutables),
 	}
 	if o.Proxy != "" {
 		policy["proxy"] = o.Proxy

@@ -266,12 +266,26 @@ impl Fields {
             Some(Value::Array(items)) => items,
             _ => return Err(self.error(name, message)),
         };
-        let names = items.into_iter().map(|item| match item {
-            Value::String(item) if !item.is_empty() => Some(item),
-            _ => None,
-        });
-        let names = names.collect::<Option<Vec<_>>>().filter(|names| !names.is_empty());
-        names.map(Clusters::Named).ok_or_else(|| self.error(name, message))
+        texts_of(items).map(Clusters::Named).ok_or_else(|| self.error(name, message))
+    }
+
+    /// A list of texts that is not empty, and neither is one of them; nothing if it is not there. They will be shown.
+    ///
+    /// # Errors
+    ///
+    /// It is there and something else, or one of them is a token or a key.
+    #[inline]
+    pub fn optional_texts(&mut self, name: &'static str) -> Result<Option<Vec<String>>, ConfigurationError> {
+        let texts = match self.take(name) {
+            None => return Ok(None),
+            Some(Value::Array(items)) => texts_of(items),
+            Some(_) => None,
+        };
+        let texts = texts.ok_or_else(|| self.error(name, "must be a list of texts that are not empty"))?;
+        if texts.iter().any(|text| text.contains('\0') || looks_like_jwt(text) || looks_like_key(text)) {
+            return Err(self.error(name, "holds a key, a token or a NUL: every user of the machine could see it"));
+        }
+        Ok(Some(texts))
     }
 
     /// Where the API is.
@@ -325,6 +339,15 @@ impl Fields {
         let shown: String = unknown.chars().filter(|character| !wif_rules::is_unshown(*character)).take(64).collect();
         Err(self.error(&shown, &message))
     }
+}
+
+/// These texts, none of them empty, if they are some.
+fn texts_of(items: Vec<Value>) -> Option<Vec<String>> {
+    let texts = items.into_iter().map(|item| match item {
+        Value::String(item) if !item.is_empty() => Some(item),
+        _ => None,
+    });
+    texts.collect::<Option<Vec<_>>>().filter(|texts| !texts.is_empty())
 }
 
 #[cfg(test)]
@@ -394,6 +417,19 @@ mod tests {
         assert_eq!(clusters(json!(["api", "b"])), Ok(Clusters::Named(vec!["api".to_owned(), "b".to_owned()])));
         for value in [json!(null), json!("api"), json!([]), json!([""]), json!(["api", ""]), json!([1]), json!({})] {
             assert!(clusters(value.clone()).unwrap_err().starts_with("must list the clusters"), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_texts_has_some_and_no_secret() {
+        let texts = |value| read_by(value, |fields| fields.optional_texts("a"));
+        assert_eq!(texts(json!(null)), Ok(None));
+        assert_eq!(texts(json!(["/bin/x", "-y"])), Ok(Some(vec!["/bin/x".to_owned(), "-y".to_owned()])));
+        for value in [json!("x"), json!([]), json!([""]), json!(["x", 1]), json!({})] {
+            assert_eq!(texts(value.clone()).unwrap_err(), "must be a list of texts that are not empty", "{value}");
+        }
+        for secret in ["sk-ant-api03-canary", "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl", "a\0b"] {
+            assert!(texts(json!(["/bin/x", secret])).unwrap_err().starts_with("holds a key"), "{secret}");
         }
     }
 

@@ -14,6 +14,12 @@ use crate::{RECIPES, Secret, hash_of, id_of};
 /// The audience that an identity token carries unless the federation rule says otherwise.
 pub(crate) const DEFAULT_AUDIENCE: &str = "https://api.anthropic.com";
 
+/// The callable by which a host runs the program that the configuration names.
+pub(crate) const EXECUTABLE: &str = "executable";
+
+/// The callable by which a host asks the SPIFFE Workload API.
+pub(crate) const SPIFFE: &str = "spiffe";
+
 /// A whole configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct Configuration {
@@ -99,7 +105,7 @@ pub(crate) enum IdentityTokenSource {
     Variable(String),
     /// The configuration itself.
     Literal(Secret),
-    /// A callable of the embedding program.
+    /// A callable of the embedding program, or of the host itself: [`EXECUTABLE`] or [`SPIFFE`].
     Callable {
         /// Its name.
         name: String,
@@ -356,8 +362,11 @@ impl IdentityTokenSource {
             Self::File(path) => format!("file {path} (relative to the directory in which this program was started)"),
             Self::Variable(name) => format!("variable {name}"),
             Self::Literal(_) => "literal".to_owned(),
-            Self::Callable { name, freshness: Freshness::Minted, .. } => format!("callable {name} (mints)"),
-            Self::Callable { name, .. } => format!("callable {name} (shared)"),
+            Self::Callable { name, freshness, .. } => {
+                let whose = if [EXECUTABLE, SPIFFE].contains(&name.as_str()) { "" } else { "callable " };
+                let gives = if *freshness == Freshness::Minted { "mints" } else { "shared" };
+                format!("{whose}{name} ({gives})")
+            }
             Self::Signer(signer) => format!("key {} of issuer {}", signer.key, signer.issuer),
             Self::Recipe(source) => match &source.platform {
                 Platform::Is(recipe) if self.shared() => format!("{} (shared)", recipe.name),
@@ -391,7 +400,7 @@ impl IdentityTokenSource {
     }
 
     fn parse(mut fields: Fields) -> Result<Self, ConfigurationError> {
-        let own = ["file", "variable", "literal", "callable", "signer"];
+        let own = ["file", "variable", "literal", "callable", "signer", EXECUTABLE];
         let mut sources = own.to_vec();
         if RECIPES {
             sources.extend(["auto", "http"].into_iter().chain(wif_recipes::names()));
@@ -403,12 +412,18 @@ impl IdentityTokenSource {
             Some(0) => Self::File(fields.pointer("path")?),
             Some(1) => Self::Variable(fields.pointer("name")?),
             Some(2) => Self::Literal(Secret::from(fields.text("value")?)),
-            Some(3) => Self::Callable {
-                name: fields.optional_text("name")?.unwrap_or_else(|| "default".to_owned()),
+            Some(position @ (3 | 5)) => Self::Callable {
+                name: if position == 3 {
+                    fields.optional_text("name")?.unwrap_or_else(|| "default".to_owned())
+                } else {
+                    check_command(&mut fields)?;
+                    EXECUTABLE.to_owned()
+                },
                 audience: audience(&mut fields)?,
                 freshness: match fields.choice("freshness", &["minted", "shared"])? {
-                    Some(0) => Freshness::Minted,
-                    Some(_) => Freshness::Shared,
+                    Some(1) => Freshness::Shared,
+                    Some(_) => Freshness::Minted,
+                    None if position == 5 => Freshness::Minted,
                     None => {
                         return Err(fields.error(
                             "freshness",
@@ -430,15 +445,35 @@ impl IdentityTokenSource {
                 audience: audience(&mut fields)?,
                 lifetime_s: fields.number("lifetime_s", 600, 60..=86_400)?,
             })),
-            Some(5) if RECIPES => {
+            Some(6) if RECIPES => {
                 Self::Recipe(Box::new(RecipeSource { platform: Platform::Auto, given: fields.rest_of_texts()? }))
             }
-            Some(position) if RECIPES => Self::Recipe(Box::new(RecipeSource::parse(&mut fields, sources[position])?)),
+            Some(position) if RECIPES => {
+                let recipe = RecipeSource::parse(&mut fields, sources[position])?;
+                let given = |name: &str| recipe.given.iter().find(|(given, _)| given == name).map(|(_, value)| value);
+                // The recipe reads a file. Without one it is the host that asks.
+                if sources[position] == SPIFFE && given("file").is_none() {
+                    let audience = given("audience").map_or(DEFAULT_AUDIENCE, String::as_str).to_owned();
+                    Self::Callable { name: SPIFFE.to_owned(), audience, freshness: Freshness::Shared }
+                } else {
+                    Self::Recipe(Box::new(recipe))
+                }
+            }
             _ => return Err(fields.error("source", &format!("is missing: one of {}", sources.join(", ")))),
         };
         fields.finish()?;
         Ok(source)
     }
+}
+
+/// Which program is run is for the host to read. Here it is checked, so that every host refuses the same.
+fn check_command(fields: &mut Fields) -> Result<(), ConfigurationError> {
+    let command = fields.optional_texts("command")?.ok_or_else(|| fields.error("command", "is missing"))?;
+    fields.optional_texts("environment")?;
+    if !command[0].starts_with('/') && !command[0].contains(":\\") {
+        return Err(fields.error("command", "must begin with the absolute path of a program"));
+    }
+    Ok(())
 }
 
 impl RecipeSource {
@@ -629,12 +664,33 @@ mod tests {
             (r#""file", "path": "run/token""#, format!("file run/token {relative}")),
             (r#""callable", "name": "a", "freshness": "minted""#, "callable a (mints)".to_owned()),
             (r#""callable", "name": "a", "freshness": "shared""#, "callable a (shared)".to_owned()),
+            (r#""executable", "command": ["/bin/x"]"#, "executable (mints)".to_owned()),
+            (r#""executable", "command": ["/bin/x"], "freshness": "shared""#, "executable (shared)".to_owned()),
+            (r#""spiffe""#, "spiffe (shared)".to_owned()),
+            (r#""spiffe", "file": "/run/token""#, "spiffe (shared)".to_owned()),
             (r#""github-actions""#, "github-actions (mints)".to_owned()),
             (r#""gitlab""#, "gitlab (shared)".to_owned()),
             (r#""auto""#, "auto".to_owned()),
         ] {
             assert_eq!(described(source), says);
         }
+    }
+
+    #[test]
+    fn a_program_is_named_by_its_absolute_path() {
+        let executable = |command: &str| {
+            let source = format!(r#""source": "executable", "command": {command}"#);
+            error_of(&FEDERATION.replace(r#""source": "file", "path": "/token""#, &source))
+        };
+        for command in [r#"["x"]"#, r#"["./x"]"#, r#"["x", "/bin/x"]"#] {
+            let (field, message) = executable(command);
+            assert_eq!(field, "federation.identity_token.command");
+            assert_eq!(message, "must begin with the absolute path of a program", "{command}");
+        }
+        assert_eq!(executable(r#"["/x"], "environment": []"#).0, "federation.identity_token.environment");
+        assert_eq!(executable(r#"["/x"], "name": "y""#).0, "federation.identity_token.name");
+        let (field, message) = error_of(&FEDERATION.replace(r#""file", "path": "/token""#, "\"executable\""));
+        assert_eq!((field.as_str(), message.as_str()), ("federation.identity_token.command", "is missing"));
     }
 
     #[test]

@@ -1,17 +1,20 @@
 //! Which credential, where the configuration leaves it to the environment: variables first, then profiles.
 //!
 //! The order is the vendor's: a static credential in a variable, the profile that `ANTHROPIC_PROFILE` names, the federation
-//! variables, the active profile. A host only hands over what it is asked for. Where this differs from the vendor's clients,
+//! variables, the active profile. Last, and here only: the federation variables without an identity token, where the variables tell the
+//! platform that gives one. A host only hands over what it is asked for. Where this differs from the vendor's clients,
 //! `host/cli/tests/discovery/differences.rs` says why.
 
 use serde_json::Value;
 use wif_document::{BaseUrl, looks_like_jwt, looks_like_key};
 
-use crate::configuration::{Bearer, Discover, Federation, IdentityTokenSource, Reuse, Shadowing, check_profile_name};
+use crate::configuration::{
+    Bearer, Discover, Federation, IdentityTokenSource, Platform, RecipeSource, Reuse, Shadowing, check_profile_name,
+};
 use crate::contract::{FileProtection, FileRequest};
 use crate::login::Login;
 use crate::shapes::in_place_of_a_token;
-use crate::{LOGINS, Secret};
+use crate::{LOGINS, RECIPES, Secret};
 
 const API_KEY: &str = "ANTHROPIC_API_KEY";
 const AUTH_TOKEN: &str = "ANTHROPIC_AUTH_TOKEN";
@@ -51,7 +54,13 @@ const STATIC: [&str; 3] = [API_KEY, AUTH_TOKEN, CLAUDE_CODE];
 /// Those of the federation set: empty ones are errors, where the set would win.
 const FEDERATION: [&str; 6] = [RULE, ORGANIZATION, SERVICE_ACCOUNT, WORKSPACE, TOKEN_FILE, TOKEN];
 
+/// Where a federation was found whose ids are in variables.
+const BY_VARIABLES: &str = "the federation variables";
+
 const MAX_FILE_BYTES: u32 = 64 * 1024;
+
+/// The file that names the active profile.
+const ACTIVE_PROFILE: &str = "active_config";
 
 /// Discovery under way.
 #[derive(Debug)]
@@ -207,12 +216,14 @@ impl Discovery {
         }
         if self.text(RULE).is_some() && self.text(ORGANIZATION).is_some() && self.identity_source().is_some() {
             let federation = self.federation(&Value::Null)?;
-            return self.found(FoundCredential::Federation(federation), None, "the federation variables".to_owned());
+            return self.found(FoundCredential::Federation(federation), None, BY_VARIABLES.to_owned());
         }
-        if let Some(incomplete) = self.incomplete() {
-            self.ignored.push(format!("{incomplete} The profile is used."));
-        }
-        Ok(self.read_active_profile())
+        self.read_active_profile()
+    }
+
+    /// Whether the federation is there but for an identity token: the platform is looked for, unless there is a profile.
+    fn lacks_only_the_identity_token(&self) -> bool {
+        RECIPES && self.text(RULE).is_some() && self.text(ORGANIZATION).is_some() && self.identity_source().is_none()
     }
 
     /// Whether all variables without which there is no federation are set, were none of them empty; and not all of them are.
@@ -284,7 +295,7 @@ impl Discovery {
         let what = if self.text(PROFILE).is_some() {
             "the profile that ANTHROPIC_PROFILE names"
         } else if self.text(RULE).is_some() && self.text(ORGANIZATION).is_some() && self.identity_source().is_some() {
-            "the federation variables"
+            BY_VARIABLES
         } else if [RULE, TOKEN_FILE, TOKEN].iter().any(|name| self.text(name).is_some()) {
             // They are incomplete, and hide nothing; the profile may take what it lacks from them.
             self.ignored.push(format!("{variable} is set, so it is used instead of the federation variables."));
@@ -384,11 +395,11 @@ impl Discovery {
         self.directories.dedup();
     }
 
-    fn read_active_profile(&mut self) -> Next {
-        let Some(directory) = self.directories.first() else { return Next::Failed(self.nothing_found()) };
+    fn read_active_profile(&mut self) -> Result<Next, Problem> {
+        let Some(directory) = self.directories.first() else { return self.no_profile() };
         let path = format!("{directory}/active_config");
         self.stage = Stage::ActiveProfile;
-        self.read(path)
+        Ok(self.read(path))
     }
 
     fn active_profile(&mut self, file: File) -> Result<Next, Problem> {
@@ -404,7 +415,7 @@ impl Discovery {
                         "Write the name of a profile into it.",
                     )
                 })?;
-                Ok(self.read_profile(name.to_owned(), "active_config"))
+                Ok(self.read_profile(name.to_owned(), ACTIVE_PROFILE))
             }
             File::Absent => Ok(self.read_profile("default".to_owned(), "")),
             File::Unreadable(why) => Err(self.unreadable(&why)),
@@ -430,9 +441,9 @@ impl Discovery {
             File::Absent => {
                 self.directories.remove(0);
                 return match (self.directories.is_empty(), chosen_by) {
-                    (false, "") => Ok(self.read_active_profile()),
+                    (false, "") => self.read_active_profile(),
                     (false, _) => Ok(self.read_profile(name, chosen_by)),
-                    (true, "") => Err(self.nothing_found()),
+                    (true, "") => self.no_profile(),
                     (true, _) => Err(problem(
                         &format!(
                             "The profile {name}, chosen by {chosen_by}, does not exist: there is no {}.",
@@ -443,6 +454,9 @@ impl Discovery {
                 };
             }
         };
+        if let (Some(incomplete), "" | ACTIVE_PROFILE) = (self.incomplete(), chosen_by) {
+            self.ignored.push(format!("{incomplete} The profile is used."));
+        }
         let path = self.last_path();
         let profile: Value = serde_json::from_str(content.reveal())
             .ok()
@@ -492,6 +506,9 @@ impl Discovery {
             )
         };
         let identity_token = match &authentication["identity_token"] {
+            Value::Null if profile.is_null() && self.lacks_only_the_identity_token() => {
+                IdentityTokenSource::Recipe(Box::new(RecipeSource { platform: Platform::Auto, given: Vec::new() }))
+            }
             Value::Null => self.identity_source().ok_or_else(|| missing("authentication.identity_token", TOKEN_FILE))?,
             source if source["source"] == "file" => {
                 let path = source["path"].as_str().filter(|path| !path.is_empty());
@@ -550,6 +567,15 @@ impl Discovery {
             problem(&format!("{whence} {message}."), "Give the API's URL, such as https://api.anthropic.com.")
         })?;
         Ok(Next::Found(Found { base_url, credential, by, ignored: core::mem::take(&mut self.ignored) }))
+    }
+
+    /// No profile is active. The federation's variables alone are enough where the platform gives identity tokens.
+    fn no_profile(&mut self) -> Result<Next, Problem> {
+        if !self.lacks_only_the_identity_token() {
+            return Err(self.nothing_found());
+        }
+        let federation = self.federation(&Value::Null)?;
+        self.found(FoundCredential::Federation(federation), None, BY_VARIABLES.to_owned())
     }
 
     fn nothing_found(&self) -> Problem {
@@ -726,10 +752,27 @@ mod tests {
             assert_eq!(outcome.by, Ok(format!("the profile {}", profile.0)), "{variables:?}");
             assert!(outcome.warns(warning), "{variables:?}: {:?}", outcome.warnings);
         }
-        let outcome = found(&[&FEDERATED[..2]], &[]);
-        let incomplete = "The federation variables are incomplete. Set: ANTHROPIC_FEDERATION_RULE_ID, ANTHROPIC_ORGANIZATION_ID.";
+        let outcome = found(&[&[FEDERATED[0], FEDERATED[2]]], &[]);
+        let incomplete =
+            "The federation variables are incomplete. Set: ANTHROPIC_FEDERATION_RULE_ID, ANTHROPIC_IDENTITY_TOKEN_FILE.";
         assert!(outcome.by.as_ref().is_err_and(|problem| problem.starts_with(incomplete)), "{:?}", outcome.by);
         assert!(found(&[&FEDERATED[..]], &[]).warnings.is_empty(), "it is complete");
+    }
+
+    /// The platform is asked where everything is there but an identity token, and nothing else says where one is.
+    #[test]
+    fn a_platform_is_looked_for_where_only_the_identity_token_is_missing() {
+        let outcome = found(&[&FEDERATED[..2], &[HOME]], &[]);
+        assert_eq!(outcome.by.is_ok(), RECIPES, "{:?}", outcome.by);
+        assert!(outcome.warnings.is_empty() && outcome.asked.len() == 2, "{:?}", outcome.warnings);
+        assert_eq!(found(&[&FEDERATED[..2]], &[]).by.is_ok(), RECIPES, "nowhere is a profile");
+        // A profile is whole, or says what it lacks.
+        let profile = (format!("{PROFILES}/configs/default.json"), OF_FEDERATION);
+        let outcome = found(&[&FEDERATED[..2], &[HOME]], &[profile]);
+        assert!(outcome.by.is_err_and(|problem| problem.contains("authentication.identity_token is missing")));
+        for named in [&[(PROFILE, "p")][..], &[(TOKEN, "")], &[(TOKEN_FILE, "")]] {
+            assert!(found(&[&FEDERATED[..2], &[HOME], named], &[]).by.is_err(), "{named:?}");
+        }
     }
 
     /// A11: of the two variables that name a source, the one that is there counts.

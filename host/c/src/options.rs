@@ -26,6 +26,7 @@ struct PolicyOptions {
     allow_loopback: bool,
     allow_directories: Vec<PathBuf>,
     allow_variables: Vec<String>,
+    allow_executables: Vec<String>,
     /// A URL, or `environment`.
     proxy: Option<String>,
     request_timeout_ms: Option<u64>,
@@ -76,6 +77,9 @@ impl Options {
         }
         for name in &options.allow_variables {
             policy = policy.allow_variable(name);
+        }
+        for program in &options.allow_executables {
+            policy = policy.allow_executable(program);
         }
         policy = match options.proxy.as_deref() {
             None => policy,

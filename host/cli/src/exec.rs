@@ -52,7 +52,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         ));
     }
     // What the platform's recipe reads leads to identity tokens, if only one knows how.
-    let read: Vec<String> = options.wanted.variables_read()?;
+    let read: Vec<String> = options.wanted.variables_read(&status)?;
     let read: Vec<&str> = read.iter().map(String::as_str).filter(|name| !options.keep.iter().any(|kept| kept == name)).collect();
     let unset: Vec<&str> =
         stripped().chain(named(&status, "identity_token").and_then(variable_of)).chain(read.iter().copied()).collect();

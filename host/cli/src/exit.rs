@@ -180,14 +180,16 @@ pub(crate) fn action(failure: &Failure) -> String {
 pub(crate) fn in_own_words(text: &str) -> String {
     // Of the option that keeps one the command has a line of its own.
     let mut text = text.replace(" If it was, wait until it is rotated, and share a store or keep a journal.", "");
-    for (call, option) in
-        [("Policy::allow_origin(\"", "--allow-origin"), ("Policy::allow_private_origin(\"", "--allow-private-origin")]
-    {
+    for (call, option) in [
+        ("Policy::allow_origin(\"", "--allow-origin"),
+        ("Policy::allow_private_origin(\"", "--allow-private-origin"),
+        ("Policy::allow_executable(\"", "--allow-executable"),
+    ] {
         while let Some(start) = text.find(call) {
-            let origin = start + call.len();
-            let Some(length) = text[origin..].find("\")") else { break };
-            let option = format!("{option} {}", &text[origin..origin + length]);
-            text.replace_range(start..origin + length + 2, &option);
+            let argument = start + call.len();
+            let Some(length) = text[argument..].find("\")") else { break };
+            let option = format!("{option} {}", &text[argument..argument + length]);
+            text.replace_range(start..argument + length + 2, &option);
         }
     }
     text
@@ -252,6 +254,7 @@ mod tests {
         let text = "allow it with Policy::allow_origin(\"http://localhost:1\"), or Policy::allow_origin(\"https://b\").";
         assert_eq!(in_own_words(text), "allow it with --allow-origin http://localhost:1, or --allow-origin https://b.");
         assert_eq!(in_own_words("Policy::allow_origin(\""), "Policy::allow_origin(\"");
+        assert_eq!(in_own_words("with Policy::allow_executable(\"/bin/x\")"), "with --allow-executable /bin/x");
         let private = in_own_words("resolves to 10.0.0.1; Policy::allow_private_origin(\"https://a\") allows it");
         assert_eq!(private, "resolves to 10.0.0.1; --allow-private-origin https://a allows it");
     }

@@ -26,6 +26,10 @@ pub(crate) struct Common {
     /// allows anything else.
     #[arg(long, env = "WIF_ALLOW_LOOPBACK", value_parser = clap::builder::FalseyValueParser::new())]
     allow_loopback: bool,
+    /// Run this program where the configuration names it as the source of identity tokens (`executable`). No other is run. May be
+    /// repeated.
+    #[arg(long, value_name = "PROGRAM")]
+    allow_executable: Vec<String>,
     /// A PEM file with root certificates to trust beside the platform's.
     #[arg(long, value_name = "FILE")]
     extra_roots: Option<PathBuf>,
@@ -76,6 +80,7 @@ impl Common {
         if self.allow_loopback {
             policy = policy.allow_loopback();
         }
+        policy = self.allow_executable.iter().fold(policy, Policy::allow_executable);
         policy = policy.proxy_from_environment()?;
         // Who names a variable in the document means it to be read. What a platform's recipe reads needs no leave.
         let document: Value = serde_json::from_str(document).unwrap_or_default();

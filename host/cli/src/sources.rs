@@ -1,6 +1,6 @@
 //! What a platform's source of identity tokens reads of the environment, as its recipe says.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use wif_recipes::{Action, Part, Recipe, Template};
 
 use crate::environment;
@@ -8,9 +8,21 @@ use crate::environment;
 /// The variables that the source reads which `identity_token` of a configuration names. None for one that is no recipe's.
 pub(crate) fn variables_read_by(identity_token: &Value) -> Vec<String> {
     let mut names: Vec<String> = recipes(identity_token).iter().flat_map(|recipe| names_of(recipe, identity_token)).collect();
+    // Its recipe is for a file. Without one the Workload API is asked.
+    let asks = identity_token["source"] == "spiffe" && identity_token.get("file").is_none();
+    names.extend(asks.then(|| "SPIFFE_ENDPOINT_SOCKET".to_owned()));
     names.sort();
     names.dedup();
     names
+}
+
+/// The same for what is in force. Where the document leaves the credential to discovery, `described` is the source that was found: a
+/// platform is one that its variables told.
+pub(crate) fn variables_read(document: &Value, described: Option<&str>) -> Vec<String> {
+    let configured = &document["federation"]["identity_token"];
+    let name = described.and_then(|source| source.split(' ').next()).unwrap_or_default();
+    let detected = name == "auto" || wif_recipes::names().any(|known| known == name);
+    if configured.is_null() && detected { variables_read_by(&json!({ "source": "auto" })) } else { variables_read_by(configured) }
 }
 
 /// One recipe, or with `auto` those whose variables are set.
@@ -54,8 +66,6 @@ fn filled(name: &Template, recipe: &Recipe, given: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -64,6 +74,8 @@ mod tests {
             (json!({ "source": "file", "path": "/run/token" }), &[][..]),
             (json!({ "source": "github-actions" }), &["ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL"]),
             (json!({ "source": "gitlab" }), &["ANTHROPIC_ID_TOKEN"]),
+            (json!({ "source": "spiffe" }), &["SPIFFE_ENDPOINT_SOCKET"]),
+            (json!({ "source": "spiffe", "file": "/run/token" }), &[]),
             (json!({ "source": "gitlab", "variable": "MINE" }), &["MINE"]),
             (json!({ "source": "client-credentials", "client_secret_variable": "SECRET" }), &["SECRET"]),
         ] {

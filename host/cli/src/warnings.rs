@@ -25,7 +25,9 @@ pub(crate) async fn noted(changes: &mut (impl Stream<Item = Change> + Unpin)) ->
             match note.code {
                 NoteCode::SourceIgnored | NoteCode::StateIgnored => noted.ignored.push(note.message),
                 NoteCode::Configured => {
-                    noted.found_in = note.fields.into_iter().find(|(name, _)| name == "found-in").map(|(_, by)| by);
+                    // A platform that is recognised later is noted, too, and stands nowhere else.
+                    let found_in = note.fields.into_iter().find(|(name, _)| name == "found-in").map(|(_, by)| by);
+                    noted.found_in = found_in.or(noted.found_in);
                 }
                 _ => {}
             }

@@ -59,7 +59,7 @@ export class Policy {
   readonly #discovers: boolean;
   /** The variable that it names. */
   readonly #named: unknown;
-  /** The sources that it names by their recipes, and those that may be asked. */
+  /** The sources that it names by their recipes or discovery finds, and those that may be asked. */
   readonly #sources: Sources;
   readonly #allowedSources: readonly string[] | undefined;
   /** The file that it names. */
@@ -82,7 +82,7 @@ export class Policy {
     const identityToken = federation?.identity_token;
     this.#named = identityToken?.["source"] === "variable" ? identityToken["name"] : undefined;
     this.#file = identityToken?.["source"] === "file" ? identityToken["path"] : undefined;
-    this.#sources = new Sources(federation?.identity_token ?? {}, (name) => this.#told.get(name));
+    this.#sources = new Sources(this.#discovers ? "discovered" : (federation?.identity_token ?? {}), (name) => this.#told.get(name));
     this.#allowedSources = options.allowSources;
     this.#configDir = discover?.config_dir;
     if (baseUrl !== undefined && URL.canParse(baseUrl)) this.#baseOrigin = new URL(baseUrl).origin;

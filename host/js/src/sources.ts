@@ -54,23 +54,27 @@ export class Sources {
   readonly #given: Readonly<Record<string, unknown>>;
   /** What was read of a variable. */
   readonly #told: (name: string) => string | undefined;
+  /** Discovery looks for the platform, where the variables of a federation lack the identity token alone. */
+  readonly #discovered: boolean;
 
-  constructor(identityToken: Readonly<Record<string, unknown>>, told: (name: string) => string | undefined) {
-    const { source, recipe } = identityToken;
+  constructor(identityToken: Readonly<Record<string, unknown>> | "discovered", told: (name: string) => string | undefined) {
+    this.#discovered = identityToken === "discovered";
+    const given = identityToken === "discovered" ? { source: "auto" } : identityToken;
+    const { source, recipe }: Readonly<Record<string, unknown>> = given;
     const known: readonly Recipe[] = platforms;
     this.#own = source === "http";
     this.#auto = source === "auto";
     // Whatever it calls itself: it must not pass for a platform.
     if (this.#own) this.#recipes = isRecipe(recipe) ? [{ ...recipe, name: "http" }] : [];
     else this.#recipes = this.#auto ? known : known.filter(({ name }) => name === source);
-    this.#given = identityToken;
+    this.#given = given;
     this.#told = told;
   }
 
   /** The platform whose recipe reads this variable. It needs no other leave than that of the source. */
   ofVariable(name: string): string | undefined {
     if (this.#own) return undefined;
-    const tells = this.#auto && this.#recipes.some(({ detect = [] }) => detect.flat().includes(name));
+    const tells = this.#auto && this.#asks() && this.#recipes.some(({ detect = [] }) => detect.flat().includes(name));
     if (tells) return "auto";
     return this.#live().find((recipe) => this.#filled(recipe, "variable").includes(name))?.name;
   }
@@ -106,9 +110,19 @@ export class Sources {
     return "plain http is for this machine and its metadata service only";
   }
 
+  /** Whether any source is to be asked. */
+  #asks(): boolean {
+    const set = (name: string) => (this.#told(name) ?? "") !== "";
+    const lacksOnlyTheToken =
+      ["ANTHROPIC_FEDERATION_RULE_ID", "ANTHROPIC_ORGANIZATION_ID"].every(set) &&
+      !["ANTHROPIC_IDENTITY_TOKEN_FILE", "ANTHROPIC_IDENTITY_TOKEN"].some(set);
+    return !this.#discovered || lacksOnlyTheToken;
+  }
+
   /** With `auto` those whose variables are set. */
   #live(): readonly Recipe[] {
     const set = (name: string) => (this.#told(name) ?? "") !== "";
+    if (!this.#asks()) return [];
     return this.#auto ? this.#recipes.filter(({ detect = [] }) => detect.some((list) => list.every(set))) : this.#recipes;
   }
 

@@ -209,6 +209,16 @@ class Sources(Live):
             self.assertEqual(len(credential.token(20).id), 16)
         self.assertEqual(asked, ["https://api.anthropic.com"] * 2)
 
+    def test_a_program_supplies_identity_tokens_if_it_is_allowed(self):
+        command = ["/bin/cat", os.environ["ANTHROPIC_IDENTITY_TOKEN_FILE"]]
+        configuration = self.federation({"source": "executable", "command": command})
+        credential = self.credential(configuration, allow_executables=[Path("/bin/cat")])
+        self.assertEqual(len(credential.token(20).id), 16)
+        with self.assertRaises(wif.NoTokenError) as error:
+            self.credential(configuration).token(20)
+        self.assertEqual(error.exception.code, "denied-by-host")
+        self.assertIn("policy.allow_executables", str(error.exception))
+
     def test_a_function_supplies_access_tokens(self):
         supplied = wif.SuppliedToken("sk-ant-oat01-of-the-program-0123456789", time.time() + 3600)
         self.assertNotIn("sk-ant", repr(supplied))

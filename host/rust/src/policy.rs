@@ -40,6 +40,7 @@ const ALLOW_LOOPBACK: &str = "WIF_ALLOW_LOOPBACK";
 /// - environment variables are read that discovery reads, where the configuration leaves the credential to it;
 /// - a platform is asked for identity tokens that the configuration names as their source: the variables, files and requests of
 ///   its recipe, and no others. Plain `http` goes to this machine and its metadata service only, and never through a proxy;
+/// - no program is run: a configuration that names one as the source needs [`allow_executable`](Policy::allow_executable), too;
 /// - a recipe in the configuration itself (source `http`) reads allowed variables and sends requests to allowed origins only;
 /// - a request takes at most a minute, and a callable or a store half a minute.
 ///
@@ -58,6 +59,7 @@ pub struct Policy {
     directories: Option<Vec<PathBuf>>,
     variables: BTreeSet<String>,
     sources: Option<BTreeSet<String>>,
+    executables: BTreeSet<String>,
     /// No source may send a request, and no login is refreshed.
     silent: bool,
     request_timeout: Duration,
@@ -75,6 +77,7 @@ impl Default for Policy {
             directories: None,
             variables: VARIABLES.into_iter().map(str::to_owned).collect(),
             sources: None,
+            executables: BTreeSet::new(),
             silent: false,
             request_timeout: Duration::from_secs(60),
             callable_timeout: Duration::from_secs(30),
@@ -93,6 +96,7 @@ impl fmt::Debug for Policy {
             directories,
             variables,
             sources,
+            executables,
             silent,
             request_timeout,
             callable_timeout,
@@ -106,6 +110,7 @@ impl fmt::Debug for Policy {
             .field("directories", directories)
             .field("variables", variables)
             .field("sources", sources)
+            .field("executables", executables)
             .field("silent", silent)
             .field("request_timeout", request_timeout)
             .field("callable_timeout", callable_timeout)
@@ -183,6 +188,14 @@ impl Policy {
     #[must_use]
     pub fn allow_source(mut self, name: impl Into<String>) -> Self {
         self.sources.get_or_insert_default().insert(name.into());
+        self
+    }
+
+    /// Also runs this program where the configuration names it as the source of identity tokens, `executable`, and others for which this
+    /// is called. Its path has to be the one that the configuration has. Without it no program is run, whatever a configuration says.
+    #[must_use]
+    pub fn allow_executable(mut self, program: impl Into<String>) -> Self {
+        self.executables.insert(program.into());
         self
     }
 
@@ -288,6 +301,16 @@ impl Policy {
             return Ok(());
         }
         Err(format!("the policy does not allow the source {name}; allow it with Policy::allow_source(\"{name}\")"))
+    }
+
+    /// Whether this program may be run.
+    pub(crate) fn check_executable(&self, program: &str) -> Result<(), String> {
+        self.check_source("executable")?;
+        if !self.executables.contains(program) {
+            let call = format!("Policy::allow_executable(\"{program}\")");
+            return Err(format!("the policy does not allow the program {program}; allow it with {call}"));
+        }
+        if self.silent { Err(format!("the policy allows no request, and so no run of {program}")) } else { Ok(()) }
     }
 
     /// Whether that source may send requests.

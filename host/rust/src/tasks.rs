@@ -1,7 +1,9 @@
 //! What the component asks for, done. A task ends in one outcome, whatever happens.
 
+mod executable;
 mod files;
 mod running;
+mod workload_api;
 
 pub use files::distrusted;
 
@@ -25,7 +27,9 @@ use crate::status::shown;
 use crate::store::{BoxError, CredentialsFile, Entry, Store, Swapped};
 use crate::transport::Transport;
 
+pub(crate) use executable::Executable;
 pub(crate) use running::{Ended, Kind, Running};
+pub(crate) use workload_api::WorkloadApi;
 
 /// Everything that tasks need.
 pub(crate) struct Host {
@@ -44,6 +48,9 @@ pub(crate) struct Host {
 /// The program's function that keeps a journal.
 pub(crate) type Keep = Arc<dyn Fn(&Secret) -> Result<(), BoxError> + Send + Sync>;
 
+/// The audience of identity tokens, unless the configuration says another.
+const DEFAULT_AUDIENCE: &str = "https://api.anthropic.com";
+
 /// So many files may be read at once.
 pub(crate) const READERS: usize = 4;
 
@@ -52,7 +59,8 @@ impl Host {
     pub(crate) fn capabilities(&self) -> Vec<Capability> {
         let mut can = vec![Capability::ReadFile, Capability::ReadVariable];
         let Callables { identity_tokens, access_tokens, signers } = &self.callables;
-        can.extend((!identity_tokens.is_empty()).then_some(Capability::SupplyAssertion));
+        let supplies = !identity_tokens.is_empty() || self.grants.supplies_identity_tokens();
+        can.extend(supplies.then_some(Capability::SupplyAssertion));
         can.extend((!access_tokens.is_empty()).then_some(Capability::SupplyToken));
         can.extend((!signers.is_empty()).then_some(Capability::Sign));
         can.extend(self.store.as_ref().map(|store| match store.compares() {
@@ -127,11 +135,34 @@ impl Host {
     }
 
     async fn supply_assertion(&self, request: types::AssertionRequest) -> Outcome {
-        let Some(callable) = self.callables.identity_tokens.get(&request.name) else {
-            return unknown("identity_token", &request.name);
+        // What the program gives under one of our own names goes before ours.
+        let answer = match (self.callables.identity_tokens.get(&request.name), request.name.as_str()) {
+            (Some(callable), _) => self.limited(callable(AssertionRequest { audience: request.audience })).await,
+            (None, executable::NAME) => match self.grants.executable(&request.audience) {
+                Some(executable) => match self.policy.check_executable(executable.program()) {
+                    Ok(()) => self.limited(Box::pin(async { executable.run().await.map_err(BoxError::from) })).await,
+                    Err(rule) => return Outcome::Denied(rule),
+                },
+                None => return unnamed(&request.name),
+            },
+            (None, workload_api::NAME) => match self.grants.workload_api(&request.audience) {
+                Some(api) => match self.may_ask(api) {
+                    Ok(endpoint) => self.limited(Box::pin(async { api.ask(&endpoint).await.map_err(BoxError::from) })).await,
+                    Err(rule) => return Outcome::Denied(rule),
+                },
+                None => return unnamed(&request.name),
+            },
+            (None, name) => return unknown("identity_token", name),
         };
-        let answer = self.limited(callable(AssertionRequest { audience: request.audience })).await;
         answer.and_then(bounded).map_or_else(Outcome::Failed, |token| Outcome::Content(token.into_revealed()))
+    }
+
+    /// The socket of the Workload API, where the policy allows it.
+    fn may_ask(&self, api: &WorkloadApi) -> Result<PathBuf, String> {
+        self.policy.check_source_sends(workload_api::NAME)?;
+        let socket = api.socket()?;
+        self.policy.check_file(&socket.canonicalize().unwrap_or_else(|_| socket.clone()))?;
+        Ok(socket)
     }
 
     async fn supply_token(&self, request: types::TokenRequest) -> Outcome {
@@ -255,6 +286,10 @@ fn not_a_login(key: &str) -> Outcome {
     Outcome::Denied(format!("{} is not the file of a login that the configuration leads to", key.trim_start_matches("file:")))
 }
 
+fn unnamed(source: &str) -> Outcome {
+    Outcome::Denied(format!("the configuration does not name the source {source}, or it names another audience"))
+}
+
 fn unknown(what: &str, name: &str) -> Outcome {
     Outcome::Failed(format!("no callable of this name was given: Credential::builder().{what}({name:?}, ...)"))
 }
@@ -326,6 +361,57 @@ mod tests {
                 assert_eq!(!matches!(outcome, Outcome::Denied(_)), reads, "{:?}", host.policy);
             }
             assert_eq!(fs::exists(&path).unwrap(), swaps, "{:?}", host.policy);
+        }
+    }
+
+    /// F10: whatever a component asks for, what runs is the program that the configuration names, if the policy allows it, for the audience
+    /// that the configuration names.
+    #[tokio::test]
+    async fn a_program_runs_where_the_configuration_and_the_policy_name_it() {
+        const NAMED: &str =
+            r#"{"federation": {"identity_token": {"source": "executable", "command": ["/bin/echo", "token"], "audience": "a"}}}"#;
+        let allowed = || Policy::default().allow_executable("/bin/echo");
+        let asks = |name: &str, audience: &str| {
+            Task::SupplyAssertion(types::AssertionRequest { name: name.to_owned(), audience: audience.to_owned() })
+        };
+        let run = async |policy: Policy, configuration: &str, task: Task| host(policy, configuration).perform(task).await;
+        let given = run(allowed(), NAMED, asks("executable", "a")).await;
+        assert!(matches!(&given, Outcome::Content(token) if token == "token"), "{given:?}");
+        for (policy, configuration, task, why) in [
+            (Policy::default(), NAMED, asks("executable", "a"), "Policy::allow_executable(\"/bin/echo\")"),
+            (allowed().allow_source("aws"), NAMED, asks("executable", "a"), "Policy::allow_source(\"executable\")"),
+            (allowed().without_origins(), NAMED, asks("executable", "a"), "the policy allows no request"),
+            (allowed(), NAMED, asks("executable", "b"), "or it names another audience"),
+            (allowed(), NAMED, asks("spiffe", "a"), "does not name the source spiffe"),
+            (allowed(), "{}", asks("executable", "a"), "does not name the source executable"),
+            (
+                allowed(),
+                r#"{"federation": {"identity_token": {"source": "spiffe", "socket": "/s"}}}"#,
+                asks("spiffe", "b"),
+                "audience",
+            ),
+        ] {
+            let outcome = run(policy, configuration, task).await;
+            assert!(matches!(&outcome, Outcome::Denied(rule) if rule.contains(why)), "{why}: {outcome:?}");
+        }
+        // What the program supplies by that name goes first.
+        let mut host = host(Policy::default(), NAMED);
+        let ours = callable(|_: AssertionRequest| async { Ok(Secret::from("of the program".to_owned())) });
+        host.callables.identity_tokens.insert("executable".to_owned(), ours);
+        let outcome = host.perform(asks("executable", "a")).await;
+        assert!(matches!(&outcome, Outcome::Content(token) if token == "of the program"), "{outcome:?}");
+    }
+
+    #[test]
+    fn only_what_is_named_is_promised() {
+        let supplies = |identity_token: &str| {
+            let configuration = format!(r#"{{"federation": {{"identity_token": {identity_token}}}}}"#);
+            host(Policy::default(), &configuration).capabilities().contains(&Capability::SupplyAssertion)
+        };
+        assert!(supplies(r#"{"source": "executable", "command": ["/bin/echo"]}"#));
+        assert_eq!(supplies(r#"{"source": "spiffe"}"#), cfg!(feature = "spiffe"));
+        for source in [r#"{"source": "spiffe", "file": "/f"}"#, r#"{"source": "callable"}"#, r#"{"source": "executable"}"#] {
+            assert!(!supplies(source), "{source}");
         }
     }
 

@@ -44,6 +44,12 @@ fn good() -> Vec<Value> {
         ]
         .map(federation),
     );
+    documents.push(federation(json!({ "source": "executable", "command": ["/usr/bin/token"] })));
+    documents
+        .push(federation(json!({ "source": "executable", "command": ["/usr/bin/token", "--for", "a"], "environment": ["HOME"],
+        "audience": "a", "freshness": "shared" })));
+    documents.push(federation(json!({ "source": "executable", "command": ["C:\\token.exe"] })));
+    documents.push(federation(json!({ "source": "spiffe", "socket": "unix:///run/agent.sock", "spiffe_id": "spiffe://a/b" })));
     documents.push(federation(json!({ "source": "auto" })));
     documents.push(federation(json!({ "source": "auto", "audience": "a" })));
     for name in wif_recipes::names() {
@@ -78,6 +84,11 @@ fn bad() -> Vec<Value> {
         json!({ "discover": { "profile": "../x" } }),
         json!({ "bearer": { "source": "callable", "value": "x" } }),
         federation(json!({ "source": "callable" })),
+        federation(json!({ "source": "executable" })),
+        federation(json!({ "source": "executable", "command": "/usr/bin/token" })),
+        federation(json!({ "source": "executable", "command": ["token"] })),
+        federation(json!({ "source": "executable", "command": ["/usr/bin/token", ""] })),
+        federation(json!({ "source": "executable", "command": ["/usr/bin/token"], "environment": [1] })),
         federation(json!({ "source": "signer", "key_id": "k", "issuer": "i", "subject": "s", "lifetime_s": 59 })),
     ];
     for document in good() {

@@ -82,7 +82,36 @@ def client_credentials():
     return client.client_credentials_grant(request).access_token
 
 
+def executable():
+    import shlex
+
+    from google.auth import pluggable
+
+    # It runs programs for Google's token service; here only the running is wanted.
+    credentials = pluggable.Credentials(
+        audience="//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/x",
+        subject_token_type="urn:ietf:params:oauth:token-type:id_token",
+        token_url="https://sts.googleapis.com/v1/token",
+        credential_source={"executable": {"command": shlex.join(SOURCE["command"]), "timeout_millis": 5000}},
+    )
+    return credentials.retrieve_subject_token(None)
+
+
+def workload_api():
+    import grpc
+    from spiffe import SpiffeId, WorkloadApiClient
+
+    # gRPC calls a server by the path of its socket, which servers on hyper take for no name. Agents are written in Go, and take it.
+    channel = grpc.insecure_channel
+    grpc.insecure_channel = lambda target, options=(): channel(target, [*options, ("grpc.default_authority", "localhost")])
+    wanted = SOURCE.get("spiffe_id")
+    with WorkloadApiClient() as client:
+        return client.fetch_jwt_svid(audience={AUDIENCE}, subject=SpiffeId(wanted) if wanted else None).token
+
+
 CLIENTS = {
+    "executable": executable,
+    "spiffe (workload api)": workload_api,
     "google": google,
     "google-iam": google_iam,
     "vault": vault,

@@ -6,7 +6,7 @@ use std::path::Path;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::{Value, json};
 
-use crate::{Cluster, Keys, Mint, Server, scripted};
+use crate::{Cluster, Keys, Mint, Server, WorkloadApi, scripted};
 
 /// A way to an identity token, with the stand-ins that it leads to.
 pub struct Case {
@@ -24,6 +24,10 @@ pub struct Case {
     pub servers: Vec<Server>,
     /// The cluster, where there is one.
     pub cluster: Option<Cluster>,
+    /// The Workload API, where there is one.
+    pub workload_api: Option<WorkloadApi>,
+    /// The program that the host has to be allowed to run, where there is one.
+    pub executable: Option<&'static str>,
     /// The key that the host signs with, where it has to: PKCS #8 in PEM, for ES256.
     pub key: Option<String>,
 }
@@ -71,6 +75,12 @@ impl Host {
             "private-key-jwt" if !matches!(self, Self::Node) => {
                 Some("cannot sign: in Rust and JavaScript give the library a `signer`")
             }
+            "executable" if !matches!(self, Self::Command) => {
+                Some("runs no programs: let one write the token into a file, or give a callable")
+            }
+            "spiffe (workload api)" if !matches!(self, Self::Command) => {
+                Some("does not ask the Workload API: let spiffe-helper write a file, or give a callable")
+            }
             "kubernetes" if proxy => Some("needs a cluster with the certificates of the Kubernetes cluster"),
             "kubernetes" if wasi => Some("trusts what its runtime trusts: let that know the cluster's certificates"),
             _ => None,
@@ -79,7 +89,7 @@ impl Host {
 }
 
 /// The cases of platforms whose servers need code. The others are files, see [`scripted`].
-const CODED: [&str; 14] = [
+const CODED: [&str; 16] = [
     "aws (environment)",
     "aws (instance)",
     "aws (container)",
@@ -88,11 +98,13 @@ const CODED: [&str; 14] = [
     "azure (machine)",
     "azure-workload",
     "client-credentials",
+    "executable",
     "github-actions",
     "google",
     "google-iam",
     "kubernetes",
     "private-key-jwt",
+    "spiffe (workload api)",
     "vault",
 ];
 
@@ -104,6 +116,12 @@ pub fn all() -> Vec<&'static str> {
     // By source; the ways of one source in the order above.
     all.sort_by_key(|case| source_of(case));
     all
+}
+
+/// Those that are recipes: the others are for the host itself.
+#[must_use]
+pub fn of_recipes() -> Vec<&'static str> {
+    all().into_iter().filter(|case| !["executable", "spiffe (workload api)"].contains(case)).collect()
 }
 
 /// The source of a case.
@@ -137,6 +155,8 @@ impl Case {
             secrets: Vec::new(),
             servers: Vec::new(),
             cluster: None,
+            workload_api: None,
+            executable: None,
             key: None,
         }
     }
@@ -227,6 +247,22 @@ pub async fn start(name: &str, directory: &Path, mint: &Mint) -> Case {
                 "token_url": format!("{}/token", server.url()),
             });
             Case { identity_token, key: Some(pair.serialize_pem()), ..case }.beside(server)
+        }
+        "executable" => {
+            // As Google's documentation describes what a program prints.
+            let answer = json!({
+                "version": 1, "success": true, "token_type": "urn:ietf:params:oauth:token-type:id_token", "id_token": mint(AUDIENCE),
+                "expiration_time": 4_000_000_000_u64,
+            });
+            let (case, path) = case.file(directory, "answer", &answer.to_string());
+            let identity_token = json!({ "source": source, "command": ["/bin/cat", path] });
+            Case { identity_token, executable: Some("/bin/cat"), ..case }
+        }
+        "spiffe (workload api)" => {
+            let identities = ["spiffe://acme.example/payments/web", "spiffe://acme.example/other"];
+            let api = WorkloadApi::start(&directory.join("agent.sock"), &identities, crate::minted_by(&mint));
+            let endpoint = api.endpoint();
+            Case { workload_api: Some(api), ..case }.with("SPIFFE_ENDPOINT_SOCKET", endpoint)
         }
         "kubernetes" => {
             let cluster = crate::api_server("apps", "web", "canary-pod", mint).await;

@@ -14,6 +14,7 @@ mod google;
 mod kubernetes;
 mod oauth;
 mod scripted;
+mod spiffe;
 mod vault;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +33,7 @@ pub use ci::github_actions;
 pub use google::{iam_credentials as google_iam_credentials, metadata as google_metadata};
 pub use kubernetes::{Cluster, api_server};
 pub use oauth::{authorization_server, authorization_server_by_key};
+pub use spiffe::{SvidMint, WorkloadApi, minted_by};
 pub use vault::vault;
 
 /// Makes an identity token for an audience.

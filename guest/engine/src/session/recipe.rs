@@ -131,7 +131,7 @@ pub(super) fn detect(detection: Detection, source: &RecipeSource, means: Means<'
         (Some((recipe, _)), true) if lacking(&recipe, source).is_some() => {
             let lacking = lacking(&recipe, source).unwrap_or_default();
             let message = format!("Identity tokens come from {}, for which `{lacking}` is not configured.", recipe.title);
-            (message, "Say it beside `source`.")
+            (message, "Say it beside `source` of `identity_token` in the configuration.")
         }
         (Some((recipe, why)), true) => {
             let run = Box::new(Run::new(&recipe, &source.given));
@@ -142,11 +142,12 @@ pub(super) fn detect(detection: Detection, source: &RecipeSource, means: Means<'
             let each: Vec<String> =
                 found.iter().map(|(recipe, why)| format!("{} (`{}`, by {why})", recipe.title, recipe.name)).collect();
             let message = format!("The variables that are set tell of more than one platform: {}.", each.join(", "));
-            (message, "Name one of them as `source` in place of `auto`.")
+            (message, "Name one of them as `source` of `identity_token` in the configuration.")
         }
         (None, _) => (
             "No platform is recognised by its variables.".to_owned(),
-            "Name the `source` of identity tokens, such as `kubernetes` or `aws`; or name a `file`.",
+            "Set ANTHROPIC_IDENTITY_TOKEN_FILE where that is read, or name the `source` of `identity_token` in the configuration, such as \
+             `kubernetes`, `aws` or `file`.",
         ),
     };
     let code = FailureCode::IdentityTokenMissing;

@@ -15,7 +15,7 @@ use super::outgoing::Role;
 use super::recipe::{self, Detection, Means, Told};
 use super::{Plan, Session, field};
 use crate::answer::Pause;
-use crate::configuration::{IdentityTokenSource, Platform, Signer};
+use crate::configuration::{EXECUTABLE, IdentityTokenSource, Platform, SPIFFE, Signer};
 use crate::contract::{
     AssertionRequest, Capability, FailureCode, FileProtection, FileRequest, NoteCode, NoteLevel, Outcome, SignRequest, Task,
 };
@@ -58,7 +58,14 @@ pub(super) fn missing(source: &IdentityTokenSource, can: &[Capability]) -> Optio
         IdentityTokenSource::File(_) => (Capability::ReadFile, "read files"),
         IdentityTokenSource::Variable(_) => (Capability::ReadVariable, "read variables"),
         IdentityTokenSource::Literal(_) => return None,
-        IdentityTokenSource::Callable { .. } => (Capability::SupplyAssertion, "call for an identity token"),
+        IdentityTokenSource::Callable { name, .. } => {
+            let what = match name.as_str() {
+                EXECUTABLE => "run programs",
+                SPIFFE => "ask the Workload API of SPIFFE; it reads a `file` that spiffe-helper writes",
+                _ => "call for an identity token",
+            };
+            (Capability::SupplyAssertion, what)
+        }
         IdentityTokenSource::Signer(_) => (Capability::Sign, "sign"),
         // Which of them a recipe needs shows on the way.
         IdentityTokenSource::Recipe(_) => return None,

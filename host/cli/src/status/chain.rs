@@ -127,7 +127,12 @@ impl Chain {
                 _ => Standing::Incomplete,
             };
             passed |= is_decisive;
+            // What a federation lacks that is used all the same, the platform gives.
+            let of_the_platform = standing == Standing::Used && matches!(there, There::Part(_));
             let (There::Whole(mut found) | There::Part(mut found) | There::Nothing(mut found)) = there;
+            if of_the_platform {
+                "set; the platform is to give the identity token".clone_into(&mut found);
+            }
             if let Some(profile) = used_profile.as_ref().filter(|_| standing == Standing::Used) {
                 found = profile.words();
             }

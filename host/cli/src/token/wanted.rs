@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
-use wif::{Credential, DirectoryStore, Token};
+use wif::{Credential, DirectoryStore, Status, Token};
 
-use crate::credential::{Kind, kind_of};
+use crate::credential::{Kind, kind_of, named};
 use crate::exit::Wrong;
 use crate::options::Common;
 use crate::state_file::{StateFile, is_directory};
@@ -55,10 +55,10 @@ pub(crate) struct Asking<'a> {
 }
 
 impl Wanted {
-    /// The variables that a platform's source reads, if the configuration names one.
-    pub(crate) fn variables_read(&self) -> anyhow::Result<Vec<String>> {
+    /// The variables that a platform's source reads, if the configuration names one or discovery found one.
+    pub(crate) fn variables_read(&self, status: &Status) -> anyhow::Result<Vec<String>> {
         let document: Value = serde_json::from_str(&self.common.document()?).unwrap_or_default();
-        Ok(sources::variables_read_by(&document["federation"]["identity_token"]))
+        Ok(sources::variables_read(&document, named(status, "identity_token")))
     }
 
     pub(crate) async fn hold(&self) -> anyhow::Result<Held> {

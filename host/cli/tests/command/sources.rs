@@ -9,20 +9,25 @@ use wif_servers::{Mint, Server};
 
 use crate::place::{Run, bare};
 
+/// A SPIFFE ID, for JWT-SVIDs have no other subject.
+pub(crate) const SUBJECT: &str = "spiffe://acme.example/payments/web";
+
 /// An emulator, and what mints its identity tokens for the stand-ins.
-struct Platform {
-    emulator: Arc<Emulator>,
-    directory: tempfile::TempDir,
+pub(crate) struct Platform {
+    pub(crate) emulator: Arc<Emulator>,
+    pub(crate) directory: tempfile::TempDir,
     audiences: Arc<Mutex<Vec<String>>>,
 }
 
 impl Platform {
-    async fn new() -> Self {
-        let emulator = Arc::new(Emulator::start(Options::default()).await.expect("the emulator starts"));
+    pub(crate) async fn new() -> Self {
+        // What one of the sources gives has such a subject, and the others may have it.
+        let options = Options { subject: SUBJECT.to_owned(), ..Options::default() };
+        let emulator = Arc::new(Emulator::start(options).await.expect("the emulator starts"));
         Self { emulator, directory: tempfile::tempdir().expect("a directory"), audiences: Arc::default() }
     }
 
-    fn mint(&self) -> Mint {
+    pub(crate) fn mint(&self) -> Mint {
         let (emulator, audiences) = (Arc::clone(&self.emulator), Arc::clone(&self.audiences));
         Arc::new(move |audience| {
             audiences.lock().expect("nobody panics").push(audience.to_owned());
@@ -41,11 +46,11 @@ impl Platform {
     }
 
     /// `wif token` with this source, and these variables.
-    async fn token(&self, identity_token: Value, variables: &[(&str, &str)]) -> Run {
+    pub(crate) async fn token(&self, identity_token: Value, variables: &[(&str, &str)]) -> Run {
         self.run("token", &identity_token, variables).await
     }
 
-    async fn run(&self, subcommand: &str, identity_token: &Value, variables: &[(&str, &str)]) -> Run {
+    pub(crate) async fn run(&self, subcommand: &str, identity_token: &Value, variables: &[(&str, &str)]) -> Run {
         let mut command = self.command(subcommand, identity_token, variables);
         if subcommand == "token" {
             command.args(["--timeout", "20"]);
@@ -53,7 +58,7 @@ impl Platform {
         Run::of(command).await
     }
 
-    fn command(&self, subcommand: &str, identity_token: &Value, variables: &[(&str, &str)]) -> std::process::Command {
+    pub(crate) fn command(&self, subcommand: &str, identity_token: &Value, variables: &[(&str, &str)]) -> std::process::Command {
         let options = self.emulator.options();
         let document = json!({
             "base_url": self.emulator.base_url(),
@@ -72,7 +77,7 @@ impl Platform {
     }
 
     /// The run gave an access token, with one exchange in all, and its log holds none of these.
-    fn gave_a_token(&self, run: &Run, secrets: &[&str]) {
+    pub(crate) fn gave_a_token(&self, run: &Run, secrets: &[&str]) {
         assert_eq!(run.code, 0, "{}", run.stderr);
         assert!(run.stdout.starts_with("sk-ant-oat01-"), "{}", run.stdout);
         for secret in secrets {
@@ -100,6 +105,50 @@ async fn a_job_of_github_actions_has_a_token() {
     assert!(run.stderr.contains("permissions: id-token: write"), "{}", run.stderr);
 }
 
+/// The four ids alone, in a job of CI: nobody has to say where the identity token is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_is_found_where_the_variables_lack_the_identity_token_alone() {
+    let platform = Platform::new().await;
+    let options = platform.emulator.options().clone();
+    let server = Server::start(wif_servers::github_actions("canary", platform.mint())).await;
+    let url = format!("{}/token?api-version=2.0", server.url());
+    let run = async |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = bare(platform.directory.path());
+        command.env("ANTHROPIC_BASE_URL", platform.emulator.base_url());
+        command.env("ANTHROPIC_FEDERATION_RULE_ID", &options.federation_rule_id);
+        command.env("ANTHROPIC_ORGANIZATION_ID", &options.organization_id);
+        command.env("ACTIONS_ID_TOKEN_REQUEST_URL", &url).env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "canary");
+        command.envs(variables.iter().copied()).args([arguments[0], "--allow-loopback"]).args(&arguments[1..]);
+        Run::of(command).await
+    };
+    let token = run(&["token"], &[]).await;
+    platform.gave_a_token(&token, &["canary"]);
+    let why =
+        "Identity tokens come from GitHub Actions, for ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN is set";
+    assert!(token.stderr.contains(why), "{}", token.stderr);
+    // Who looks sees what would be asked, and asks nobody.
+    let asked = server.seen().len();
+    let status = run(&["status"], &[]).await;
+    assert_eq!(status.code, 0, "{}\n{}", status.stdout, status.stderr);
+    for said in ["set; the platform is to give the identity token", "ACTIONS_ID_TOKEN_REQUEST_TOKEN (set)"] {
+        assert!(status.stdout.contains(said), "{said}: {}", status.stdout);
+    }
+    assert_eq!(server.seen().len(), asked, "{:?}", server.seen());
+    // A command gets the access token, and not what leads to identity tokens.
+    let exec = run(&["exec", "--", "env"], &[]).await;
+    assert!(exec.stdout.contains("ANTHROPIC_AUTH_TOKEN=") && !exec.stdout.contains("canary"), "{}", exec.stdout);
+    // Two platforms are not guessed between.
+    let two = run(&["token"], &[("CIRCLE_OIDC_TOKEN_V2", "canary")]).await;
+    assert_ne!(two.code, 0);
+    for said in ["`github-actions`, by ACTIONS_ID_TOKEN_REQUEST_URL", "`circleci`, by CIRCLE_OIDC_TOKEN_V2", "Name one of them"] {
+        assert!(two.stderr.contains(said), "{said}: {}", two.stderr);
+    }
+    assert!(!two.stderr.contains("canary"), "{}", two.stderr);
+    // A token that is named goes before the platform.
+    let named = run(&["token"], &[("ANTHROPIC_IDENTITY_TOKEN_FILE", "/nowhere/token")]).await;
+    assert!(named.code != 0 && named.stderr.contains("/nowhere/token"), "{}", named.stderr);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_source_of_the_table_gives_a_token() {
     let platform = Platform::new().await;
@@ -107,7 +156,9 @@ async fn every_source_of_the_table_gives_a_token() {
     for name in cases::all().into_iter().filter(|name| Host::Command.lacks(name).is_none()) {
         let case = cases::start(name, platform.directory.path(), &platform.mint()).await;
         let variables: Vec<(&str, &str)> = case.variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let run = platform.token(case.identity_token.clone(), &variables).await;
+        let mut command = platform.command("token", &case.identity_token, &variables);
+        command.args(case.executable.into_iter().flat_map(|program| ["--allow-executable", program]));
+        let run = Run::of(command).await;
         platform.gave_a_token(&run, &case.secrets);
         exchanges += 1;
         assert_eq!(platform.emulator.counts().exchanges, exchanges, "{name}");

@@ -160,6 +160,26 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         }),
     },
     Difference {
+        what: "an empty field of a profile is none here",
+        why: "Each client has some that it takes so, and others. Where a profile has both, neither client does as this command.",
+        excuse: AsIf(|_, environment| {
+            environment.with_profiles(|profile| {
+                let mut removed = false;
+                let mut without = |members: &mut Value, names: [&str; 2]| {
+                    let Some(members) = members.as_object_mut() else { return };
+                    for name in names {
+                        removed |= members.get(name).is_some_and(|value| value == "") && members.remove(name).is_some();
+                    }
+                };
+                without(profile, ["organization_id", "workspace_id"]);
+                if profile["authentication"].is_object() {
+                    without(&mut profile["authentication"], ["federation_rule_id", "service_account_id"]);
+                }
+                removed
+            })
+        }),
+    },
+    Difference {
         what: "an empty variable of the federation set is an error here",
         why: "It is a template that was not filled in: what would be used in its place is not what anybody meant (A11).",
         excuse: Because(|case| {
@@ -214,6 +234,21 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         excuse: Because(|case| {
             let has_token = case.is_set("ANTHROPIC_IDENTITY_TOKEN") || case.is_set("ANTHROPIC_IDENTITY_TOKEN_FILE");
             case.as_in(Sdk::Python) && !has_token && case.served_here_alone().is_some()
+        }),
+    },
+    Difference {
+        what: "a platform that its variables tell gives the identity token here, where only that is missing",
+        why: "The clients fail: whoever set the rule and the organization has said which credential is meant. A profile goes before it.",
+        excuse: Because(|case| {
+            let ids = ["ANTHROPIC_FEDERATION_RULE_ID", "ANTHROPIC_ORGANIZATION_ID"];
+            let tokens = ["ANTHROPIC_IDENTITY_TOKEN_FILE", "ANTHROPIC_IDENTITY_TOKEN"];
+            let mut platforms = ["CIRCLE_OIDC_TOKEN_V2", "VERCEL_OIDC_TOKEN"].into_iter().filter(|name| case.is_set(name));
+            let only_the_token_is_missing =
+                ids.iter().all(|name| case.is_set(name)) && !tokens.iter().any(|name| case.is_set(name));
+            let one = platforms.next().zip(Some(platforms.next().is_none()));
+            case.served_here_alone().is_some()
+                && only_the_token_is_missing
+                && one.is_some_and(|(name, alone)| alone && case.assertion(case.ours) == Some(case.variable(name)))
         }),
     },
     Difference {

@@ -75,6 +75,7 @@ impl Environment {
         if random.chance(60) {
             environment.profiles(&mut random, &base_of_profile);
         }
+        environment.platforms_of(&mut random);
         environment
     }
 
@@ -192,6 +193,15 @@ impl Environment {
         if random.chance(25) {
             let name = random.pick(&["work", "work", "default", "missing", "", " ", " work", "../work", ".hidden", "a b"]);
             self.set("ANTHROPIC_PROFILE", name.to_owned());
+        }
+    }
+
+    /// Sometimes the program runs where a platform has put an identity token into a variable, and sometimes two have.
+    fn platforms_of(&mut self, random: &mut Random) {
+        for (name, chance) in [("CIRCLE_OIDC_TOKEN_V2", 12), ("VERCEL_OIDC_TOKEN", 8)] {
+            if random.chance(chance) {
+                self.set(name, random.pick(&[TOKEN, TOKEN, TOKEN, ""]).to_owned());
+            }
         }
     }
 

@@ -59,6 +59,7 @@ class Credential:
 
     - `allow_origins`, `allow_private_origins`, `allow_loopback`: where requests and tokens may go, beside https://api.anthropic.com;
     - `allow_directories`, `allow_variables`: what may be read, beside what the configuration names and discovery reads;
+    - `allow_executables`: programs that may be run where the configuration names one as the source; without it none is;
     - `proxy`: a URL, or "environment"; `root_certificates`: PEM texts to trust beside the platform's;
     - `request_timeout`, `callable_timeout`: seconds, 60 and 30 by default;
     - `store_directory`: a directory that processes share, so that they make one exchange between them;
@@ -77,6 +78,7 @@ class Credential:
         allow_loopback: bool = False,
         allow_directories: Iterable[str | os.PathLike[str]] = (),
         allow_variables: Iterable[str] = (),
+        allow_executables: Iterable[str | os.PathLike[str]] = (),
         proxy: Proxy | None = None,
         request_timeout: float | None = None,
         callable_timeout: float | None = None,
@@ -94,6 +96,7 @@ class Credential:
             "allow_loopback": allow_loopback,
             "allow_directories": [os.fspath(directory) for directory in allow_directories],
             "allow_variables": list(allow_variables),
+            "allow_executables": [os.fspath(program) for program in allow_executables],
             "proxy": proxy,
             "request_timeout_ms": _ms(request_timeout),
             "callable_timeout_ms": _ms(callable_timeout),

@@ -12,6 +12,7 @@ use super::Origin;
 use super::sources::{Source, Way};
 use crate::environment::variable;
 use crate::secret::Secret;
+use crate::tasks::{Executable, WorkloadApi};
 
 /// The lists that all hosts share.
 static AUTHORITY: LazyLock<Value> =
@@ -30,8 +31,11 @@ pub(crate) struct Grants {
     file: Option<String>,
     /// The identity token's variable, where the configuration names it.
     variable: Option<String>,
-    /// The sources that the configuration names by their recipes.
+    /// The sources that the configuration names by their recipes, or discovery finds by their variables.
     sources: Vec<Source>,
+    /// The program that the configuration names as the source, and the Workload API.
+    executable: Option<Executable>,
+    workload_api: Option<WorkloadApi>,
     /// The path before the token endpoint's own, where the configuration names it.
     base_path: Option<String>,
     /// The API's origin, where the configuration names it.
@@ -59,12 +63,15 @@ impl Grants {
         let fixed = document.get("federation").or(document.get("bearer")).is_some();
         let base = text(&document["base_url"]).and_then(|url| Url::parse(&url).ok());
         let base_path = base.as_ref().map(base_path_of);
+        let discovers = document.is_object() && !fixed;
         Self {
-            discovers: document.is_object() && !fixed,
+            discovers,
             config_dir: text(&document["discover"]["config_dir"]),
             file: text(&source["path"]).filter(|_| source["source"] == "file"),
             variable: text(&source["name"]).filter(|_| source["source"] == "variable"),
-            sources: Source::named_by(source),
+            sources: if discovers { Source::discovered() } else { Source::named_by(source) },
+            executable: Executable::named_by(source),
+            workload_api: WorkloadApi::named_by(source),
             base_path: base_path.or((fixed || !document.is_object()).then(String::new)),
             base_origin: base.map(|url| url.origin()),
             told: Mutex::default(),
@@ -111,6 +118,21 @@ impl Grants {
         let source = self.sources.iter().find(|source| source.name() == name);
         let source = source.ok_or_else(|| format!("the configuration does not name the source {name}"))?;
         source.check_request(method, url, headers)
+    }
+
+    /// Whether this host itself supplies identity tokens, by the callables of its own.
+    pub(crate) fn supplies_identity_tokens(&self) -> bool {
+        self.executable.is_some() || self.workload_api.is_some() && WorkloadApi::IS_SPOKEN
+    }
+
+    /// The program that is the source, for the audience that the configuration names.
+    pub(crate) fn executable(&self, audience: &str) -> Option<&Executable> {
+        self.executable.as_ref().filter(|executable| executable.audience == audience)
+    }
+
+    /// The Workload API, likewise.
+    pub(crate) fn workload_api(&self, audience: &str) -> Option<&WorkloadApi> {
+        self.workload_api.as_ref().filter(|api| api.audience == audience)
     }
 
     /// The path as this process reads it: a relative one begins where the program was started.

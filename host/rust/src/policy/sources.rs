@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::{Host, Url};
 use wif_recipes::{Action, Part, Recipe, Request, Step, Template};
 
@@ -43,6 +43,15 @@ pub(crate) struct Way {
 type Readings = BTreeMap<String, Vec<String>>;
 
 impl Source {
+    /// Those whose variables are set, where discovery looks for the platform: the variables of a federation lack the identity token alone.
+    pub(crate) fn discovered() -> Vec<Self> {
+        let is_set = |name: &&str| variable(name).is_some_and(|value| !value.trim().is_empty());
+        let ids = ["ANTHROPIC_FEDERATION_RULE_ID", "ANTHROPIC_ORGANIZATION_ID"];
+        let tokens = ["ANTHROPIC_IDENTITY_TOKEN_FILE", "ANTHROPIC_IDENTITY_TOKEN"];
+        let lacking = ids.iter().all(is_set) && !tokens.iter().any(is_set);
+        if lacking { Self::named_by(&json!({ "source": "auto" })) } else { Vec::new() }
+    }
+
     /// Those that `identity_token` of a configuration names: none, one, or with `auto` those whose variables are set.
     pub(crate) fn named_by(identity_token: &Value) -> Vec<Self> {
         let given = |skip: &[&str]| -> BTreeMap<String, String> {
@@ -233,8 +242,6 @@ pub(crate) fn is_metadata(address: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn source(identity_token: &Value) -> Source {

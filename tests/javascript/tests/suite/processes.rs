@@ -325,6 +325,8 @@ async fn a_platform_is_asked_for_identity_tokens() {
         for (source, variables, allowed, expected) in [
             (json!({ "source": "github-actions" }), &github[..], None, 200),
             (json!({ "source": "auto" }), &github[..], Some("github-actions"), 200),
+            // The variables of the federation lack the identity token alone.
+            (Value::Null, &github[..], None, 200),
             (json!({ "source": "aws" }), &aws[..], None, 200),
             (json!({ "source": "aws" }), &aws[..], Some("google"), 0),
         ] {
@@ -334,11 +336,14 @@ async fn a_platform_is_asked_for_identity_tokens() {
             if let Some(allowed) = allowed {
                 policy["allowSources"] = json!([allowed]);
             }
-            let configuration = json!({ "base_url": base_url, "federation": {
-                "federation_rule_id": emulated.federation_rule_id,
-                "organization_id": emulated.organization_id,
-                "identity_token": source,
-            } });
+            let configuration = match &source {
+                Value::Null => json!({ "base_url": base_url, "discover": { "config_dir": "/nowhere" } }),
+                source => json!({ "base_url": base_url, "federation": {
+                    "federation_rule_id": emulated.federation_rule_id,
+                    "organization_id": emulated.organization_id,
+                    "identity_token": source,
+                } }),
+            };
             let permissions = ["--allow-net=127.0.0.1", "--allow-read", "--allow-env"];
             let run = move || runtime.run("process.mjs", &permissions);
             let mut command = tokio::task::spawn_blocking(run).await.expect("no panic");
@@ -348,6 +353,8 @@ async fn a_platform_is_asked_for_identity_tokens() {
                 command.env_remove(name);
             }
             command.envs(variables.iter().map(|(name, value)| (*name, value)));
+            command.env("ANTHROPIC_FEDERATION_RULE_ID", &emulated.federation_rule_id);
+            command.env("ANTHROPIC_ORGANIZATION_ID", &emulated.organization_id);
             let mut program = Program::start(command);
             if expected == 200 {
                 assert_eq!(program.value("message").await, 200, "{runtime:?}: {source}");

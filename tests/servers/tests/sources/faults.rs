@@ -26,7 +26,7 @@ const OF_REQUESTS: [Fault; 11] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_goes_wrong_is_told_without_a_secret_and_made_again() {
     let mut held = BTreeSet::new();
-    for name in cases::all() {
+    for name in cases::of_recipes() {
         let directory = tempfile::tempdir().expect("a directory");
         let case = cases::start(name, directory.path(), &minting()).await;
         let client = client(&case);
@@ -65,7 +65,7 @@ async fn a_request_that_goes_wrong_is_told_without_a_secret_and_made_again() {
 /// A step that reads finds nothing, or an empty text: no panic, no secret, and the reason by name.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_is_named() {
-    for name in cases::all() {
+    for name in cases::of_recipes() {
         let directory = tempfile::tempdir().expect("a directory");
         let mut case = cases::start(name, directory.path(), &minting()).await;
         let client = client(&case);
@@ -99,7 +99,7 @@ async fn what_is_not_there_is_named() {
 /// Some caches give the same identity token again, which can be exchanged once: the failure says who keeps it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_comes_again_is_waited_out_and_its_cache_named() {
-    for name in cases::all() {
+    for name in cases::of_recipes() {
         let directory = tempfile::tempdir().expect("a directory");
         let kept: Mint = Arc::new(|audience| token(audience, 1));
         let case = cases::start(name, directory.path(), &kept).await;

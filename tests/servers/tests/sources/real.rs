@@ -78,6 +78,8 @@ async fn a_certified_openid_provider_gives_a_client_its_token() {
             secrets: vec!["canary"],
             servers: Vec::new(),
             cluster: None,
+            workload_api: None,
+            executable: None,
             key: Some(pem.clone()),
         };
         let client = client(&case);
