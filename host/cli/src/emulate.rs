@@ -16,7 +16,7 @@ use wif_emulator::{
 };
 
 use crate::environment::{self, BASE_URL, ORGANIZATION, PROFILE, RULE, SERVICE_ACCOUNT, STATIC, TOKEN, TOKEN_FILE, WORKSPACE};
-use crate::exit::{Refused, Wrong};
+use crate::exit::{Refused, Usage, Wrong};
 use crate::output::say;
 use crate::{files, help, shell, trial};
 
@@ -111,6 +111,10 @@ fn api_fault(name: &str) -> Result<ApiFault, String> {
 }
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    if names_no_command(&options) {
+        let mended = "name the command, as in `wif emulate -- sh`, or leave the `--` out to run the emulator until Ctrl-C";
+        return Err(Usage(format!("there is no COMMAND after `--`: {mended}")).into());
+    }
     if options.print_schema {
         say(Resources::SCHEMA.trim_end());
         return Ok(ExitCode::SUCCESS);
@@ -136,6 +140,12 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     };
     emulator.shutdown().await;
     code
+}
+
+/// Whether the command line ends with the `--` that a command follows: a script's variable was empty, perhaps. The parser takes it for
+/// no command at all, with which the emulator would run on and on.
+fn names_no_command(options: &Options) -> bool {
+    options.command.is_empty() && std::env::args_os().next_back().is_some_and(|last| last == "--")
 }
 
 /// What the port can do about it, where that is why.

@@ -176,6 +176,21 @@ async fn identity_tokens_may_live_as_long_as_an_issuer_can_allow() {
 }
 
 #[tokio::test]
+async fn dashes_without_a_command_are_a_usage_error() {
+    let home = tempfile::tempdir().expect("a directory");
+    for arguments in
+        [&["emulate", "--"][..], &["emulate", "--quiet", "--"], &["emulate", "--port", "0", "--admin-port", "0", "--"]]
+    {
+        let mut command = wif(home.path());
+        command.args(arguments);
+        let (code, stdout, stderr) = tokio::time::timeout(LIMIT, outcome(command)).await.expect("it ends by itself");
+        assert_eq!((code, stdout.as_str()), (2, ""), "{arguments:?}: {stderr}");
+        assert!(stderr.contains("COMMAND"), "{arguments:?}: {stderr}");
+    }
+    assert!(std::fs::read_dir(home.path()).expect("it is there").next().is_none(), "it left a file");
+}
+
+#[tokio::test]
 async fn a_clock_that_is_too_far_off_is_refused() {
     let home = tempfile::tempdir().expect("a directory");
     let mut command = wif(home.path());

@@ -44,6 +44,8 @@
 //!   `ext_authz` and by `ext_proc`, and that only answers with a header. It shares the clients' core.
 //!   For who changes the filter: `WIF_OTHER_FILTER` names another build of it, which is measured beside, and `WIF_ENVOY_VARIANTS` names
 //!   those that are measured at all, by the ids in the file (`static_filter,filter,other_filter`).
+//! - **A build** from nothing is measured by `python3 .ci/build-cost.py`, for this program would have to be built first. This program keeps
+//!   the rows of the last such measurement.
 #![doc = include_str!("../missed.md")]
 #![allow(
     clippy::disallowed_methods,
@@ -154,6 +156,8 @@ fn run() -> anyhow::Result<()> {
         numbers.extend(measure().with_context(|| format!("cannot measure {name}"))?);
     }
     rows::python::compare(&mut numbers);
+    // Another program measures builds, and seldom, for they take many minutes.
+    numbers.extend(read_numbers().map_or_else(|_| Vec::new(), |last| last.numbers).into_iter().filter(Number::is_of_a_build));
     let numbers = Numbers { machine, numbers };
     std::fs::write(numbers_file(), serde_json::to_string_pretty(&numbers)? + "\n").context("cannot write numbers.json")?;
     write_tables(&numbers)?;

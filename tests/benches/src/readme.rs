@@ -10,13 +10,13 @@ const HEADLINES: [&str; 10] = [
     "request",
     "edge.nothing",
     "start",
-    "size",
     "callers.exchanges",
     "python",
     "javascript.node.request",
     "envoy.static_filter.cpu",
     "envoy.filter.cpu",
     "envoy.module.cpu",
+    "build.command",
 ];
 
 /// The README's table, in Markdown.
@@ -34,7 +34,7 @@ pub fn render(numbers: &Numbers) -> String {
 fn table(numbers: &Numbers, shown: impl Fn(&Number) -> bool) -> String {
     let machine = &numbers.machine;
     let mut text = format!(
-        "`cargo run --release -p wif-benches` measures these, here on {} cores of one {} ({}).\n\n",
+        "`cargo run --release -p wif-benches` measures these, and `python3 .ci/build-cost.py` the builds, here on {} cores of one {} ({}).\n\n",
         machine.cores, machine.processor, machine.system
     );
     text.push_str("| What | Measured | Beside it | Target | Met |\n| --- | --- | --- | --- | --- |\n");
@@ -67,6 +67,7 @@ fn beside(number: &Number) -> Option<String> {
 
 fn quantity(value: f64, unit: Unit) -> String {
     match unit {
+        Unit::Nanoseconds if value >= 60e9 => format!("{} min", significant(value / 60e9)),
         Unit::Nanoseconds if value >= 1e6 => format!("{} ms", significant(value / 1e6)),
         Unit::Nanoseconds if value >= 1e3 => format!("{} µs", significant(value / 1e3)),
         Unit::Nanoseconds => format!("{} ns", significant(value)),
@@ -97,6 +98,7 @@ mod tests {
         assert_eq!(quantity(57.3, Unit::Nanoseconds), "57 ns");
         assert_eq!(quantity(1_234.0, Unit::Nanoseconds), "1.2 µs");
         assert_eq!(quantity(2_500_000.0, Unit::Nanoseconds), "2.5 ms");
+        assert_eq!(quantity(471e9, Unit::Nanoseconds), "7.9 min");
         assert_eq!(quantity(362_000.0, Unit::Bytes), "354 KiB");
         assert_eq!(quantity(1.0, Unit::Count), "1");
     }

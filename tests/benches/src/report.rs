@@ -82,6 +82,11 @@ impl Number {
         }
     }
 
+    /// Whether `.ci/build-cost.py` measured it, and not this program.
+    pub(crate) fn is_of_a_build(&self) -> bool {
+        self.id.starts_with("build.")
+    }
+
     pub(crate) fn samples(mut self, samples: &Samples) -> Self {
         self.quartiles = Some(samples.quartiles().map(round));
         self.value(samples.median())

@@ -237,6 +237,8 @@ async fn worker_folder(world: &World) -> (tempfile::TempDir, Value) {
     for arguments in [&["keys.mjs"][..], &wrangler] {
         let mut command = tokio::process::Command::new("node");
         command.args(arguments).current_dir(folder).env("HOME", folder).env("CI", "1").env("WRANGLER_SEND_METRICS", "false");
+        // Wrangler leaves there when it last asked for a newer one.
+        command.env("TMPDIR", folder);
         let output = command.output().await.expect("it starts");
         let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {told}");
