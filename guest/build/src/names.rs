@@ -2,8 +2,8 @@
 //!
 //! A trap's backtrace is all that a component without imports can say about its end, so functions keep their names. As the
 //! compiler writes them, with every type and trait in full, they weigh more than the texts of the program do. Here
-//! `<serde_json::value::Value as core::fmt::Debug>::fmt` becomes `serde_json::Value::fmt`, and most functions of the standard library
-//! lose theirs.
+//! `<wif_engine::contract::Failure as core::fmt::Debug>::fmt` becomes `wif_engine::contract::Failure::fmt`, and functions of libraries lose
+//! theirs.
 
 use rustc_demangle::try_demangle;
 
@@ -83,13 +83,11 @@ fn functions(part: &[u8]) -> Option<Vec<u8>> {
     Some(renamed)
 }
 
-/// The standard library, and crates that it is made of.
-const LIBRARIES: [&str; 5] = ["core::", "alloc::", "std::", "hashbrown::", "dlmalloc::"];
-
-/// Whether nobody misses the name: what the standard library does for everybody. How it fails is worth a name.
+/// Whether nobody misses the name: what libraries do for everybody. Whoever reads a backtrace sees by whom they were called. How they
+/// fail is worth a name.
 fn is_common(name: &str) -> bool {
-    let common = LIBRARIES.iter().any(|library| name.starts_with(library));
-    common && !["panic", "fail"].iter().any(|word| name.contains(word))
+    let library = name.contains("::") && !name.starts_with("wif_");
+    library && !["panic", "fail"].iter().any(|word| name.contains(word))
 }
 
 /// The crate, the type and the function; in the engine the module as well. A name that no compiler of Rust made stays.

@@ -32,7 +32,7 @@ pub fn wasm() -> &'static [u8] {
     include_bytes!(concat!(env!("OUT_DIR"), "/plugin.wasm"))
 }
 
-/// The component's size in bytes, function names kept.
+/// The component's size in bytes, the names of its own functions kept.
 #[must_use]
 pub fn plugin_size() -> usize {
     wasm().len()

@@ -355,7 +355,7 @@ fn memory(program: &Path, traffic: &Traffic, places: &Places, directory: &Path) 
 #[allow(clippy::cast_precision_loss, reason = "less than 2^52")]
 fn size(places: &Places) -> anyhow::Result<Number> {
     let floor = std::fs::metadata(&places.static_filter)?.len() as f64;
-    Ok(Number::new("envoy.size", "Size of the filter's module, function names kept", Unit::Bytes)
+    Ok(Number::new("envoy.size", "Size of the filter's module, its own function names kept", Unit::Bytes)
         .value(module().len() as f64)
         .beside(Variant::StaticFilter.name(), floor))
 }

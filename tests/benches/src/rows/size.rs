@@ -22,7 +22,7 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Number>> {
     by_weight.sort_by_key(|(_, bytes)| std::cmp::Reverse(**bytes));
     let told: Vec<String> = by_weight.iter().take(14).map(|(part, bytes)| format!("{part} {bytes}")).collect();
     Ok(vec![
-        Number::new("size", "Size of the component, function names kept", Unit::Bytes)
+        Number::new("size", "Size of the component, its own function names kept", Unit::Bytes)
             .value(size)
             .at_most("≤ 420 KiB", AIM)
             .remark(format!("Bytes by part: {}.", told.join(", "))),
