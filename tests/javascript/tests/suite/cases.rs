@@ -67,7 +67,7 @@ async fn in_workers(workshop: Workshop, what: &str, at_least: usize) {
         let options = json!({
             "worker": worker,
             "entry": "cases-worker.mjs",
-            "caller": caller.path().join("caller"),
+            "caller": caller.join("caller"),
             "bindings": { "WHAT": what, "DOCUMENTS": documents(what), "RULES": document(&tests().join("../wit/rules.json")) },
             "ask": "/",
         });

@@ -1,6 +1,7 @@
 //! Cloudflare's runtime, in two versions that differ in what becomes of another request's promise: the older one lets whoever
 //! waits for it hang, the newer one fails them.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -50,12 +51,15 @@ struct Worker {
 }
 
 /// The Workers' bundles, made once.
-pub(crate) fn bundle() -> &'static TempDir {
-    static BUNDLE: OnceLock<TempDir> = OnceLock::new();
+pub(crate) fn bundle() -> &'static Path {
+    static BUNDLE: OnceLock<PathBuf> = OnceLock::new();
     BUNDLE.get_or_init(|| {
-        let folder = tempfile::tempdir().expect("a directory");
+        // Nothing is dropped at the end that lives as long as the process: so it lies where cargo's files do, and is made anew.
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("workers");
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).expect("a directory");
         for program in ["worker", "caller"] {
-            let to = folder.path().join(program);
+            let to = folder.join(program);
             let bundled = workshop().bundle(&workshop().program(&format!("{program}.mjs")), &WORKERS, &to);
             bundled.unwrap_or_else(|missing| panic!("{missing}"));
         }
@@ -77,7 +81,7 @@ pub(crate) fn workerd(version: Version, options: &Value) -> Command {
 impl Worker {
     async fn start(world: &World, setup: Setup) -> Self {
         workshop_async().await;
-        let folder = tokio::task::spawn_blocking(|| bundle().path()).await.expect("no panic");
+        let folder = tokio::task::spawn_blocking(bundle).await.expect("no panic");
         let storage = tempfile::tempdir().expect("a directory");
         let mut bindings = json!({
             "BASE_URL": world.emulator.base_url(),
