@@ -162,7 +162,7 @@ async fn the_first_try_runs_as_it_stands_and_a_restart_in_place_says_why_it_is_r
     running.until_logged("wif: exchange-failed: ").await;
     let log = running.log();
     let line = log.lines().find(|line| line.contains("wif: exchange-failed: ")).expect("it was logged");
-    for part in [" request-id=req_", " action=Look up the request id", "before a restart."] {
+    for part in [" request-id=req_", " action=The Console's authentication events show", "before a restart."] {
         assert!(line.contains(part), "{part} is missing in {line}");
     }
     drop(file);
