@@ -46,7 +46,7 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Number>> {
             })
     };
     let mut numbers = vec![
-        edge("nothing", "An edge: a wake that changes nothing", 1.0, small.nothing, small_native.nothing),
+        edge("nothing", "A step of the component that changes nothing", 1.0, small.nothing, small_native.nothing),
         edge("rejected", "… a late rejection of another token", 5.0, small.rejected, small_native.rejected),
         edge("due", "… a refresh falls due", 5.0, small.due, small_native.due),
         edge("answer", "… the token endpoint's answer", 5.0, small.answer, small_native.answer),
