@@ -16,7 +16,7 @@ use self::identity::Look;
 use crate::credential::{Kind, kind_of, may_change, named, place_of};
 use crate::options::Common;
 use crate::output::answer;
-use crate::state_file::StateFile;
+use crate::state_file::{StateFile, is_directory};
 use crate::{environment, exit, help, sources, warnings};
 
 /// What `wif status` takes.
@@ -76,6 +76,12 @@ struct Trouble {
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     options.common.announce();
     let document = options.common.document()?;
+    if let Some(directory) = options.state.as_deref().filter(|path| is_directory(path)) {
+        let shown = directory.display();
+        let message =
+            format!("--state: {shown} is a directory, and `wif status` looks into a state file only: leave the option out");
+        return Err(exit::Usage(message).into());
+    }
     let journal = options.state.as_deref().map(|path| StateFile::peek(path, &document)).transpose()?.flatten();
     let builder = with_prefetch(options.common.builder(&document)?, &document, options.exchange);
     let credential = options.common.build(resumed(builder, journal.as_deref()))?;

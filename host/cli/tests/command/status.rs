@@ -21,6 +21,18 @@ async fn status_tells_the_configuration_and_exchanges_nothing() {
     assert!(!run.stdout.contains("sk-ant-oat01-"));
 }
 
+/// Nothing advises to remove a directory in which runs keep their tokens.
+#[tokio::test(flavor = "multi_thread")]
+async fn status_says_that_it_looks_into_no_directory() {
+    let place = Place::new().await;
+    let directory = format!("{}/", place.path("store"));
+    assert_eq!(place.run(&["token", "--state", &directory]).await.code, 0);
+    let run = place.run(&["status", "--state", &directory]).await;
+    assert_eq!(run.code, 2, "{} {}", run.stdout, run.stderr);
+    assert!(run.stderr.contains("is a directory, and `wif status` looks into a state file only"), "{}", run.stderr);
+    assert!(!run.stderr.contains("remove"), "{}", run.stderr);
+}
+
 /// Whatever `wif token` would stumble over, without an exchange.
 #[tokio::test(flavor = "multi_thread")]
 async fn status_names_what_a_token_would_fail_for() {
