@@ -270,8 +270,8 @@ impl Desk {
     pub fn step(&mut self, event: Event) {
         let output = self.session.step(self.clock.now(), event);
         let now = instant();
-        let last = mem::replace(&mut self.published, output.snapshot(now / NANOS_PER_MS));
-        self.published.follow(&last);
+        // Generations matter where a token of unknown life passes, which only an embedding program supplies.
+        self.published = output.snapshot(now / NANOS_PER_MS);
         self.wake_at = output.wake_in_ms.map(|ms| now.saturating_add(u64::from(ms) * NANOS_PER_MS));
         output.notes.iter().for_each(log::note);
         // `abandon` is not obeyed: a late answer is still welcome, and nothing else takes time.
