@@ -266,7 +266,7 @@ fn passed_on(headers: &HeaderMap) -> Vec<types::Header> {
 
 /// What went wrong, from the outside to the cause. The errors of the transport name hosts and causes, and never hold a
 /// header or a body.
-fn words(error: &dyn std::error::Error) -> String {
+pub(crate) fn words(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

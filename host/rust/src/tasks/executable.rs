@@ -9,6 +9,7 @@ use std::process::{ExitStatus, Stdio};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
+use zeroize::Zeroizing;
 
 use super::DEFAULT_AUDIENCE;
 use crate::environment;
@@ -116,8 +117,9 @@ enum Fault {
 }
 
 /// What it prints, to one byte more than it may.
-async fn printed(output: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
-    let mut bytes = Vec::new();
+async fn printed(output: Option<impl AsyncRead + Unpin>) -> Zeroizing<Vec<u8>> {
+    // At once as large as it may get: what grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_OUTPUT + 1));
     if let Some(output) = output {
         // What was read before a fault is judged as it is.
         let _read = output.take(MAX_OUTPUT as u64 + 1).read_to_end(&mut bytes).await;

@@ -11,6 +11,8 @@ use spiffe::{SpiffeId, WorkloadApiClient, WorkloadApiError};
 use super::DEFAULT_AUDIENCE;
 use crate::environment;
 use crate::secret::Secret;
+#[cfg(feature = "spiffe")]
+use crate::transport::words;
 
 /// The callable by which a session asks for it, and the source.
 pub(crate) const NAME: &str = "spiffe";
@@ -74,7 +76,7 @@ impl WorkloadApi {
             format!(
                 "nothing answers at {}: check that the agent runs, and that its socket is mounted ({})",
                 socket.display(),
-                causes(&error)
+                words(&error)
             )
         })?;
         let svid = client.fetch_jwt_svid([&self.audience], wanted.as_ref()).await.map_err(|error| self.refused(&error))?;
@@ -96,27 +98,12 @@ impl WorkloadApi {
                 "the Workload API issues no identity{of_which} to this workload: make a registration entry whose selectors match it ({error})"
             ),
             error if error.is_invalid_argument() => {
-                format!("the Workload API does not take the request for the audience {} ({})", self.audience, causes(error))
+                format!("the Workload API does not take the request for the audience {} ({})", self.audience, words(error))
             }
             WorkloadApiError::JwtSvid(_) => "the Workload API gave something that is no JWT-SVID".to_owned(),
-            error => format!("the Workload API gave no JWT-SVID{of_which}: {}", causes(error)),
+            error => format!("the Workload API gave no JWT-SVID{of_which}: {}", words(error)),
         }
     }
-}
-
-/// An error with what it came from: the outer one often says the least.
-#[cfg(feature = "spiffe")]
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(not(feature = "spiffe"))]
