@@ -298,7 +298,7 @@ impl Discovery {
             BY_VARIABLES
         } else if [RULE, TOKEN_FILE, TOKEN].iter().any(|name| self.text(name).is_some()) {
             // They are incomplete, and hide nothing; the profile may take what it lacks from them.
-            self.ignored.push(format!("{variable} is set, so it is used instead of the federation variables."));
+            self.ignored.push(format!("{variable} is set, so the federation variables are not looked at."));
             return self.look_at_hidden(variable, bearer);
         } else {
             return self.look_at_hidden(variable, bearer);
@@ -809,9 +809,9 @@ mod tests {
         let key = (API_KEY, "key");
         for (variables, warning) in [
             (&FEDERATED[..], "used instead of the federation variables"),
-            (&[FEDERATED[0], FEDERATED[1]], "used instead of the federation variables"),
-            (&[FEDERATED[0], FEDERATED[2]], "used instead of the federation variables"),
-            (&[FEDERATED[1], FEDERATED[2]], "used instead of the federation variables"),
+            (&[FEDERATED[0], FEDERATED[1]], "the federation variables are not looked at"),
+            (&[FEDERATED[0], FEDERATED[2]], "the federation variables are not looked at"),
+            (&[FEDERATED[1], FEDERATED[2]], "the federation variables are not looked at"),
             (&[(PROFILE, "p")], "used instead of the profile that ANTHROPIC_PROFILE names"),
         ] {
             let outcome = found(&[&[key], variables], &[]);

@@ -146,8 +146,8 @@ pub(super) fn detect(detection: Detection, source: &RecipeSource, means: Means<'
         }
         (None, _) => (
             "No platform is recognised by its variables.".to_owned(),
-            "Set ANTHROPIC_IDENTITY_TOKEN_FILE where that is read, or name the `source` of `identity_token` in the configuration, such as \
-             `kubernetes`, `aws` or `file`.",
+            "In a configuration, name the `source` of `identity_token`, such as `kubernetes`, `aws` or `file`. Without one, set \
+             ANTHROPIC_IDENTITY_TOKEN_FILE.",
         ),
     };
     let code = FailureCode::IdentityTokenMissing;
