@@ -146,8 +146,8 @@ pub(super) fn detect(detection: Detection, source: &RecipeSource, means: Means<'
         }
         (None, _) => (
             "No platform is recognised by its variables.".to_owned(),
-            "In a configuration, name the `source` of `identity_token`, such as `kubernetes`, `aws` or `file`. Without one, set \
-             ANTHROPIC_IDENTITY_TOKEN_FILE.",
+            "Set ANTHROPIC_IDENTITY_TOKEN_FILE; or, in a configuration, name the `source` of `identity_token`, such as `kubernetes`, `aws` \
+             or `file`.",
         ),
     };
     let code = FailureCode::IdentityTokenMissing;
