@@ -6,10 +6,10 @@ use std::time::Duration;
 use wif_document::Clusters;
 use wif_engine::contract::{ConfigurationError, Event, Start, Usable};
 use wif_engine::{Secret, id_of};
-use wif_rules::{Reply, merge};
+use wif_rules::{Reply, Waiter, merge};
 
 use crate::callbacks;
-use crate::driver::{Advice, Driver, Host};
+use crate::driver::{Advice, Driver, Host, Turn};
 use crate::fields::Fields;
 use crate::hostcalls::{self, LogLevel, MapType, Refused};
 use crate::metrics::Metrics;
@@ -42,7 +42,7 @@ pub(crate) struct Credential {
     outside: Outside,
     /// The root context, which performs all tasks.
     root: u32,
-    waiting: Vec<Waiter>,
+    waiting: Vec<Paused>,
     /// What requests that waited were given, until they ask.
     given: HashMap<u32, TokenId>,
     /// The ids of the last tokens.
@@ -57,11 +57,11 @@ pub(crate) struct Credential {
 }
 
 /// A request that is paused.
-struct Waiter {
+struct Paused {
     context: u32,
-    since_ms: u64,
-    /// It was sent with the token that is held, and the API answered 401.
-    again: bool,
+    waiter: Waiter,
+    /// Until then it waits, in the driver's time.
+    until_ms: u64,
 }
 
 /// What becomes of a request.
@@ -177,9 +177,17 @@ impl Credential {
         let fate = match self.driver.advice(wall_ms) {
             Advice::Serve => self.put(fields),
             advice if self.may_wait_for(&advice) => {
-                let since_ms = self.driver.elapsed_ms(wall_ms);
-                let again = self.stands_upstream() && self.driver.holds_a_rejected_token() && self.carries_what_is_held(fields);
-                self.waiting.push(Waiter { context, since_ms, again });
+                let waiting_at_most_ms = self.outside.settings.waiting_at_most_ms;
+                let until_ms = self.driver.elapsed_ms(wall_ms).saturating_add(waiting_at_most_ms);
+                let generation = self.driver.published().generation;
+                let mut waiter = match self.rejected_with(fields) {
+                    // With the same token it would be refused again.
+                    Some(id) => Waiter::for_other_than(id, Some(waiting_at_most_ms), generation),
+                    None => Waiter::new(generation),
+                };
+                // Its time begins.
+                self.driver.look(&mut waiter, wall_ms);
+                self.waiting.push(Paused { context, waiter, until_ms });
                 self.outside.metrics.begins_to_wait();
                 self.pace(WAITING_TICK_MS);
                 Fate::Waits
@@ -208,14 +216,15 @@ impl Credential {
         may_come && self.waiting.len() < self.outside.settings.waiting_requests
     }
 
-    /// Whether a request has the token that is held on it: what an upstream filter sets stays there when the router retries.
-    fn carries_what_is_held(&self, fields: &Fields) -> bool {
-        let Some(usable) = self.driver.usable() else { return false };
+    /// The id of the token that is held, if the API has rejected it and a request has it on it: what an upstream filter sets stays
+    /// there when the router retries.
+    fn rejected_with(&self, fields: &Fields) -> Option<String> {
+        let usable = self.driver.usable().filter(|_| self.stands_upstream() && self.driver.holds_a_rejected_token())?;
         let ours = |(name, value): (&[u8], &[u8])| {
             let set = usable.set.iter().find(|header| header.name.as_bytes() == name);
             set.is_some_and(|header| header.value.reveal().as_bytes() == value)
         };
-        fields.iter().any(ours)
+        fields.iter().any(ours).then(|| usable.id.clone())
     }
 
     /// What a request that waited was given.
@@ -225,7 +234,7 @@ impl Credential {
 
     /// A request is over, however it ended.
     pub(crate) fn depart(&mut self, context: u32) {
-        if let Some(position) = self.waiting.iter().position(|waiter| waiter.context == context) {
+        if let Some(position) = self.waiting.iter().position(|paused| paused.context == context) {
             self.waiting.remove(position);
             self.outside.metrics.ends_to_wait();
         }
@@ -273,37 +282,14 @@ impl Credential {
     /// After the session was entered: goes on with the requests that waited for this, and sets the pace.
     fn settle(&mut self) {
         let wall_ms = self.outside.wall_ms();
-        let now_ms = self.driver.elapsed_ms(wall_ms);
         let mut waiting = std::mem::take(&mut self.waiting);
         let any = !waiting.is_empty();
-        waiting.retain(|waiter| {
-            let waited_ms = now_ms.saturating_sub(waiter.since_ms);
-            let over = waited_ms >= self.outside.settings.waiting_at_most_ms;
-            let reply = match self.driver.advice_for_waiters(wall_ms) {
-                Advice::Serve => None,
-                // Whoever is sent once more with the token that was refused is refused again.
-                Advice::Hold(at_most_ms) if over || !waiter.again && waited_ms >= at_most_ms => None,
-                Advice::Wait if over => Some(Reply::timed_out()),
-                Advice::Hold(_) | Advice::Wait => return true,
-                Advice::Fail(failure) => Some(reply::failed(&failure)),
-                Advice::Closed => Some(Reply::closed()),
-            };
+        waiting.retain_mut(|paused| {
+            let Some(answer) = self.answer_to(paused, wall_ms) else { return true };
             self.outside.metrics.ends_to_wait();
             // A request that is gone has left already; where the proxy thinks otherwise, there is nothing to go on with.
-            if hostcalls::set_effective_context(waiter.context).is_ok() {
-                match reply {
-                    Some(reply) => drop(self.refuse(&reply)),
-                    None => {
-                        let fate = match Fields::read(MapType::HttpRequestHeaders) {
-                            Ok(fields) => self.put(&fields),
-                            Err(_) => self.refuse(&reply::denied_by_proxy()),
-                        };
-                        if let Fate::Carries(id) = fate {
-                            self.given.insert(waiter.context, id);
-                            let _ = hostcalls::resume_http_request();
-                        }
-                    }
-                }
+            if hostcalls::set_effective_context(paused.context).is_ok() {
+                self.go_on(paused.context, answer);
             }
             false
         });
@@ -326,9 +312,45 @@ impl Credential {
         self.tick_every(if self.driver.is_needed() { NOW_MS } else { own_ms.clamp(NOW_MS, usual_ms) });
     }
 
-    /// Puts the credential on the request of the effective context, which had these fields and was stripped.
-    fn put(&mut self, fields: &Fields) -> Fate {
-        match self.driver.usable().filter(|usable| usable.origin == self.outside.settings.origin) {
+    /// What a request is told that waits: a token, or that there is none. `None`: it waits on.
+    fn answer_to(&mut self, paused: &mut Paused, wall_ms: u64) -> Option<Result<Usable, Reply>> {
+        let turn = self.driver.look(&mut paused.waiter, wall_ms);
+        let is_over = self.driver.elapsed_ms(wall_ms) >= paused.until_ms;
+        match turn {
+            Turn::Takes(usable) => Some(Ok(usable)),
+            Turn::Fails(failure) => Some(Err(reply::failed(&failure))),
+            Turn::Closed => Some(Err(Reply::closed())),
+            Turn::Waits if !is_over => None,
+            // One goes with what is at hand, however little it may be worth.
+            Turn::Waits | Turn::HasNoOther => Some(match self.driver.advice(wall_ms) {
+                Advice::Serve | Advice::Hold(_) => self.driver.usable().cloned().ok_or_else(Reply::timed_out),
+                Advice::Wait => Err(Reply::timed_out()),
+                Advice::Fail(failure) => Err(reply::failed(&failure)),
+                Advice::Closed => Err(Reply::closed()),
+            }),
+        }
+    }
+
+    /// Goes on with the request of the effective context, which was paused.
+    fn go_on(&mut self, context: u32, answer: Result<Usable, Reply>) {
+        let fate = match answer.map(|usable| Fields::read(MapType::HttpRequestHeaders).map(|fields| (usable, fields))) {
+            Ok(Ok((usable, fields))) => self.put_this(Some(&usable), &fields),
+            Ok(Err(_)) => self.refuse(&reply::denied_by_proxy()),
+            Err(reply) => self.refuse(&reply),
+        };
+        if let Fate::Carries(id) = fate {
+            self.given.insert(context, id);
+            let _ = hostcalls::resume_http_request();
+        }
+    }
+
+    /// Puts the credential that is held on the request of the effective context, which had these fields and was stripped.
+    fn put(&self, fields: &Fields) -> Fate {
+        self.put_this(self.driver.usable(), fields)
+    }
+
+    fn put_this(&self, usable: Option<&Usable>, fields: &Fields) -> Fate {
+        match usable.filter(|usable| usable.origin == self.outside.settings.origin) {
             // Ids have 16 digits.
             Some(usable) if put(usable, fields).is_ok() => Fate::Carries(usable.id.as_bytes().try_into().unwrap_or_default()),
             Some(_) => self.refuse(&reply::denied_by_proxy()),

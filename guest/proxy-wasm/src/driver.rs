@@ -9,7 +9,7 @@ use wif_engine::contract::{
     Start, Task, TaskResult, Usable,
 };
 use wif_engine::{Secret, Session};
-use wif_rules::{Advice as Rule, Snapshot};
+use wif_rules::{Advice as Rule, Look, Snapshot, Waiter};
 
 /// How often a task that is performed shows that it lives, in milliseconds.
 const BEAT_MS: u64 = 1_000;
@@ -103,7 +103,7 @@ pub struct Driver {
     asked_at_ms: Option<u64>,
 }
 
-/// What a caller does now.
+/// What a caller does that has just come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Advice {
     /// Go, with [`Driver::usable`].
@@ -116,6 +116,28 @@ pub enum Advice {
     Fail(Failure),
     /// The session is closing.
     Closed,
+}
+
+/// What a caller does that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Turn {
+    /// Goes with this one.
+    Takes(Usable),
+    /// There is no other than the rejected one.
+    HasNoOther,
+    /// Waits on.
+    Waits,
+    /// There is none, and waiting would not help.
+    Fails(Failure),
+    /// The session is closing.
+    Closed,
+}
+
+/// A failure so long after it was said.
+fn told(failure: &Failure, age_ms: u64) -> Failure {
+    let left = |wait: u64| wait.saturating_sub(age_ms);
+    let (retry_in_ms, rotation_in_ms) = (failure.retry_in_ms.map(left), failure.rotation_in_ms.map(left));
+    Failure { retry_in_ms, rotation_in_ms, ..failure.clone() }
 }
 
 impl Driver {
@@ -147,7 +169,7 @@ impl Driver {
     pub fn advice(&mut self, wall_ms: u64) -> Advice {
         self.record_time(wall_ms);
         let (now, published) = (self.elapsed_ms, &self.published);
-        let past_refresh = matches!(&published.access, wif_rules::Access::Usable { refresh_at, .. } if now >= *refresh_at);
+        let past_refresh = now >= published.nudge_from;
         let (advice, needed) = match published.advice(now) {
             // Its rejection has not been heard of yet: a moment later all is clear.
             Rule::Serve(usable) | Rule::Hold(usable) if self.unheard_rejection.as_ref() == Some(&usable.id) => {
@@ -157,25 +179,41 @@ impl Driver {
             Rule::Hold(_) => (Advice::Hold(published.wait_at_most_ms), past_refresh),
             Rule::Wait => (Advice::Wait, false),
             Rule::Ask => (Advice::Wait, true),
-            Rule::Refuse(failure) => {
-                let left = |wait: u64| wait.saturating_sub(now - published.at);
-                let (retry_in_ms, rotation_in_ms) = (failure.retry_in_ms.map(left), failure.rotation_in_ms.map(left));
-                (Advice::Fail(Failure { retry_in_ms, rotation_in_ms, ..failure.clone() }), false)
-            }
+            Rule::Refuse(failure) => (Advice::Fail(told(failure, now - published.at)), false),
             Rule::Closed => (Advice::Closed, false),
         };
-        let asked = self.asked_at_ms.is_some_and(|asked| self.elapsed_ms < asked + ASKING_MS);
-        self.needed |= needed && !asked;
+        self.need(needed);
         advice
     }
 
-    /// What those do who have been waiting: the newest output is for them, even where it is for nobody after them.
-    pub fn advice_for_waiters(&mut self, wall_ms: u64) -> Advice {
-        let advice = self.advice(wall_ms);
-        match &self.access {
-            Access::Usable(usable) if usable.unusable_in_ms == Some(0) && self.published.at == self.elapsed_ms => Advice::Serve,
-            _ => advice,
-        }
+    /// What somebody who waits does at this time of the wall clock. As [`advice`](Self::advice), it does not enter the session.
+    pub fn look(&mut self, waiter: &mut Waiter, wall_ms: u64) -> Turn {
+        self.record_time(wall_ms);
+        let (now, published) = (self.elapsed_ms, &self.published);
+        let unheard = matches!((&published.access, &self.unheard_rejection),
+            (wif_rules::Access::Usable { token, .. }, Some(id)) if token.id == *id);
+        let (turn, needed) = match waiter.look(published, now) {
+            _ if unheard => (Turn::Waits, true),
+            Look::Take(usable) => (Turn::Takes(usable.clone()), false),
+            Look::NoOther => (Turn::HasNoOther, false),
+            Look::Refuse(failure) => (Turn::Fails(told(failure, now - published.at)), false),
+            Look::Closed => (Turn::Closed, false),
+            Look::Wait { asks, .. } => (Turn::Waits, asks),
+        };
+        self.need(needed);
+        turn
+    }
+
+    /// Once has the effect of many, for a while.
+    fn need(&mut self, needed: bool) {
+        let asked = self.asked_at_ms.is_some_and(|asked| self.elapsed_ms < asked + ASKING_MS);
+        self.needed |= needed && !asked;
+    }
+
+    /// What callers read.
+    #[must_use]
+    pub fn published(&self) -> &Snapshot<Usable, Failure, PendingReason> {
+        &self.published
     }
 
     /// The driver's own time at this time of the wall clock, in milliseconds: for how long something has lasted.
@@ -303,7 +341,12 @@ impl Driver {
     fn event(&mut self, host: &mut impl Host, event: Event) {
         let clock = Clock { wall_ms: self.wall_ms, steady_ms: None };
         let output = self.session.step(clock, event);
-        self.published = output.snapshot(self.elapsed_ms);
+        let mut snapshot = output.snapshot(self.elapsed_ms);
+        if let wif_rules::Access::Usable { refresh_at, .. } = &snapshot.access {
+            snapshot.nudge_from = *refresh_at;
+        }
+        snapshot.follow(&self.published);
+        self.published = snapshot;
         let Output { access, tasks, wake_in_ms, journal, notes, .. } = output;
         // `abandon` is not obeyed: a late answer is still welcome.
         if journal.is_some() {

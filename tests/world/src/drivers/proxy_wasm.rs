@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use wif_engine::contract::{Clock, Event, Note, Outcome, Task};
 use wif_engine::{Secret, json as form};
 use wif_proxy_wasm::driver;
+use wif_rules::{Snapshot, Waiter};
 
 use super::{Advice, Driver, Host, Seen};
 use crate::Opening;
@@ -103,8 +104,12 @@ impl Seen for ProxyWasm {
     }
 
     fn for_waiters(&mut self, host: &dyn Host) -> Option<String> {
-        match self.driver.advice_for_waiters(host.wall_ms()) {
-            driver::Advice::Serve => self.driver.usable().map(|usable| usable.id.clone()),
+        let elapsed_ms = self.driver.elapsed_ms(host.wall_ms());
+        let Snapshot { generation, at, .. } = self.driver.published();
+        // Who has been waiting has not seen what was said just now.
+        let mut waiter = Waiter::new(generation - u64::from(*at == elapsed_ms && *generation > 0));
+        match self.driver.look(&mut waiter, host.wall_ms()) {
+            driver::Turn::Takes(usable) => Some(usable.id),
             _ => None,
         }
     }
