@@ -390,7 +390,7 @@ impl Driver {
                 self.recovering = true;
                 self.step(Event::Woken);
             }
-            Err(Refused::Stopped(Stopped::Trapped(trap))) => self.recover(&trap.to_string(), Cause::Opening, now),
+            Err(Refused::Stopped(Stopped::Trapped(trap))) => self.recover(trap.why(), Cause::Opening, now),
             Err(Refused::Stopped(Stopped::ByAnother)) => self.move_on(Event::Woken, Cause::Opening, now),
             Err(Refused::Configuration(error)) => {
                 // It was accepted before: the component is not itself.
@@ -453,8 +453,8 @@ impl Driver {
                 Err(stopped(&format!("{}.", Stopped::ByAnother)))
             }
             Err(Stopped::Trapped(trap)) => {
-                self.recover(&trap.to_string(), Cause::Answering, now.steady_ms);
-                Err(stopped(&format!("{trap}.")))
+                self.recover(trap.why(), Cause::Answering, now.steady_ms);
+                Err(stopped(&format!("{}.", trap.why())))
             }
         }
     }
@@ -462,8 +462,7 @@ impl Driver {
     /// Nothing is served after the last token's time, and nobody waits.
     fn close(&mut self) {
         let now = self.host.clock.steady_ms();
-        let last = self.published.snapshot.load_full();
-        if last.usable(now).is_none() && !matches!(last.access, Access::Closed) {
+        if self.published.snapshot.load().usable(now).is_none() {
             let snapshot = Snapshot { access: Access::Closed, underway: false, ..before_the_first_step() };
             self.publish(snapshot, Vec::new(), now);
         }

@@ -33,6 +33,13 @@ const TABLE_ELEMENTS: usize = 10_000;
 #[error("the component was stopped: {0}")]
 pub struct Trap(String);
 
+impl Trap {
+    /// What stopped it, without saying that it was stopped.
+    pub(crate) fn why(&self) -> &str {
+        &self.0
+    }
+}
+
 impl From<wasmtime::Error> for Trap {
     fn from(error: wasmtime::Error) -> Self {
         // Function names, no values: what the component had in its memory stays there.

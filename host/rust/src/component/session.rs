@@ -37,7 +37,7 @@ pub(crate) enum Refused {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Stopped {
     /// What this session did stopped its instance.
-    #[error(transparent)]
+    #[error("{}", .0.why())]
     Trapped(#[from] Trap),
     /// Another session stopped the instance that both were in.
     #[error("another credential of the pool stopped the component's instance that this one shares")]

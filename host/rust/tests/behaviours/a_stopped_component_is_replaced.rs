@@ -99,6 +99,17 @@ async fn a_wake_that_stops_it_again_and_again_serves_the_last_token_on() {
     assert_eq!(credential.token().await.unwrap().id(), token.id());
 }
 
+/// F1, C14: what is closed is not started once more.
+#[tokio::test]
+async fn a_component_that_stops_while_it_is_closed_is_not_started_again() {
+    let (log, _guard) = Log::start();
+    let credential = crashing("closing=panic woken=panic-if-resumed");
+    let token = credential.token().await.unwrap();
+    credential.shutdown().await;
+    assert_eq!(log.text().matches("the component was stopped").count(), 1, "{}", log.text());
+    assert_eq!(credential.token().await.unwrap().id(), token.id(), "it is served to its end");
+}
+
 #[tokio::test]
 async fn without_a_token_its_end_is_a_failure_that_says_when_it_is_tried_again() {
     let credential = crashing("woken=panic");

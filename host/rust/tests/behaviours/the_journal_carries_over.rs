@@ -1,6 +1,6 @@
 //! The next process goes on where the last one ended.
 
-use wif::{Error, Start};
+use wif::{Credential, Error, Start};
 
 use crate::support::{Endpoint, Reply, TokenFile, credential, identity_token, now_s};
 
@@ -93,6 +93,29 @@ async fn an_exchange_that_is_out_is_waited_for_before_the_end() {
     let after = credential(&endpoint, &file).resume(Start::Resumed(journal)).build().unwrap();
     after.token().await.unwrap();
     assert_eq!(endpoint.requests(), 1);
+}
+
+/// A7: between two tasks of an exchange nothing is out, and the exchange is not over: the session says so.
+#[tokio::test]
+async fn what_is_under_way_is_waited_for_before_the_end_while_no_request_is_out() {
+    let script = serde_json::json!([
+        { "access": "pending", "progress": "underway" },
+        { "on": "changed", "access": { "usable": { "token": "a" } } },
+    ]);
+    let credential = Credential::builder()
+        .component(crate::support::guest(wif_test_guests::scripted()).unwrap())
+        .configuration(serde_json::json!({ "session": script }).to_string())
+        .build()
+        .unwrap();
+    let settled = tokio::spawn({
+        let credential = credential.clone();
+        async move { credential.settle().await }
+    });
+    crate::support::settle().await;
+    assert!(!settled.is_finished());
+    credential.changed();
+    settled.await.unwrap();
+    credential.token().await.unwrap();
 }
 
 /// A8b: a session that finds all as it was writes no journal; the next one gets it all the same.
