@@ -1,11 +1,13 @@
-"""Builds the engine once with every change of cargo-mutants in it, switched on one at a time, and says which no test notices.
+"""Builds a crate once with every change of cargo-mutants in it, switched on one at a time, and says which no test notices.
 
-cargo-mutants chooses the changes; building the engine anew for each would take days. Called by `.ci/mutants`:
-    mutants.py TOOL FOLDER [FILE...]
-`FOLDER` gets the changed copy of the tree, and `verdicts.json`. `.ci/mutants.txt` explains the changes that may go unnoticed.
+cargo-mutants chooses the changes; building the crate anew for each would take days. Called by `.ci/mutants`:
+    mutants.py TOOL FOLDER CRATE [FILE...]
+`CRATE` is the engine or the Rust host, by its folder. `FOLDER` gets the changed copy of the tree, and `verdicts.json`. `.ci/mutants.txt`
+explains the changes that may go unnoticed.
 """
 
 import collections
+import dataclasses
 import json
 import os
 import pathlib
@@ -22,11 +24,43 @@ import tree_sitter_rust
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EXPLAINED = ROOT / ".ci" / "mutants.txt"
 RUST = tree_sitter.Parser(tree_sitter.Language(tree_sitter_rust.language()))
-# What tells most comes first, as the first that fails ends the look at a change.
-TESTS = ["lib", "vectors", "particulars", "stores", "clocks", "answers", "sharing", "two_sessions", "orders", "demand", "states"]
-TESTS += ["outages", "properties", "lifetimes", "traps"]
-# Fewer of them, for a first look: what they do not notice, the others may.
-TESTS = os.environ.get("MUTANTS_TESTS", " ".join(TESTS)).split()
+# The engine's tests. What tells most comes first, as the first that fails ends the look at a change. MUTANTS_TESTS has fewer of them,
+# for a first look: what they do not notice, the others may.
+ENGINE_TESTS = ["lib", "vectors", "particulars", "stores", "clocks", "answers", "sharing", "two_sessions", "orders", "demand", "states"]
+ENGINE_TESTS += ["outages", "properties", "lifetimes", "traps"]
+ENGINE_TESTS = os.environ.get("MUTANTS_TESTS", " ".join(ENGINE_TESTS)).split()
+
+
+@dataclasses.dataclass
+class Crate:
+    """A crate that is changed, and how its tests are built."""
+
+    folder: str
+    package: str
+    command: list
+    # Each test target, and the package that it belongs to.
+    targets: dict
+    # Whether each test runs by itself: many that take long, of which few reach a change.
+    apart: bool
+
+
+def engine():
+    command = ["cargo", "test", "--release", "--locked", "--no-default-features", "-p", "wif-engine", "-p", "wif-world", "--no-run"]
+    for package in ["wif-engine", "wif-world"]:
+        for setting in ["debug-assertions=true", "overflow-checks=true", "opt-level=1"]:
+            command += ["--config", f"profile.release.package.{package}.{setting}"]
+    command += ["--lib" if test == "lib" else f"--test={test}" for test in ENGINE_TESTS]
+    targets = {test: "guest/engine" if test == "lib" else "tests/world" for test in ENGINE_TESTS}
+    return Crate("guest/engine", "wif-engine", command, targets, False)
+
+
+def host():
+    # With the features that the whole workspace asks for, so that a build of it is of use here.
+    command = ["cargo", "test", "--locked", "--workspace", "--no-run", "--lib", "--test=behaviours"]
+    return Crate("host/rust", "wif", command, {"lib": "host/rust", "behaviours": "host/rust"}, True)
+
+
+CRATES = {crate.folder: crate for crate in [engine(), host()]}
 SWITCH = """
 #[doc(hidden)]
 pub fn changed_here(number: u32) -> bool {
@@ -177,16 +211,16 @@ class File:
         return "".join(written) + self.source[at : node.end_byte].decode()
 
 
-def write(tree, mutants):
+def write(tree, crate, mutants):
     by_file = collections.defaultdict(list)
     for mutant in mutants:
         by_file[mutant["file"]].append(mutant)
-    for name in {*by_file, "guest/engine/src/lib.rs"}:
+    for name in {*by_file, f"{crate.folder}/src/lib.rs"}:
         file = File(ROOT / name, by_file[name])
         for mutant in file.unplaced:
             mutant["left"] = "no place for it"
         text = file.parts(file.tree.root_node, 0)
-        if name.endswith("engine/src/lib.rs"):
+        if name == f"{crate.folder}/src/lib.rs":
             text += SWITCH
         (tree / name).write_text(text)
 
@@ -210,27 +244,23 @@ def near(text, first, last):
     return {int(number) for number in re.findall(rb"changed_here\((\d+)\)", text[first:last])}
 
 
-def build(tree, target, mutants):
+def build(tree, crate, target, mutants):
     """The tests of the changed tree, as files. What does not compile is left out."""
     environment = dict(os.environ, CARGO_TARGET_DIR=str(target), CARGO_INCREMENTAL="0")
-    command = ["cargo", "test", "--release", "--locked", "--no-default-features", "-p", "wif-engine", "-p", "wif-world", "--no-run"]
-    for package in ["wif-engine", "wif-world"]:
-        for setting in ["debug-assertions=true", "overflow-checks=true", "opt-level=1"]:
-            command += ["--config", f"profile.release.package.{package}.{setting}"]
-    command += ["--lib" if test == "lib" else f"--test={test}" for test in TESTS]
-    command.append("--message-format=json")
+    command = [*crate.command, "--message-format=json"]
     while True:
-        write(tree, [mutant for mutant in mutants if "left" not in mutant])
+        write(tree, crate, [mutant for mutant in mutants if "left" not in mutant])
         done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
         found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         if done.returncode == 0:
             files = {}
             for message in found:
                 if message.get("executable") and message["profile"]["test"]:
-                    package = message["package_id"].split("#")[0].rsplit("/", 1)[-1]
-                    name = message["target"]["name"]
-                    files["lib" if package == "engine" else name] = message["executable"]
-            return {test: files[test] for test in TESTS}
+                    folder = str(pathlib.Path(message["manifest_path"]).parent.relative_to(tree))
+                    target_name = "lib" if "lib" in message["target"]["kind"] else message["target"]["name"]
+                    if crate.targets.get(target_name) == folder:
+                        files[target_name] = message["executable"]
+            return {name: files[name] for name in crate.targets}
         left, unplaced = set(), []
         errors = [message["message"] for message in found if message.get("reason") == "compiler-message"]
         for error in errors:
@@ -260,37 +290,86 @@ def build(tree, target, mutants):
                 mutant["left"] = "does not compile"
 
 
-def run(executable, package, number, seconds, reached=None):
-    """Whether the tests pass, and the processor time that they took. The changes that they reach are written to `reached`."""
+@dataclasses.dataclass
+class Test:
+    """What is run for a change: all tests of a target, or one of them."""
 
-    def bounded():
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
-        resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        os.nice(5)
+    name: str
+    executable: str
+    package: pathlib.Path
+    only: str | None = None
+    # Without a change: seconds of the processor and of the clock, and which changes it comes by.
+    cost: float = 0
+    lasts: float = 0
+    reach: set = dataclasses.field(default_factory=set)
 
-    environment = dict(os.environ, WIF_MUTANT=str(number), PROPTEST_RNG_SEED="7", RUST_MIN_STACK=str(8 << 20))
-    environment.setdefault("PROPTEST_CASES", "32")
-    environment.setdefault("WIF_ORDERS", "20")
-    environment["PROPTEST_FAILURE_PERSISTENCE"] = "off"
-    if reached:
-        environment["WIF_REACHED"] = str(reached)
-    started = resource.getrusage(resource.RUSAGE_CHILDREN)
-    try:
-        done = subprocess.run(
-            [executable, "--test-threads=2", "--quiet"],
-            cwd=package,
-            env=environment,
-            preexec_fn=bounded,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=20 * seconds,
-        )
-        passed = done.returncode == 0
-    except subprocess.TimeoutExpired:
-        passed = False
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return passed, ended.ru_utime + ended.ru_stime - started.ru_utime - started.ru_stime
+    def run(self, number, cpu_seconds, seconds, reached=None):
+        """Whether it passes, and the processor time that it took. The changes that it reaches are written to `reached`."""
+
+        def bounded():
+            resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 5))
+            # WebAssembly reserves addresses that it never uses.
+            if self.only is None:
+                resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            os.nice(5)
+
+        environment = dict(os.environ, WIF_MUTANT=str(number), PROPTEST_RNG_SEED="7", RUST_MIN_STACK=str(8 << 20))
+        environment.setdefault("PROPTEST_CASES", "32")
+        environment.setdefault("WIF_ORDERS", "20")
+        environment["PROPTEST_FAILURE_PERSISTENCE"] = "off"
+        environment["CARGO_MANIFEST_DIR"] = str(self.package)
+        if reached:
+            environment["WIF_REACHED"] = str(reached)
+        started = resource.getrusage(resource.RUSAGE_CHILDREN)
+        try:
+            done = subprocess.run(
+                [self.executable, "--quiet", *(["--test-threads=2"] if self.only is None else ["--exact", self.only])],
+                cwd=self.package,
+                env=environment,
+                preexec_fn=bounded,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=seconds,
+            )
+            passed = done.returncode == 0
+        except subprocess.TimeoutExpired:
+            passed = False
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return passed, ended.ru_utime + ended.ru_stime - started.ru_utime - started.ru_stime
+
+    def notices(self, number):
+        cpu_seconds = int(self.cost * 8) + 5
+        return not self.run(number, cpu_seconds, 20 * cpu_seconds if self.only is None else 4 * self.lasts + 10)[0]
+
+
+def tests_of(crate, tree, folder, executables):
+    """The tests, measured without a change. One that fails then cannot tell anything."""
+    tests = []
+    for name, executable in executables.items():
+        package = tree / crate.targets[name]
+        if crate.apart:
+            listed = subprocess.run([executable, "--list"], cwd=package, check=True, capture_output=True, text=True).stdout
+            each = [line.removesuffix(": test") for line in listed.splitlines() if line.endswith(": test")]
+            tests += [Test(f"{name} {only}", executable, package, only) for only in each]
+        else:
+            tests.append(Test(name, executable, package))
+    reached = folder / "reached.txt"
+    for test in list(tests):
+        reached.write_text("")
+        started = time.monotonic()
+        passed, test.cost = test.run(0, 600, 600, reached)
+        test.lasts = time.monotonic() - started
+        test.reach = {int(number) for number in reached.read_text().split()}
+        if not passed:
+            if not crate.apart:
+                sys.exit(f"{test.name} fails without a change")
+            print(f"{test.name} fails by itself, without a change: it is left out", flush=True)
+            tests.remove(test)
+    if crate.apart:
+        # Who comes by few changes most likely looks for this one.
+        tests.sort(key=lambda test: (len(test.reach), test.lasts))
+    return tests
 
 
 def explained():
@@ -309,8 +388,8 @@ def key(mutant):
 
 
 def main():
-    tool, folder, files = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3:]
-    listed = [tool, "mutants", "--package", "wif-engine", "--list", "--json"]
+    tool, folder, crate, files = sys.argv[1], pathlib.Path(sys.argv[2]), CRATES[sys.argv[3]], sys.argv[4:]
+    listed = [tool, "mutants", "--package", crate.package, "--list", "--json"]
     listed = json.loads(subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
     for number, mutant in enumerate(listed, 1):
         mutant["id"] = number
@@ -325,26 +404,16 @@ def main():
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(there, tree / name)
     # What was changed is no code to be proud of.
-    manifest = tree / "guest/engine/Cargo.toml"
+    manifest = tree / crate.folder / "Cargo.toml"
     manifest.write_text(manifest.read_text().replace("[lints]\nworkspace = true\n", ""))
     # A test that fails need not look for the smallest case.
     for name in ["properties", "two_sessions"]:
         test = tree / f"tests/world/tests/{name}.rs"
         test.write_text(re.sub(r"max_shrink_iters: [\d_]+", "max_shrink_iters: 0", test.read_text()))
     print(f"{len(listed)} changes, built at once", flush=True)
-    tests = build(tree, pathlib.Path(os.environ.get("MUTANTS_TARGET", folder / "build")), listed)
-    packages = {test: tree / ("guest/engine" if test == "lib" else "tests/world") for test in tests}
-    costs, reach = {}, {}
-    for test, executable in tests.items():
-        passed, cost = run(executable, packages[test], 0, 600)
-        if not passed:
-            sys.exit(f"{test} fails without a change")
-        costs[test] = cost
-        reached = folder / "reached.txt"
-        reached.write_text("")
-        run(executable, packages[test], 0, 600, reached)
-        reach[test] = {int(number) for number in reached.read_text().split()}
-    print("processor seconds without a change: " + ", ".join(f"{test} {cost:.1f}" for test, cost in costs.items()), flush=True)
+    target = pathlib.Path(os.environ.get("MUTANTS_TARGET", folder / "build"))
+    tests = tests_of(crate, tree, folder, build(tree, crate, target, listed))
+    print(f"{len(tests)} tests, {sum(test.cost for test in tests):.0f} processor seconds without a change", flush=True)
     chosen = [mutant for name in files or [""] for mutant in listed if mutant["file"].endswith(name)]
     known = explained()
     verdicts, counts = {}, collections.defaultdict(collections.Counter)
@@ -352,12 +421,9 @@ def main():
         verdict = mutant.get("left")
         if verdict is None:
             verdict = "missed"
-            for test, executable in tests.items():
-                if mutant["id"] not in reach[test]:
-                    continue
-                passed, _ = run(executable, packages[test], mutant["id"], int(costs[test] * 8) + 5)
-                if not passed:
-                    verdict = test
+            for test in tests:
+                if mutant["id"] in test.reach and test.notices(mutant["id"]):
+                    verdict = test.name
                     break
         if verdict == "missed" and key(mutant) in known:
             verdict = "explained"
