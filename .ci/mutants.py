@@ -127,7 +127,16 @@ class File:
             if node.type in wanted if isinstance(wanted, tuple) else node.type == wanted:
                 break
             node = node.parent
-        return node
+        return None if node is None or self.is_constant(node) else node
+
+    def is_constant(self, node):
+        """Whether it is computed by the compiler, which cannot switch anything on."""
+        while node is not None:
+            modifiers = [child for child in node.children if child.type == "function_modifiers"]
+            if node.type in ("const_item", "static_item", "array_type") or any("const" in self.text(each).split() for each in modifiers):
+                return True
+            node = node.parent
+        return False
 
     def text(self, node):
         return self.source[node.start_byte : node.end_byte].decode()
@@ -396,6 +405,7 @@ def main():
         if mutant["genre"] == "FnValue" and "impl " in (mutant["function"]["return_type"] or ""):
             # Of two types, which one function cannot give.
             mutant["left"] = "no place for it"
+    listed = [mutant for name in files or [""] for mutant in listed if mutant["file"].endswith(name)]
     tree = folder / "tree"
     known = subprocess.run(["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True)
     for name in filter(None, known.stdout.split("\0")):
@@ -414,10 +424,9 @@ def main():
     target = pathlib.Path(os.environ.get("MUTANTS_TARGET", folder / "build"))
     tests = tests_of(crate, tree, folder, build(tree, crate, target, listed))
     print(f"{len(tests)} tests, {sum(test.cost for test in tests):.0f} processor seconds without a change", flush=True)
-    chosen = [mutant for name in files or [""] for mutant in listed if mutant["file"].endswith(name)]
     known = explained()
     verdicts, counts = {}, collections.defaultdict(collections.Counter)
-    for mutant in chosen:
+    for mutant in listed:
         verdict = mutant.get("left")
         if verdict is None:
             verdict = "missed"
