@@ -27,6 +27,9 @@ pub const DEFAULT_MAX_WAITERS: usize = 16_384;
 /// Changes that a slow listener may lag behind.
 const CHANGES_KEPT: usize = 64;
 
+/// In a pool, where there are thousands: the places are there whether somebody listens or not.
+const CHANGES_KEPT_IN_A_POOL: usize = 8;
+
 /// Builds a [`Credential`]. Nothing must be given: the configuration is then found in the environment.
 ///
 /// ```no_run
@@ -233,7 +236,7 @@ impl Builder {
         let (published, generation) = Published::new(self.clock);
         let (commands, receiver) = mpsc::unbounded_channel();
         // It hears everything, for the driver may be at work before anybody can ask for the changes.
-        let (changes, first) = broadcast::channel(CHANGES_KEPT);
+        let (changes, first) = broadcast::channel(if hears { CHANGES_KEPT } else { CHANGES_KEPT_IN_A_POOL });
         let listeners = Listeners { changes: changes.downgrade(), first: Mutex::new(hears.then_some(first)) };
         let driver = Driver::new(opening, Arc::new(host), Arc::clone(&published), generation, changes, receiver)?;
         runtime.spawn(driver.run());

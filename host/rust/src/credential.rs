@@ -186,8 +186,8 @@ impl Credential {
     }
 
     /// What changes until the credential closes: for the first who asks from its beginning on, for others and in a
-    /// [`Pool`](crate::Pool) from here on. A listener that lags behind by more than 64 changes misses the oldest; it does
-    /// not keep the credential alive.
+    /// [`Pool`](crate::Pool) from here on. A listener that lags behind by more than 64 changes, in a pool by
+    /// more than 8, misses the oldest; it does not keep the credential alive.
     pub fn changes(&self) -> impl Stream<Item = Change> + Send + Unpin + use<> {
         let Listeners { changes, first } = &self.0.listeners;
         let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();

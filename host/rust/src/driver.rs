@@ -256,12 +256,7 @@ impl Driver {
             return;
         }
         let kept = self.keep(journal, tasks.iter().any(tells), now);
-        let idle = match &snapshot.access {
-            Access::Idle => true,
-            Access::Usable { unusable_at, .. } => *unusable_at < now,
-            _ => false,
-        };
-        if idle && cause == Cause::Needed && !snapshot.underway {
+        if matches!(snapshot.access, Access::Idle) && cause == Cause::Needed && !snapshot.underway {
             // Whoever asks now would ask for ever.
             let message = "The component was asked for a token and did nothing.".to_owned();
             snapshot.access = Access::Failed(Failure::component_stopped(message, None));

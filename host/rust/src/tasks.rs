@@ -8,7 +8,7 @@ mod workload_api;
 pub use files::distrusted;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -146,9 +146,12 @@ impl Host {
                 None => return unnamed(&request.name),
             },
             (None, workload_api::NAME) => match self.grants.workload_api(&request.audience) {
-                Some(api) => match self.may_ask(api) {
-                    Ok(endpoint) => self.limited(Box::pin(async { api.ask(&endpoint).await.map_err(BoxError::from) })).await,
-                    Err(rule) => return Outcome::Denied(rule),
+                Some(api) => match api.socket() {
+                    Ok(socket) => match self.may_ask(&socket) {
+                        Ok(()) => self.limited(Box::pin(async { api.ask(&socket).await.map_err(BoxError::from) })).await,
+                        Err(rule) => return Outcome::Denied(rule),
+                    },
+                    Err(reason) => Err(reason),
                 },
                 None => return unnamed(&request.name),
             },
@@ -157,12 +160,10 @@ impl Host {
         answer.and_then(bounded).map_or_else(Outcome::Failed, |token| Outcome::Content(token.into_revealed()))
     }
 
-    /// The socket of the Workload API, where the policy allows it.
-    fn may_ask(&self, api: &WorkloadApi) -> Result<PathBuf, String> {
+    /// Whether the Workload API may be asked by this socket.
+    fn may_ask(&self, socket: &Path) -> Result<(), String> {
         self.policy.check_source_sends(workload_api::NAME)?;
-        let socket = api.socket()?;
-        self.policy.check_file(&socket.canonicalize().unwrap_or_else(|_| socket.clone()))?;
-        Ok(socket)
+        self.policy.check_file(&socket.canonicalize().unwrap_or_else(|_| socket.to_owned()))
     }
 
     async fn supply_token(&self, request: types::TokenRequest) -> Outcome {
