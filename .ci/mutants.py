@@ -433,6 +433,10 @@ def main():
             for test in tests:
                 if mutant["id"] in test.reach and test.notices(mutant["id"]):
                     verdict = test.name
+                    if crate.apart:
+                        # It may well notice the next change, too, which stands beside this one.
+                        tests.remove(test)
+                        tests.insert(0, test)
                     break
         if verdict == "missed" and key(mutant) in known:
             verdict = "explained"
