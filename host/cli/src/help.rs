@@ -41,11 +41,13 @@ Exit codes:
 
 Variables:
   `wif --help` lists those that say which credential it is.
+  WIF_STATE_PASSWORD  the password of the server, where --state is one
   WIF_LOG=wif=info logs what is waited for; on a terminal that is shown anyway.
 
 Examples:
   wif token --state ~/.cache/wif.json                   # a helper of other programs
   wif token --state ~/.cache/wif.json --rejected last   # after a 401 of the API
+  wif token --state rediss://redis.example --state-key /run/secrets/wif.key    # one exchange for many machines
   wif token --json | jq -r .unusable_at
   eval \"$(wif token --env)\"                              # for the programs that this shell starts
   wif token --output /run/claude/token --watch          # for programs that can only read a file
@@ -139,6 +141,7 @@ Exit codes:
 
 Variables:
   `wif --help` lists those that say which credential it is.
+  WIF_STATE_PASSWORD  the password of the server, where --state is one
 
 Examples:
   wif exec -- python my_program.py

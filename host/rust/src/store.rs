@@ -3,6 +3,10 @@
 mod credentials;
 mod directory;
 pub mod private;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "redis")]
+mod sealing;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,6 +14,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::clock::BoxFuture;
 use crate::secret::Secret;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisError, RedisServer, RedisStore};
+#[cfg(feature = "redis")]
+pub use self::sealing::{SealingKeyError, SealingKeys};
 pub use credentials::CredentialsFile;
 pub use directory::DirectoryStore;
 

@@ -14,6 +14,7 @@ mod place;
 mod programs;
 mod proxy;
 mod rejections;
+mod servers;
 mod sources;
 mod status;
 mod stores;
