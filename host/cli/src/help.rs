@@ -71,16 +71,19 @@ Variables:
   ANTHROPIC_CONFIG_DIR  where profiles are, in place of ~/.config/anthropic
   ANTHROPIC_BASE_URL    another place than https://api.anthropic.com
   BROWSER               the command that opens an address
+  DBUS_SESSION_BUS_ADDRESS
+                        the bus of the session, where the keychain is
 
 Examples:
   wif login
   wif login --no-browser --profile work    # on a machine without a browser
+  wif login --keychain                     # the vendor's clients do not find it
   wif token                                # prints its token, refreshed if need be";
 
 /// Of `wif logout`.
 pub(crate) const LOGOUT: &str = "\
-It removes the credentials file of the profile. The profile itself stays, for the next login. Whoever has copied the token can use it
-until it expires.
+It removes the credentials of the profile, in the file and in the keychain. The profile itself stays, for the next login.
+Whoever has copied the token can use it until it expires.
 
 Exit codes:
   0  logged out, or there was no login

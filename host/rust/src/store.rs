@@ -2,6 +2,8 @@
 
 mod credentials;
 mod directory;
+#[cfg(feature = "keychain")]
+mod keychain;
 pub mod private;
 #[cfg(feature = "redis")]
 mod redis;

@@ -15,6 +15,8 @@
 #![allow(clippy::disallowed_methods, reason = "installs programs for tests, outside of any virtual time")]
 
 #[cfg(unix)]
+mod desktop;
+#[cfg(unix)]
 mod redis;
 #[cfg(unix)]
 mod swapped_mount;
@@ -27,6 +29,8 @@ use std::process::{Command, Stdio};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+#[cfg(unix)]
+pub use desktop::Desktop;
 #[cfg(unix)]
 pub use redis::Redis;
 #[cfg(unix)]

@@ -15,24 +15,24 @@ use wif_emulator::Outcome;
 use crate::place::{Place, Run, bare};
 
 /// The command without the federation's variables.
-fn person(place: &Place) -> Command {
+pub(crate) fn person(place: &Place) -> Command {
     let mut command = bare(place.directory.path());
     command.env("ANTHROPIC_BASE_URL", place.emulator.base_url());
     command
 }
 
 /// `wif login` with a browser that notes the address.
-struct Login {
+pub(crate) struct Login {
     child: Child,
     address: PathBuf,
 }
 
 impl Login {
-    fn begin(place: &Place, more: &[&str]) -> Self {
+    pub(crate) fn begin(place: &Place, more: &[&str]) -> Self {
         Self::begin_with(place, more, &[])
     }
 
-    fn begin_with(place: &Place, more: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn begin_with(place: &Place, more: &[&str], variables: &[(&str, &str)]) -> Self {
         let browser = place.directory.path().join("browser");
         let address = place.directory.path().join("address");
         let _earlier = std::fs::remove_file(&address);
@@ -45,7 +45,7 @@ impl Login {
         Self { child: command.spawn().expect("it starts"), address }
     }
 
-    async fn address(&self) -> Url {
+    pub(crate) async fn address(&self) -> Url {
         for _ in 0..3_000 {
             if let Ok(address) = std::fs::read_to_string(&self.address) {
                 return Url::parse(&address).expect("a URL");
@@ -55,7 +55,7 @@ impl Login {
         panic!("no browser was opened");
     }
 
-    async fn end(self) -> Run {
+    pub(crate) async fn end(self) -> Run {
         let output = tokio::task::spawn_blocking(move || self.child.wait_with_output().expect("it ends")).await.expect("it ends");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Run {
@@ -68,7 +68,7 @@ impl Login {
 }
 
 /// A request as a browser makes it: the status, where it leads, the page.
-async fn visit(method: &str, url: &Url) -> (u16, Option<Url>, String) {
+pub(crate) async fn visit(method: &str, url: &Url) -> (u16, Option<Url>, String) {
     let (host, port) = (url.host_str().expect("a host"), url.port_or_known_default().expect("a port"));
     let mut socket = TcpStream::connect((host, port)).await.expect("somebody listens");
     let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
@@ -83,7 +83,7 @@ async fn visit(method: &str, url: &Url) -> (u16, Option<Url>, String) {
 }
 
 /// Presses the button with this id on the page.
-async fn press(page_url: &Url, button: &str) -> Url {
+pub(crate) async fn press(page_url: &Url, button: &str) -> Url {
     let (status, _, page) = visit("GET", page_url).await;
     assert_eq!(status, 200, "{page}");
     let form = page.split("<form").find(|form| form.contains(&format!("id=\"{button}\""))).expect("the button is there");
@@ -94,7 +94,7 @@ async fn press(page_url: &Url, button: &str) -> Url {
     location.expect("the browser is sent back")
 }
 
-fn credentials(place: &Place, profile: &str) -> PathBuf {
+pub(crate) fn credentials(place: &Place, profile: &str) -> PathBuf {
     place.directory.path().join(format!(".config/anthropic/credentials/{profile}.json"))
 }
 

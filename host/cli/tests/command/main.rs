@@ -5,6 +5,7 @@ mod doctor;
 mod edges;
 mod exec;
 mod issuer;
+mod keychains;
 mod keys;
 mod logins;
 mod machine;
