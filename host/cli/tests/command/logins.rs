@@ -33,16 +33,25 @@ impl Login {
     }
 
     pub(crate) fn begin_with(place: &Place, more: &[&str], variables: &[(&str, &str)]) -> Self {
-        let browser = place.directory.path().join("browser");
         let address = place.directory.path().join("address");
         let _earlier = std::fs::remove_file(&address);
         let script = format!("#!/bin/sh\nprintf %s \"$1\" > '{0}.new'\n/bin/mv '{0}.new' '{0}'\n", address.display());
+        Self { child: Self::start(place, more, variables, &script), address }
+    }
+
+    /// With another browser: this script, which has the address as its argument.
+    pub(crate) fn begin_by(place: &Place, more: &[&str], script: &str) -> Self {
+        Self { child: Self::start(place, more, &[], script), address: PathBuf::new() }
+    }
+
+    fn start(place: &Place, more: &[&str], variables: &[(&str, &str)], script: &str) -> Child {
+        let browser = place.directory.path().join("browser");
         std::fs::write(&browser, script).expect("it is written");
         std::fs::set_permissions(&browser, std::fs::Permissions::from_mode(0o755)).expect("it runs");
         let mut command = person(place);
         command.args(["login", "--console-url", place.emulator.base_url()]).args(more).env("BROWSER", &browser);
         command.envs(variables.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self { child: command.spawn().expect("it starts"), address }
+        command.spawn().expect("it starts")
     }
 
     pub(crate) async fn address(&self) -> Url {

@@ -1,5 +1,6 @@
 //! The command as its users meet it: a process, its output, its exit code.
 
+mod browsers;
 mod chain;
 mod doctor;
 mod edges;
