@@ -8,6 +8,7 @@ use crate::credential::{named, place_of, variable_of};
 use crate::environment::{self, BASE_URL, BESIDE, FEDERATION, PROFILES, STATIC};
 use crate::help;
 use crate::output::say_error;
+use crate::state_server::PASSWORD;
 use crate::token::{Wanted, bare, variables_for};
 use crate::words::seconds;
 
@@ -30,7 +31,7 @@ pub(crate) struct Options {
 
 /// What the command never sees: it has a token, and must not exchange, or take another credential.
 fn stripped<'a>() -> impl Iterator<Item = &'a str> {
-    STATIC.into_iter().chain(PROFILES).chain(FEDERATION).chain(BESIDE)
+    STATIC.into_iter().chain(PROFILES).chain(FEDERATION).chain(BESIDE).chain([PASSWORD])
 }
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {

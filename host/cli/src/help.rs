@@ -41,11 +41,13 @@ Exit codes:
 
 Variables:
   `wif --help` lists those that say which credential it is.
+  WIF_STATE_PASSWORD  the password of the server, where --state is one
   WIF_LOG=wif=info logs what is waited for; on a terminal that is shown anyway.
 
 Examples:
   wif token --state ~/.cache/wif.json                   # a helper of other programs
   wif token --state ~/.cache/wif.json --rejected last   # after a 401 of the API
+  wif token --state rediss://redis.example --state-key /run/secrets/wif.key    # one exchange for many machines
   wif token --json | jq -r .unusable_at
   eval \"$(wif token --env)\"                              # for the programs that this shell starts
   wif token --output /run/claude/token --watch          # for programs that can only read a file
@@ -69,16 +71,19 @@ Variables:
   ANTHROPIC_CONFIG_DIR  where profiles are, in place of ~/.config/anthropic
   ANTHROPIC_BASE_URL    another place than https://api.anthropic.com
   BROWSER               the command that opens an address
+  DBUS_SESSION_BUS_ADDRESS
+                        the bus of the session, where the keychain is
 
 Examples:
   wif login
   wif login --no-browser --profile work    # on a machine without a browser
+  wif login --keychain                     # the vendor's clients do not find it
   wif token                                # prints its token, refreshed if need be";
 
 /// Of `wif logout`.
 pub(crate) const LOGOUT: &str = "\
-It removes the credentials file of the profile. The profile itself stays, for the next login. Whoever has copied the token can use it
-until it expires.
+It removes the credentials of the profile, in the file and in the keychain. The profile itself stays, for the next login.
+Whoever has copied the token can use it until it expires.
 
 Exit codes:
   0  logged out, or there was no login
@@ -139,6 +144,7 @@ Exit codes:
 
 Variables:
   `wif --help` lists those that say which credential it is.
+  WIF_STATE_PASSWORD  the password of the server, where --state is one
 
 Examples:
   wif exec -- python my_program.py

@@ -1,7 +1,7 @@
 //! `wif login` and `wif logout`: a person's credential, by the authorization code grant with PKCE (RFC 7636, RFC 8252).
 //!
 //! What comes of it is a profile in the vendor's format: `configs/NAME.json`, and `credentials/NAME.json` that its owner alone may
-//! read. The vendor's clients use it, too.
+//! read. The vendor's clients use it, too. With `--keychain` the desktop's keychain is in the place of the second file.
 
 mod callback;
 mod files;
@@ -25,7 +25,7 @@ use crate::environment::{self, BASE_URL};
 use crate::exit::{Refusal, TooLate, Wrong};
 use crate::help;
 use crate::output::{say, say_error};
-use files::Profile;
+use files::{Given, Profile};
 
 /// The application of the vendor's own command.
 const CLIENT_ID: &str = "41077d10-94b8-4194-be48-d251e9eb21b4";
@@ -45,6 +45,10 @@ pub(crate) struct Options {
     /// The profile that the login becomes. Without it the one that ANTHROPIC_PROFILE names, or `default`.
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
+    /// Keep the login in the desktop's keychain, and not in a file. `wif` finds it there, and the vendor's clients do not: they read the
+    /// file alone.
+    #[arg(long)]
+    keychain: bool,
     /// Show the address, and read the code that the page shows: for a machine without a browser.
     #[arg(long)]
     no_browser: bool,
@@ -107,7 +111,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     if endpoint.host_str() != Some("api.anthropic.com") {
         say_error(&format!("wif: the code of the login will be sent to {}", endpoint.origin().ascii_serialization()));
     }
-    profile.prepare(&before).await?;
+    profile.prepare(&before)?;
+    if options.keychain {
+        Profile::check_keychain().await?;
+    }
     let verifier = random()?;
     let state = random()?;
     let ask = |redirect_uri: &str| {
@@ -152,10 +159,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         "state": state,
     });
     let answer = redeem(&client, &below(&endpoint, "/v1/oauth/token"), &grant).await?;
-    profile
-        .save(&answer, &client_id, options.workspace_id.as_deref(), base_url.as_deref(), options.console_url.as_deref())
-        .await?;
-    say(&format!("Logged in. The profile {} is in {}.", profile.name(), profile.directory().display()));
+    let given = Given { client_id, workspace_id: options.workspace_id, base_url, console_url: options.console_url };
+    profile.save(&answer, &given, options.keychain).await?;
+    let place = if options.keychain { ", and its tokens in the keychain" } else { "" };
+    say(&format!("Logged in. The profile {} is in {}{place}.", profile.name(), profile.directory().display()));
     if let Some(hint) = profile.hint() {
         say(&hint);
     }

@@ -33,6 +33,7 @@ mod pages;
 mod shell;
 mod sources;
 mod state_file;
+mod state_server;
 mod status;
 mod token;
 mod trial;

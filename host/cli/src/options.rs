@@ -53,10 +53,15 @@ impl Common {
     /// A builder for this document, with all of it.
     pub(crate) fn builder(&self, document: &str) -> anyhow::Result<Builder> {
         let mut builder = Credential::builder().configuration(document);
-        if let Some(path) = &self.extra_roots {
-            builder = builder.extra_root_certificate(files::read(path)?);
+        if let Some(roots) = self.extra_roots()? {
+            builder = builder.extra_root_certificate(roots);
         }
         Ok(builder.policy(self.policy(document)?))
+    }
+
+    /// The root certificates to trust beside the platform's, as PEM.
+    pub(crate) fn extra_roots(&self) -> Result<Option<String>, Wrong> {
+        self.extra_roots.as_deref().map(files::read).transpose()
     }
 
     /// Builds it. What is wrong with the document is said with its name.

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_stream::StreamExt as _;
-use wif::{Availability, Credential, Status, Token};
+use wif::{Availability, Credential, CredentialsFile, Status, Token};
 
 use self::output_file::OutputFile;
 pub(crate) use self::wanted::Wanted;
@@ -172,9 +172,9 @@ const NEXT_WRITE: Duration = Duration::from_secs(5);
 /// How often the file of a login is looked at: somebody may log in again, as another person perhaps.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// What changes when a file is replaced.
+/// What changes when the file of a login is replaced, or the login in the keychain in its place.
 fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
-    let metadata = std::fs::metadata(path).ok()?;
+    let metadata = std::fs::metadata(path).or_else(|_| std::fs::metadata(CredentialsFile::keychain_mark(path))).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
 }
 

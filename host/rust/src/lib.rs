@@ -63,6 +63,8 @@ pub use secret::Secret;
 pub use status::{Availability, Change, Failure, IdentityTokenStatus, Note, Status, TokenStatus};
 pub use store::private;
 pub use store::{BoxError, CredentialsFile, DirectoryStore, Entry, MemoryStore, Store, Swapped};
+#[cfg(feature = "redis")]
+pub use store::{RedisError, RedisServer, RedisStore, SealingKeyError, SealingKeys};
 pub use tasks::distrusted;
 pub use token::Token;
 pub use vocabulary::{Disposition, FailureCode, NoteCode, NoteLevel, PendingReason, Standing, State};

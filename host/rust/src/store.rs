@@ -2,7 +2,13 @@
 
 mod credentials;
 mod directory;
+#[cfg(feature = "keychain")]
+mod keychain;
 pub mod private;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "redis")]
+mod sealing;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,6 +16,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::clock::BoxFuture;
 use crate::secret::Secret;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisError, RedisServer, RedisStore};
+#[cfg(feature = "redis")]
+pub use self::sealing::{SealingKeyError, SealingKeys};
 pub use credentials::CredentialsFile;
 pub use directory::DirectoryStore;
 

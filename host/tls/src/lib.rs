@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub use rustls::ClientConfig;
 pub use rustls::pki_types::CertificateDer;
+pub use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::{ConfigBuilder, RootCertStore, WantsVerifier};
 use rustls_platform_verifier::Verifier;

@@ -15,6 +15,10 @@
 #![allow(clippy::disallowed_methods, reason = "installs programs for tests, outside of any virtual time")]
 
 #[cfg(unix)]
+mod desktop;
+#[cfg(unix)]
+mod redis;
+#[cfg(unix)]
 mod swapped_mount;
 
 use std::fs::{self, File};
@@ -25,6 +29,10 @@ use std::process::{Command, Stdio};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+#[cfg(unix)]
+pub use desktop::Desktop;
+#[cfg(unix)]
+pub use redis::Redis;
 #[cfg(unix)]
 pub use swapped_mount::SwappedMount;
 

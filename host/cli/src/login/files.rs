@@ -1,5 +1,6 @@
 //! The two files of a profile, in the vendor's format.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -12,9 +13,13 @@ use wif::{Clock as _, CredentialsFile, Secret, Swapped, SystemClock, private};
 use crate::environment::{self, CONFIG_DIR, PROFILE};
 use crate::exit::Wrong;
 use crate::files;
+use crate::output::say_error;
 
 /// So long another program may hold the lock of a credentials file.
 const LOCK: Duration = Duration::from_secs(10);
+
+/// The same, with what a keychain may take.
+const LOCK_AND_KEYCHAIN: Duration = Duration::from_secs(45);
 
 /// A profile that a login becomes.
 pub(super) struct Profile {
@@ -47,9 +52,15 @@ impl Profile {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error).with_context(|| format!("cannot list the logins in {}", directory.display())),
         };
-        let names = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".json").map(str::to_owned));
+        let names = entries.flatten().filter_map(|entry| {
+            let name = entry.file_name();
+            // A file, or what says that it is in the keychain.
+            let name = name.to_str()?;
+            name.strip_suffix(".keychain").unwrap_or(name).strip_suffix(".json").map(str::to_owned)
+        });
+        let names: BTreeSet<String> = names.collect();
         // What else lies there is no profile's.
-        Ok(names.filter_map(|name| Self::find(Some(&name)).ok()).collect())
+        Ok(names.iter().filter_map(|name| Self::find(Some(name)).ok()).collect())
     }
 
     pub(super) fn name(&self) -> &str {
@@ -96,78 +107,57 @@ impl Profile {
     }
 
     /// Finds what stands against writing the files, before anybody logs in.
-    pub(super) async fn prepare(&self, before: &Value) -> anyhow::Result<()> {
+    pub(super) fn prepare(&self, before: &Value) -> anyhow::Result<()> {
         for name in ["credentials", "configs"] {
             make_private(&self.directory.join(name))?;
         }
-        self.credentials(before).load().await.map(drop).map_err(boxed)
+        // Of the file alone: a keychain that is gone does not stand against another login.
+        private::read(&self.credentials_path(before)).map(drop).map_err(|error| Wrong(error.to_string()).into())
+    }
+
+    /// Finds what stands against the keychain, before anybody logs in.
+    pub(super) async fn check_keychain() -> anyhow::Result<()> {
+        let error = CredentialsFile::check_keychain().await.err();
+        error.map_or(Ok(()), |error| Err(Wrong(format!("--keychain: {error}, or leave the option out")).into()))
     }
 
     /// Writes both files: the credentials first, for a profile without them is an error for whoever reads it.
-    pub(super) async fn save(
-        &self,
-        answer: &Value,
-        client_id: &str,
-        workspace_id: Option<&str>,
-        base_url: Option<&str>,
-        console_url: Option<&str>,
-    ) -> anyhow::Result<()> {
-        let mut profile = self.before()?;
-        self.prepare(&profile).await?;
-        let lifetime = answer["expires_in"].as_u64().unwrap_or(3600);
-        let mut credentials = json!({
-            "version": "1.0",
-            "type": "oauth_token",
-            "access_token": answer["access_token"],
-            "refresh_token": answer["refresh_token"],
-            "expires_at": (SystemClock::default().now().wall_ms / 1000).saturating_add(lifetime),
-        });
-        for (key, value) in [
-            ("scope", &answer["scope"]),
-            ("organization_uuid", &answer["organization"]["uuid"]),
-            ("organization_name", &answer["organization"]["name"]),
-            ("account_email", &answer["account"]["email_address"]),
-        ] {
-            if value.is_string() {
-                credentials[key] = value.clone();
+    pub(super) async fn save(&self, answer: &Value, given: &Given, in_keychain: bool) -> anyhow::Result<()> {
+        let before = self.before()?;
+        self.prepare(&before)?;
+        let credentials = self.credentials(&before);
+        let value = Secret::from(credentials_of(answer).to_string());
+        let kept = async {
+            if in_keychain {
+                return credentials.keep_in_keychain(value).await.map_err(boxed);
             }
-        }
-        let value = Secret::from(credentials.to_string());
+            if let Err(error) = credentials.leave_keychain().await {
+                say_error(&format!("wif: warning: the login before stays in the keychain: {error}"));
+            }
+            self.replace(&before, &value).await
+        };
+        let patience = if in_keychain { LOCK_AND_KEYCHAIN } else { LOCK };
+        let Ok(kept) = tokio::time::timeout(patience, kept).await else {
+            let path = self.credentials_path(&before);
+            let what = format!("another program holds the lock of {}: end it, and log in again", path.display());
+            return Err(Wrong(what).into());
+        };
+        kept?;
+        let path = self.config();
+        let profile = given.in_profile(before, answer);
+        private::replace_unlocked(&path, &Secret::from(format!("{profile:#}\n"))).context("cannot write the profile")
+    }
+
+    async fn replace(&self, before: &Value, value: &Secret) -> anyhow::Result<()> {
         loop {
-            let current = self.credentials(&profile).load().await.map_err(boxed)?;
+            let current = self.credentials(before).load().await.map_err(boxed)?;
             let expected = current.map(|entry| entry.version);
             // Somebody who refreshes the login before would write over this one: whoever comes last knows of both.
-            let swap = tokio::time::timeout(LOCK, self.credentials(&profile).swap(expected, value.clone()));
-            let Ok(swapped) = swap.await else {
-                let path = self.credentials_path(&profile);
-                let what = format!("another program holds the lock of {}: end it, and log in again", path.display());
-                return Err(Wrong(what).into());
-            };
-            match swapped.map_err(boxed)? {
-                Swapped::Done(_) => break,
+            match self.credentials(before).swap(expected, value.clone()).await.map_err(boxed)? {
+                Swapped::Done(_) => return Ok(()),
                 Swapped::Conflict(_) => {}
             }
         }
-        if profile.is_null() {
-            profile = json!({});
-        }
-        profile["version"] = "1.0".into();
-        profile["authentication"]["type"] = "user_oauth".into();
-        profile["authentication"]["client_id"] = client_id.into();
-        if let Some(console_url) = console_url {
-            profile["authentication"]["console_url"] = console_url.into();
-        }
-        if let Some(organization) = answer["organization"]["uuid"].as_str() {
-            profile["organization_id"] = organization.into();
-        }
-        if let Some(workspace) = workspace_id {
-            profile["workspace_id"] = workspace.into();
-        }
-        if let Some(base_url) = base_url {
-            profile["base_url"] = base_url.into();
-        }
-        let path = self.config();
-        private::replace_unlocked(&path, &Secret::from(format!("{profile:#}\n"))).context("cannot write the profile")
     }
 
     /// What is to be done so that clients use it.
@@ -186,6 +176,61 @@ impl Profile {
         let profile = self.before().unwrap_or_default();
         self.credentials(&profile).remove().await.map_err(boxed)
     }
+}
+
+/// What the command line and the environment say of a login.
+pub(super) struct Given {
+    pub(super) client_id: String,
+    pub(super) workspace_id: Option<String>,
+    pub(super) base_url: Option<String>,
+    pub(super) console_url: Option<String>,
+}
+
+impl Given {
+    /// The profile as it was, with what this login says.
+    fn in_profile(&self, before: Value, answer: &Value) -> Value {
+        let mut profile = if before.is_null() { json!({}) } else { before };
+        profile["version"] = "1.0".into();
+        profile["authentication"]["type"] = "user_oauth".into();
+        profile["authentication"]["client_id"] = self.client_id.as_str().into();
+        if let Some(console_url) = &self.console_url {
+            profile["authentication"]["console_url"] = console_url.as_str().into();
+        }
+        let organization = answer["organization"]["uuid"].as_str();
+        for (key, value) in [
+            ("organization_id", organization),
+            ("workspace_id", self.workspace_id.as_deref()),
+            ("base_url", self.base_url.as_deref()),
+        ] {
+            if let Some(value) = value {
+                profile[key] = value.into();
+            }
+        }
+        profile
+    }
+}
+
+/// What the answer of the token endpoint leaves to clients.
+fn credentials_of(answer: &Value) -> Value {
+    let lifetime = answer["expires_in"].as_u64().unwrap_or(3600);
+    let mut credentials = json!({
+        "version": "1.0",
+        "type": "oauth_token",
+        "access_token": answer["access_token"],
+        "refresh_token": answer["refresh_token"],
+        "expires_at": (SystemClock::default().now().wall_ms / 1000).saturating_add(lifetime),
+    });
+    for (key, value) in [
+        ("scope", &answer["scope"]),
+        ("organization_uuid", &answer["organization"]["uuid"]),
+        ("organization_name", &answer["organization"]["name"]),
+        ("account_email", &answer["account"]["email_address"]),
+    ] {
+        if value.is_string() {
+            credentials[key] = value.clone();
+        }
+    }
+    credentials
 }
 
 /// `~/` is the home directory, as where the profile is read.

@@ -4,7 +4,7 @@ mod chain;
 mod identity;
 mod show;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::credential::{Kind, kind_of, may_change, named, place_of};
 use crate::options::Common;
 use crate::output::answer;
 use crate::state_file::{StateFile, is_directory};
-use crate::{environment, exit, help, sources, warnings};
+use crate::{environment, exit, help, sources, state_server, warnings};
 
 /// What `wif status` takes.
 #[derive(Debug, clap::Args)]
@@ -35,6 +35,12 @@ pub(crate) struct Options {
     /// Exchange the identity token, too, or refresh a login that is due. An identity token that can be exchanged once is spent by it.
     #[arg(long)]
     exchange: bool,
+}
+
+/// What the user means in place of a state file. A server's URL is not shown, for it may hold a password.
+fn no_file(state: &Path) -> Option<String> {
+    let server = state_server::url(state).map(|_| "it is a server".to_owned());
+    server.or_else(|| is_directory(state).then(|| format!("{} is a directory", state.display())))
 }
 
 /// How long discovery may take, and an exchange.
@@ -76,10 +82,8 @@ struct Trouble {
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     options.common.announce();
     let document = options.common.document()?;
-    if let Some(directory) = options.state.as_deref().filter(|path| is_directory(path)) {
-        let shown = directory.display();
-        let message =
-            format!("--state: {shown} is a directory, and `wif status` looks into a state file only: leave the option out");
+    if let Some(elsewhere) = options.state.as_deref().and_then(no_file) {
+        let message = format!("--state: {elsewhere}, and `wif status` looks into a state file only: leave the option out");
         return Err(exit::Usage(message).into());
     }
     let journal = options.state.as_deref().map(|path| StateFile::peek(path, &document)).transpose()?.flatten();

@@ -12,6 +12,7 @@ use crate::credential::{Kind, kind_of, named};
 use crate::exit::Wrong;
 use crate::options::Common;
 use crate::state_file::{StateFile, is_directory};
+use crate::state_server::{self, StateServer};
 use crate::waiting::Waiting;
 use crate::{sources, warnings};
 
@@ -22,9 +23,12 @@ pub(crate) struct Wanted {
     common: Common,
     /// Keep the token and what is known of identity tokens in this file, readable by you alone, for the next run. Without it
     /// every run exchanges, and an identity token that can be exchanged once serves one run only. A directory (one that is there,
-    /// or a name that ends with `/`) keeps a file for each identity, and many runs use it at once.
+    /// or a name that ends with `/`) keeps a file for each identity, and many runs use it at once. So does a Redis server for runs on
+    /// many machines: `rediss://[USER@]HOST[:PORT][/DATABASE]`, or `redis://…` without TLS.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
+    #[command(flatten)]
+    server: StateServer,
     /// How long to wait, in seconds, for everything together: for another run that uses the state file, for an identity token that
     /// is missing, empty or spent, and for the retries that are due within it.
     #[arg(long, value_name = "SECONDS", default_value_t = 35, value_parser = clap::value_parser!(u64).range(1..=600))]
@@ -69,7 +73,13 @@ impl Wanted {
         let mut builder = self.common.builder(&document)?;
         let trouble = Trouble::default();
         let mut kept = None;
-        if let Some(path) = self.state.as_ref().filter(|path| is_directory(path)) {
+        let server = self.state.as_deref().and_then(state_server::url);
+        if server.is_none() {
+            self.server.check_unused()?;
+        }
+        if let Some(url) = server {
+            builder = builder.store(self.server.store(url, self.common.extra_roots()?)?);
+        } else if let Some(path) = self.state.as_ref().filter(|path| is_directory(path)) {
             let store = DirectoryStore::new(path).map_err(|error| Wrong(format!("--state {}: {error}", path.display())))?;
             builder = builder.store(store);
         } else if let Some(path) = &self.state {

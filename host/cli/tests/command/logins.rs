@@ -15,37 +15,46 @@ use wif_emulator::Outcome;
 use crate::place::{Place, Run, bare};
 
 /// The command without the federation's variables.
-fn person(place: &Place) -> Command {
+pub(crate) fn person(place: &Place) -> Command {
     let mut command = bare(place.directory.path());
     command.env("ANTHROPIC_BASE_URL", place.emulator.base_url());
     command
 }
 
 /// `wif login` with a browser that notes the address.
-struct Login {
+pub(crate) struct Login {
     child: Child,
     address: PathBuf,
 }
 
 impl Login {
-    fn begin(place: &Place, more: &[&str]) -> Self {
+    pub(crate) fn begin(place: &Place, more: &[&str]) -> Self {
         Self::begin_with(place, more, &[])
     }
 
-    fn begin_with(place: &Place, more: &[&str], variables: &[(&str, &str)]) -> Self {
-        let browser = place.directory.path().join("browser");
+    pub(crate) fn begin_with(place: &Place, more: &[&str], variables: &[(&str, &str)]) -> Self {
         let address = place.directory.path().join("address");
         let _earlier = std::fs::remove_file(&address);
         let script = format!("#!/bin/sh\nprintf %s \"$1\" > '{0}.new'\n/bin/mv '{0}.new' '{0}'\n", address.display());
+        Self { child: Self::start(place, more, variables, &script), address }
+    }
+
+    /// With another browser: this script, which has the address as its argument.
+    pub(crate) fn begin_by(place: &Place, more: &[&str], script: &str) -> Self {
+        Self { child: Self::start(place, more, &[], script), address: PathBuf::new() }
+    }
+
+    fn start(place: &Place, more: &[&str], variables: &[(&str, &str)], script: &str) -> Child {
+        let browser = place.directory.path().join("browser");
         std::fs::write(&browser, script).expect("it is written");
         std::fs::set_permissions(&browser, std::fs::Permissions::from_mode(0o755)).expect("it runs");
         let mut command = person(place);
         command.args(["login", "--console-url", place.emulator.base_url()]).args(more).env("BROWSER", &browser);
         command.envs(variables.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self { child: command.spawn().expect("it starts"), address }
+        command.spawn().expect("it starts")
     }
 
-    async fn address(&self) -> Url {
+    pub(crate) async fn address(&self) -> Url {
         for _ in 0..3_000 {
             if let Ok(address) = std::fs::read_to_string(&self.address) {
                 return Url::parse(&address).expect("a URL");
@@ -55,7 +64,7 @@ impl Login {
         panic!("no browser was opened");
     }
 
-    async fn end(self) -> Run {
+    pub(crate) async fn end(self) -> Run {
         let output = tokio::task::spawn_blocking(move || self.child.wait_with_output().expect("it ends")).await.expect("it ends");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Run {
@@ -68,7 +77,7 @@ impl Login {
 }
 
 /// A request as a browser makes it: the status, where it leads, the page.
-async fn visit(method: &str, url: &Url) -> (u16, Option<Url>, String) {
+pub(crate) async fn visit(method: &str, url: &Url) -> (u16, Option<Url>, String) {
     let (host, port) = (url.host_str().expect("a host"), url.port_or_known_default().expect("a port"));
     let mut socket = TcpStream::connect((host, port)).await.expect("somebody listens");
     let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
@@ -83,7 +92,7 @@ async fn visit(method: &str, url: &Url) -> (u16, Option<Url>, String) {
 }
 
 /// Presses the button with this id on the page.
-async fn press(page_url: &Url, button: &str) -> Url {
+pub(crate) async fn press(page_url: &Url, button: &str) -> Url {
     let (status, _, page) = visit("GET", page_url).await;
     assert_eq!(status, 200, "{page}");
     let form = page.split("<form").find(|form| form.contains(&format!("id=\"{button}\""))).expect("the button is there");
@@ -94,7 +103,7 @@ async fn press(page_url: &Url, button: &str) -> Url {
     location.expect("the browser is sent back")
 }
 
-fn credentials(place: &Place, profile: &str) -> PathBuf {
+pub(crate) fn credentials(place: &Place, profile: &str) -> PathBuf {
     place.directory.path().join(format!(".config/anthropic/credentials/{profile}.json"))
 }
 

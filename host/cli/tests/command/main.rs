@@ -1,10 +1,12 @@
 //! The command as its users meet it: a process, its output, its exit code.
 
+mod browsers;
 mod chain;
 mod doctor;
 mod edges;
 mod exec;
 mod issuer;
+mod keychains;
 mod keys;
 mod logins;
 mod machine;
@@ -14,6 +16,7 @@ mod place;
 mod programs;
 mod proxy;
 mod rejections;
+mod servers;
 mod sources;
 mod status;
 mod stores;

@@ -6,6 +6,8 @@ mod a_busy_component_is_paced;
 #[cfg(unix)]
 mod a_directory_is_a_store;
 mod a_hostile_token_endpoint_harms_nobody;
+#[cfg(unix)]
+mod a_redis_server_is_a_store;
 mod a_rejected_request_is_sent_once_more;
 mod a_rotated_file_is_read_whole;
 mod a_shared_store_makes_one_of_many;
