@@ -24,6 +24,7 @@
 //! | why there is no token | [`Error`], [`Failure`], [`Credential::status`] |
 //! | logs | events of `tracing` with the target `wif`; no event holds a secret |
 //! | many credentials in one process | [`Pool`] |
+//! | one exchange for many processes, or for many machines | [`Store`], [`DirectoryStore`], `RedisStore` (feature `redis`) |
 //! | programs without tokio | [`blocking`] |
 //! | a driver of one's own | [`component`] |
 

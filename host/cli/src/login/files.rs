@@ -136,7 +136,8 @@ impl Profile {
             }
             self.replace(&before, &value).await
         };
-        let patience = if in_keychain { LOCK_AND_KEYCHAIN } else { LOCK };
+        let asks_keychain = in_keychain || CredentialsFile::keychain_mark(&self.credentials_path(&before)).exists();
+        let patience = if asks_keychain { LOCK_AND_KEYCHAIN } else { LOCK };
         let Ok(kept) = tokio::time::timeout(patience, kept).await else {
             let path = self.credentials_path(&before);
             let what = format!("another program holds the lock of {}: end it, and log in again", path.display());

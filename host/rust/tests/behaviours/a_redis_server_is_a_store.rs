@@ -278,7 +278,8 @@ async fn fifty_cold_credentials_make_one_exchange() {
     let open = |seed| credential(&endpoint, &file).store(store(&redis)).seed(seed).build().unwrap();
     let all: Vec<Credential> = (0..50).map(open).collect();
     let mut callers = JoinSet::new();
-    for credential in all.iter().cloned() {
+    for credential in &all {
+        let credential = credential.clone();
         callers.spawn(async move { credential.token_within(Duration::from_secs(60)).await.unwrap().id().to_owned() });
     }
     let mut ids = callers.join_all().await;

@@ -172,3 +172,24 @@ impl fmt::Display for Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_closed_when_it_is_not_used_any_more() {
+        let settings = RedisConnectionInfo::default().set_skip_set_lib_name();
+        let connection = Connection::new("::1".to_owned(), 6379, None, settings);
+        assert_eq!(connection.to_string(), "[::1]:6379");
+        let (ours, _theirs) = tokio::io::duplex(1024);
+        let Ok(open) = connection.greet(ours).await else { panic!("nothing is asked of it") };
+        for _ in 0..3 {
+            tokio::time::sleep(IDLE * 2 / 3).await;
+            assert!(!open.task.is_finished());
+            open.used.notify_one();
+        }
+        tokio::time::sleep(IDLE * 2).await;
+        assert!(open.task.is_finished());
+    }
+}
