@@ -25,7 +25,13 @@
 //! | logs | events of `tracing` with the target `wif`; no event holds a secret |
 //! | many credentials in one process | [`Pool`] |
 //! | programs without tokio | [`blocking`] |
+//! | requests by an HTTP client of one's own | [`Builder::send_requests`], and a build without the feature `http` |
 //! | a driver of one's own | [`component`] |
+
+#![cfg_attr(
+    not(feature = "http"),
+    allow(dead_code, unused_imports, reason = "what only the client asks for stays where it belongs")
+)]
 
 mod bindings;
 pub mod blocking;
@@ -42,6 +48,7 @@ mod limits;
 mod policy;
 mod pool;
 mod secret;
+mod sender;
 mod shared;
 mod snapshot;
 mod status;
@@ -60,6 +67,7 @@ pub use error::{BuildError, Error, PolicyError};
 pub use policy::Policy;
 pub use pool::{DEFAULT_MAX_EXCHANGES, Pool};
 pub use secret::Secret;
+pub use sender::{SendError, SendRequest};
 pub use status::{Availability, Change, Failure, IdentityTokenStatus, Note, Status, TokenStatus};
 pub use store::private;
 pub use store::{BoxError, CredentialsFile, DirectoryStore, Entry, MemoryStore, Store, Swapped};
