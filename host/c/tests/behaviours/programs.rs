@@ -16,7 +16,7 @@ use crate::installed::{Installed, Link, crate_folder, ended_well, runs};
 pub(crate) struct World {
     pub(crate) installed: &'static Installed,
     pub(crate) emulator: Emulator,
-    file: TokenFile,
+    pub(crate) file: TokenFile,
     directory: TempDir,
 }
 

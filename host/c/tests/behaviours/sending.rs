@@ -10,9 +10,9 @@ use crate::installed::{Link, crate_folder, runs};
 use crate::programs::{World, ends_well};
 
 impl World {
-    fn sending(&self, name: &str) -> Command {
+    fn sending(&self, name: &str, more: &[&str]) -> Command {
         let source = crate_folder().join("tests/programs/sending.c");
-        let program = self.installed.compiled(&source, Link::Shared, &[]);
+        let program = self.installed.compiled(&source, Link::Shared, more);
         self.run(&program, name, &self.with_file())
     }
 }
@@ -24,7 +24,7 @@ fn options(policy: &Value) -> String {
 /// A scenario; and how many exchanges came.
 async fn holds(name: &str, policy: Value) -> Option<u64> {
     let world = World::start(Options::default()).await?;
-    let mut command = world.sending(name);
+    let mut command = world.sending(name, &[]);
     command.env("OPTIONS", options(&policy));
     ends_well(command).await;
     Some(world.emulator.counts().exchanges)
@@ -40,7 +40,7 @@ async fn a_program_sends_one_request_for_a_burst_of_callers() {
 async fn what_the_endpoint_answers_in_an_outage_reaches_the_component() {
     let Some(world) = World::start(Options::default()).await else { return };
     world.emulator.set_outage(Some(Fault::Status { status: 503, retry_after: None, body: None }));
-    let mut command = world.sending("outage");
+    let mut command = world.sending("outage", &[]);
     command.env("TOLD", "\"code\":\"endpoint-failed\"");
     ends_well(command).await;
     assert!(world.emulator.counts().exchanges >= 1);
@@ -51,7 +51,7 @@ async fn what_the_program_says_of_a_server_that_is_not_there_is_told() {
     let Some(world) = World::start(Options::default()).await else { return };
     let mut configuration = world.with_file();
     configuration["base_url"] = "http://127.0.0.1:1".into();
-    let mut command = world.sending("outage");
+    let mut command = world.sending("outage", &[]);
     command.env("CONFIGURATION", configuration.to_string()).env("TOLD", "the server is asleep");
     ends_well(command).await;
 }
@@ -84,6 +84,16 @@ async fn what_the_policy_refuses_never_reaches_the_program() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_cannot_answer_a_request_of_its_parent() {
     holds("forked", json!({ "allow_loopback": true })).await;
+}
+
+/// AddressSanitizer watches the program, and its leak checker the library as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_leaks_where_the_program_sends() {
+    let Some(world) = World::start(Options::default()).await else { return };
+    for name in ["burst", "answered-later", "after-close"] {
+        world.file.rotate().expect("the directory is writable");
+        ends_well(world.sending(name, &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"])).await;
+    }
 }
 
 /// The README's second example, by libcurl.
