@@ -251,6 +251,23 @@ func TestFunctionsOfTheProgramAreSources(t *testing.T) {
 	}
 }
 
+func TestAProgramSuppliesIdentityTokensIfItIsAllowed(t *testing.T) {
+	entries := world(t)
+	configuration := federation(fmt.Sprintf(`{"source":"executable","command":["/bin/cat",%q]}`, os.Getenv("ANTHROPIC_IDENTITY_TOKEN_FILE")))
+	open := func(allowed ...string) error {
+		credential, err := wif.Open(configuration, wif.Options{AllowLoopback: true, AllowExecutables: allowed})
+		check(t, err)
+		defer credential.Close()
+		_, err = credential.Token(context.Background())
+		return err
+	}
+	if err := open("/bin/echo"); !errors.Is(err, &wif.Error{Code: "denied-by-host"}) || len(entries("exchange")) != 0 {
+		t.Fatal(err)
+	}
+	check(t, open("/bin/cat"))
+	equal(t, len(entries("exchange")), 1)
+}
+
 func TestErrorsAreThoseOfTheContract(t *testing.T) {
 	entries := world(t)
 	var problem *wif.Error

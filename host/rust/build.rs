@@ -40,7 +40,17 @@ fn build() -> Result<(), String> {
     let write =
         |name: &str, bytes: &[u8]| fs::write(out.join(name), bytes).map_err(|error| format!("cannot write {name}: {error}"));
     write("plugin.wasm", &wasm)?;
-    write("plugin.cwasm", &compiled(&wasm)?)
+    let compiled = compiled(&wasm)?;
+    #[cfg(feature = "compressed")]
+    write("plugin.cwasm.deflate", &packed(&compiled)?)?;
+    write("plugin.cwasm", &compiled)
+}
+
+#[cfg(feature = "compressed")]
+fn packed(compiled: &[u8]) -> Result<Vec<u8>, String> {
+    use std::io::Write as _;
+    let mut packed = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+    packed.write_all(compiled).and_then(|()| packed.finish()).map_err(|error| format!("cannot pack the component: {error}"))
 }
 
 /// The component's file.

@@ -29,7 +29,7 @@
  * Parent and child then are two: without a store that they share ("store_directory") each exchanges the next identity token for
  * itself, and where one can be exchanged once, the second is refused and waits for the next. Tokens taken before the fork stay valid in
  * both. The descriptor of wif_fd has the same number in the child and a notification of its own. Operations of wif_get_token_async that
- * were begun in the parent never call back in the child. If it cannot be opened anew, calls in the child fail with the code "closed".
+ * were begun in the parent never call back in the child, and requests of wif_send that were begun there are none of the child's. If it cannot be opened anew, calls in the child fail with the code "closed".
  * fork() waits for at most a second until the credential's thread rests. Children of vfork() and posix_spawn() must not use it.
  *
  * DLCLOSE. The library stays in memory: dlclose() does nothing, and a program that loads it again finds it as it was.
@@ -98,6 +98,29 @@ typedef void wif_log(void *user, const char *line);
  * is valid during the call. */
 typedef void wif_done(void *user, const wif_token *token, const char *error);
 
+/* A request that the library wants sent, and all that it points to: valid during the call; copy what is needed longer. */
+typedef struct wif_request {
+    uint64_t id;                /* for wif_request_answer and wif_request_fail; no other request of the process has it */
+    const char *method;         /* such as POST */
+    const char *url;            /* absolute */
+    const char *const *headers; /* SECRET: name, value, name, value, ..., NULL */
+    const char *body;           /* SECRET; empty where there is none */
+    size_t body_length;         /* its bytes, without the zero byte at its end */
+    const char *ca_file;        /* a file of certificates in PEM that the server's must lead to, instead of the system's, and then
+                                   without a proxy; or NULL */
+    int64_t timeout_ms;         /* so long the whole of it may take; a later answer counts for nothing */
+    size_t max_response_bytes;  /* an answer with a longer body does not count: stop reading there */
+} wif_request;
+
+/* Sends a request of the library: the exchange, or what a source asks its platform. The policy has allowed it before, by its method, URL
+ * and header fields. It is answered by one call of wif_request_answer or wif_request_fail, during this call or later, on any thread. It
+ * may be called at the same time on several threads, and may wait; but it must return, because wif_close waits for it.
+ *
+ * What the library cannot see, the program must do: verify the server's certificate; follow no redirect; add what the transport needs and
+ * no credential, cookie or retry; connect to no address that only this machine or its network can reach, unless the URL names it or
+ * "allow_private_origins" has the origin; and keep headers, body and answer out of logs. */
+typedef void wif_send(void *user, const wif_request *request);
+
 /* Opens a credential.
  *
  *   configuration  the configuration's JSON (README.md of the project); "{}" or NULL discovers it as the vendor's SDKs do
@@ -110,6 +133,12 @@ typedef void wif_done(void *user, const wif_token *token, const char *error);
  * Returns a credential for wif_close, or NULL. Takes some milliseconds the first time. */
 wif_credential *wif_open(const char *configuration, const char *options, const wif_callable *callables, size_t count, wif_log *log,
                          void *log_user, char **error);
+
+/* wif_open, for a program that sends the library's requests itself, by `send`; send_user must be valid until wif_close has returned. The
+ * options policy.proxy and root_certificates are then for the program's own HTTP client, and here an error. A library that was built with
+ * HTTP=0 sends no other requests: with wif_open, whatever takes a request fails with "unsupported-by-host". */
+wif_credential *wif_open_sending(const char *configuration, const char *options, const wif_callable *callables, size_t count,
+                                 wif_log *log, void *log_user, wif_send *send, void *send_user, char **error);
 
 /* The current token, if there is one that may be used now; otherwise NULL, which is no error. Never waits, takes no lock, and asks for
  * a token where one is needed, so that a later call finds it. For wif_token_free. */
@@ -175,6 +204,19 @@ void wif_answer_ok(wif_answer *answer, const char *text);
 
 /* Answers that it failed. The text reaches logs and errors: it must hold no secret. */
 void wif_answer_error(wif_answer *answer, const char *text);
+
+/* Answers a request of wif_send: with the status, the header fields (name, value, ..., NULL; or NULL) and the body, whatever the status
+ * is. The library reads content-type, date, location, retry-after and request-id; others do no harm. All is copied. From any
+ * thread, at any time, also after wif_close and for an id that never was.
+ * Returns 1 if it is the answer. 0 if nobody waits for it: it was answered before, it took too long, or the credential was closed; and
+ * after fork(), in the child, for what the parent has begun. An answer that cannot be used (a status that is none) counts as one that
+ * did not arrive. */
+int wif_request_answer(uint64_t id, int status, const char *const *headers, const char *body, size_t body_length);
+
+/* Says that there is no answer. `maybe_sent` is 0 only if no byte of the request has left: no name, no connection, no handshake. Then the
+ * same identity token is sent again. Otherwise, and in doubt, 1: a token that can be exchanged once counts as spent. `why` reaches logs
+ * and errors: it must hold no secret. Otherwise like wif_request_answer. */
+int wif_request_fail(uint64_t id, int maybe_sent, const char *why);
 
 /* The library's version, such as "0.2.0". Static. */
 const char *wif_version(void);

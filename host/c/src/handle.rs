@@ -13,6 +13,7 @@ use crate::fork;
 use crate::live::Live;
 use crate::log::Log;
 use crate::options::Options;
+use crate::sender::Sender;
 use crate::words::Problem;
 
 /// What a credential is opened from, as often as it takes.
@@ -22,6 +23,7 @@ pub(crate) struct Recipe {
     pub(crate) options: Options,
     pub(crate) callables: Vec<Callable>,
     pub(crate) log: Option<Log>,
+    pub(crate) sender: Option<Sender>,
 }
 
 /// See the header.

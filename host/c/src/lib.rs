@@ -8,6 +8,7 @@
 //! | the thread that drives a credential, its start and end | `live.rs` |
 //! | what happens in the child of a `fork` | `fork.rs`, `handle.rs` |
 //! | options | `options.rs` |
+//! | requests that the program sends itself | `sender.rs` |
 //! | errors and status as JSON | `words.rs` |
 
 #![allow(non_camel_case_types, reason = "the names of the header")]
@@ -22,8 +23,10 @@ mod handle;
 mod live;
 mod log;
 mod options;
+mod sender;
 mod session;
 mod signals;
+mod texts;
 mod token;
 mod words;
 
@@ -34,6 +37,7 @@ pub use callables::{wif_answer, wif_call, wif_callable};
 pub use handle::wif_credential;
 pub use live::wif_done;
 pub use log::wif_log;
+pub use sender::{wif_request, wif_send};
 pub use session::{
     wif_session, wif_session_close, wif_session_entry_key, wif_session_open, wif_session_status, wif_session_step,
 };
@@ -43,6 +47,8 @@ use callables::Callable;
 use handle::Recipe;
 use log::Log;
 use options::Options;
+use sender::Sender;
+use words::Problem;
 
 /// See the header.
 #[unsafe(no_mangle)]
@@ -55,18 +61,57 @@ pub unsafe extern "C" fn wif_open(
     log_user: *mut c_void,
     error: *mut *mut c_char,
 ) -> *mut wif_credential {
+    // SAFETY: the caller's promise.
+    fails(error, || unsafe { open(configuration, options, callables, count, log.map(|log| Log::new(log, log_user)), None) })
+}
+
+/// See the header.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wif_open_sending(
+    configuration: *const c_char,
+    options: *const c_char,
+    callables: *const wif_callable,
+    count: usize,
+    log: Option<wif_log>,
+    log_user: *mut c_void,
+    send: Option<wif_send>,
+    send_user: *mut c_void,
+    error: *mut *mut c_char,
+) -> *mut wif_credential {
     fails(error, || {
-        // SAFETY: each is null or a text, as the header asks for.
-        let (configuration, options) = unsafe { (text_or(configuration, "{}")?, text_or(options, "{}")?) };
-        let recipe = Recipe {
-            configuration: wif::Secret::from(configuration),
-            options: Options::read(options)?,
-            // SAFETY: null, or so many callables.
-            callables: unsafe { Callable::copy(callables, count)? },
-            log: log.map(|log| Log::new(log, log_user)),
-        };
-        Ok(Box::into_raw(Box::new(wif_credential::open(recipe)?)))
+        let send = send.ok_or_else(|| Problem::invalid("send is NULL"))?;
+        let (log, sender) = (log.map(|log| Log::new(log, log_user)), Sender::new(send, send_user));
+        // SAFETY: the caller's promise.
+        unsafe { open(configuration, options, callables, count, log, Some(sender)) }
     })
+}
+
+/// # Safety
+///
+/// What the header asks for.
+unsafe fn open(
+    configuration: *const c_char,
+    options: *const c_char,
+    callables: *const wif_callable,
+    count: usize,
+    log: Option<Log>,
+    sender: Option<Sender>,
+) -> Result<*mut wif_credential, Problem> {
+    // SAFETY: each is null or a text, as the header asks for.
+    let (configuration, options) = unsafe { (text_or(configuration, "{}")?, text_or(options, "{}")?) };
+    let options = Options::read(options)?;
+    if sender.is_some() || cfg!(not(feature = "http")) {
+        options.without_a_client()?;
+    }
+    let recipe = Recipe {
+        configuration: wif::Secret::from(configuration),
+        options,
+        // SAFETY: null, or so many callables.
+        callables: unsafe { Callable::copy(callables, count)? },
+        log,
+        sender,
+    };
+    Ok(Box::into_raw(Box::new(wif_credential::open(recipe)?)))
 }
 
 /// See the header.
@@ -253,6 +298,29 @@ pub unsafe extern "C" fn wif_answer_ok(answer: *mut wif_answer, text: *const c_c
 pub unsafe extern "C" fn wif_answer_error(answer: *mut wif_answer, text: *const c_char) {
     // SAFETY: the answer is the one of the call that is running, or null; the text is one, or null.
     guarded((), || unsafe { wif_answer::give(answer, text, true) });
+}
+
+/// See the header.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wif_request_answer(
+    id: u64,
+    status: c_int,
+    headers: *const *const c_char,
+    body: *const c_char,
+    body_length: usize,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    guarded(0, || c_int::from(unsafe { sender::answer(id, status, headers, body, body_length) }))
+}
+
+/// See the header.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wif_request_fail(id: u64, maybe_sent: c_int, why: *const c_char) -> c_int {
+    guarded(0, || {
+        // SAFETY: it is a text, or null.
+        let why = unsafe { text_or(why, "the program did not say why") };
+        c_int::from(sender::fail(id, maybe_sent != 0, why.unwrap_or("the program said why in no UTF-8")))
+    })
 }
 
 /// See the header.

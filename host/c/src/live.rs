@@ -65,6 +65,9 @@ impl Live {
         for callable in &recipe.callables {
             builder = callable.add_to(builder);
         }
+        if let Some(sender) = recipe.sender {
+            builder = sender.add_to(builder);
+        }
         let (dispatch, log) = recipe.log.map(crate::log::Log::start).transpose().map_err(no_thread)?.unzip();
         let dispatch = dispatch.unwrap_or_else(Dispatch::none);
         let mut runtime = Runtime::new_current_thread();

@@ -42,6 +42,18 @@ impl Options {
         Ok(options)
     }
 
+    /// What is set in the HTTP client has no meaning without ours.
+    pub(crate) fn without_a_client(&self) -> Result<(), Problem> {
+        let set = [("policy.proxy", self.policy.proxy.is_some()), ("root_certificates", !self.root_certificates.is_empty())];
+        match set.into_iter().find(|(_, set)| *set) {
+            None => Ok(()),
+            Some((field, _)) => Err(Problem::configuration(
+                field,
+                "The program sends requests itself, so this option has no effect: set it in the program's own HTTP client.",
+            )),
+        }
+    }
+
     /// A builder that follows them.
     pub(crate) fn builder(&self) -> Result<Builder, Problem> {
         let mut builder = Credential::builder().policy(self.policy()?);

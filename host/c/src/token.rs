@@ -6,6 +6,8 @@ use std::sync::Arc;
 use wif::{Standing, Token};
 use zeroize::Zeroizing;
 
+use crate::texts::Texts;
+
 /// See the header.
 #[repr(C)]
 #[derive(Debug)]
@@ -30,7 +32,7 @@ pub(crate) struct Prepared {
     /// First, so that a pointer to it is a pointer to the whole.
     fields: wif_token,
     token: Token,
-    _texts: Zeroizing<Vec<u8>>,
+    _texts: Texts,
     _lists: [Vec<*const c_char>; 2],
 }
 
@@ -49,25 +51,15 @@ impl Prepared {
         let of = |name: &[u8]| headers.chunks_exact(2).find(|pair| *pair[0] == name).map(|pair| pair[1].as_slice());
         let bearer = of(b"authorization").map(|value| value.strip_prefix(b"Bearer ").unwrap_or(value));
         let value = bearer.or_else(|| of(b"x-api-key")).unwrap_or_default();
-        // Into a buffer that does not move while it grows: it would leave copies behind.
-        let all = || {
-            let single = [token.id().as_bytes(), token.origin().as_bytes(), value];
-            single.into_iter().chain(headers.iter().chain(&merged).map(|text| text.as_slice()))
-        };
-        let mut texts = Zeroizing::new(Vec::with_capacity(all().map(|text| text.len() + 1).sum()));
-        let mut starts = Vec::new();
-        for text in all() {
-            starts.push(texts.len());
-            texts.extend_from_slice(text);
-            texts.push(0);
-        }
-        let at: Vec<*const c_char> = starts.into_iter().map(|start| texts[start..].as_ptr().cast()).collect();
-        let list = |range: &[*const c_char]| range.iter().copied().chain([std::ptr::null()]).collect::<Vec<_>>();
-        let lists = [list(&at[3..3 + headers.len()]), list(&at[3 + headers.len()..])];
+        let mut all = vec![token.id().as_bytes(), token.origin().as_bytes(), value];
+        all.extend(headers.iter().chain(&merged).map(|text| text.as_slice()));
+        let texts = Texts::new(&all);
+        let first_merged = 3 + headers.len();
+        let lists = [texts.list(3..first_merged), texts.list(first_merged..first_merged + merged.len())];
         let fields = wif_token {
-            id: at[0],
-            origin: at[1],
-            value: at[2],
+            id: texts.at(0),
+            origin: texts.at(1),
+            value: texts.at(2),
             headers: lists[0].as_ptr(),
             merged: lists[1].as_ptr(),
             suspect: c_int::from(token.standing() == Standing::Suspect),

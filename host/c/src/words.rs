@@ -148,7 +148,7 @@ fn sentence(words: &str) -> String {
 }
 
 /// What the library in Rust calls things, and what they are called here.
-const OWN_WORDS: [(&str, &str); 10] = [
+const OWN_WORDS: [(&str, &str); 11] = [
     ("Policy::allow_origin", "the option policy.allow_origins"),
     ("Policy::allow_private_origin", "the option policy.allow_private_origins"),
     ("Policy::allow_loopback", "the option policy.allow_loopback"),
@@ -159,6 +159,7 @@ const OWN_WORDS: [(&str, &str); 10] = [
     ("Credential::builder().identity_token", "a callable of the kind identity-token"),
     ("Credential::builder().access_token", "a callable of the kind access-token"),
     ("Credential::builder().signer", "a callable of the kind sign"),
+    ("Use a host that can, or", "Open the credential with wif_open_sending, or use"),
 ];
 
 /// The text with the options of this host in place of functions of Rust, and their arguments left out.

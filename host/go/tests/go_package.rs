@@ -6,9 +6,12 @@
 
 #![cfg(unix)]
 
+mod vectors;
+
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 
 // For its library: cargo builds it beside this test.
 use wif_c as _;
@@ -19,15 +22,53 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
 }
 
-/// Go, out of a package for Python. None, and a line that says so, where a Debian package is missing.
-fn go() -> Option<PathBuf> {
-    match python(&folder().join("tests/requirements.txt")) {
-        Ok(interpreter) => Some(interpreter.with_file_name("go")),
-        Err(Missing::DebianPackage(package)) => {
-            not_run(package);
-            None
-        }
-        Err(missing) => panic!("{missing}"),
+/// Go, and the library as `make install` lays it.
+struct Go {
+    go: PathBuf,
+    prefix: PathBuf,
+    /// What Go compiles of its own library is kept for the next run.
+    cache: PathBuf,
+    flags: String,
+}
+
+impl Go {
+    /// The one of this test process. None, and a line that says so, where a Debian package is missing.
+    fn here() -> Option<&'static Self> {
+        static HERE: OnceLock<Option<Go>> = OnceLock::new();
+        HERE.get_or_init(Self::prepare).as_ref()
+    }
+
+    fn prepare() -> Option<Self> {
+        let go = match python(&folder().join("tests/requirements.txt")) {
+            Ok(interpreter) => interpreter.with_file_name("go"),
+            Err(Missing::DebianPackage(package)) => {
+                not_run(package);
+                return None;
+            }
+            Err(missing) => panic!("{missing}"),
+        };
+        // Go takes what it has compiled to be good while the sources beside it are the same. So the place of the library is the same in
+        // each run, and its header stands in the flags.
+        let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go");
+        install(&prefix)?;
+        let cache = go.parent().and_then(Path::parent).expect("it is in a folder").join("cache");
+        let mut header = DefaultHasher::new();
+        std::fs::read(prefix.join("include/wif.h")).expect("it is installed").hash(&mut header);
+        prefix.hash(&mut header);
+        let flags = format!("-O2 -g -DWIF_HEADER={}", header.finish());
+        Some(Self { go, prefix, cache, flags })
+    }
+
+    /// A program that finds the library, and nothing else of this process.
+    fn command(&self, program: &Path, home: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(folder()).stdin(Stdio::null()).env_clear();
+        command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        command.env("HOME", home).env("GOCACHE", &self.cache).env("GOPATH", self.cache.join("path"));
+        command.env("CGO_ENABLED", "1").env("GOTOOLCHAIN", "local").env("GOPROXY", "off").env("GOFLAGS", "-mod=readonly");
+        command.env("PKG_CONFIG_PATH", self.prefix.join("lib/pkgconfig")).env("LD_LIBRARY_PATH", self.prefix.join("lib"));
+        command.env("CGO_CFLAGS", &self.flags);
+        command
     }
 }
 
@@ -62,32 +103,14 @@ fn ended_well(output: Output) -> String {
 /// With Go's checks, and with its own tests: a cold burst, a revocation, contexts, functions as sources, errors, the log.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_package_serves_goroutines_and_http_clients() {
-    // Go takes what it has compiled to be good while the sources beside it are the same. So the place of the library is the same in each
-    // run, and its header stands in the flags.
-    let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go");
-    let prepared = tokio::task::spawn_blocking({
-        let prefix = prefix.clone();
-        move || go().zip(install(&prefix))
-    });
-    let Some((go, ())) = prepared.await.expect("no panic") else { return };
+    let Some(go) = tokio::task::spawn_blocking(Go::here).await.expect("no panic") else { return };
     let options = Options { admin: Some(([127, 0, 0, 1], 0).into()), shortest_lifetime_seconds: 1, ..Options::default() };
     let emulator = Emulator::start(options).await.expect("the options are good");
     let directory = tempfile::tempdir().expect("a directory");
     let file = emulator.identity_provider().publish(directory.path().join("token")).expect("the directory is writable");
-    // What Go compiles of its own library is kept for the next run.
-    let cache = go.parent().and_then(Path::parent).expect("it is in a folder").join("cache");
-    let mut header = DefaultHasher::new();
-    std::fs::read(prefix.join("include/wif.h")).expect("it is installed").hash(&mut header);
-    prefix.hash(&mut header);
-    let flags = format!("-O2 -g -DWIF_HEADER={}", header.finish());
     let run = async |arguments: &[&str]| {
-        let mut command = Command::new(&go);
-        command.args(arguments).current_dir(folder()).stdin(Stdio::null()).env_clear();
-        command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-        command.env("HOME", directory.path()).env("GOCACHE", &cache).env("GOPATH", cache.join("path"));
-        command.env("CGO_ENABLED", "1").env("GOTOOLCHAIN", "local").env("GOPROXY", "off").env("GOFLAGS", "-mod=readonly");
-        command.env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig")).env("LD_LIBRARY_PATH", prefix.join("lib"));
-        command.env("CGO_CFLAGS", &flags);
+        let mut command = go.command(&go.go, directory.path());
+        command.args(arguments);
         command
             .env("ANTHROPIC_BASE_URL", emulator.base_url())
             .env("ANTHROPIC_FEDERATION_RULE_ID", &emulator.options().federation_rule_id)
@@ -104,4 +127,14 @@ async fn the_package_serves_goroutines_and_http_clients() {
     let printed = run(&["test", "-count=1", "-v", "-run=^Example", "./..."]).await;
     assert!(printed.contains("--- PASS: Example"), "{printed}");
     run(&["vet", "./..."]).await;
+}
+
+#[test]
+fn every_vector_holds_through_go_and_a_wrong_one_fails() {
+    let Some(go) = Go::here() else { return };
+    let directory = tempfile::tempdir().expect("a directory");
+    let program = directory.path().join("sessions");
+    let mut build = go.command(&go.go, directory.path());
+    ended_well(build.args(["build", "-o"]).arg(&program).arg("./tests/sessions").output().expect("it starts"));
+    vectors::hold(go.command(&program, directory.path()));
 }

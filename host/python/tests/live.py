@@ -188,6 +188,7 @@ class Tokens(Live):
 
 
 class Sources(Live):
+    FILE = {"source": "file", "path": os.environ["ANTHROPIC_IDENTITY_TOKEN_FILE"]}
     SOURCE = {"source": "callable", "name": "ours", "freshness": "minted"}
 
     def mint(self):
@@ -218,6 +219,45 @@ class Sources(Live):
             self.credential(configuration).token(20)
         self.assertEqual(error.exception.code, "denied-by-host")
         self.assertIn("policy.allow_executables", str(error.exception))
+
+    def test_a_client_of_the_program_sends_requests(self):
+        asked = []
+
+        def by_httpx(request):
+            asked.append(request)
+            client = httpx.Client(trust_env=False)
+            answer = client.request(request.method, request.url, headers=request.headers, content=request.body, timeout=request.timeout)
+            return wif.Response(answer.status_code, answer.headers.items(), answer.content)
+
+        async def by_a_coroutine(request):
+            await asyncio.sleep(0)
+            return by_httpx(request)
+
+        for function in (by_httpx, by_a_coroutine):
+            self.rotate()
+            credential = self.credential(self.federation(self.FILE), send_request=function)
+            self.assertEqual(len(credential.token(20).id), 16)
+        self.assertEqual((len(asked), self.exchanges()), (2, 2))
+        self.assertEqual(asked[0].url, EMULATOR + "/v1/oauth/token")
+        self.assertNotIn("eyJ", repr(asked))
+        with self.assertRaises(wif.ConfigurationError) as error:
+            self.credential({}, send_request=by_httpx, proxy="http://127.0.0.1:1")
+        self.assertEqual(error.exception.field, "policy.proxy")
+
+    def test_what_a_client_of_the_program_raises_says_whether_the_request_may_have_left(self):
+        for raised, left in ((wif.NotSentError("sk-ant-secret"), False), (ConnectionError("sk-ant-secret"), True)):
+
+            def fails(request, raised=raised):
+                raise raised
+
+            credential = self.credential(self.federation(self.FILE), send_request=fails)
+            with self.assertRaises(wif.NoTokenError):
+                credential.token(0.2)
+            status = eventually(lambda: (text := json.dumps(credential.status())) and "raised" in text and text)
+            self.assertIn(f"raised {type(raised).__name__}", status)
+            self.assertNotIn("sk-ant", status)
+            self.assertEqual("did not arrive" in status, left, status)
+        self.assertEqual(self.exchanges(), 0)
 
     def test_a_function_supplies_access_tokens(self):
         supplied = wif.SuppliedToken("sk-ant-oat01-of-the-program-0123456789", time.time() + 3600)

@@ -101,7 +101,7 @@ async fn the_package_serves_the_vendors_sdk_and_the_usual_clients() {
         .env("EMULATOR_ADMIN", world.emulator.admin_url().expect("it was asked for"))
         .env("RULES", folder().join("../../wit/rules.json"));
     let (_, errors) = ended_well(output(command).await);
-    assert!(ran(&errors) >= 29, "{errors}");
+    assert!(ran(&errors) >= 31, "{errors}");
 }
 
 #[test]

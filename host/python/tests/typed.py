@@ -27,6 +27,12 @@ def sign(algorithm: str, signed: bytes) -> bytes:
     return algorithm.encode() + signed
 
 
+async def send(request: wif.Request) -> wif.Response:
+    if request.ca_file is not None:
+        raise wif.NotSentError
+    return wif.Response(200, [("content-type", "application/json")], request.body)
+
+
 def use() -> str:
     with wif.Credential(
         {"base_url": "https://api.anthropic.com"},
@@ -34,6 +40,7 @@ def use() -> str:
         identity_tokens={"one": identity_token},
         access_tokens={"two": access_token},
         signers={"three": sign},
+        send_request=send,
         logger=logging.getLogger(),
     ) as credential:
         token: wif.Token = credential.token(timeout=10)

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Semaphore, broadcast, mpsc};
+#[cfg(feature = "http")]
 use wif_tls::CertificateDer;
 
 use crate::callables::{AssertionRequest, Callables, SignRequest, SuppliedToken, TokenRequest, callable};
@@ -16,10 +17,13 @@ use crate::error::BuildError;
 use crate::policy::{Grants, Policy};
 use crate::pool::Pool;
 use crate::secret::Secret;
+use crate::sender::{SendError, SendRequest, Sender};
 use crate::snapshot::Published;
 use crate::store::{BoxError, Store};
 use crate::tasks::{Host, Keep, READERS};
-use crate::transport::Transport;
+#[cfg(feature = "http")]
+use crate::transport::Client;
+use crate::transport::{By, Transport};
 
 /// So many callers may wait for a token at once, unless [`Builder::max_waiters`] says otherwise.
 pub const DEFAULT_MAX_WAITERS: usize = 16_384;
@@ -55,6 +59,7 @@ pub struct Builder {
     store: Option<Arc<dyn Store>>,
     callables: Callables,
     extra_roots: Vec<String>,
+    sender: Option<Sender>,
     seed: Option<u64>,
     start: Start,
     journals: Option<Keep>,
@@ -72,6 +77,7 @@ impl Default for Builder {
             store: None,
             callables: Callables::default(),
             extra_roots: Vec::new(),
+            sender: None,
             seed: None,
             start: Start::Fresh,
             journals: None,
@@ -143,6 +149,23 @@ impl Builder {
         Fut: Future<Output = Result<Vec<u8>, BoxError>> + Send + 'static,
     {
         self.callables.signers.insert(key.into(), callable(sign));
+        self
+    }
+
+    /// Sends the credential's requests by a client of the program's own: the exchange, and what sources ask their platforms. The policy
+    /// has allowed each by its method, URL and header fields. What it cannot see is then the client's to do: to verify the server's
+    /// certificate, to follow no redirect, to add no credential, and to go to no address that only this machine can reach.
+    /// [`SendRequest`] and [`SendError`] say the rest.
+    ///
+    /// A [proxy](Policy::proxy) and extra root certificates are the client's, too; beside this they are errors. Without the
+    /// feature `http` this is the only way to send a request.
+    #[must_use]
+    pub fn send_requests<F, Fut>(mut self, send: F) -> Self
+    where
+        F: Fn(SendRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<http::Response<Vec<u8>>, SendError>> + Send + 'static,
+    {
+        self.sender = Some(Arc::new(move |request| Box::pin(send(request))));
         self
     }
 
@@ -219,8 +242,9 @@ impl Builder {
         let exchanges = self.pool.as_ref().map(Pool::exchanges);
         let grants = Grants::new(&self.configuration);
         let policy = self.policy.in_development();
+        let by = who_sends(self.sender, &policy, &self.extra_roots)?;
         let host = Host {
-            transport: Transport::new(policy.clone(), certificates(&self.extra_roots)?, exchanges),
+            transport: Transport::new(policy.clone(), by, exchanges),
             policy,
             grants,
             callables: self.callables,
@@ -244,6 +268,31 @@ impl Builder {
     }
 }
 
+/// The program's client or ours, if there is one.
+fn who_sends(sender: Option<Sender>, policy: &Policy, extra_roots: &[String]) -> Result<By, BuildError> {
+    if sender.is_none() && cfg!(feature = "http") {
+        return our_client(policy, extra_roots);
+    }
+    if policy.proxy_url().is_some() {
+        return Err(BuildError::OfTheClient("a proxy"));
+    }
+    if !extra_roots.is_empty() {
+        return Err(BuildError::OfTheClient("an extra root certificate"));
+    }
+    Ok(sender.map_or(By::Nobody, By::Program))
+}
+
+#[cfg(feature = "http")]
+fn our_client(policy: &Policy, extra_roots: &[String]) -> Result<By, BuildError> {
+    Ok(By::Client(Box::new(Client::new(policy.clone(), certificates(extra_roots)?))))
+}
+
+#[cfg(not(feature = "http"))]
+fn our_client(_: &Policy, _: &[String]) -> Result<By, BuildError> {
+    Ok(By::Nobody)
+}
+
+#[cfg(feature = "http")]
 fn certificates(pems: &[String]) -> Result<Vec<CertificateDer<'static>>, BuildError> {
     let of_one =
         |pem: &String| wif_tls::certificates(pem.as_bytes()).map_err(|error| BuildError::RootCertificate(error.to_string()));

@@ -41,7 +41,13 @@ pub fn plugin_size() -> usize {
 /// The component, compiled for this target with [`config`]. Only [`engine`]s of the same configuration load it.
 #[must_use]
 pub fn precompiled() -> &'static [u8] {
-    PRECOMPILED
+    #[cfg(not(feature = "compressed"))]
+    return PRECOMPILED;
+    #[cfg(feature = "compressed")]
+    {
+        static UNPACKED: OnceLock<Vec<u8>> = OnceLock::new();
+        UNPACKED.get_or_init(unpacked)
+    }
 }
 
 /// The engine that runs all components of this process.
@@ -63,7 +69,24 @@ pub fn forked() {
     ticker::forked();
 }
 
+#[cfg(not(feature = "compressed"))]
 static PRECOMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plugin.cwasm"));
+
+#[cfg(not(feature = "compressed"))]
+fn unpacked() -> &'static [u8] {
+    PRECOMPILED
+}
+
+/// Not kept: it is copied when it is loaded.
+#[cfg(feature = "compressed")]
+fn unpacked() -> Vec<u8> {
+    use std::io::Read as _;
+    let packed = include_bytes!(concat!(env!("OUT_DIR"), "/plugin.cwasm.deflate"));
+    let mut unpacked = Vec::with_capacity(3 * packed.len());
+    let read = flate2::bufread::DeflateDecoder::new(&packed[..]).read_to_end(&mut unpacked);
+    read.expect("the build script packed it");
+    unpacked
+}
 
 /// A credential component, ready to be instantiated. Cheap to clone.
 #[derive(Clone)]
@@ -114,7 +137,7 @@ impl Component {
             // SAFETY: deserializing runs native code from these bytes. They are what this crate's build script compiled,
             // from the component that it built or was handed, and are part of this binary: nobody can have exchanged them
             // who could not exchange the program.
-            let component = unsafe { wasmtime::component::Component::deserialize(engine(), PRECOMPILED) };
+            let component = unsafe { wasmtime::component::Component::deserialize(engine(), &*unpacked()) };
             Self::new(component.map_err(|error| of_this_machine(&error))?)
         });
         loaded.as_ref().map_err(Clone::clone)

@@ -489,7 +489,7 @@ mod tests {
     use crate::clock::SystemClock;
     use crate::policy::{Grants, Policy};
     use crate::tasks::READERS;
-    use crate::transport::Transport;
+    use crate::transport::{By, Transport};
 
     /// A7, F12: of a flood of journals a few are kept, and the one that comes with a task that others learn from is kept all the same.
     #[test]
@@ -501,7 +501,7 @@ mod tests {
         let host = Host {
             policy: Policy::default(),
             grants: Grants::new(&configuration),
-            transport: Transport::new(Policy::default(), Vec::new(), None),
+            transport: Transport::new(Policy::default(), By::Nobody, None),
             callables: Callables::default(),
             store: None,
             clock: clock.clone(),

@@ -74,6 +74,9 @@ pub enum BuildError {
     /// An extra root certificate is no PEM certificate.
     #[error("the extra root certificate cannot be read: {0}")]
     RootCertificate(String),
+    /// The program sends requests itself, so this is for its own client: give it there.
+    #[error("{0} has no effect where the program sends requests itself: set it in the program's own client")]
+    OfTheClient(&'static str),
     /// The operating system has no random numbers, and [`seed`](crate::Builder::seed) was not given.
     #[error("no seed: {0}")]
     Seed(String),

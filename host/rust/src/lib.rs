@@ -26,7 +26,13 @@
 //! | many credentials in one process | [`Pool`] |
 //! | one exchange for many processes, or for many machines | [`Store`], [`DirectoryStore`], `RedisStore` (feature `redis`) |
 //! | programs without tokio | [`blocking`] |
+//! | requests by an HTTP client of one's own | [`Builder::send_requests`], and a build without the feature `http` |
 //! | a driver of one's own | [`component`] |
+
+#![cfg_attr(
+    not(feature = "http"),
+    allow(dead_code, unused_imports, reason = "what only the client asks for stays where it belongs")
+)]
 
 mod bindings;
 pub mod blocking;
@@ -43,6 +49,7 @@ mod limits;
 mod policy;
 mod pool;
 mod secret;
+mod sender;
 mod shared;
 mod snapshot;
 mod status;
@@ -61,6 +68,7 @@ pub use error::{BuildError, Error, PolicyError};
 pub use policy::Policy;
 pub use pool::{DEFAULT_MAX_EXCHANGES, Pool};
 pub use secret::Secret;
+pub use sender::{SendError, SendRequest};
 pub use status::{Availability, Change, Failure, IdentityTokenStatus, Note, Status, TokenStatus};
 pub use store::private;
 pub use store::{BoxError, CredentialsFile, DirectoryStore, Entry, MemoryStore, Store, Swapped};

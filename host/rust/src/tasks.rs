@@ -322,10 +322,11 @@ mod tests {
     use crate::bindings::types::NumberedTask;
     use crate::callables::callable;
     use crate::clock::SystemClock;
+    use crate::transport::By;
 
     fn host(policy: Policy, configuration: &str) -> Host {
         Host {
-            transport: Transport::new(policy.clone(), Vec::new(), None),
+            transport: Transport::new(policy.clone(), By::Nobody, None),
             policy,
             grants: Grants::new(&Secret::from(configuration)),
             callables: Callables::default(),

@@ -1,23 +1,20 @@
 //! One request of the component: checked, sent once, and told apart by whether a byte of it may have left.
 
+#[cfg(feature = "http")]
+mod client;
+#[cfg(feature = "http")]
 mod dialer;
+#[cfg(feature = "http")]
 mod metered;
+#[cfg(feature = "http")]
 mod names;
 
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Request, Uri};
-use http_body::{Body as _, Frame};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
-use tokio::task::JoinSet;
-use url::{Position, Url};
-use wif_tls::CertificateDer;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use url::Url;
 use zeroize::Zeroizing;
 
 use crate::bindings::types;
@@ -25,26 +22,31 @@ use crate::clock::Clock;
 use crate::limits;
 use crate::policy::{Grants, Policy, Way, check_exchange_header};
 use crate::secret::Secret;
-use dialer::Dialer;
-use metered::Metered;
-
-/// So much may come beside the body: the answer's header, what stands between the chunks of a body, interim answers.
-const BESIDE_THE_BODY_BYTES: usize = 128 << 10;
+use crate::sender::{SendError, SendRequest, Sender};
+#[cfg(feature = "http")]
+pub(crate) use client::Client;
 
 pub(crate) struct Transport {
     policy: Policy,
-    extra_roots: Vec<CertificateDer<'static>>,
-    /// Made with the first request: reading the platform's certificates takes longer than everything else at the start.
-    dialer: OnceCell<Dialer>,
-    /// For plain HTTP to this very machine, which needs no certificates: it may have none.
-    plain: OnceCell<Dialer>,
+    by: By,
     /// A place for each exchange that may be under way, where credentials share them.
     exchanges: Option<Arc<Semaphore>>,
 }
 
+/// Who sends requests.
+pub(crate) enum By {
+    /// The program.
+    Program(Sender),
+    /// This library.
+    #[cfg(feature = "http")]
+    Client(Box<Client>),
+    /// Nobody: the library was built without a client, and the program gave none.
+    Nobody,
+}
+
 impl Transport {
-    pub(crate) fn new(policy: Policy, extra_roots: Vec<CertificateDer<'static>>, exchanges: Option<Arc<Semaphore>>) -> Self {
-        Self { policy, extra_roots, dialer: OnceCell::new(), plain: OnceCell::new(), exchanges }
+    pub(crate) fn new(policy: Policy, by: By, exchanges: Option<Arc<Semaphore>>) -> Self {
+        Self { policy, by, exchanges }
     }
 
     pub(crate) async fn send(&self, request: types::HttpRequest, grants: &Grants, clock: &dyn Clock) -> types::Outcome {
@@ -58,26 +60,25 @@ impl Transport {
             Err(reason) => return types::Outcome::Unsent(reason),
         };
         let left = timeout.saturating_sub(Duration::from_millis(clock.steady_ms().saturating_sub(began)));
-        let encrypted = request.url.scheme() == "https";
-        let own;
-        let dialer = match &request.way {
-            None if encrypted => self.dialer.get_or_try_init(|| self.prepare()).await,
-            None => self.plain.get_or_try_init(async || Dialer::plain(&self.policy)).await,
-            Some(way) => {
-                own = self.prepare_for_source(way.clone(), encrypted).await;
-                own.as_ref().map_err(Clone::clone)
+        let late = || types::Outcome::MaybeSent(format!("no complete answer within {} ms", timeout.as_millis()));
+        match &self.by {
+            By::Program(sender) => tokio::select! {
+                outcome = ask(sender, request, left) => outcome,
+                () = clock.sleep(left) => late(),
+            },
+            #[cfg(feature = "http")]
+            By::Client(client) => {
+                let dialer = match client.dialer(&request).await {
+                    Ok(dialer) => dialer,
+                    Err(reason) => return types::Outcome::Unsent(reason),
+                };
+                let unused = dialer::unused_proxy(&self.policy, &request.url);
+                tokio::select! {
+                    outcome = client::exchange(&dialer, request) => client::with_a_hint(outcome, unused),
+                    () = clock.sleep(left) => late(),
+                }
             }
-        };
-        let dialer = match dialer {
-            Ok(dialer) => dialer,
-            Err(reason) => return types::Outcome::Unsent(reason),
-        };
-        let unused = dialer::unused_proxy(&self.policy, &request.url);
-        tokio::select! {
-            outcome = exchange(dialer, request) => with_a_hint(outcome, unused),
-            () = clock.sleep(left) => {
-                types::Outcome::MaybeSent(format!("no complete answer within {} ms", timeout.as_millis()))
-            }
+            By::Nobody => types::Outcome::Unsupported,
         }
     }
 
@@ -93,30 +94,39 @@ impl Transport {
             }
         }
     }
+}
 
-    async fn prepare(&self) -> Result<Dialer, String> {
-        let (policy, roots) = (self.policy.clone(), self.extra_roots.clone());
-        // It reads files.
-        tokio::task::spawn_blocking(move || Dialer::new(&policy, roots)).await.map_err(|error| error.to_string())?
-    }
-
-    /// For one request: sources are asked once for each exchange, and each has rules of its own.
-    async fn prepare_for_source(&self, way: Way, encrypted: bool) -> Result<Dialer, String> {
-        let (policy, roots) = (self.policy.clone(), self.extra_roots.clone());
-        tokio::task::spawn_blocking(move || Dialer::of_source(&policy, roots, &way, encrypted))
-            .await
-            .map_err(|error| error.to_string())?
+/// Leaves the request to the program.
+async fn ask(sender: &Sender, request: Checked, timeout: Duration) -> types::Outcome {
+    let max_response_bytes = request.max_response_bytes;
+    let request = match request.for_program(timeout) {
+        Ok(request) => request,
+        Err(error) => return types::Outcome::Unsent(error.to_string()),
+    };
+    match sender(request).await {
+        Ok(response) => {
+            let (head, body) = response.into_parts();
+            let body = Zeroizing::new(body);
+            if body.len() > max_response_bytes {
+                return too_long(max_response_bytes);
+            }
+            response_of(&head, &body)
+        }
+        Err(SendError::Unsent(why)) => types::Outcome::Unsent(why),
+        Err(SendError::MaybeSent(why)) => types::Outcome::MaybeSent(why),
     }
 }
 
-/// Behind a proxy nothing comes out without it, and nothing says so.
-fn with_a_hint(outcome: types::Outcome, unused_proxy: Option<&str>) -> types::Outcome {
-    match (outcome, unused_proxy) {
-        (types::Outcome::Unsent(why), Some(name)) => {
-            types::Outcome::Unsent(format!("{why} ({name} is set and not used: see Policy::proxy_from_environment)"))
-        }
-        (outcome, _) => outcome,
-    }
+fn too_long(max_response_bytes: usize) -> types::Outcome {
+    types::Outcome::MaybeSent(format!("the answer is longer than {max_response_bytes} bytes"))
+}
+
+fn response_of(head: &http::response::Parts, body: &[u8]) -> types::Outcome {
+    types::Outcome::Response(types::Response {
+        status: head.status.as_u16(),
+        headers: passed_on(&head.headers),
+        body: String::from_utf8_lossy(body).into_owned(),
+    })
 }
 
 /// A request that the policy allows, and whose parts are what they claim to be.
@@ -167,6 +177,13 @@ impl Checked {
             max_response_bytes: limits::RESPONSE_BYTES.min(request.max_response_bytes as usize),
         })
     }
+
+    fn for_program(self, timeout: Duration) -> Result<SendRequest, http::Error> {
+        let mut request = http::Request::builder().method(self.method).uri(self.url.as_str()).body(self.body)?;
+        *request.headers_mut() = self.headers;
+        let ca_file = self.way.and_then(|way| way.ca_file);
+        Ok(SendRequest { request, timeout, max_response_bytes: self.max_response_bytes, ca_file })
+    }
 }
 
 /// A request of a source is one that its recipe sends. What the configuration itself holds as a recipe goes to allowed origins
@@ -195,65 +212,6 @@ pub(crate) fn header_field(header: types::Header) -> Result<(HeaderName, HeaderV
     let mut value = parsed.ok_or_else(|| format!("the value of the header {name} is no field value"))?;
     value.set_sensitive(true);
     Ok((name, value))
-}
-
-async fn exchange(dialer: &Dialer, request: Checked) -> types::Outcome {
-    let Checked { method, url, headers, body, max_response_bytes, .. } = request;
-    let connection = match Uri::try_from(url.as_str()) {
-        Ok(to) => dialer.connect(&to).await,
-        Err(error) => Err(error.to_string()),
-    };
-    let request = match message(method, &url, headers, body) {
-        Ok(request) => request,
-        Err(error) => return types::Outcome::Unsent(error.to_string()),
-    };
-    let limit = max_response_bytes.saturating_add(BESIDE_THE_BODY_BYTES);
-    let connection = match connection {
-        Ok(connection) => TokioIo::new(Metered::new(connection, limit)),
-        Err(reason) => return types::Outcome::Unsent(reason),
-    };
-    let (mut sender, driving) = match http1::handshake(connection).await {
-        Ok(ready) => ready,
-        Err(error) => return types::Outcome::Unsent(words(&error)),
-    };
-    // It ends with this function, whoever ends that.
-    let mut driver = JoinSet::new();
-    driver.spawn(driving);
-    let response = match sender.send_request(request).await {
-        Ok(response) => response,
-        Err(error) => return types::Outcome::MaybeSent(words(&error)),
-    };
-    let (head, mut incoming) = response.into_parts();
-    let mut body = Zeroizing::new(Vec::new());
-    while let Some(frame) = poll_fn(|context| Pin::new(&mut incoming).poll_frame(context)).await {
-        let chunk = match frame.map(Frame::into_data) {
-            Ok(Ok(chunk)) => chunk,
-            // Fields after the body.
-            Ok(Err(_)) => continue,
-            Err(error) => return types::Outcome::MaybeSent(words(&error)),
-        };
-        if body.len() + chunk.len() > max_response_bytes {
-            return types::Outcome::MaybeSent(format!("the answer is longer than {max_response_bytes} bytes"));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    types::Outcome::Response(types::Response {
-        status: head.status.as_u16(),
-        headers: passed_on(&head.headers),
-        body: String::from_utf8_lossy(&body).into_owned(),
-    })
-}
-
-/// The request as it is sent, to this path.
-fn message(method: http::Method, url: &Url, mut headers: HeaderMap, body: Secret) -> Result<Request<String>, http::Error> {
-    headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
-    let mut request = Request::builder()
-        .method(method)
-        .uri(&url[Position::BeforePath..Position::AfterQuery])
-        .header(header::HOST, &url[Position::BeforeHost..Position::AfterPort])
-        .body(body.into_revealed())?;
-    request.headers_mut().extend(headers);
-    Ok(request)
 }
 
 fn passed_on(headers: &HeaderMap) -> Vec<types::Header> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::mem::{align_of, offset_of, size_of};
 
-use wif_c::{wif_callable, wif_is_credential, wif_token};
+use wif_c::{wif_callable, wif_is_credential, wif_request, wif_token};
 use wif_test_tools::not_run;
 
 use crate::installed::{Installed, crate_folder, runs};
@@ -71,7 +71,8 @@ fn in_c(r#type: &str) -> String {
     }
     if let Some(pointed) = r#type.strip_prefix("*const ") {
         // What is pointed to is constant.
-        return format!("const{}*", in_c(pointed));
+        let pointed = in_c(pointed);
+        return if pointed.ends_with('*') { format!("{pointed}const*") } else { format!("const{pointed}*") };
     }
     match r#type {
         "" => "void".to_owned(),
@@ -80,6 +81,7 @@ fn in_c(r#type: &str) -> String {
         "c_void" => "void".to_owned(),
         "usize" => "size_t".to_owned(),
         "i64" => "int64_t".to_owned(),
+        "u64" => "uint64_t".to_owned(),
         other => other.to_owned(),
     }
 }
@@ -105,7 +107,7 @@ fn it_compiles_as_c_and_as_cpp() {
     }
 }
 
-/// The header's structs are five and four pointers, with an `int` at the end of the first.
+/// The header's structs are five and four pointers, with an `int` at the end of the first; and nine members of a pointer's size.
 #[test]
 fn structs_lie_in_memory_as_c_lays_them() {
     let pointer = size_of::<usize>();
@@ -126,6 +128,18 @@ fn structs_lie_in_memory_as_c_lays_them() {
         offset_of!(wif_callable, user),
     ];
     assert_eq!(callable, [0, 1, 2, 3].map(|member| member * pointer));
+    let request = [
+        offset_of!(wif_request, id),
+        offset_of!(wif_request, method),
+        offset_of!(wif_request, url),
+        offset_of!(wif_request, headers),
+        offset_of!(wif_request, body),
+        offset_of!(wif_request, body_length),
+        offset_of!(wif_request, ca_file),
+        offset_of!(wif_request, timeout_ms),
+        offset_of!(wif_request, max_response_bytes),
+    ];
+    assert_eq!(request, [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|member| member * pointer), "with pointers of 64 bits");
 }
 
 #[test]

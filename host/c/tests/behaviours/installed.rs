@@ -57,7 +57,11 @@ impl Installed {
         let mut pkg_config = Command::new("pkg-config");
         pkg_config.args(["--cflags", "--libs"]).args((link == Link::Static).then_some("--static")).arg("wif");
         let flags = ended_well(pkg_config.env("PKG_CONFIG_PATH", self.path("lib/pkgconfig")).output().expect("it starts"));
-        let name = format!("{}-{link:?}{}", source.file_stem().and_then(OsStr::to_str).expect("a name"), more.concat());
+        let name = format!(
+            "{}-{link:?}{}",
+            source.file_stem().and_then(OsStr::to_str).expect("a name"),
+            more.concat().replace('/', "-")
+        );
         let program = self.path(&name);
         // Each is compiled once: who runs it must not find it half written.
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,7 +69,7 @@ impl Installed {
             return program;
         }
         let mut compiler = Command::new("cc");
-        compiler.args(["-std=c11", "-g"]).args(WARNINGS).args(more).arg(source).arg("-o").arg(&program);
+        compiler.args(["-std=c11", "-g"]).args(WARNINGS).arg(source).args(more).arg("-o").arg(&program);
         // The linker would take the shared one, which is beside it.
         let library = if link == Link::Static { "-l:libwif.a" } else { "-lwif" };
         compiler.args(flags.split_whitespace().map(|flag| if flag == "-lwif" { library } else { flag }));

@@ -9,4 +9,5 @@
 mod header;
 mod installed;
 mod programs;
+mod sending;
 mod vectors;

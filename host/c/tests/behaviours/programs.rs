@@ -13,16 +13,16 @@ use wif_test_tools::not_run;
 use crate::installed::{Installed, Link, crate_folder, ended_well, runs};
 
 /// An emulator, and an identity token in a file.
-struct World {
-    installed: &'static Installed,
-    emulator: Emulator,
-    file: TokenFile,
+pub(crate) struct World {
+    pub(crate) installed: &'static Installed,
+    pub(crate) emulator: Emulator,
+    pub(crate) file: TokenFile,
     directory: TempDir,
 }
 
 impl World {
     /// None, and a line that says so, where a Debian package is missing.
-    async fn start(options: Options) -> Option<Self> {
+    pub(crate) async fn start(options: Options) -> Option<Self> {
         let installed = tokio::task::spawn_blocking(Installed::here).await.expect("no panic")?;
         let emulator = Emulator::start(options).await.expect("the options are good");
         let directory = tempfile::tempdir().expect("a directory");
@@ -42,7 +42,7 @@ impl World {
         })
     }
 
-    fn with_file(&self) -> Value {
+    pub(crate) fn with_file(&self) -> Value {
         self.configuration(json!({ "source": "file", "path": self.file.path() }))
     }
 
@@ -52,10 +52,24 @@ impl World {
         self.run(&program, name, configuration)
     }
 
-    fn run(&self, program: &std::path::Path, name: &str, configuration: &Value) -> Command {
+    pub(crate) fn run(&self, program: &std::path::Path, name: &str, configuration: &Value) -> Command {
         let mut command = self.installed.command(program);
         command.arg(name).env("CONFIGURATION", configuration.to_string());
         command.env("OPTIONS", json!({ "policy": { "allow_loopback": true } }).to_string());
+        command
+    }
+
+    /// The program with nothing but the environment that a workload has.
+    pub(crate) fn as_a_workload(&self, program: &std::path::Path) -> Command {
+        let options = self.emulator.options();
+        let mut command = self.installed.command(program);
+        command
+            .env("HOME", self.directory.path())
+            .env("ANTHROPIC_BASE_URL", self.emulator.base_url())
+            .env("ANTHROPIC_FEDERATION_RULE_ID", &options.federation_rule_id)
+            .env("ANTHROPIC_ORGANIZATION_ID", &options.organization_id)
+            .env("ANTHROPIC_IDENTITY_TOKEN_FILE", self.file.path())
+            .env("WIF_ALLOW_LOOPBACK", "1");
         command
     }
 
@@ -69,7 +83,7 @@ fn scenarios() -> PathBuf {
 }
 
 /// Runs it without holding up the emulator, and gives what it printed.
-async fn ends_well(mut command: Command) -> String {
+pub(crate) async fn ends_well(mut command: Command) -> String {
     let output = tokio::task::spawn_blocking(move || command.output().expect("it starts"));
     ended_well(output.await.expect("no panic"))
 }
@@ -124,6 +138,22 @@ async fn a_function_of_the_program_supplies_the_access_token() {
     });
     ends_well(world.scenario("bearer", &configuration, &[])).await;
     assert_eq!(world.emulator.counts().exchanges, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_supplies_the_identity_token_if_the_options_allow_it() {
+    let Some(world) = World::start(Options::default()).await else { return };
+    let source = json!({ "source": "executable", "command": ["/bin/cat", world.file.path()] });
+    let scenario = |name: &str, allowed: &[&str]| {
+        let mut command = world.scenario(name, &world.configuration(source.clone()), &[]);
+        let policy = json!({ "allow_loopback": true, "allow_executables": allowed });
+        command.env("OPTIONS", json!({ "policy": policy }).to_string());
+        command
+    };
+    ends_well(scenario("not-allowed", &["/bin/echo"])).await;
+    assert_eq!(world.emulator.counts().exchanges, 0);
+    ends_well(scenario("token", &["/bin/cat"])).await;
+    assert_eq!(world.emulator.exchanges_granted(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,21 +250,12 @@ async fn a_program_can_be_linked_with_the_static_library() {
     assert_eq!(world.emulator.counts().exchanges, 1);
 }
 
-/// The README's example, with nothing but the environment that a workload has.
+/// The README's example.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_gets_a_token_from_the_environment() {
     let Some(world) = World::start(Options::default()).await else { return };
     let program = world.installed.compiled(&crate_folder().join("examples/token.c"), Link::Shared, &[]);
-    let options = world.emulator.options();
-    let mut command = world.installed.command(&program);
-    command
-        .env("HOME", world.directory.path())
-        .env("ANTHROPIC_BASE_URL", world.emulator.base_url())
-        .env("ANTHROPIC_FEDERATION_RULE_ID", &options.federation_rule_id)
-        .env("ANTHROPIC_ORGANIZATION_ID", &options.organization_id)
-        .env("ANTHROPIC_IDENTITY_TOKEN_FILE", world.file.path())
-        .env("WIF_ALLOW_LOOPBACK", "1");
-    let printed = ends_well(command).await;
+    let printed = ends_well(world.as_a_workload(&program)).await;
     let id = world.emulator.history()[0].access_token_id.as_ref().map(ToString::to_string).expect("it was granted");
     assert!(printed.contains(&format!("token {id}")), "{printed}");
     assert!(printed.starts_with("authorization: ("), "{printed}");

@@ -257,6 +257,14 @@ static void errors(void) {
     CHECK(strcmp(wif_version(), WIF_VERSION) == 0);
 }
 
+static void not_allowed(void) {
+    wif_credential *credential = opened();
+    char *error = NULL;
+    CHECK(wif_get_token(credential, 60000, &error) == NULL);
+    holds(error, "\"code\":\"denied-by-host\"", "the option policy.allow_executables");
+    CHECK(wif_close(credential) == 0);
+}
+
 static void timed_out(void) {
     wif_credential *credential = opened();
     char *error = NULL;
@@ -513,6 +521,7 @@ static const struct {
     {"descriptor", descriptor}, {"callable", callable},
     {"bearer", bearer},       {"callables-fail", callables_fail},
     {"errors", errors},       {"timed-out", timed_out},
+    {"not-allowed", not_allowed},
     {"replaced", replaced},   {"log", log_lines},
     {"forked", forked},       {"forked-and-left", forked_and_left},
     {"forked-under-load", forked_under_load},

@@ -12,6 +12,7 @@ README.md has the rest: the vendor's SDK, httpx, requests, functions as sources,
 from ._credential import Credential, Proxy, SuppliedToken
 from ._errors import ConfigurationError, NoTokenError, TimedOut, WifError
 from ._library import version
+from ._sender import NotSentError, Request, Response, SendRequest
 from ._session import Session
 from ._token import Token
 
@@ -19,7 +20,11 @@ __all__ = [
     "ConfigurationError",
     "Credential",
     "NoTokenError",
+    "NotSentError",
     "Proxy",
+    "Request",
+    "Response",
+    "SendRequest",
     "Session",
     "SuppliedToken",
     "TimedOut",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import inspect
 import itertools
 import json
 import logging
@@ -17,7 +16,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from . import _library
+from ._calls import waited
 from ._errors import NoTokenError, error_from
+from ._sender import SendRequest, send
 from ._token import Token
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Credential:
     - `request_timeout`, `callable_timeout`: seconds, 60 and 30 by default;
     - `store_directory`: a directory that processes share, so that they make one exchange between them;
     - `identity_tokens`, `access_tokens`, `signers`: functions, by the names that the configuration uses;
+    - `send_request`: a function that sends requests by an HTTP client of the program's own; then `proxy` and `root_certificates` are errors;
     - `logger`: None for none.
 
     It ends with `close`, at the end of a `with` block, or with the process. Raises `ConfigurationError`.
@@ -88,6 +90,7 @@ class Credential:
         identity_tokens: Mapping[str, IdentityTokenSource] | None = None,
         access_tokens: Mapping[str, AccessTokenSource] | None = None,
         signers: Mapping[str, Signer] | None = None,
+        send_request: SendRequest | None = None,
         logger: logging.Logger | None = logging.getLogger("wif"),  # noqa: B008
     ) -> None:
         policy = {
@@ -115,20 +118,22 @@ class Credential:
         ]
         array = (_library.Callable_ * len(callables))(*callables)
         log = None if logger is None else _log_to(logger)
+        sender = None if send_request is None else send(send_request)
         handle = _library.checked(
-            _library.open_,
+            _library.open_ if sender is None else _library.open_sending,
             _library.encoded(document),
             _library.encoded(json.dumps(options)),
             ctypes.cast(array, ctypes.c_void_p) if callables else None,
             len(callables),
             None if log is None else ctypes.cast(log, ctypes.c_void_p),
             None,
+            *(() if sender is None else (sender, None)),
         )
         self._handle: int | None = handle
         self._held: Token | None = None
         self._process = _process
         # What the library calls must be there until it is closed.
-        self._finalizer = weakref.finalize(self, _close, handle, (callables, array, log))
+        self._finalizer = weakref.finalize(self, _close, handle, (callables, array, log, sender))
 
     @classmethod
     def discover(cls: type[Self], **options: Any) -> Self:
@@ -350,24 +355,13 @@ def _call(function: Any, answer: Callable[[Any, dict[str, Any]], str]) -> Any:
     return _library.Call(call)
 
 
-def _waited(answer: Any) -> Any:
-    """What a function gave, or a coroutine gives: that has an event loop of its own."""
-    if inspect.isawaitable(answer):
-
-        async def wait() -> Any:
-            return await answer
-
-        return asyncio.run(wait())
-    return answer
-
-
 def _identity_token(function: IdentityTokenSource, request: dict[str, Any]) -> str:
-    token: str = _waited(function(request["audience"]))
+    token: str = waited(function(request["audience"]))
     return token
 
 
 def _access_token(function: AccessTokenSource, request: dict[str, Any]) -> str:
-    given: SuppliedToken | str = _waited(function(request.get("rejected")))
+    given: SuppliedToken | str = waited(function(request.get("rejected")))
     token = SuppliedToken(given) if isinstance(given, str) else given
     answer: dict[str, Any] = {"value": token.value}
     if token.expires_at is not None:
@@ -378,7 +372,7 @@ def _access_token(function: AccessTokenSource, request: dict[str, Any]) -> str:
 def _signature(function: Signer, request: dict[str, Any]) -> str:
     import base64
 
-    signature: bytes = _waited(function(request["algorithm"], request["input"].encode()))
+    signature: bytes = waited(function(request["algorithm"], request["input"].encode()))
     return base64.urlsafe_b64encode(signature).rstrip(b"=").decode()
 
 

@@ -44,6 +44,25 @@ class Callable_(ctypes.Structure):
     ]
 
 
+class RequestFields(ctypes.Structure):
+    """`struct wif_request`."""
+
+    _fields_ = [
+        ("id", ctypes.c_uint64),
+        ("method", ctypes.c_char_p),
+        ("url", ctypes.c_char_p),
+        ("headers", ctypes.POINTER(ctypes.c_char_p)),
+        ("body", ctypes.c_void_p),
+        ("body_length", ctypes.c_size_t),
+        ("ca_file", ctypes.c_char_p),
+        ("timeout_ms", ctypes.c_int64),
+        ("max_response_bytes", ctypes.c_size_t),
+    ]
+
+
+Send = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(RequestFields))
+
+
 def _path() -> str:
     # For those who build the library themselves.
     told = os.environ.get("WIF_LIBRARY")
@@ -77,6 +96,13 @@ def _function(library: ctypes.CDLL, name: str, result: Any, *parameters: Any) ->
 
 
 open_ = _function(_waits, "wif_open", _POINTER, _TEXT, _TEXT, _POINTER, ctypes.c_size_t, _POINTER, _POINTER, _ERROR)
+open_sending = _function(
+    _waits, "wif_open_sending", _POINTER, _TEXT, _TEXT, _POINTER, ctypes.c_size_t, _POINTER, _POINTER, Send, _POINTER, _ERROR
+)
+request_answer = _function(
+    _waits, "wif_request_answer", _INT, ctypes.c_uint64, _INT, ctypes.POINTER(ctypes.c_char_p), _TEXT, ctypes.c_size_t
+)
+request_fail = _function(_waits, "wif_request_fail", _INT, ctypes.c_uint64, _INT, _TEXT)
 try_token = _function(_fast, "wif_try_token", _POINTER, _POINTER)
 serves = _function(_fast, "wif_serves", _INT, _POINTER, _POINTER)
 get_token = _function(_waits, "wif_get_token", _POINTER, _POINTER, ctypes.c_int64, _ERROR)

@@ -26,7 +26,7 @@ use crate::policy::{Grants, Policy};
 use crate::secret::Secret;
 use crate::snapshot::{Access, Published, Words as _};
 use crate::tasks::{Ended, Host, Kind, READERS, Running};
-use crate::transport::Transport;
+use crate::transport::{By, Transport};
 
 /// The clock of a vector: it stands where the last step has put it.
 struct Hands(Mutex<Reading>);
@@ -97,7 +97,7 @@ impl Beside {
         let clock = Arc::new(Hands(Mutex::new(Reading { wall_ms: 0, steady_ms: 0 })));
         let configuration = Secret::from(opening.configuration.clone());
         let host = Host {
-            transport: Transport::new(policy.clone(), Vec::new(), None),
+            transport: Transport::new(policy.clone(), By::Nobody, None),
             policy: policy.clone(),
             grants: Grants::new(&configuration),
             callables: Callables::default(),

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "real servers and real files have the machine's time")]
 
 mod a_busy_component_is_paced;
+mod a_client_of_the_program_sends_requests;
 #[cfg(unix)]
 mod a_directory_is_a_store;
 mod a_hostile_token_endpoint_harms_nobody;
