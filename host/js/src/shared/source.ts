@@ -7,6 +7,7 @@ import { fetchOptions, maxWaiters, type RequestOptions } from "../create.js";
 import { Credential } from "../credential.js";
 import { type Failure, nameOf, NoTokenError, unreachable } from "../errors.js";
 import { beforeTheFirstStep, type Snapshot } from "../snapshot.js";
+import { Glance } from "../glance.js";
 import type { Source } from "../source.js";
 import { type Asked, type Exported, imported, type Refusal } from "./export.js";
 import { HOST } from "./object.js";
@@ -39,6 +40,7 @@ const SILENCE_MS = 2 * LONGEST_QUESTION_MS;
 
 class SharedSource implements Source {
   snapshot: Snapshot = nothing();
+  readonly glance = new Glance(() => Date.now());
   readonly silenceMs = SILENCE_MS;
   readonly #namespace: ObjectNamespace;
   readonly #name: string;
@@ -67,10 +69,12 @@ class SharedSource implements Source {
   attend(): number {
     const { access, generation } = this.snapshot;
     const now = this.time();
-    const back = now < this.#lastTime;
+    const back = now < Math.max(this.#lastTime, this.glance.seen);
     this.#lastTime = now;
+    this.glance.clear();
     if (back) this.#toldAt = this.#heardAt = -Infinity;
     if (this.#rejected !== undefined || this.#changed) this.#tellAgain(now);
+    else if (!back) this.glance.renew(this.snapshot, now, now, Infinity);
     const serves = access.kind === "usable" && now < access.unusableAt;
     if (!back && (serves || access.kind === "idle" || now - this.#heardAt < ASK_AGAIN_MS)) return now;
     this.snapshot = { ...nothing(), generation: generation + 1 };
@@ -92,11 +96,13 @@ class SharedSource implements Source {
   }
 
   rejected(id: string): void {
+    this.glance.clear();
     this.#rejected = id;
     this.#tell(this.time());
   }
 
   changed(): void {
+    this.glance.clear();
     this.#changed = true;
     this.#tell(this.time());
   }
@@ -175,6 +181,7 @@ class SharedSource implements Source {
     const now = this.time();
     this.#heardAt = now;
     this.snapshot = imported(from, this.snapshot.generation + 1, askedAt, now);
+    this.glance.clear();
     this.#seen = { object: from.object, generation: from.generation };
   }
 }
