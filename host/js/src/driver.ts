@@ -110,7 +110,7 @@ export class Driver {
   constructor(opening: Opening, around: Surroundings) {
     this.#opening = opening;
     this.#around = around;
-    this.glance = new Glance(around.wall ?? (() => -Infinity));
+    this.glance = new Glance(around.wall);
     if (around.stopwatch !== undefined) this.#pace = new Pace(around.stopwatch);
     // The newest until a step brings another, which a session that finds all as it was does not.
     if (opening.start.tag === "resumed") this.#journal = opening.start.val;
@@ -147,7 +147,6 @@ export class Driver {
 
   /** Something happened that the session must hear: now, or when the component has rested. */
   event(event: Heard): void {
-    this.glance.clear();
     const rest = this.restMs();
     if (rest === 0 || event.tag === "closing") return this.#step(event, event.tag);
     if (this.#closed || this.#session === undefined) return;

@@ -19,7 +19,8 @@ export class Glance {
   #until = -Infinity;
   #left = 0;
 
-  constructor(wall: () => number) {
+  /** Without a wall clock that may be believed for a moment it never gives anything. */
+  constructor(wall: () => number = () => -Infinity) {
     this.#wall = wall;
   }
 

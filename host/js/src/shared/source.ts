@@ -40,7 +40,8 @@ const SILENCE_MS = 2 * LONGEST_QUESTION_MS;
 
 class SharedSource implements Source {
   snapshot: Snapshot = nothing();
-  readonly glance = new Glance(() => Date.now());
+  /** Never: what the object has still to hear is told again by whoever asks. */
+  readonly glance = new Glance();
   readonly silenceMs = SILENCE_MS;
   readonly #namespace: ObjectNamespace;
   readonly #name: string;
@@ -69,12 +70,10 @@ class SharedSource implements Source {
   attend(): number {
     const { access, generation } = this.snapshot;
     const now = this.time();
-    const back = now < Math.max(this.#lastTime, this.glance.seen);
+    const back = now < this.#lastTime;
     this.#lastTime = now;
-    this.glance.clear();
     if (back) this.#toldAt = this.#heardAt = -Infinity;
     if (this.#rejected !== undefined || this.#changed) this.#tellAgain(now);
-    else if (!back) this.glance.renew(this.snapshot, now, now, Infinity);
     const serves = access.kind === "usable" && now < access.unusableAt;
     if (!back && (serves || access.kind === "idle" || now - this.#heardAt < ASK_AGAIN_MS)) return now;
     this.snapshot = { ...nothing(), generation: generation + 1 };
@@ -96,13 +95,11 @@ class SharedSource implements Source {
   }
 
   rejected(id: string): void {
-    this.glance.clear();
     this.#rejected = id;
     this.#tell(this.time());
   }
 
   changed(): void {
-    this.glance.clear();
     this.#changed = true;
     this.#tell(this.time());
   }
@@ -181,7 +178,6 @@ class SharedSource implements Source {
     const now = this.time();
     this.#heardAt = now;
     this.snapshot = imported(from, this.snapshot.generation + 1, askedAt, now);
-    this.glance.clear();
     this.#seen = { object: from.object, generation: from.generation };
   }
 }
