@@ -116,7 +116,7 @@ function stopWhereVariablesAreHidden({ readVariable }: Platform, policy: Policy)
   );
 }
 
-export function fetchOptions(options: RequestOptions, origin: string | undefined, request: RequestInit = {}): FetchOptions {
+export function fetchOptions(options: RequestOptions, origin: string | undefined, request: Platform["request"] = {}): FetchOptions {
   const { replayUpTo = DEFAULT_REPLAY_UP_TO } = options;
   if (!Number.isSafeInteger(replayUpTo) || replayUpTo < 0)
     throw new OptionError("replayUpTo is a number of bytes, from 0 on");

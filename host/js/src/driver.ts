@@ -4,6 +4,7 @@
 import { Breach, check, shown } from "./check.js";
 import type * as contract from "./contract.js";
 import { closed, ConfigurationError, componentStopped, nameOf } from "./errors.js";
+import { Glance } from "./glance.js";
 import { ENTRIES, MAX_TASKS, WAKE_MS } from "./limits.js";
 import { Pace, type Stopwatch } from "./pace.js";
 import type { Policy } from "./policy.js";
@@ -49,8 +50,8 @@ export interface Opening {
 export interface Surroundings {
   readonly policy: Policy;
   now(): Reading;
-  /** The time by which this driver measures, by one look at one clock. Undefined where that does not do. */
-  readonly glance?: () => number | undefined;
+  /** The wall clock alone, where it may be believed for a moment. */
+  readonly wall?: () => number;
   /** Starts a task in the request whose event brought it. Answers, later, with `finished`. */
   start(task: contract.NumberedTask, session: number): void;
   /** Keeps a journal, before any task of the same output starts. If it throws, it could not be kept. */
@@ -74,6 +75,8 @@ const STILLBORN = 4;
 
 export class Driver {
   snapshot: Snapshot = beforeTheFirstStep();
+  /** The token, for whoever looks a moment after somebody else. */
+  readonly glance: Glance;
   /** Step with `woken` at this time. */
   wakeAt = Infinity;
   readonly #opening: Opening;
@@ -107,6 +110,7 @@ export class Driver {
   constructor(opening: Opening, around: Surroundings) {
     this.#opening = opening;
     this.#around = around;
+    this.glance = new Glance(around.wall);
     if (around.stopwatch !== undefined) this.#pace = new Pace(around.stopwatch);
     // The newest until a step brings another, which a session that finds all as it was does not.
     if (opening.start.tag === "resumed") this.#journal = opening.start.val;
@@ -163,17 +167,15 @@ export class Driver {
 
   /** Does what is overdue, if anything is; where the clock went back nobody knows, and the session is asked. Gives the time. */
   tick(): number {
-    const glance = this.#around.glance?.();
-    if (glance !== undefined && glance < this.wakeAt && glance >= this.#seen) {
-      this.#seen = glance;
-      return glance;
-    }
-    return this.#tick(this.#around.now());
+    const reading = this.#around.now();
+    const now = this.#tick(reading);
+    this.glance.renew(this.snapshot, now, reading.wallMs, this.wakeAt);
+    return now;
   }
 
   #tick(reading: Reading): number {
     const now = timeOf(reading);
-    const seen = this.#seen;
+    const seen = reading.steadyMs === undefined ? Math.max(this.#seen, this.glance.seen) : this.#seen;
     this.#seen = now;
     const back = now < seen;
     const rest = this.restMs();
@@ -349,6 +351,7 @@ export class Driver {
     const passing =
       access.kind !== "usable" ? last.passing : access.unusableAt <= now ? { generation, token: access.token } : undefined;
     this.snapshot = { ...next, at: now, access, stopped, passing, generation };
+    this.glance.clear();
     this.#around.published?.(this.#change(notes));
   }
 

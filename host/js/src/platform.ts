@@ -15,8 +15,8 @@ export interface Platform {
   /** Whether this session is the only one of its kind, wherever isolates run: it is in a Durable Object. */
   readonly alone?: boolean;
   now(): Reading;
-  /** The time that the driver measures by, by one look at one clock. Undefined where that does not do. */
-  readonly glance?: () => number | undefined;
+  /** The wall clock alone: a look at it takes less. Undefined where it must not be believed, even for a moment. */
+  readonly wall?: () => number;
   /** Keeps the request that calls it alive until this has ended. */
   waitUntil?(work: Promise<unknown>): void;
   /** Calls back once after this time; does not keep the process alive. Gives what cancels it. */
@@ -28,6 +28,6 @@ export interface Platform {
   /** The variable that names a proxy for this URL which the platform's `fetch` does not use, with what to do about it. */
   unusedProxy?(url: string): string | undefined;
   /** What every request to the API is sent with. */
-  readonly request?: RequestInit;
+  readonly request?: { readonly credentials?: "omit" };
   readFile?(request: FileRequest, policy: Policy): Promise<Outcome>;
 }

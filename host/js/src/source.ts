@@ -5,12 +5,15 @@ import { Driver, type Opening } from "./driver.js";
 import type { Change } from "./driver.js";
 import { OptionError } from "./errors.js";
 import { LONG_STEP_MS, TASKS_IN_A_TURN } from "./limits.js";
+import type { Glance } from "./glance.js";
 import type { Snapshot } from "./snapshot.js";
 import { type Means, perform } from "./tasks.js";
 
 /** What stands behind a credential. */
 export interface Source {
   readonly snapshot: Snapshot;
+  /** The token, for whoever looks a moment after `attend`. */
+  readonly glance: Glance;
   /** For how long a waiter that is alive is silent, at most, in milliseconds; infinite where none can vanish. */
   readonly silenceMs: number;
   /** By which the snapshot's times are measured. */
@@ -58,6 +61,7 @@ const LONGEST_TIMER_MS = 30_000;
 export class LocalSource implements Source {
   readonly silenceMs: number;
   readonly driver: Driver;
+  readonly glance: Glance;
   readonly #means: Means;
   readonly #hooks: Hooks;
   /** Who waits in a process that lives: called at every change. Not used where requests may vanish. */
@@ -75,13 +79,14 @@ export class LocalSource implements Source {
     this.driver = new Driver(opening, {
       policy,
       now: () => platform.now(),
-      ...(platform.glance === undefined ? {} : { glance: platform.glance }),
+      ...(platform.wall === undefined ? {} : { wall: platform.wall }),
       start: (task, session) => this.#start(task, session),
       keep: (journal) => keep(hooks, journal),
       published: (change) => this.#published(change),
       owes: () => queueMicrotask(() => this.#schedule()),
       stopwatch: () => performance.now(),
     });
+    this.glance = this.driver.glance;
     if (!platform.ownersVanish) this.driver.begin();
   }
 

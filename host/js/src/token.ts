@@ -1,7 +1,7 @@
 // The credential of one request.
 
 import type { Standing } from "./contract.js";
-import { credentialed, type Field } from "./fields.js";
+import { carry, type Field, union } from "./fields.js";
 
 /** What a token is made of. Holds the secret. */
 export interface Parts {
@@ -33,7 +33,7 @@ export class Token {
     this.id = made.id;
     this.origin = made.origin;
     this.standing = made.standing;
-    this.#parts = made;
+    this.#parts = { ...made, merge: made.merge.map(([name, value]) => [name, union("", value)]) };
   }
 
   /** Whether a request to this URL goes to the token's origin: scheme, host and port, as parsed. */
@@ -49,15 +49,7 @@ export class Token {
    * and `anthropic-workspace-id`, for the workspace is the credential's and not the caller's. A `connection` header that names one of these, or one of ours, no longer does.
    */
   apply(headers: Headers): void {
-    const before = [...headers];
-    const after = this.applied(before);
-    for (const [name] of before) if (!after.some(([kept]) => kept === name)) headers.delete(name);
-    for (const field of after) if (!before.includes(field as [string, string])) headers.set(...field);
-  }
-
-  /** @internal What `apply` makes of these fields, their names in lower case. */
-  applied(fields: readonly Field[]): Field[] {
-    return credentialed(fields, this.#parts.set, this.#parts.merge);
+    carry(headers, this.#parts.set, this.#parts.merge);
   }
 
   /** Secret: `Bearer` and the token, for clients that take no headers. None where the credential is no bearer token. */

@@ -127,6 +127,20 @@ scenario("a component that traps at every wake is started ever more rarely, and 
   assert.equal(world.opened.length, before + 1);
 });
 
+scenario("a journal that sessions survive is not given up, however often they trap later", () => {
+  // Each second session ends before its first word.
+  const world = drive(({ tag }, session) =>
+    tag === "changed" || session % 2 === 0 ? trap() : output({ access: usable(), journal: "good" }),
+  );
+  for (let times = 0; times < 12; times += 1) {
+    world.driver.event({ tag: "changed" });
+    world.time += 60_000;
+    world.driver.tick();
+  }
+  assert.ok(world.opened.length > 10, `${world.opened.length} sessions`);
+  assert.deepEqual([...new Set(world.opened.slice(1).map(({ from }) => from.tag))], ["resumed"]);
+});
+
 scenario("a session that is asked for a token and does nothing is not asked for ever", () => {
   const { driver } = drive(() => output({ access: { tag: "idle" }, progress: "resting" }));
   driver.event({ tag: "needed" });

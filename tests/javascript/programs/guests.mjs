@@ -3,6 +3,10 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createWif } from "wif-credential";
+import { Driver } from "../node_modules/wif-credential/dist/modules/driver.js";
+import { open } from "../node_modules/wif-credential/dist/modules/plugin.js";
+import { modules } from "../node_modules/wif-credential/dist/modules/plugin/inline.js";
+import { Policy } from "../node_modules/wif-credential/dist/modules/policy.js";
 import { finish, scenario } from "./scenarios.mjs";
 
 const guest = process.argv.at(-1);
@@ -22,6 +26,28 @@ const scenarios = {
   crashing() {
     scenario("a component that traps at once", () => assert.rejects(make("woken=panic").token(), stopped));
     scenario("a component that traps later", () => survives(make("changed=panic"), (wif) => wif.changed()));
+    scenario("a journal that no session survives is given up", () => {
+      const world = { time: 1_000_000, froms: [] };
+      const opening = {
+        open(configuration, seed, can, from) {
+          world.froms.push(from.tag);
+          return open(modules)(configuration, seed, can, from);
+        },
+        configuration: "woken=panic-if-resumed id=journal",
+        can: [],
+        start: { tag: "resumed", val: "41" },
+        seed: () => 1n,
+      };
+      const driver = new Driver(opening, { policy: new Policy(), now: () => ({ wallMs: world.time, steadyMs: world.time }) });
+      driver.begin();
+      for (let times = 0; times < 10 && driver.snapshot.access.kind !== "usable"; times += 1) {
+        world.time = driver.wakeAt;
+        driver.tick();
+      }
+      assert.deepEqual(world.froms, ["resumed", "resumed", "resumed", "resumed", "lost"]);
+      // It knows nothing of the steps that the journal told of.
+      assert.equal(driver.snapshot.access.token.id, "0000000000000001");
+    });
     scenario("a result that traps it twice is kept from it", async () => {
       const wif = make("task=variable finished=panic");
       assert.equal((await wif.token()).id, "00000000000010ff");

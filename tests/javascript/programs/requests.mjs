@@ -10,6 +10,7 @@ import { join, relative } from "node:path";
 import { inspect } from "node:util";
 import Anthropic from "@anthropic-ai/sdk";
 import { ConfigurationError, createWif, memoryStore, NoTokenError, OptionError, sealedCache } from "wif-credential";
+import { Driver } from "../node_modules/wif-credential/dist/modules/driver.js";
 import { Policy } from "../node_modules/wif-credential/dist/modules/policy.js";
 import { node } from "../node_modules/wif-credential/dist/modules/platforms/node.js";
 import { steady } from "../node_modules/wif-credential/dist/modules/platforms/steady.js";
@@ -989,30 +990,75 @@ scenario("the steady clock counts what the machine slept, and never goes back", 
   assert.equal(now().steadyMs - start, 7_200_110);
 });
 
-scenario("a glance at the clock says the same as the clock, or nothing", () => {
-  let [wall, monotonic] = [1_000_000, 500.5];
-  const { now, glance } = steady(
-    () => wall,
-    () => monotonic,
-  );
-  assert.equal(glance(), undefined, "before the first reading");
-  const start = now().steadyMs;
-  [wall, monotonic] = [wall + 40, monotonic + 39.2];
-  assert.equal(glance() - start, 40);
-  assert.equal(now().steadyMs - start, 40, "it does not go back, by less than a millisecond either");
-  for (const jump of [7_200_000, -1, -7_200_000, 100]) {
-    const read = now().steadyMs;
-    wall += jump;
-    assert.equal(glance(), undefined, `the wall clock jumped by ${jump} ms`);
-    assert.ok(now().steadyMs >= read);
+/** A driver with a good token, until an hour from now and nothing due before, whose clocks this program sets. */
+function glanced({ refreshInMs = 3_000_000n } = {}) {
+  const world = { wall: 1_000_000, steady: 500, steps: 0 };
+  const usable = { id: "0123456789abcdef", origin: "https://api.anthropic.com", standing: "good", merge: [] };
+  const life = { refreshInMs, holdInMs: 3_500_000n, unusableInMs: 3_600_000n };
+  const set = [{ name: "authorization", value: "Bearer x" }];
+  const step = () => {
+    world.steps += 1;
+    const access = { tag: "usable", val: { ...usable, set, ...life } };
+    return { access, progress: "idle", waitAtMostMs: 1000, tasks: [], abandon: new Uint32Array(), notes: [], wakeInMs: 3_000_000 };
+  };
+  const opening = { open: () => ({ step }), can: [], start: { tag: "fresh" }, configuration: "{}", seed: () => 1n };
+  const wall = () => world.wall;
+  const now = () => ({ wallMs: world.wall, ...(world.steady === undefined ? {} : { steadyMs: world.steady }) });
+  world.driver = new Driver(opening, { policy: new Policy(), now, wall });
+  world.driver.begin();
+  return world;
+}
+
+scenario("a glance at the wall clock gives the token for a moment, and nothing once that clock does as it likes", () => {
+  const world = glanced();
+  const { driver } = world;
+  const { glance } = driver;
+  assert.equal(glance.token(), undefined, "before all clocks were looked at");
+  driver.tick();
+  world.wall += 99;
+  assert.equal(glance.token()?.id, "0123456789abcdef");
+  for (const jump of [1, 7_200_000, -1, -7_200_000]) {
+    driver.tick();
+    assert.ok(glance.token() !== undefined);
+    world.wall += jump < 0 ? jump : jump + 99;
+    assert.equal(glance.token(), undefined, `the wall clock went by ${jump} ms`);
   }
-  // A wall clock that stands still is not believed for ever.
-  const stood = now().steadyMs;
-  monotonic += 3_600_000;
+  // One that stands still is not believed for ever.
+  driver.tick();
   let looks = 0;
-  while (glance() !== undefined) looks += 1;
-  assert.ok(looks <= 1_000);
-  assert.ok(now().steadyMs - stood >= 3_600_000);
+  while (glance.token() !== undefined) looks += 1;
+  assert.ok(looks > 0 && looks <= 1_000, String(looks));
+});
+
+scenario("a glance gives nothing where something is due, or has happened", () => {
+  const soon = glanced({ refreshInMs: 40n });
+  soon.driver.tick();
+  soon.wall += 39;
+  assert.ok(soon.driver.glance.token() !== undefined);
+  soon.wall += 1;
+  assert.equal(soon.driver.glance.token(), undefined, "another token is due");
+  const world = glanced();
+  const { driver } = world;
+  for (const happens of [() => driver.event({ tag: "changed" }), () => driver.event({ tag: "rejected", val: "0" }), () => driver.close()]) {
+    driver.tick();
+    assert.ok(driver.glance.token() !== undefined);
+    happens();
+    assert.equal(driver.glance.token(), undefined);
+  }
+});
+
+scenario("where there is no steady clock the session hears of a clock that went back since the last glance", () => {
+  const world = glanced();
+  world.steady = undefined;
+  world.driver.tick();
+  world.driver.tick();
+  world.wall += 60;
+  assert.ok(world.driver.glance.token() !== undefined);
+  const { steps } = world;
+  // Later than when all clocks were looked at, and earlier than the glance.
+  world.wall -= 30;
+  world.driver.tick();
+  assert.ok(world.steps > steps, "the session was not asked");
 });
 
 await finish();

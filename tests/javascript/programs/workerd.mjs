@@ -3,10 +3,10 @@
 // Options: worker and caller (folders with their modules), entry (the worker's first one), bindings, object and kv (whether there
 // are such), entries (what is in kv), persist (a folder, for the object's storage), emulator (what stands for the real API),
 // flags (of compatibility), twin (whether the Worker is there twice, as an isolate apart, with the object of the first),
-// ask (a path whose answer is printed, too). Prints a line of JSON with its URL, and another after each line of its input:
+// ask (a path whose answer is printed, too), logs (a file for what the Worker logs: a line of JSON each). Prints a line of JSON with its URL, and another after each line of its input:
 // `restart` has the isolates begin anew.
 
-import { readdirSync, readFileSync } from "node:fs";
+import { appendFileSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Log, LogLevel, Miniflare, Response } from "miniflare";
@@ -24,6 +24,7 @@ const {
   flags = ["nodejs_compat"],
   twin = false,
   ask,
+  logs,
 } = JSON.parse(process.argv.at(-1));
 
 function modules(folder, entry) {
@@ -54,6 +55,9 @@ const options = {
   host: "127.0.0.1",
   port: 0,
   cf: false,
+  ...(logs === undefined
+    ? {}
+    : { handleStructuredLogs: ({ level, message }) => appendFileSync(logs, `${JSON.stringify({ level, message })}\n`) }),
   ...(persist === undefined ? {} : { durableObjectsPersist: join(persist, "objects"), kvPersist: join(persist, "kv") }),
   workers: [
     {

@@ -4,7 +4,7 @@ import type { Platform } from "../platform.js";
 import type { Modules } from "../plugin.js";
 
 export function isolate(modules: Modules, waitUntil?: (work: Promise<unknown>) => void): Platform {
-  const glance = () => Date.now();
+  const wall = () => Date.now();
   const now = () => ({ wallMs: Date.now() });
-  return { modules, ownersVanish: true, now, glance, ...(waitUntil === undefined ? {} : { waitUntil }) };
+  return { modules, ownersVanish: true, now, wall, ...(waitUntil === undefined ? {} : { waitUntil }) };
 }

@@ -7,6 +7,7 @@ import { fetchOptions, maxWaiters, type RequestOptions } from "../create.js";
 import { Credential } from "../credential.js";
 import { type Failure, nameOf, NoTokenError, unreachable } from "../errors.js";
 import { beforeTheFirstStep, type Snapshot } from "../snapshot.js";
+import { Glance } from "../glance.js";
 import type { Source } from "../source.js";
 import { type Asked, type Exported, imported, type Refusal } from "./export.js";
 import { HOST } from "./object.js";
@@ -39,6 +40,8 @@ const SILENCE_MS = 2 * LONGEST_QUESTION_MS;
 
 class SharedSource implements Source {
   snapshot: Snapshot = nothing();
+  /** Never: what the object has still to hear is told again by whoever asks. */
+  readonly glance = new Glance();
   readonly silenceMs = SILENCE_MS;
   readonly #namespace: ObjectNamespace;
   readonly #name: string;

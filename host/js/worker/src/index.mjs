@@ -21,6 +21,16 @@ const missing = Object.keys(needed).filter((name) => !env[name]);
 const problems = missing.map((name) => `${name} is not set: ${needed[name](name)}`);
 if (!env.KV) problems.push('KV is not bound: set the id of a namespace in wrangler.jsonc, under "kv_namespaces"');
 
+// What `npx wrangler tail` shows when there is no token, and when there is one again: each isolate says it once. No secret is in it.
+let logged = "usable";
+function log({ availability: { kind, failure } }) {
+  const state = failure?.code ?? kind;
+  if ((kind !== "failed" && kind !== "usable") || state === logged) return;
+  logged = state;
+  if (kind === "failed") console.error(`no token (${failure.code}): ${failure.message} ${failure.action}`);
+  else console.log("there is a token again");
+}
+
 // Secrets are read when the first request needs them, not when the Worker is uploaded.
 const wif = problems.length > 0 ? undefined : createWif({
   configuration: {
@@ -37,6 +47,7 @@ const wif = problems.length > 0 ? undefined : createWif({
   ),
   // Isolates find each other's token in KV, where it is sealed.
   store: kvCache(env.KV, Uint8Array.from(atob(env.SEALING_KEY.trim()), (character) => character.charCodeAt(0))),
+  onChange: log,
 });
 
 // What callers may ask for.

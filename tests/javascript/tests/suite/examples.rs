@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use wif_emulator::{Jwks, Options};
+use wif_emulator::{Fault, Jwks, Options};
 use wif_javascript::{EDGE, WORKERS};
 
 use crate::program::{Program, node, printed, workshop, workshop_async};
@@ -251,12 +252,43 @@ async fn worker_folder(world: &World) -> (tempfile::TempDir, Value) {
     (place, bindings)
 }
 
+/// While the token endpoint is down an operator sees that there is no token, and why, once; and afterwards that there is one again.
+async fn no_token_is_logged_once<Asked: Future<Output = reqwest::Result<reqwest::Response>>>(
+    world: &World,
+    logs: &Path,
+    secrets: &[&str],
+    ask: impl Fn() -> Asked,
+) {
+    world.emulator.set_outage(Some(Fault::status(503)));
+    let tried_and_served = async {
+        // Each attempt fails alike.
+        while world.exchanges() < 3 {
+            assert_eq!(ask().await.expect("an answer").status(), 503);
+        }
+        world.emulator.set_outage(None);
+        while ask().await.expect("an answer").status() != 200 {}
+    };
+    tokio::time::timeout(Duration::from_secs(60), tried_and_served).await.expect("the endpoint is there again");
+    let text = fs::read_to_string(logs).expect("it logged");
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let [failed, served] = &lines[..] else { panic!("{text}") };
+    let told = failed["message"].as_str().expect("text");
+    assert!(failed["level"] == "error" && told.starts_with("no token (endpoint-failed): ") && told.contains("503"), "{text}");
+    assert_eq!(served["message"], "there is a token again");
+    for secret in secrets {
+        assert!(!text.contains(secret), "a secret is in {text}");
+    }
+}
+
+/// What is set with `wrangler secret put`.
+const SECRETS: [&str; 3] = ["PRIVATE_KEY", "SEALING_KEY", "GATEWAY_KEY"];
+
 #[tokio::test]
 async fn the_folder_of_a_worker_is_deployed_as_it_stands() {
     let world = World::with(options()).await;
     let (place, mut bindings) = worker_folder(&world).await;
     let workshop = workshop_async().await;
-    let caller = place.path().join("caller");
+    let (caller, logs) = (place.path().join("caller"), place.path().join("logs"));
     workshop.bundle(&workshop.program("caller.mjs"), &WORKERS, &caller).unwrap_or_else(|missing| panic!("{missing}"));
     let jwks = fs::read_to_string(place.path().join("keys/jwks.json")).expect("the public half");
     let jwks: Value = serde_json::from_str(&jwks).expect("JSON");
@@ -279,6 +311,7 @@ async fn the_folder_of_a_worker_is_deployed_as_it_stands() {
                 "flags": [],
                 "kv": true,
                 "bindings": bindings,
+                "logs": logs,
             })
             .to_string(),
         );
@@ -289,13 +322,13 @@ async fn the_folder_of_a_worker_is_deployed_as_it_stands() {
     let answer = reqwest::get(url).await.expect("an answer");
     assert_eq!(answer.status(), 500);
     let told = answer.text().await.expect("text");
-    for name in ["PRIVATE_KEY", "SEALING_KEY", "GATEWAY_KEY"] {
+    for name in SECRETS {
         assert!(told.contains(&format!("{name} is not set: npx wrangler secret put {name} < keys/{name}\n")), "{told}");
     }
     assert!(!told.contains("FEDERATION_RULE_ID"), "it is set: {told}");
     drop(early);
 
-    for name in ["PRIVATE_KEY", "SEALING_KEY", "GATEWAY_KEY"] {
+    for name in SECRETS {
         bindings[name] = json!(fs::read_to_string(place.path().join("keys").join(name)).expect("a secret"));
     }
     let mut worker = started(&bindings);
@@ -307,13 +340,15 @@ async fn the_folder_of_a_worker_is_deployed_as_it_stands() {
         request.header("anthropic-version", "2023-06-01").header("content-type", "application/json").body(body.to_string()).send()
     };
     let key = bindings["GATEWAY_KEY"].as_str().expect("text").trim();
+    let secrets: Vec<&str> = SECRETS.iter().map(|name| bindings[name].as_str().expect("text").trim()).collect();
+    no_token_is_logged_once(&world, &logs, &secrets, || ask(key)).await;
     for _ in 0..2 {
         let answer = ask(key).await.expect("an answer");
         assert_eq!(answer.status(), 200, "{:?}", world.emulator.history());
         let text = answer.text().await.expect("text");
         assert!(text.contains("Hello from"), "{text}");
     }
-    assert_eq!(world.exchanges(), 1);
+    assert_eq!(world.emulator.exchanges_granted(), 1);
     assert_eq!(ask("another").await.expect("an answer").status(), 401);
 }
 

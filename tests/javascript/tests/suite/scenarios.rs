@@ -68,7 +68,7 @@ fn every_vector_holds_and_a_wrong_one_fails() {
 /// C5, F1, F2. Traps, broken contracts, journals that cannot be kept: see `programs/driver.mjs`.
 #[test]
 fn a_component_that_misbehaves_costs_its_instance_and_nothing_else() {
-    hold_everywhere("driver.mjs", 22);
+    hold_everywhere("driver.mjs", 26);
 }
 
 /// F12, F13. Time, notes and requests of a component have an end: see `programs/pacing.mjs`.
@@ -86,14 +86,14 @@ fn what_nobody_holds_is_let_go() {
 /// What leaves through `fetch`, what is asked of the token endpoint, files, variables, stores: see `programs/requests.mjs`.
 #[test]
 fn whatever_leaves_or_enters_is_checked() {
-    hold_everywhere("requests.mjs", 74);
+    hold_everywhere("requests.mjs", 76);
 }
 
 /// Where a streamed body is answered with 401, the `fetch` of this Node throws unless it is told otherwise.
 #[test]
 fn the_same_holds_in_a_newer_node() {
     let newer = workshop().newer_node().unwrap_or_else(|missing| panic!("{missing}"));
-    hold(Command::new(newer).arg(workshop().program("requests.mjs")), 73);
+    hold(Command::new(newer).arg(workshop().program("requests.mjs")), 75);
 }
 
 /// A8, C3, C7, D1. What is lost, late or too much between isolates and the object that has the session: see `programs/shared.mjs`.
@@ -113,7 +113,7 @@ fn an_unknown_runtime_has_isolates() {
 #[test]
 fn a_real_component_that_misbehaves_costs_its_instance_and_nothing_else() {
     const GUESTS: [(&str, &[u8], usize); 5] = [
-        ("crashing", include_bytes!(concat!(env!("OUT_DIR"), "/crashing.wasm")), 3),
+        ("crashing", include_bytes!(concat!(env!("OUT_DIR"), "/crashing.wasm")), 4),
         ("exfiltrating", include_bytes!(concat!(env!("OUT_DIR"), "/exfiltrating.wasm")), 86),
         ("exhausting", include_bytes!(concat!(env!("OUT_DIR"), "/exhausting.wasm")), 4),
         ("lying", include_bytes!(concat!(env!("OUT_DIR"), "/lying.wasm")), 59),
