@@ -52,6 +52,13 @@ async function requests({ createWif, clock, batches, calls }) {
     "fetch-request": client({ authToken: "none", fetch: wif.fetch }),
     "middleware-request": client({ authToken: "none", middleware: [wif.middleware], fetch: socket }),
   };
+  // The least that a `fetch` can do which leaves the caller's headers as they are.
+  const copying = (url, init) => {
+    const headers = new Headers(init.headers);
+    headers.set("authorization", `Bearer ${token}`);
+    return socket(url, { ...init, headers });
+  };
+  clients["copying-request"] = client({ authToken: "none", fetch: copying });
   const asked = { model: "claude-sonnet-5-5", max_tokens: 16, messages: [{ role: "user", content: "Hello" }] };
   const taken = {};
   for (let batch = -2; batch < batches; batch += 1) {

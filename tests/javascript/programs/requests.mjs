@@ -10,11 +10,15 @@ import { join, relative } from "node:path";
 import { inspect } from "node:util";
 import Anthropic from "@anthropic-ai/sdk";
 import { ConfigurationError, createWif, memoryStore, NoTokenError, OptionError, sealedCache } from "wif-credential";
+import { Credential } from "../node_modules/wif-credential/dist/modules/credential.js";
 import { Driver } from "../node_modules/wif-credential/dist/modules/driver.js";
+import { credentialedFetch } from "../node_modules/wif-credential/dist/modules/fetch.js";
+import { Glance } from "../node_modules/wif-credential/dist/modules/glance.js";
 import { Policy } from "../node_modules/wif-credential/dist/modules/policy.js";
 import { node } from "../node_modules/wif-credential/dist/modules/platforms/node.js";
 import { steady } from "../node_modules/wif-credential/dist/modules/platforms/steady.js";
 import { perform } from "../node_modules/wif-credential/dist/modules/tasks.js";
+import { Token } from "../node_modules/wif-credential/dist/modules/token.js";
 import { send } from "../node_modules/wif-credential/dist/modules/transport.js";
 import { advance, finish, scenario } from "./scenarios.mjs";
 
@@ -1059,6 +1063,103 @@ scenario("where there is no steady clock the session hears of a clock that went 
   world.wall -= 30;
   world.driver.tick();
   assert.ok(world.steps > steps, "the session was not asked");
+});
+
+const made = (id, origin = api) =>
+  new Token({ id, origin, standing: "good", set: [["authorization", `Bearer ${id}`]], merge: [] });
+
+/** `fetch` around a credential that gives these tokens one after another, and this one in place of a rejected one. */
+function carrying(tokens, { other, answers = [] } = {}) {
+  const world = { rejected: [], sent: [] };
+  const credential = {
+    current: () => (tokens.length > 1 ? tokens.shift() : tokens[0]),
+    rejected: (id) => world.rejected.push(id),
+    replacement: async () => other,
+  };
+  const fetch = async (_, { headers, body }) => {
+    world.sent.push({ headers, body });
+    return new Response("", { status: answers[world.sent.length - 1] ?? 200 });
+  };
+  world.fetch = credentialedFetch({ credential, origin: () => undefined }, { fetch, request: {}, origin: undefined, replayUpTo: 100 });
+  return world;
+}
+const streamed = () => new Response("hello").body;
+
+scenario("a caller's headers are left as they are", async () => {
+  const { fetch, sent } = carrying([made("a")]);
+  const headers = new Headers({ authorization: "Bearer theirs", connection: "authorization", "x-own": "1" });
+  const before = [...headers];
+  await fetch(`${api}/v1/messages`, { headers });
+  assert.deepEqual([...headers], before);
+  assert.equal(sent[0].headers.get("authorization"), "Bearer a");
+});
+
+scenario("a stream that was read is sent without the length that the caller gave", async () => {
+  const { fetch, sent } = carrying([made("a")]);
+  await fetch(`${api}/v1/messages`, { method: "POST", body: streamed(), headers: { "content-length": "77" } });
+  assert.equal(sent[0].headers.get("content-length"), null);
+  assert.equal(new TextDecoder().decode(sent[0].body), "hello");
+});
+
+scenario("a token for another origin does not go to this one, while a stream was read or after a rejection", async () => {
+  const elsewhere = made("b", "https://other.example");
+  const changed = carrying([made("a"), elsewhere]);
+  await assert.rejects(changed.fetch(`${api}/v1/messages`, { method: "POST", body: streamed() }), { code: "other-origin" });
+  assert.deepEqual(changed.sent, []);
+  const rejected = carrying([made("a")], { other: elsewhere, answers: [401] });
+  assert.equal((await rejected.fetch(`${api}/v1/messages`)).status, 401);
+  assert.equal(rejected.sent.length, 1);
+});
+
+scenario("a second rejection is reported, too, and the request is not sent a third time", async () => {
+  const { fetch, sent, rejected } = carrying([made("a")], { other: made("b"), answers: [401, 401] });
+  assert.equal((await fetch(`${api}/v1/messages`)).status, 401);
+  assert.deepEqual(sent.map(({ headers }) => headers.get("authorization")), ["Bearer a", "Bearer b"]);
+  assert.deepEqual(rejected, ["b"]);
+});
+
+scenario("a rejection of another token is not told to the session, and one of this token once", () => {
+  const told = [];
+  const access = { kind: "usable", token: made("a"), refreshAt: Infinity, holdAt: Infinity, unusableAt: Infinity };
+  const snapshot = { generation: 1, at: 0, access, underway: false, waitAtMostMs: 0, nudgeFrom: Infinity };
+  const source = { snapshot, silenceMs: Infinity, glance: new Glance(), rejected: (id) => told.push(id) };
+  const credential = new Credential(source, { fetch, request: {}, replayUpTo: 0, origin: undefined }, 1);
+  for (const id of ["b", "a", "a"]) credential.rejected(id);
+  assert.deepEqual(told, ["a"]);
+});
+
+scenario("a token is for the origin of base_url alone", () => {
+  const policy = new Policy({ allowOrigins: ["https://other.example"] }, JSON.stringify({ base_url: api }));
+  assert.equal(policy.checkTokenOrigin(api), undefined);
+  assert.equal(policy.checkOrigin("https://other.example"), undefined);
+  assert.notEqual(policy.checkTokenOrigin("https://other.example"), undefined);
+});
+
+/** An exchange as the component asks for it. */
+const exchange = {
+  purpose: { tag: "exchange" },
+  method: "POST",
+  url: `${api}/v1/oauth/token`,
+  origin: api,
+  headers: [],
+  body: "{}",
+  timeoutMs: 60_000,
+  maxResponseBytes: 1_000,
+};
+
+scenario("no exchange takes longer than the policy allows, whatever the component says", async () => {
+  const never = () => new Promise(() => undefined);
+  const begin = performance.now();
+  const { tag } = await send(exchange, new Policy({ requestTimeoutMs: 50 }), never);
+  assert.equal(tag, "maybe-sent");
+  assert.ok(performance.now() - begin < 20_000);
+});
+
+scenario("of an answer's header the component learns what it has a use for", async () => {
+  const headers = { "request-id": "r", "set-cookie": "session=secret", "x-other": "1" };
+  const { val } = await send(exchange, new Policy(), async () => new Response("{}", { headers }));
+  const names = val.headers.map(({ name }) => name);
+  assert.deepEqual(names.filter((name) => name !== "content-type"), ["request-id"]);
 });
 
 await finish();

@@ -61,6 +61,7 @@ fn sizes(workshop: &Workshop) -> anyhow::Result<Vec<Number>> {
     Ok(vec![
         Number::new("javascript.bundle", "What a Worker's bundle grows by, after gzip", Unit::Bytes)
             .value(sum("", "gzip"))
+            .at_most("≤ 120 KiB", 120.0 * 1024.0)
             .remark(format!(
                 "Bytes: component {}, after gzip {}; glue and driver, minified, {}, after gzip {}.",
                 sum(".wasm", "bytes"),
@@ -96,8 +97,11 @@ fn client(measured: &Measured) -> anyhow::Result<Vec<Number>> {
         anyhow::Ok(number.beside("its own cache of tokens", own))
     };
     Ok(vec![
-        row("credentials-request", "credentials", "with `credentials`")?,
-        row("fetch-request", "fetch", "with `fetch`")?,
+        row("credentials-request", "credentials", "with `credentials`")?.at_most_times(1.0),
+        row("fetch-request", "fetch", "with `fetch`")?
+            .at_most_times(1.0)
+            .remark("The caller's headers are copied, and their names looked through."),
+        row("copying-request", "copying", "with a `fetch` that only copies the headers and sets one")?.detail(),
         row("middleware-request", "middleware", "with `middleware`")?.detail(),
     ])
 }
