@@ -117,7 +117,7 @@ typedef struct wif_request {
  * may be called at the same time on several threads, and may wait; but it must return, because wif_close waits for it.
  *
  * What the library cannot see, the program must do: verify the server's certificate; follow no redirect; add what the transport needs and
- * no credential, cookie or retry; connect to no address that only this machine or its network can reach, unless the URL names it or
+ * no credential, cookie or retry; go by a public name to no address that only this machine or its network can reach, unless
  * "allow_private_origins" has the origin; and keep headers, body and answer out of logs. */
 typedef void wif_send(void *user, const wif_request *request);
 

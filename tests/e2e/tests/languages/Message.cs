@@ -49,7 +49,7 @@ public static class Message {
         using (var client = new HttpClient()) {
             var answer = client.SendAsync(request).Result;
             if ((int)answer.StatusCode != 200) throw new Exception("the API answered " + (int)answer.StatusCode);
-            // The runtime that the test has to its name brings no reader of JSON for this compiler.
+            // As it came: a reader of JSON would be one more reference.
             Console.WriteLine(answer.Content.ReadAsStringAsync().Result);
         }
         return wif_close(credential);

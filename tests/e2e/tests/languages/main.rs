@@ -86,6 +86,7 @@ async fn sends_a_message(program: impl AsRef<OsStr>, arguments: &[&OsStr], home:
     command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
     command
         .env("HOME", home.path())
+        .env("TMPDIR", home.path())
         .env("LD_LIBRARY_PATH", library)
         .env("ANTHROPIC_BASE_URL", emulator.base_url())
         .env("ANTHROPIC_FEDERATION_RULE_ID", &options.federation_rule_id)
@@ -130,10 +131,15 @@ async fn java_calls_the_library_by_foreign_functions() {
     let (home, runtime) = (home(), package.join("java-runtime"));
     let java = runtime.join("bin/java");
     let mut compile = Command::new(&java);
-    compile.arg("-cp").arg(compiler).args(["org.eclipse.jdt.internal.compiler.batch.Main", "-proc:none", "-source", "17"]);
+    compile.args(["-XX:-UsePerfData", "-cp"]).arg(compiler).args([
+        "org.eclipse.jdt.internal.compiler.batch.Main",
+        "-proc:none",
+        "-source",
+        "17",
+    ]);
     compile.args(["-target", "17", "--system"]).arg(&runtime).arg("-d").arg(home.path()).arg(folder().join("Message.java"));
     ended_well(compile.output().expect("it starts"));
-    let arguments = ["--enable-native-access=ALL-UNNAMED", "-cp", ".", "Message"].map(OsStr::new);
+    let arguments = ["-XX:-UsePerfData", "--enable-native-access=ALL-UNNAMED", "-cp", ".", "Message"].map(OsStr::new);
     sends_a_message(java, &arguments, home).await;
 }
 
