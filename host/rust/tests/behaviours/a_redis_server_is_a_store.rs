@@ -113,7 +113,7 @@ async fn what_the_server_keeps_shows_nothing() {
     assert!((49 * 3600..=50 * 3600).contains(&left), "{left} s");
 }
 
-/// Whoever can write to the server can make nobody use a token of theirs, and can stop nobody.
+/// C16: whoever can write to the server can make nobody use a token of theirs, and can stop nobody.
 #[tokio::test]
 async fn an_entry_that_was_altered_or_moved_is_ignored_and_replaced() {
     let Some(redis) = redis(&[]) else { return };
