@@ -28,7 +28,8 @@ scenario("a burst makes one exchange", async () => {
   const wif = make();
   assert.equal(granted, 0);
   const tokens = await Promise.all(Array.from({ length: 100 }, () => wif.token()));
-  assert.equal(new Set(tokens).size, 1);
+  // A later step makes another object of the same token.
+  assert.equal(new Set(tokens.map(({ id }) => id)).size, 1);
   assert.equal(granted, 1);
 });
 
@@ -51,8 +52,14 @@ scenario("a shared single-use identity token is refused where only this isolate 
 
 scenario("credentials of an isolate find each other's token in its memory", async () => {
   granted = 0;
-  const store = memoryStore();
+  const memory = memoryStore();
+  let wrote;
+  const written = new Promise((resolve) => (wrote = resolve));
+  const swap = (...asked) => memory.swap(...asked).finally(wrote);
+  const store = { ...memory, swap };
   const { id } = await make({ store }).token();
+  // The token is served before it is in the store.
+  await written;
   assert.equal((await make({ store }).token()).id, id);
   assert.equal(granted, 1);
 });

@@ -1085,6 +1085,24 @@ function carrying(tokens, { other, answers = [] } = {}) {
 }
 const streamed = () => new Response("hello").body;
 
+scenario("what is no request to the API as such carries no credential, though a token is at hand", async () => {
+  const exempt = [
+    { method: "options" },
+    { method: "OPTIONS", headers: { authorization: "Bearer theirs" } },
+    { headers: { connection: "keep-alive, Upgrade", upgrade: "websocket", "x-api-key": "theirs" } },
+  ];
+  for (const init of exempt) {
+    const { fetch, sent } = carrying([made("a")]);
+    await fetch(`${api}/v1/messages`, init);
+    assert.equal(sent.length, 1);
+    for (const name of ["authorization", "x-api-key"]) assert.equal(sent[0].headers.get(name), null, JSON.stringify(init));
+  }
+  const { fetch, sent } = carrying([made("a")]);
+  // Without `connection` it asks for nothing.
+  await fetch(`${api}/v1/messages`, { headers: { upgrade: "websocket" } });
+  assert.equal(sent[0].headers.get("authorization"), "Bearer a");
+});
+
 scenario("a caller's headers are left as they are", async () => {
   const { fetch, sent } = carrying([made("a")]);
   const headers = new Headers({ authorization: "Bearer theirs", connection: "authorization", "x-own": "1" });
