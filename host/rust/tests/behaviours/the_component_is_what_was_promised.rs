@@ -71,9 +71,12 @@ fn native_code_comes_from_the_program_alone() {
             }
         }
     }
-    assert!(loads.len() == 1 && loads[0].contains("Component::deserialize(engine(), PRECOMPILED)"), "{loads:#?}");
+    assert!(loads.len() == 1 && loads[0].contains("Component::deserialize(engine(), &*unpacked())"), "{loads:#?}");
+    // As it is, or packed: in both forms it is part of the program.
     let source = include_str!("../../src/component.rs");
+    assert_eq!(source.matches("fn unpacked()").count(), 2);
     assert!(source.contains(r#"static PRECOMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plugin.cwasm"));"#));
+    assert!(source.contains(r#"let packed = include_bytes!(concat!(env!("OUT_DIR"), "/plugin.cwasm.deflate"));"#));
 }
 
 /// Everyone who uses it downloads it, audits it and keeps it in memory. The recipes of the platforms and what runs them are an
