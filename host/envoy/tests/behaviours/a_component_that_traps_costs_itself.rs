@@ -5,9 +5,12 @@
 //! put in their place in a copy of the module.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -24,16 +27,31 @@ fn crashing_module() -> TempDir {
     const NAME: &str = "libwif_envoy.so";
     let mut module = fs::read(module_directory().join(NAME)).expect("cargo has built it");
     let (ours, crashing) = (wif::component::precompiled(), wif_test_guests::crashing());
-    let beginnings = module.windows(4).enumerate().filter(|(_, bytes)| **bytes == ours[..4]);
-    let places: Vec<usize> =
-        beginnings.map(|(at, _)| at).filter(|at| module[*at..].get(..ours.len()).is_some_and(|bytes| bytes == ours)).collect();
-    let [at] = places[..] else { panic!("the component is in the module at {places:?}") };
-    assert!(crashing.len() <= ours.len(), "{} bytes do not fit into {}", crashing.len(), ours.len());
-    module[at..at + ours.len()].fill(0);
+    // Built with the rest of the workspace it is packed, and by itself it is not.
+    let forms = [(ours.to_vec(), crashing.to_vec()), (packed(ours), packed(crashing))];
+    let there = forms.iter().filter_map(|(ours, crashing)| Some((place_of(ours, &module)?, ours.len(), crashing)));
+    let [(at, length, crashing)] = there.collect::<Vec<_>>()[..] else { panic!("the component is not in the module once") };
+    assert!(crashing.len() <= length, "{} bytes do not fit into {length}", crashing.len());
+    module[at..at + length].fill(0);
     module[at..at + crashing.len()].copy_from_slice(crashing);
     let directory = tempfile::tempdir().expect("a directory");
     fs::write(directory.path().join(NAME), module).expect("the directory is writable");
     directory
+}
+
+/// As the build script of the library packs it.
+fn packed(compiled: &[u8]) -> Vec<u8> {
+    let mut packed = DeflateEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(compiled).expect("memory takes it");
+    packed.finish().expect("memory takes it")
+}
+
+/// Where these bytes stand in the module, if they stand there once.
+fn place_of(bytes: &[u8], module: &[u8]) -> Option<usize> {
+    let beginnings = module.windows(4).enumerate().filter(|(_, window)| **window == bytes[..4]);
+    let places = beginnings.map(|(at, _)| at).filter(|at| module[*at..].starts_with(bytes));
+    let [at] = places.collect::<Vec<_>>()[..] else { return None };
+    Some(at)
 }
 
 /// An API that answers 200, and 401 to what asks for `/rejected`; and the heads of the requests that it got.
