@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 // For its library: cargo builds it beside this test.
 use wif_c as _;
 use wif_emulator::{Emulator, Options};
-use wif_test_tools::{Missing, not_run, python};
+use wif_test_tools::{not_run, or_not_run, python};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
@@ -39,14 +39,7 @@ impl Go {
     }
 
     fn prepare() -> Option<Self> {
-        let go = match python(&folder().join("tests/requirements.txt")) {
-            Ok(interpreter) => interpreter.with_file_name("go"),
-            Err(Missing::DebianPackage(package)) => {
-                not_run(package);
-                return None;
-            }
-            Err(missing) => panic!("{missing}"),
-        };
+        let go = or_not_run(python(&folder().join("tests/requirements.txt")))?.with_file_name("go");
         // Go takes what it has compiled to be good while the sources beside it are the same. So the place of the library is the same in
         // each run, and its header stands in the flags.
         let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go");

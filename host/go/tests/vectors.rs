@@ -1,13 +1,12 @@
 //! Every vector through the sessions of the Go package.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::rc::Rc;
 
 use serde_json::{Value, json};
-use wif_world::vector::{Open, Vector, folder, load};
-use wif_world::{Machine, Opening};
+use wif_world::{Machine, Opening, foreign};
 
 /// The program in Go that has one session at a time.
 struct Program {
@@ -43,24 +42,16 @@ impl Drop for Program {
 
 struct Session(Rc<RefCell<Program>>);
 
-thread_local! {
-    static STOPPED: Cell<bool> = const { Cell::new(false) };
-}
-
 impl Session {
     fn open(program: &Rc<RefCell<Program>>, opening: &Opening) -> Result<Self, Value> {
-        let opening =
-            json!({ "configuration": opening.configuration, "seed": opening.seed, "can": opening.can, "from": opening.from });
-        program.borrow_mut().ask(&json!({ "call": "open", "opening": opening })).map(|_| Self(Rc::clone(program)))
+        program
+            .borrow_mut()
+            .ask(&json!({ "call": "open", "opening": foreign::opening(opening) }))
+            .map(|_| Self(Rc::clone(program)))
     }
 
-    /// A step that takes longer than a tenth of a second is stopped, which happens on a machine that is busy with something else.
     fn ask(&self, line: &Value) -> Value {
-        self.0.borrow_mut().ask(line).unwrap_or_else(|problem| {
-            assert_eq!(problem["code"], "component-stopped", "{problem}");
-            STOPPED.set(true);
-            Value::Null
-        })
+        foreign::answered(self.0.borrow_mut().ask(line))
     }
 }
 
@@ -78,25 +69,9 @@ impl Machine for Session {
     }
 }
 
-fn run(vector: &Vector, open: &Open<'_>) -> Result<(), String> {
-    for _ in 0..20 {
-        STOPPED.set(false);
-        let ended = vector.run_by(open);
-        if !STOPPED.get() {
-            return ended;
-        }
-    }
-    Err("the component is stopped each time".to_owned())
-}
-
 /// Runs all of them by this program.
 pub(crate) fn hold(command: Command) {
     let program = Rc::new(RefCell::new(Program::start(command)));
     let open = |opening: &Opening| Session::open(&program, opening).map(|session| Box::new(session) as Box<dyn Machine>);
-    let vectors = load(&folder());
-    let (wrong, right): (Vec<_>, Vec<_>) = vectors.iter().partition(|(name, _)| name.starts_with("wrong/"));
-    assert!(right.len() >= 170, "{}", right.len());
-    let failed: Vec<_> = right.iter().filter_map(|(name, vector)| run(vector, &open).err().map(|why| (name, why))).collect();
-    assert!(failed.is_empty(), "{failed:#?}");
-    assert!(wrong.len() >= 2 && wrong.iter().all(|(_, vector)| run(vector, &open).is_err()));
+    foreign::every_vector_holds_and_a_wrong_one_fails(&open);
 }

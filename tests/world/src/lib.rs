@@ -8,6 +8,7 @@
 #![forbid(unsafe_op_in_unsafe_fn)]
 
 pub mod drivers;
+pub mod foreign;
 pub mod jwt;
 mod machine;
 pub mod shared_store;

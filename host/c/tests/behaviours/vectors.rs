@@ -1,6 +1,5 @@
 //! Every vector through the functions for sessions.
 
-use std::cell::Cell;
 use std::ffi::{CStr, CString, c_char};
 
 use serde_json::{Value, json};
@@ -8,8 +7,7 @@ use wif_c::{
     wif_session, wif_session_close, wif_session_entry_key, wif_session_open, wif_session_status, wif_session_step,
     wif_string_free,
 };
-use wif_world::vector::{Open, Vector, folder, load};
-use wif_world::{Machine, Opening};
+use wif_world::{Machine, Opening, foreign};
 
 struct Session(*mut wif_session);
 
@@ -31,12 +29,9 @@ fn text(value: &Value) -> CString {
 
 impl Session {
     fn open(opening: &Opening) -> Result<Self, Value> {
-        let opening = json!({
-            "configuration": opening.configuration, "seed": opening.seed, "can": opening.can, "from": opening.from,
-        });
         let mut error = std::ptr::null_mut();
         // SAFETY: a text, and a place for the error.
-        let session = unsafe { wif_session_open(text(&opening).as_ptr(), &raw mut error) };
+        let session = unsafe { wif_session_open(text(&foreign::opening(opening)).as_ptr(), &raw mut error) };
         if session.is_null() { Err(taken(std::ptr::null_mut(), error).expect_err("it is null")) } else { Ok(Self(session)) }
     }
 }
@@ -46,14 +41,14 @@ impl Machine for Session {
         let mut error = std::ptr::null_mut();
         // SAFETY: an open session, two texts, and a place for the error.
         let output = unsafe { wif_session_step(self.0, text(clock).as_ptr(), text(event).as_ptr(), &raw mut error) };
-        stepped(taken(output, error))
+        foreign::answered(taken(output, error))
     }
 
     fn status(&mut self, clock: &Value) -> Value {
         let mut error = std::ptr::null_mut();
         // SAFETY: an open session, a text, and a place for the error.
         let status = unsafe { wif_session_status(self.0, text(clock).as_ptr(), &raw mut error) };
-        stepped(taken(status, error))
+        foreign::answered(taken(status, error))
     }
 
     fn entry_key(&mut self) -> Option<String> {
@@ -71,40 +66,10 @@ impl Drop for Session {
     }
 }
 
-thread_local! {
-    static STOPPED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// A step that takes longer than a tenth of a second is stopped, which happens on a machine that is busy with something else.
-fn stepped(answer: Result<Value, Value>) -> Value {
-    answer.unwrap_or_else(|problem| {
-        assert_eq!(problem["code"], "component-stopped", "{problem}");
-        STOPPED.set(true);
-        Value::Null
-    })
-}
-
-/// Runs a vector to its end.
-fn run(vector: &Vector, open: &Open<'_>) -> Result<(), String> {
-    for _ in 0..20 {
-        STOPPED.set(false);
-        let ended = vector.run_by(open);
-        if !STOPPED.get() {
-            return ended;
-        }
-    }
-    Err("the component is stopped each time".to_owned())
-}
-
 #[test]
 fn every_vector_holds_through_the_header_and_a_wrong_one_fails() {
     let open = |opening: &Opening| Session::open(opening).map(|session| Box::new(session) as Box<dyn Machine>);
-    let vectors = load(&folder());
-    let (wrong, right): (Vec<_>, Vec<_>) = vectors.iter().partition(|(name, _)| name.starts_with("wrong/"));
-    assert!(right.len() >= 170, "{}", right.len());
-    let failed: Vec<_> = right.iter().filter_map(|(name, vector)| run(vector, &open).err().map(|why| (name, why))).collect();
-    assert!(failed.is_empty(), "{failed:#?}");
-    assert!(wrong.len() >= 2 && wrong.iter().all(|(_, vector)| run(vector, &open).is_err()));
+    foreign::every_vector_holds_and_a_wrong_one_fails(&open);
 }
 
 #[test]

@@ -14,18 +14,7 @@
 #include <unistd.h>
 #include <wif.h>
 
-#define CHECK(is_so)                                                              \
-    do {                                                                          \
-        if (!(is_so)) {                                                           \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #is_so);   \
-            exit(1);                                                              \
-        }                                                                         \
-    } while (0)
-
-static void nap(long ms) {
-    struct timespec time = {ms / 1000, ms % 1000 * 1000000};
-    nanosleep(&time, NULL);
-}
+#include "check.h"
 
 /* What was asked of the program. */
 static atomic_int sent;
