@@ -15,7 +15,7 @@ use serde_json::Value;
 // For its library: cargo builds it beside this test.
 use wif_c as _;
 use wif_emulator::{Emulator, Options, TokenFile};
-use wif_test_tools::{Missing, node, not_run, python};
+use wif_test_tools::{node, or_not_run, python};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
@@ -28,14 +28,7 @@ fn library() -> PathBuf {
 
 /// Python with the packages of `requirements.txt`. None, and a line that says so, where a Debian package is missing.
 fn interpreter() -> Option<PathBuf> {
-    match python(&folder().join("tests/requirements.txt")) {
-        Ok(interpreter) => Some(interpreter),
-        Err(Missing::DebianPackage(package)) => {
-            not_run(package);
-            None
-        }
-        Err(missing) => panic!("{missing}"),
-    }
+    or_not_run(python(&folder().join("tests/requirements.txt")))
 }
 
 /// One of the programs here, with the package as it stands in the tree.

@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use wif_emulator::{Emulator, Options};
-use wif_test_tools::{Missing, not_run, python};
+use wif_test_tools::{or_not_run, python};
 
 /// Python with the packages of `requirements.txt`, and the component as a file. None, and a line that says so, where a Debian
 /// package is missing.
@@ -22,14 +22,7 @@ struct Workshop {
 
 impl Workshop {
     fn open() -> Option<Self> {
-        let interpreter = match python(&folder().join("requirements.txt")) {
-            Ok(interpreter) => interpreter,
-            Err(Missing::DebianPackage(package)) => {
-                not_run(package);
-                return None;
-            }
-            Err(missing) => panic!("{missing}"),
-        };
+        let interpreter = or_not_run(python(&folder().join("requirements.txt")))?;
         let component = tempfile::NamedTempFile::with_suffix(".wasm").expect("a file");
         std::fs::write(component.path(), wif::component::wasm()).expect("it is writable");
         Some(Self { interpreter, component })

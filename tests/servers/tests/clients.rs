@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use wif_recipes::{Ask, Moment, Next, Recipe, Run};
 use wif_servers::Mint;
 use wif_servers::cases;
-use wif_test_tools::{Missing, node, not_run, python};
+use wif_test_tools::{node, or_not_run, python};
 
 fn here(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(file)
@@ -19,14 +19,7 @@ fn here(file: &str) -> PathBuf {
 
 /// None, and a line that says so, where a Debian package is missing.
 fn interpreter() -> Option<PathBuf> {
-    match python(&here("requirements.txt")) {
-        Ok(interpreter) => Some(interpreter),
-        Err(Missing::DebianPackage(package)) => {
-            not_run(package);
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
+    or_not_run(python(&here("requirements.txt")))
 }
 
 /// Azure's client for workload identity and the clusters' clients insist on TLS with a certificate of the public's; they are left out.
@@ -80,11 +73,7 @@ async fn the_clients_that_others_wrote_get_identity_tokens() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_toolkit_of_github_actions_gets_an_identity_token() {
     let folder = tokio::task::spawn_blocking(|| node(&here("node"))).await.expect("no panic");
-    let folder = match folder {
-        Ok(folder) => folder,
-        Err(Missing::DebianPackage(package)) => return not_run(package),
-        Err(error) => panic!("{error}"),
-    };
+    let Some(folder) = or_not_run(folder) else { return };
     let directory = tempfile::tempdir().expect("a directory");
     let mint: Mint = Arc::new(|audience| format!("eyJhbGciOiJub25lIn0.e30.{}", audience.len()));
     let case = cases::start("github-actions", directory.path(), &mint).await;

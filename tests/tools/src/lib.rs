@@ -3,13 +3,9 @@
 //!
 //! ```no_run
 //! use std::path::Path;
-//! use wif_test_tools::{Missing, not_run, python};
+//! use wif_test_tools::{or_not_run, python};
 //!
-//! let interpreter = match python(Path::new("requirements.txt")) {
-//!     Ok(interpreter) => interpreter,
-//!     Err(Missing::DebianPackage(package)) => return not_run(package),
-//!     Err(missing) => panic!("{missing}"),
-//! };
+//! let Some(interpreter) = or_not_run(python(Path::new("requirements.txt"))) else { return };
 //! ```
 
 #![allow(clippy::disallowed_methods, reason = "installs programs for tests, outside of any virtual time")]
@@ -40,7 +36,7 @@ pub use swapped_mount::SwappedMount;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Missing {
-    /// A Debian package has to be installed; call [`not_run`] with its name.
+    /// A Debian package has to be installed: see [`or_not_run`].
     #[error("the Debian package {0} is not installed")]
     DebianPackage(&'static str),
     /// A program that the README asks for is not on the path.
@@ -69,6 +65,22 @@ pub fn not_run(debian_package: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     // The macros' output is captured and dropped when a test passes.
     let _ = writeln!(io::stderr(), "NOT RUN: {test} needs the Debian package {debian_package}");
+}
+
+/// What a test needs; or none, and a line that says so, where a Debian package is missing.
+///
+/// # Panics
+///
+/// Something else is missing: what the README asks for, or what is fetched.
+pub fn or_not_run<T>(needed: Result<T, Missing>) -> Option<T> {
+    match needed {
+        Ok(needed) => Some(needed),
+        Err(Missing::DebianPackage(package)) => {
+            not_run(package);
+            None
+        }
+        Err(missing) => panic!("{missing}"),
+    }
 }
 
 /// An interpreter that finds the packages of this requirements file, in which each has its version and hashes.

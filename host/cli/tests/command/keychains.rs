@@ -4,21 +4,14 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use wif_emulator::Outcome;
-use wif_test_tools::{Desktop, Missing, not_run};
+use wif_test_tools::{Desktop, or_not_run};
 
 use crate::logins::{Login, credentials, person, press, visit};
 use crate::place::{Place, Run};
 
 /// A desktop; none where a package is missing.
 fn desktop() -> Option<Desktop> {
-    match Desktop::start() {
-        Ok(desktop) => Some(desktop),
-        Err(Missing::DebianPackage(package)) => {
-            not_run(package);
-            None
-        }
-        Err(missing) => panic!("{missing}"),
-    }
+    or_not_run(Desktop::start())
 }
 
 /// A login, with these options and what leads to the keychain.

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use wif_servers::cases;
-use wif_test_tools::{Missing, not_run, python};
+use wif_test_tools::{or_not_run, python};
 
 use crate::place::Run;
 use crate::sources::Platform;
@@ -21,14 +21,8 @@ async fn run(platform: &Platform, subcommand: &str, identity_token: &Value, allo
 pub(crate) async fn clients() -> Option<(std::path::PathBuf, std::path::PathBuf)> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/servers/clients");
     let requirements = folder.join("requirements.txt");
-    match tokio::task::spawn_blocking(move || python(&requirements)).await.expect("no panic") {
-        Ok(interpreter) => Some((interpreter, folder.join("clients.py"))),
-        Err(Missing::DebianPackage(package)) => {
-            not_run(package);
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
+    or_not_run(tokio::task::spawn_blocking(move || python(&requirements)).await.expect("no panic"))
+        .map(|interpreter| (interpreter, folder.join("clients.py")))
 }
 
 #[tokio::test(flavor = "multi_thread")]

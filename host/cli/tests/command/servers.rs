@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::sync::Arc;
 
-use wif_test_tools::{Missing, Redis, not_run};
+use wif_test_tools::{Redis, or_not_run};
 
 use crate::place::{Place, Run};
 
@@ -15,14 +15,7 @@ const PASSWORD: &str = "a-password-of-the-tests";
 
 /// A Redis server that asks for a password; none where there is no package.
 fn redis() -> Option<Redis> {
-    match Redis::start(&[&format!("requirepass {PASSWORD}")]) {
-        Ok(redis) => Some(redis),
-        Err(Missing::DebianPackage(package)) => {
-            not_run(package);
-            None
-        }
-        Err(missing) => panic!("{missing}"),
-    }
+    or_not_run(Redis::start(&[&format!("requirepass {PASSWORD}")]))
 }
 
 fn url(redis: &Redis) -> String {

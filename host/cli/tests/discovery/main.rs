@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use wif_test_tools::{Missing, node, not_run, python};
+use wif_test_tools::{node, or_not_run, python};
 
 use differences::{Case, DIFFERENCES, Difference, Excuse, Sdk};
 use environments::Environment;
@@ -74,16 +74,8 @@ fn setting(name: &str, default: u64) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_credential_that_wins_is_the_vendors_but_for_the_listed_differences() {
     let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/e2e/tests/clients");
-    let interpreter = match python(&clients.join("python/requirements.txt")) {
-        Ok(interpreter) => interpreter,
-        Err(Missing::DebianPackage(package)) => return not_run(package),
-        Err(missing) => panic!("{missing}"),
-    };
-    let packages = match node(&clients.join("typescript")) {
-        Ok(packages) => packages,
-        Err(Missing::DebianPackage(package)) => return not_run(package),
-        Err(missing) => panic!("{missing}"),
-    };
+    let Some(interpreter) = or_not_run(python(&clients.join("python/requirements.txt"))) else { return };
+    let Some(packages) = or_not_run(node(&clients.join("typescript"))) else { return };
     let (count, seed) = (setting("WIF_ENVIRONMENTS", 200), setting("WIF_SEED", 1));
     let root = tempfile::tempdir().expect("a directory");
     let root_path = root.path().canonicalize().expect("it is there");

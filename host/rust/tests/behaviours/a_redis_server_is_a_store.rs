@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use wif::{Credential, Error, FailureCode, RedisServer, RedisStore, SealingKeys, Secret, Store, Swapped};
-use wif_test_tools::{Missing, Redis, not_run};
+use wif_test_tools::{Redis, or_not_run};
 
 use crate::support::{Endpoint, Reply, TokenFile, credential, identity_token, now_s, until};
 
@@ -18,14 +18,7 @@ const KEYS: [&str; 2] = ["Hs9zYdYbnr3+DnfWCvJI0fhROOFKnZ4EVpPOdLS3UGg=", "0pqSsb
 
 /// A Redis server with these settings; none where there is no package.
 fn redis(settings: &[&str]) -> Option<Redis> {
-    match Redis::start(settings) {
-        Ok(redis) => Some(redis),
-        Err(Missing::DebianPackage(package)) => {
-            not_run(package);
-            None
-        }
-        Err(missing) => panic!("{missing}"),
-    }
+    or_not_run(Redis::start(settings))
 }
 
 fn server(redis: &Redis) -> RedisServer {

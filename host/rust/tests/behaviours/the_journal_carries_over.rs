@@ -67,6 +67,15 @@ async fn shutdown_answers_those_who_wait() {
     assert_eq!(open.token().await.unwrap_err(), Error::Closed);
 }
 
+/// Somebody who waits until nothing is under way, which is not so yet.
+async fn settling(credential: &Credential) -> tokio::task::JoinHandle<()> {
+    let credential = credential.clone();
+    let settled = tokio::spawn(async move { credential.settle().await });
+    crate::support::settle().await;
+    assert!(!settled.is_finished());
+    settled
+}
+
 /// A7: what would be lost with the process, or with a configuration that is replaced, can be waited for.
 #[tokio::test]
 async fn an_exchange_that_is_out_is_waited_for_before_the_end() {
@@ -76,12 +85,7 @@ async fn an_exchange_that_is_out_is_waited_for_before_the_end() {
     let file = TokenFile::new(&identity_token("a", now_s(), 3600));
     let before = credential(&endpoint, &file).build().unwrap();
     crate::support::until("the endpoint is asked", || async { endpoint.requests() == 1 }).await;
-    let settled = tokio::spawn({
-        let credential = before.clone();
-        async move { credential.settle().await }
-    });
-    crate::support::settle().await;
-    assert!(!settled.is_finished());
+    let settled = settling(&before).await;
     gate.notify_one();
     settled.await.unwrap();
     // With nothing under way it is over at once.
@@ -107,12 +111,7 @@ async fn what_is_under_way_is_waited_for_before_the_end_while_no_request_is_out(
         .configuration(serde_json::json!({ "session": script }).to_string())
         .build()
         .unwrap();
-    let settled = tokio::spawn({
-        let credential = credential.clone();
-        async move { credential.settle().await }
-    });
-    crate::support::settle().await;
-    assert!(!settled.is_finished());
+    let settled = settling(&credential).await;
     credential.changed();
     settled.await.unwrap();
     credential.token().await.unwrap();

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use wif_emulator::{Emulator, Options, Reason, TokenFile};
-use wif_test_tools::{Missing, node, not_run, python};
+use wif_test_tools::{Missing, node, or_not_run, python};
 
 /// Both clients.
 pub(crate) const KINDS: [Kind; 2] = [Kind::Python, Kind::TypeScript];
@@ -96,14 +96,7 @@ impl Client {
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
         // Fetching takes a while, and no thread of the runtime.
         let program = tokio::task::spawn_blocking(move || program(kind, &here)).await.expect("no panic");
-        let mut command = match program {
-            Ok(command) => command,
-            Err(Missing::DebianPackage(package)) => {
-                not_run(package);
-                return None;
-            }
-            Err(missing) => panic!("{missing}"),
-        };
+        let mut command = or_not_run(program)?;
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path))).envs(environment);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut process = command.spawn().expect("it starts");

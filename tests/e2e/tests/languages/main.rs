@@ -23,7 +23,7 @@ use tempfile::TempDir;
 // For its library: cargo builds it beside this test.
 use wif_c as _;
 use wif_emulator::{Emulator, Kind, Options, Outcome};
-use wif_test_tools::{Missing, not_run, python};
+use wif_test_tools::{not_run, or_not_run, python};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/languages")
@@ -62,14 +62,7 @@ fn library() -> Option<&'static Path> {
 
 /// The folder of a package of `requirements.txt`. None, and a line that says so, where a Debian package is missing.
 fn package(name: &str) -> Option<PathBuf> {
-    let interpreter = match python(&folder().join("requirements.txt")) {
-        Ok(interpreter) => interpreter,
-        Err(Missing::DebianPackage(package)) => {
-            not_run(package);
-            return None;
-        }
-        Err(missing) => panic!("{missing}"),
-    };
+    let interpreter = or_not_run(python(&folder().join("requirements.txt")))?;
     let code = format!("import importlib.util; print(importlib.util.find_spec('{name}').submodule_search_locations[0])");
     let printed = ended_well(Command::new(interpreter).args(["-c", &code]).output().expect("it starts"));
     Some(PathBuf::from(printed.trim()))

@@ -12,7 +12,7 @@ use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::{Value, json};
 use wif_engine::contract::Event;
 use wif_servers::cases::Case;
-use wif_test_tools::{Missing, node, not_run};
+use wif_test_tools::{node, or_not_run};
 
 use crate::engine::{End, World, client};
 
@@ -28,14 +28,7 @@ impl Drop for Process {
 
 /// None, and a line that says so, where a Debian package is missing.
 fn packages() -> Option<PathBuf> {
-    match node(&Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/node")) {
-        Ok(folder) => Some(folder),
-        Err(Missing::DebianPackage(package)) => {
-            not_run(package);
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
+    or_not_run(node(&Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/node")))
 }
 
 /// The certified OpenID provider of Node: a client's secret in the header and in the body, and a client's key.

