@@ -1,4 +1,4 @@
-"""Writes what a program or component is made of, as CycloneDX: materials.py PACKAGE TARGET OUT
+"""Writes what a program or component is made of, as CycloneDX: materials.py PACKAGE TARGET OUT [FEATURES]
 
 The crates that are linked, by cargo's own resolution, with the checksums of Cargo.lock. What runs only while building is left out.
 """
@@ -20,9 +20,10 @@ def cargo(*arguments):
     return subprocess.run(["cargo", *arguments], check=True, capture_output=True, text=True).stdout
 
 
-def linked_crates(name, target):
+def linked_crates(name, target, features):
     """Names and versions. `cargo tree` tells apart what features a crate has in a program and in a build script; the metadata does not."""
-    tree = cargo("tree", "--locked", "--package", name, "--target", target, "--edges", "normal", "--prefix", "none", "--format", "{p}")
+    which = ["--package", name, "--target", target, "--features", features]
+    tree = cargo("tree", "--locked", *which, "--edges", "normal", "--prefix", "none", "--format", "{p}")
     lines = {line.split(" (")[0] for line in tree.splitlines() if line and "(proc-macro)" not in line}
     return {tuple(line.split(" v")) for line in lines}
 
@@ -48,9 +49,9 @@ def component(package, checksum, kind=ComponentType.LIBRARY):
     )
 
 
-def main(name, target, out):
+def main(name, target, out, features=""):
     known = json.loads(cargo("metadata", "--locked", "--format-version", "1", "--filter-platform", target))
-    crates = linked_crates(name, target)
+    crates = linked_crates(name, target, features)
     packages = {package["id"]: package for package in known["packages"]}
     nodes = {node["id"]: node for node in known["resolve"]["nodes"]}
     (root,) = [id for id in known["workspace_members"] if packages[id]["name"] == name]

@@ -42,7 +42,10 @@ fn build() -> Result<(), String> {
     write("plugin.wasm", &wasm)?;
     let compiled = compiled(&wasm)?;
     #[cfg(feature = "compressed")]
-    write("plugin.cwasm.deflate", &packed(&compiled)?)?;
+    {
+        println!("cargo::rustc-env=WIF_COMPILED_BYTES={}", compiled.len());
+        write("plugin.cwasm.deflate", &packed(&compiled)?)?;
+    }
     write("plugin.cwasm", &compiled)
 }
 

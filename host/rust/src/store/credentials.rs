@@ -196,7 +196,7 @@ mod keychain {
     use super::BoxError;
     use crate::secret::Secret;
 
-    const UNREAD: &str = "this build asks no keychain: take one with the feature `keychain`";
+    const UNREAD: &str = "this build asks no keychain: build it with `--features keychain`";
 
     pub(super) async fn check() -> Result<(), BoxError> {
         Err(UNREAD.into())
