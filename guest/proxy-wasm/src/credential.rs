@@ -180,13 +180,11 @@ impl Credential {
                 let waiting_at_most_ms = self.outside.settings.waiting_at_most_ms;
                 let until_ms = self.driver.elapsed_ms(wall_ms).saturating_add(waiting_at_most_ms);
                 let generation = self.driver.published().generation;
-                let mut waiter = match self.rejected_with(fields) {
+                let waiter = match self.rejected_with(fields) {
                     // With the same token it would be refused again.
                     Some(id) => Waiter::for_other_than(id, Some(waiting_at_most_ms), generation),
                     None => Waiter::new(generation),
                 };
-                // Its time begins.
-                self.driver.look(&mut waiter, wall_ms);
                 self.waiting.push(Paused { context, waiter, until_ms });
                 self.outside.metrics.begins_to_wait();
                 self.pace(WAITING_TICK_MS);
