@@ -29,7 +29,8 @@
  * Parent and child then are two: without a store that they share ("store_directory") each exchanges the next identity token for
  * itself, and where one can be exchanged once, the second is refused and waits for the next. Tokens taken before the fork stay valid in
  * both. The descriptor of wif_fd has the same number in the child and a notification of its own. Operations of wif_get_token_async that
- * were begun in the parent never call back in the child, and requests of wif_send that were begun there are none of the child's. If it cannot be opened anew, calls in the child fail with the code "closed".
+ * were begun in the parent never call back in the child, and requests of wif_send that were begun there are none of the child's. If it
+ * cannot be opened anew, calls in the child fail with the code "closed".
  * fork() waits for at most a second until the credential's thread rests. Children of vfork() and posix_spawn() must not use it.
  *
  * DLCLOSE. The library stays in memory: dlclose() does nothing, and a program that loads it again finds it as it was.

@@ -17,8 +17,8 @@ use crate::clock::BoxFuture;
 use crate::limits::JOURNAL_BYTES;
 use crate::secret::Secret;
 
-/// An entry that nobody writes any more is forgotten after this time, in milliseconds. No identity token that the service takes lives for longer than 49
-/// hours, and no access token for longer than a day: by then all that the entry tells is over.
+/// An entry that nobody writes any more is forgotten after this time, in milliseconds. No identity token that the service takes lives for
+/// longer than 49 hours, and no access token for longer than a day: by then all that the entry tells is over.
 const KEPT_FOR_MS: u64 = 50 * 3_600_000;
 
 /// The longest value under a key that can be an entry, in bytes.
