@@ -106,6 +106,8 @@ pub(crate) enum Next {
 pub(crate) struct Found {
     pub(crate) base_url: Option<BaseUrl>,
     pub(crate) credential: FoundCredential,
+    /// The credentials file of the profile that it was found in.
+    pub(crate) credentials: Option<String>,
     /// Where it was found, for people.
     pub(crate) by: String,
     /// What is set and not used, a sentence each.
@@ -464,18 +466,24 @@ impl Discovery {
             .ok_or_else(|| problem(&format!("The profile {path} is not a JSON object."), "Mend the file."))?;
         let base_url = profile["base_url"].as_str().filter(|url| !url.is_empty()).map(str::to_owned);
         let by = format!("the profile {path}");
+        let directory = self.directories.first().map(String::as_str).unwrap_or_default();
+        let usual = format!("{directory}/credentials/{name}.json");
+        let overriding = self.expanded(profile["authentication"]["credentials_path"].as_str().unwrap_or_default());
         match profile["authentication"]["type"].as_str() {
             Some("oidc_federation") => {
                 let federation = self.federation(&profile)?;
-                self.found(FoundCredential::Federation(federation), base_url, by)
+                let mut next = self.found(FoundCredential::Federation(federation), base_url, by)?;
+                if let (Next::Found(found), true) = (&mut next, LOGINS) {
+                    found.credentials = Some(if overriding.is_empty() { usual } else { overriding });
+                }
+                Ok(next)
             }
             Some("user_oauth") if LOGINS => {
-                let directory = self.directories.first().map(String::as_str).unwrap_or_default();
                 let workspace = profile["workspace_id"].as_str().map(str::trim).filter(|id| !id.is_empty());
                 let login = Login::of_profile(
                     &profile["authentication"],
-                    &self.expanded(profile["authentication"]["credentials_path"].as_str().unwrap_or_default()),
-                    &format!("{directory}/credentials/{name}.json"),
+                    &overriding,
+                    &usual,
                     workspace.or_else(|| self.text(WORKSPACE)),
                 )
                 .map_err(|what| problem(&format!("The profile {path} {what}."), "Mend the file, or run `wif login` again."))?;
@@ -566,7 +574,8 @@ impl Discovery {
         let base_url = text.map(|text| BaseUrl::parse(&text)).transpose().map_err(|message| {
             problem(&format!("{whence} {message}."), "Give the API's URL, such as https://api.anthropic.com.")
         })?;
-        Ok(Next::Found(Found { base_url, credential, by, ignored: core::mem::take(&mut self.ignored) }))
+        let ignored = core::mem::take(&mut self.ignored);
+        Ok(Next::Found(Found { base_url, credential, credentials: None, by, ignored }))
     }
 
     /// No profile is active. The federation's variables alone are enough where the platform gives identity tokens.

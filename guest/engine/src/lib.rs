@@ -22,6 +22,7 @@ mod answer;
 pub mod boundary;
 mod configuration;
 pub mod contract;
+mod credentials;
 mod discovery;
 mod held;
 mod identity_token;

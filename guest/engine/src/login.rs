@@ -5,18 +5,15 @@
 //! session: it puts its lease into the file first. A host that keeps no such entries lets the file be read; the token in it is
 //! then served until it expires.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use wif_document::BaseUrl;
-use zeroize::Zeroize as _;
 
 use crate::answer::{check_token, to_the_endpoint};
 use crate::contract::{Field, Header, HttpRequest, Purpose};
+use crate::credentials::{Document, key_of};
 use crate::json::Writer;
 use crate::timeline::Moment;
 use crate::{Secret, hash_of};
-
-/// What the key of a credentials file begins with, in a host's store.
-const FILE_KEY: &str = "file:";
 
 /// Which session refreshes, in the file. Other programs leave unknown keys as they are.
 const LEASE: &str = "wif_lease";
@@ -134,7 +131,7 @@ impl Login {
     }
 
     pub(crate) fn key(&self) -> String {
-        format!("{FILE_KEY}{}", self.path)
+        key_of(&self.path)
     }
 
     pub(crate) fn identity(&self) -> String {
@@ -213,7 +210,7 @@ impl Credentials {
     pub(crate) fn with_lease(&self, owner: Option<&str>) -> Secret {
         let Some(mut document) = Document::read(&self.text) else { return self.text.clone() };
         match owner {
-            Some(owner) => drop(document.0.insert(LEASE.to_owned(), owner.into())),
+            Some(owner) => document.put(LEASE, owner.into()),
             None => document.leave_out(LEASE),
         }
         document.write()
@@ -223,17 +220,8 @@ impl Credentials {
     pub(crate) fn with(&self, brought: &Brought) -> Secret {
         let Some(mut document) = Document::read(&self.text) else { return self.text.clone() };
         document.leave_out(LEASE);
-        for (name, value) in [
-            ("version", Value::from("1.0")),
-            ("type", Value::from("oauth_token")),
-            ("access_token", Value::from(brought.access_token.reveal())),
-            ("refresh_token", Value::from(brought.refresh_token.reveal())),
-            ("expires_at", Value::from(brought.expires_at)),
-        ] {
-            if let Some(mut old) = document.0.insert(name.to_owned(), value) {
-                wipe(&mut old);
-            }
-        }
+        document.put_token(&brought.access_token, brought.expires_at);
+        document.put("refresh_token", brought.refresh_token.reveal().into());
         document.write()
     }
 
@@ -250,51 +238,6 @@ impl Brought {
         let given = document.as_ref().and_then(|document| document.0.get("refresh_token")).and_then(Value::as_str);
         let refresh_token = given.filter(|token| !token.is_empty()).map_or_else(|| used.clone(), Secret::from);
         Self { access_token, refresh_token, expires_at, used: used.clone() }
-    }
-}
-
-/// A JSON object that is wiped when it is dropped.
-struct Document(Map<String, Value>);
-
-impl Document {
-    fn read(text: &Secret) -> Option<Self> {
-        match serde_json::from_str(text.reveal().trim_start_matches('\u{feff}')) {
-            Ok(Value::Object(members)) => Some(Self(members)),
-            _ => None,
-        }
-    }
-
-    /// Makes the object anew without this member: to take one out of a tree would bring 3 KiB of code along.
-    fn leave_out(&mut self, member: &str) {
-        for (name, value) in core::mem::take(&mut self.0) {
-            if name != member {
-                self.0.insert(name, value);
-            }
-        }
-    }
-
-    fn write(mut self) -> Secret {
-        let value = Value::Object(core::mem::take(&mut self.0));
-        let text = Secret::from(value.to_string());
-        if let Value::Object(members) = value {
-            self.0 = members;
-        }
-        text
-    }
-}
-
-impl Drop for Document {
-    fn drop(&mut self) {
-        self.0.values_mut().for_each(wipe);
-    }
-}
-
-fn wipe(value: &mut Value) {
-    match value {
-        Value::String(text) => text.zeroize(),
-        Value::Array(items) => items.iter_mut().for_each(wipe),
-        Value::Object(members) => members.values_mut().for_each(wipe),
-        _ => {}
     }
 }
 
@@ -378,13 +321,5 @@ mod tests {
         let ends = |at: &str| read(&format!(r#"{{"access_token": "t", "expires_at": {at}}}"#)).map(|read| read.expires_at);
         assert_eq!([ends("null"), ends("5"), ends("5.9"), ends("0")], [Ok(None), Ok(Some(5)), Ok(Some(5)), Ok(Some(0))]);
         assert!(ends("-1").is_err() && ends("-0.5").is_err());
-    }
-
-    /// G2: wherever in the document a text stands.
-    #[test]
-    fn all_texts_of_a_file_are_wiped() {
-        let mut file = serde_json::json!({"a": "t", "b": ["u", {"c": "v"}], "d": 7});
-        wipe(&mut file);
-        assert_eq!(file, serde_json::json!({"a": "", "b": ["", {"c": ""}], "d": 7}));
     }
 }

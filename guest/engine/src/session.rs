@@ -39,7 +39,7 @@ use attempt::{Attempt, Work};
 use identity::Identity;
 use known::Known;
 use outgoing::{Outgoing, Role};
-use sharing::Share;
+use sharing::{Beside, Share};
 
 /// A host's text is cut after this many characters.
 const MAX_HOST_TEXT: usize = 200;
@@ -67,6 +67,7 @@ pub struct Session {
     known: Known,
     attempt: Attempt,
     share: Option<Box<Share>>,
+    beside: Option<Beside>,
     out: Outgoing,
     figures: Figures,
 }
@@ -131,6 +132,7 @@ impl Session {
             known: Known::new(ledger, lost_before),
             attempt: Attempt::default(),
             share,
+            beside: None,
             out,
             figures: Figures::default(),
         })
@@ -337,7 +339,7 @@ impl Session {
             configuration: self.identity.configuration(),
             identity: self.identity.owner(),
             held: self.tokens.held(),
-            ends: self.share.is_some().then_some(self.tokens.ends()),
+            ends: (self.share.is_some() || self.beside.is_some()).then_some(self.tokens.ends()),
             pace: self.attempt.pace(),
             failure: self.attempt.failure().map(|trouble| &trouble.failure),
             ledger,

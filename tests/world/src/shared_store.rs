@@ -29,8 +29,21 @@ impl Sharer {
 
     /// One with this source, in a host that can do this.
     pub fn with(kind: Kind, seed: u64, can: &[&str], source: Value) -> Self {
+        Self::open(kind, seed, can, &federation(source))
+    }
+
+    /// One that finds this profile, in a host without a store, and then an identity token: it looks into the credentials file.
+    pub fn by_profile(kind: Kind, seed: u64, profile: &str) -> Self {
+        let mut session = Self::open(kind, seed, &["read-file"], &json!({"discover": {"config_dir": "/c", "profile": "p"}}));
+        session.step(&json!("woken"));
+        session.answer("read-file", &json!({ "content": profile }));
+        session.answer("read-file", &identity_token("one", 0));
+        session
+    }
+
+    fn open(kind: Kind, seed: u64, can: &[&str], configuration: &Value) -> Self {
         let opening = Opening {
-            configuration: federation(source).to_string(),
+            configuration: configuration.to_string(),
             seed,
             can: can.iter().map(|name| (*name).to_owned()).collect(),
             from: json!("fresh"),

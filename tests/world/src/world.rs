@@ -12,7 +12,7 @@ use crate::{Kind, Opening};
 
 pub use endpoint::{Endpoint, Grant, Weather};
 use surroundings::Happening;
-pub use surroundings::{Dawdling, Store, Surroundings, TokenFile};
+pub use surroundings::{CREDENTIALS, Dawdling, Store, Surroundings, TokenFile};
 
 /// The wall clock when a world begins.
 pub const START_MS: u64 = 1_790_000_000_000;
@@ -73,6 +73,15 @@ impl Settings {
         self
     }
 
+    /// With this many sessions that find a profile, in hosts without a store: they share by the credentials file of the profile. It
+    /// is there, and empty.
+    #[must_use]
+    pub fn sharing_by_profile(mut self, sessions: usize) -> Self {
+        self.sessions = sessions;
+        self.configuration = json!({"discover": {"config_dir": "/c", "profile": "p"}});
+        self
+    }
+
     /// With another driver.
     #[must_use]
     pub fn style(mut self, style: Style) -> Self {
@@ -88,6 +97,14 @@ pub fn federation(source: Value) -> Value {
         "organization_id": "3f2b8c1e-0000-4000-8000-1234567890ab",
         "identity_token": source,
     }})
+}
+
+/// A profile of a federation, as it stands in its file. The identity token is in the file at this path.
+pub fn profile(path: &str) -> String {
+    let authentication = json!({
+        "type": "oidc_federation", "federation_rule_id": "fdrl_abc123", "identity_token": {"source": "file", "path": path},
+    });
+    json!({"organization_id": "3f2b8c1e-0000-4000-8000-1234567890ab", "authentication": authentication}).to_string()
 }
 
 /// What callers met.
@@ -194,6 +211,10 @@ impl World {
             settings,
             steps_now: (0, 0),
         };
+        if world.settings.configuration.get("discover").is_some() {
+            world.around.profile = Some(profile("/token"));
+            world.around.store.put(CREDENTIALS, "");
+        }
         for seat in 0..world.seats.len() {
             world.open(seat);
         }

@@ -2,6 +2,7 @@
 
 use super::attempt::Trouble;
 use super::outgoing::Role;
+use super::sharing::Beside;
 use super::{Plan, Session, field, secret_content};
 use crate::configuration::{Bearer, Credential, Discover};
 use crate::contract::{Capability, FailureCode, Field, NoteCode, NoteLevel, Outcome, Task};
@@ -80,6 +81,7 @@ impl Session {
                     FoundCredential::Bearer(bearer) => Plan::Bearer(bearer),
                     FoundCredential::Federation(federation) => Plan::Federation(federation),
                 };
+                self.beside = found.credentials.map(Beside::new);
                 self.settle(plan, &found.by);
             }
             Next::Failed(problem) => self.unconfigured(problem, RETRY_MS),

@@ -23,8 +23,13 @@ impl Session {
                 self.attempt.begin(Work::Asking);
                 self.emit(Role::Ask, Task::SupplyToken(request));
             }
-            Plan::Federation(_) if self.share.is_some() && self.identity.key().is_some() => self.load(None),
-            Plan::Federation(_) => self.read_source(),
+            Plan::Federation(_) => {
+                self.share_beside();
+                match self.share.is_some() && self.identity.key().is_some() {
+                    true => self.load(None),
+                    false => self.read_source(),
+                }
+            }
             Plan::Bearer(Bearer::Login(_)) if LOGINS => self.look_at_login(),
             _ => {}
         }

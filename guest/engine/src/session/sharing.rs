@@ -3,9 +3,12 @@
 use super::attempt::{Trouble, Work};
 use super::outgoing::Role;
 use super::{Session, only};
+use crate::Secret;
 use crate::contract::{Disposition, Entry, FailureCode, NoteCode, NoteLevel, Outcome, Standing, Swap, Task};
+use crate::credentials::{key_of, shared_in, with_shared};
 use crate::identity_token::IdentityToken;
 use crate::ledger::Ledger;
+use crate::rejections::Rejections;
 use crate::state::{Kept, LEASE_MS, Lease, SavedState};
 use crate::timeline::{Moment, Reading, Writer};
 use crate::tokens::From;
@@ -22,11 +25,28 @@ const STORE_PAUSE_MS: u64 = 5_000;
 /// Conflicts in a row, after which somebody else is in a hurry, or the store takes nothing.
 const MAX_CONFLICTS: u32 = 8;
 
+/// The credentials file of the profile that the federation was found in. Where the host has no store, and somebody has made this file,
+/// it is the place where sessions share.
+#[derive(Debug)]
+pub(super) struct Beside {
+    path: String,
+    /// That it is of no use was told.
+    told: bool,
+}
+
+impl Beside {
+    pub(super) fn new(path: String) -> Self {
+        Self { path, told: false }
+    }
+}
+
 /// What this session knows of the store.
 #[derive(Debug)]
 pub(super) struct Share {
     /// The store cannot compare: there are no leases.
     pub(super) cache_only: bool,
+    /// In place of a store: the content of the profile's credentials file as last seen.
+    file: Option<Secret>,
     owner: u64,
     /// The version of the entry as last seen.
     version: Option<String>,
@@ -50,6 +70,7 @@ impl Share {
     pub(super) fn new(owner: u64, cache_only: bool) -> Self {
         Self {
             cache_only,
+            file: None,
             owner,
             version: None,
             mine: None,
@@ -80,7 +101,7 @@ impl Share {
 
     /// Another entry is meant from here on.
     pub(super) fn leave(&mut self) {
-        *self = Self { silent: self.silent, ..Self::new(self.owner, self.cache_only) };
+        *self = Self { silent: self.silent, file: self.file.take(), ..Self::new(self.owner, self.cache_only) };
     }
 
     pub(super) fn wants_look(&self) -> bool {
@@ -99,11 +120,59 @@ impl Session {
         self.out.any(|role| matches!(role, Role::Load | Role::Lease | Role::Write))
     }
 
+    /// Where a host has no store, sessions share by the credentials file of their profile.
+    pub(super) fn share_beside(&mut self) {
+        if self.beside.is_some() && self.share.is_none() {
+            let share = Share { file: Some(Secret::default()), ..Share::new(self.random.next(), false) };
+            self.share = Some(Box::new(share));
+        }
+    }
+
+    fn shares_beside(&self) -> bool {
+        self.share.as_ref().is_some_and(|share| share.file.is_some())
+    }
+
+    /// The credentials file is of no use for now: this session goes on by itself.
+    #[inline(never)]
+    fn leave_file(&mut self, why: Option<&str>) {
+        self.share = None;
+        if let (Some(why), Some(beside)) = (why, &mut self.beside)
+            && !core::mem::replace(&mut beside.told, true)
+        {
+            let message = format!("The credentials file of the profile is not used: {why}.");
+            self.out.note(NoteCode::StateIgnored, NoteLevel::Warning, &message, only("file", &beside.path));
+        }
+    }
+
+    /// The same, after the host has said so.
+    #[inline(never)]
+    fn file_failed(&mut self, outcome: &Outcome) {
+        match outcome {
+            // This host keeps no such files.
+            Outcome::Denied(_) | Outcome::Unsupported => {
+                self.beside = None;
+                self.leave_file(None);
+            }
+            other => {
+                let why = self.why_the_store_fails(other);
+                self.leave_file(Some(&why));
+            }
+        }
+    }
+
+    /// The key of the entry that sessions share; none until it is known whose identity tokens the source gives.
+    #[inline(never)]
+    fn place(&self) -> Option<String> {
+        let key = self.identity.key()?;
+        let beside = self.beside.as_ref().filter(|_| self.shares_beside());
+        Some(beside.map_or_else(|| key.to_owned(), |beside| key_of(&beside.path)))
+    }
+
     /// Asks the store, as soon as it has answered what it was asked before.
     pub(super) fn load(&mut self, in_hand: Option<Box<IdentityToken>>) {
-        let (Some(share), Some(key)) = (&mut self.share, self.identity.key()) else { return };
+        let (Some(key), Some(share)) = (self.place(), &mut self.share) else { return };
         share.look = false;
-        let task = Task::LoadEntry(key.to_owned());
+        let task = Task::LoadEntry(key);
         self.attempt.begin(Work::Loading(in_hand));
         if !self.store_is_asked() {
             self.emit(Role::Load, task);
@@ -133,6 +202,7 @@ impl Session {
         match outcome {
             Outcome::Entry(entry) => self.take_entry(Some(entry)),
             Outcome::Absent => self.take_entry(None),
+            other if self.shares_beside() => self.file_failed(&other),
             other if self.share.as_ref().is_some_and(|share| share.cache_only) => {
                 // It is there to save exchanges, not to allow them.
                 self.store_silent(&format!(
@@ -154,8 +224,9 @@ impl Session {
             return;
         }
         let now = self.time.now();
-        let Some(share) = &mut self.share else { return };
-        if let Some(lease) = share.theirs.clone().filter(|_| !share.cache_only) {
+        if let Some(share) = &mut self.share
+            && let Some(lease) = share.theirs.clone().filter(|_| !share.cache_only)
+        {
             let version = share.version.clone().unwrap_or_default();
             let since = match &share.watched {
                 Some((seen, since)) if *seen == version => *since,
@@ -244,6 +315,10 @@ impl Session {
                     self.lead_or_follow(None);
                 }
             }
+            other if self.shares_beside() => {
+                self.file_failed(&other);
+                self.decide(*identity);
+            }
             other => {
                 // The lease may stand in the store: whoever finds it waits for its end.
                 if let Some(share) = &mut self.share {
@@ -269,6 +344,11 @@ impl Session {
             return;
         }
         let Some(share) = &mut self.share else { return };
+        if share.file.is_some() && share.version.is_none() {
+            // It is looked at first, and is never made.
+            share.write_at = None;
+            return;
+        }
         let beat = share.beat_at.is_some_and(|at| now >= at);
         if beat {
             share.beat_at = Some(now + BEAT_MS);
@@ -302,6 +382,7 @@ impl Session {
                     share.write_at = Some(now + pause);
                 }
             }
+            other if share.file.is_some() => self.file_failed(&other),
             other => {
                 share.write_at = Some(now + STORE_PAUSE_MS);
                 // Nobody knows which version is there now; the conflict that follows will tell.
@@ -318,11 +399,29 @@ impl Session {
         let Some(share) = &mut self.share else { return };
         share.version = stored.as_ref().map(|stored| stored.version.clone());
         share.theirs = None;
-        let Some(stored) = stored else { return };
+        let Some(mut stored) = stored else {
+            if share.file.is_some() {
+                self.leave_file(None);
+            }
+            return;
+        };
+        if let Some(file) = &mut share.file {
+            let shared = shared_in(&stored.value);
+            *file = stored.value;
+            stored.value = match shared {
+                Ok(Some(shared)) => shared,
+                Ok(None) => return,
+                Err(what) => return self.leave_file(Some(&format!("it {what}"))),
+            };
+        }
         let Some(entry) = SavedState::parse(stored.value.reveal()) else {
             return self.store_silent("The entry in the store cannot be read: it is replaced.");
         };
         share.theirs = entry.lease.filter(|lease| lease.owner != share.owner);
+        if share.file.is_some() && entry.identity.as_deref() != self.identity.key() {
+            // The profile was another one then. What was spent stays spent.
+            return self.known.merge(&entry.ledger, Rejections::default());
+        }
         let reading = Reading::new(self.time.epoch(), entry.written, Writer::Another);
         self.known.merge(&entry.ledger, entry.rejections.revive(reading));
         self.tokens.heed(self.known.rejections());
@@ -380,10 +479,24 @@ impl Session {
     }
 
     fn swap(&mut self, role: Role) {
-        let (Some(share), Some(key)) = (&self.share, self.identity.key()) else { return };
-        let value = self.state_document(&self.shared_ledger(), share.mine.as_ref().or(share.theirs.as_ref()));
-        let swap = Swap { key: key.to_owned(), expected: share.version.clone(), value };
+        let (Some(share), Some(key)) = (&self.share, self.place()) else { return };
+        let mut value = self.state_document(&self.shared_ledger(), share.mine.as_ref().or(share.theirs.as_ref()));
+        let expected = share.version.clone();
+        if let Some(file) = &share.file {
+            value = with_shared(file, &value, self.for_other_clients());
+        }
+        if let Some(file) = self.share.as_mut().and_then(|share| share.file.as_mut()) {
+            file.clone_from(&value);
+        }
+        let swap = Swap { key, expected, value };
         self.emit(role, Task::SwapEntry(swap));
+    }
+
+    /// The access token, and when it ends, in seconds since 1970.
+    fn for_other_clients(&self) -> Option<(&Secret, u64)> {
+        let held = self.tokens.held().filter(|held| held.standing == Standing::Good)?;
+        let expires_ms = u64::try_from(self.time.epoch().wall(held.life?.expires)).ok()?;
+        Some((&held.value, expires_ms / 1000))
     }
 
     fn why_the_store_fails(&self, outcome: &Outcome) -> String {

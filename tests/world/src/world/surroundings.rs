@@ -7,6 +7,12 @@ use serde_json::{Value, json};
 use super::Endpoint;
 use crate::jwt;
 
+/// Where the profile stands.
+const PROFILE: &str = "/c/configs/p.json";
+
+/// The credentials file of the profile, as an entry.
+pub const CREDENTIALS: &str = "file:/c/credentials/p.json";
+
 /// An identity token's file, rotated as a kubelet does: at four fifths of its life, a minute late.
 #[derive(Debug, Clone)]
 pub struct TokenFile {
@@ -77,6 +83,17 @@ impl Store {
 }
 
 impl Store {
+    /// The entry under this key.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.entries.get(key).and_then(|(_, value)| value.as_str())
+    }
+
+    /// Somebody else writes this entry.
+    pub fn put(&mut self, key: &str, value: &str) {
+        self.writes += 1;
+        self.entries.insert(key.to_owned(), (self.writes, json!(value)));
+    }
+
     /// Takes a `load-entry` or a `swap-entry`.
     pub(crate) fn take(&mut self, task: &Value) -> Value {
         if self.down {
@@ -129,6 +146,8 @@ pub struct Surroundings {
     pub file: TokenFile,
     /// The store.
     pub store: Store,
+    /// The profile of the sessions that share by its credentials file.
+    pub profile: Option<String>,
     /// Environment variables.
     pub variables: BTreeMap<String, String>,
     pub(crate) queue: BTreeMap<(u64, u64), Happening>,
@@ -146,6 +165,7 @@ impl Surroundings {
             endpoint,
             file: TokenFile::new(file_life_s, wall_ms / 1000),
             store: Store::default(),
+            profile: None,
             variables: BTreeMap::new(),
             queue: BTreeMap::new(),
             minted: 0,
@@ -176,8 +196,11 @@ impl Surroundings {
             let way_ms = self.store.way_ms();
             return self.plan(way_ms, Happening::Storing { seat, life, number, task: task.clone() });
         }
-        let outcome = if task.get("read-file").is_some() {
-            self.file.read(wall_s)
+        let outcome = if let Some(request) = task.get("read-file") {
+            match self.profile.as_ref().filter(|_| request["path"] == PROFILE) {
+                Some(profile) => json!({"content": profile}),
+                None => self.file.read(wall_s),
+            }
         } else if let Some(name) = task.get("read-variable") {
             let value = self.variables.get(name.as_str().unwrap_or_default());
             value.map_or_else(|| json!("absent"), |value| json!({"content": value}))

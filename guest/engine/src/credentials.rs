@@ -1,0 +1,150 @@
+//! The credentials file of a profile, in the vendor's format: `credentials/NAME.json`.
+//!
+//! Other programs read and write it, too, and leave members that they do not know as they are. It is read and replaced as the entry
+//! `file:PATH` of the host. For a login it is the truth ([`login`](crate::login)). The sessions of a federation put into it what they
+//! share, and their access token for the vendor's clients.
+
+use serde_json::{Map, Value};
+use zeroize::Zeroize as _;
+
+use crate::Secret;
+
+/// What the sessions of a federation share.
+const SHARED: &str = "wif_shared";
+
+/// The key of this file, for a host.
+pub(crate) fn key_of(path: &str) -> String {
+    format!("file:{path}")
+}
+
+/// *Secret.* What sessions of a federation put into this file; nothing if none did. An `Err` ends a sentence that begins with the
+/// file.
+pub(crate) fn shared_in(file: &Secret) -> Result<Option<Secret>, &'static str> {
+    let document = Document::of(file)?;
+    Ok(document.0.get(SHARED).map(|shared| Secret::from(shared.to_string())))
+}
+
+/// *Secret.* The file with this in it, and with the access token and its end, in seconds since 1970. Everything else in it is kept.
+pub(crate) fn with_shared(file: &Secret, shared: &Secret, token: Option<(&Secret, u64)>) -> Secret {
+    let Ok(mut document) = Document::of(file) else { return file.clone() };
+    document.put(SHARED, serde_json::from_str(shared.reveal()).unwrap_or_default());
+    if let Some((access_token, expires_at)) = token {
+        document.put_token(access_token, expires_at);
+    }
+    document.write()
+}
+
+/// A JSON object that is wiped when it is dropped.
+pub(crate) struct Document(pub(crate) Map<String, Value>);
+
+impl Document {
+    pub(crate) fn read(text: &Secret) -> Option<Self> {
+        match serde_json::from_str(text.reveal().trim_start_matches('\u{feff}')) {
+            Ok(Value::Object(members)) => Some(Self(members)),
+            _ => None,
+        }
+    }
+
+    /// The same, where an empty file is as good as an object without members.
+    fn of(text: &Secret) -> Result<Self, &'static str> {
+        if text.reveal().trim().is_empty() {
+            return Ok(Self(Map::new()));
+        }
+        Self::read(text).ok_or("is not a JSON object")
+    }
+
+    pub(crate) fn put(&mut self, member: &str, value: Value) {
+        if let Some(mut old) = self.0.insert(member.to_owned(), value) {
+            wipe(&mut old);
+        }
+    }
+
+    /// As the vendor's clients write it.
+    pub(crate) fn put_token(&mut self, access_token: &Secret, expires_at: u64) {
+        self.put("version", "1.0".into());
+        self.put("type", "oauth_token".into());
+        self.put("access_token", access_token.reveal().into());
+        self.put("expires_at", expires_at.into());
+    }
+
+    /// Makes the object anew without this member: to take one out of a tree would bring 3 KiB of code along.
+    pub(crate) fn leave_out(&mut self, member: &str) {
+        for (name, value) in core::mem::take(&mut self.0) {
+            if name != member {
+                self.0.insert(name, value);
+            }
+        }
+    }
+
+    /// *Secret.*
+    pub(crate) fn write(mut self) -> Secret {
+        let value = Value::Object(core::mem::take(&mut self.0));
+        let text = Secret::from(value.to_string());
+        if let Value::Object(members) = value {
+            self.0 = members;
+        }
+        text
+    }
+}
+
+impl Drop for Document {
+    fn drop(&mut self) {
+        self.0.values_mut().for_each(wipe);
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(members) => members.values_mut().for_each(wipe),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn members(text: &Secret) -> Value {
+        serde_json::from_str(text.reveal()).unwrap()
+    }
+
+    #[test]
+    fn what_sessions_share_stands_beside_everything_else() {
+        let (state, token) = (Secret::from(r#"{"a":1}"#), Secret::from("t"));
+        let file = Secret::from(r#"{"account_email":"x@example.com","access_token":"old","expires_at":5}"#);
+        let kept = with_shared(&file, &state, None);
+        let expected = serde_json::json!({"account_email": "x@example.com", "access_token": "old", "expires_at": 5,
+            "wif_shared": {"a": 1}});
+        assert_eq!(members(&kept), expected, "without a token, the vendor's clients find what they had");
+        let kept = with_shared(&kept, &Secret::from(r#"{"b":2}"#), Some((&token, 9)));
+        let expected = serde_json::json!({"account_email": "x@example.com", "access_token": "t", "expires_at": 9,
+            "type": "oauth_token", "version": "1.0", "wif_shared": {"b": 2}});
+        assert_eq!(members(&kept), expected);
+        assert_eq!(shared_in(&kept).unwrap().unwrap().reveal(), r#"{"b":2}"#);
+    }
+
+    #[test]
+    fn an_empty_file_is_a_place_for_it_and_what_is_no_object_is_left_alone() {
+        let state = Secret::from("{}");
+        for empty in ["", " \n"] {
+            let empty = Secret::from(empty);
+            assert!(matches!(shared_in(&empty), Ok(None)));
+            assert_eq!(members(&with_shared(&empty, &state, None)), serde_json::json!({"wif_shared": {}}));
+        }
+        for other in ["canary", "[]", "{"] {
+            let other = Secret::from(other);
+            assert_eq!(shared_in(&other).err(), Some("is not a JSON object"));
+            assert_eq!(with_shared(&other, &state, None).reveal(), other.reveal());
+        }
+    }
+
+    /// G2: wherever in the document a text stands.
+    #[test]
+    fn all_texts_of_a_file_are_wiped() {
+        let mut file = serde_json::json!({"a": "t", "b": ["u", {"c": "v"}], "d": 7});
+        wipe(&mut file);
+        assert_eq!(file, serde_json::json!({"a": "", "b": ["", {"c": ""}], "d": 7}));
+    }
+}

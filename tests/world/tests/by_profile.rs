@@ -1,0 +1,202 @@
+//! Sessions that found the same profile, in hosts without a store: they share by its credentials file, where somebody has made one, and the
+//! vendor's clients find their access token there.
+
+use serde_json::{Value, json};
+use wif_world::shared_store::{FIRST, SECOND as SECOND_TOKEN, Sharer, entry, grant};
+use wif_world::world::{CREDENTIALS, Dawdling, START_MS, Settings, World, profile};
+use wif_world::{Kind, both, jwt};
+
+const SECOND: u64 = 1_000;
+const HOUR: u64 = 3_600 * SECOND;
+
+fn parsed(text: &Value) -> Value {
+    serde_json::from_str(text.as_str().expect("a text")).expect("a document")
+}
+
+/// A session that has looked into this file, and what it asks next.
+fn beside(kind: Kind, file: &str) -> Sharer {
+    let mut session = Sharer::by_profile(kind, 1, &profile("/token"));
+    assert_eq!(session.answer("load-entry", &entry("v1", &json!(file))), json!(CREDENTIALS));
+    session
+}
+
+/// The file after a session has exchanged.
+fn with_first(kind: Kind) -> String {
+    let mut session = beside(kind, "");
+    let file = session.exchange("one", FIRST, 3_600, "v2");
+    file.as_str().expect("a text").to_owned()
+}
+
+/// A8: eight processes, one profile, one identity token.
+#[test]
+fn eight_sessions_make_one_exchange_for_each_refresh() {
+    both(|kind| {
+        let mut world = World::new(Settings::new(kind).sharing_by_profile(8));
+        (0..8).for_each(|seat| world.traffic(seat, 20 * SECOND));
+        world.run(6 * HOUR);
+        let grants = world.around.endpoint.grants.len();
+        assert!((5..=8).contains(&grants), "{grants} exchanges in six hours");
+        assert_eq!((world.around.endpoint.refusals, world.record.spent_sent_again), (0, 0));
+        assert_eq!((world.record.failed.len(), world.record.expired), (0, 0), "{:?}", world.record.failed);
+        // Every host has a cache that is as good.
+        let served = world.token(0);
+        assert!((1..8).all(|seat| world.token(seat) == served));
+        let file = parsed(&json!(world.around.store.get(CREDENTIALS)));
+        assert_eq!(file["access_token"].as_str().map(jwt::id_of), served);
+    });
+}
+
+/// A8, C1: whatever the order in which the file is read and replaced.
+#[test]
+fn a_cold_start_makes_one_exchange_in_every_order() {
+    for seed in 0..100 {
+        let mut world = World::new(Settings::new(Kind::Native).sharing_by_profile(8));
+        world.around.store.dawdles = Some(Dawdling { seed, at_most_ms: 100 });
+        (0..8).for_each(|seat| world.traffic(seat, 150 + 7 * seat as u64));
+        world.run(20 * SECOND);
+        assert_eq!((world.around.endpoint.grants.len(), world.around.endpoint.refusals), (1, 0), "order {seed}");
+        assert_eq!(world.record.failed.len(), 0, "order {seed}");
+    }
+}
+
+/// The vendor's clients read what a session has got, and what they wrote beside it stays.
+#[test]
+fn the_file_holds_the_access_token_as_the_vendors_clients_write_it() {
+    both(|kind| {
+        let mut session =
+            beside(kind, r#"{"version":"1.0","type":"oauth_token","access_token":"old","expires_at":5,"scope":"s"}"#);
+        let lease = parsed(&session.answer("swap-entry", &json!({"swapped": "v2"}))["value"]);
+        assert_eq!((&lease["access_token"], &lease["expires_at"]), (&json!("old"), &json!(5)), "theirs until there is another");
+        assert!(lease["wif_shared"]["lease"].is_object(), "{lease}");
+        session.answer("send-request", &grant(FIRST, 3_600));
+        let swap = session.answer("swap-entry", &json!({"swapped": "v3"}));
+        assert_eq!((&swap["key"], &swap["expected"]), (&json!(CREDENTIALS), &json!("v2")));
+        let file = parsed(&swap["value"]);
+        let members: Vec<&String> = file.as_object().expect("members").keys().collect();
+        assert_eq!(members, ["access_token", "expires_at", "scope", "type", "version", "wif_shared"]);
+        assert_eq!(
+            (&file["access_token"], &file["type"], &file["version"]),
+            (&json!(FIRST), &json!("oauth_token"), &json!("1.0"))
+        );
+        assert_eq!(file["expires_at"], json!(START_MS / 1_000 + 3_600));
+        assert!(file["wif_shared"]["lease"].is_null(), "{file}");
+    });
+}
+
+/// A session that starts anew serves what an earlier one left, and exchanges nothing.
+#[test]
+fn a_later_session_serves_the_token_of_the_file() {
+    both(|kind| {
+        let mut session = beside(kind, &with_first(kind));
+        assert_eq!(session.served(), (Some(jwt::id_of(FIRST)), Some("good".into())), "{:#}", session.output);
+        assert!(session.open.is_empty(), "{:?}", session.open);
+        // It has no more life here than it had there.
+        session.at(HOUR, &json!("needed"));
+        assert_eq!(session.served(), (None, None));
+    });
+}
+
+/// 3.4 of the vendor's rules: their clients serve it all the same. Nobody knows which rule and workspace it was for.
+#[test]
+fn a_token_that_does_not_say_whose_it_is_is_not_served() {
+    both(|kind| {
+        let of_others = json!({"access_token": FIRST, "expires_at": START_MS / 1_000 + 3_600}).to_string();
+        let mut session = beside(kind, &of_others);
+        assert_eq!(session.served(), (None, None));
+        assert!(session.asks("swap-entry"), "{:#}", session.output);
+        // The profile was another one when this was written.
+        let mut other = Sharer::by_profile(kind, 2, &profile("/token").replace("fdrl_abc123", "fdrl_other"));
+        other.answer("load-entry", &entry("v1", &json!(with_first(kind))));
+        assert_eq!(other.served(), (None, None));
+        // It exchanged this very identity token, which is spent whoever asks.
+        assert_eq!(other.output["access"]["failed"]["code"], "identity-token-spent", "{:#}", other.output);
+    });
+}
+
+/// Nothing is put on a disk where nobody has asked for it.
+#[test]
+fn a_file_that_is_not_there_is_not_made() {
+    both(|kind| {
+        for answer in
+            [json!("absent"), json!("unsupported"), json!({"denied": "no"}), json!({"failed": "it is a link"}), json!("lost")]
+        {
+            let mut session = Sharer::by_profile(kind, 1, &profile("/token"));
+            session.answer("load-entry", &answer);
+            let told =
+                session.output["notes"].as_array().into_iter().flatten().filter(|note| note["code"] == "state-ignored").count();
+            assert_eq!(told, usize::from(answer.get("failed").is_some() || answer == "lost"), "{answer}: {:#}", session.output);
+            session.answer("send-request", &grant(FIRST, 3_600));
+            assert_eq!(session.served().0, Some(jwt::id_of(FIRST)), "{answer}");
+            session.at(700 * SECOND, &json!({"rejected": jwt::id_of(FIRST)}));
+            assert!(!session.asks("swap-entry"), "{answer}: {:?}", session.open);
+            // Somebody may have made it meanwhile. What this host does not do it is asked once.
+            let refused = answer == "unsupported" || answer.get("denied").is_some();
+            assert_eq!(session.asks("load-entry"), !refused, "{answer}");
+        }
+    });
+}
+
+/// What the file cannot do stops no exchange, and is said once.
+#[test]
+fn a_file_that_takes_nothing_stops_nothing() {
+    both(|kind| {
+        for answer in
+            [json!({"failed": "a read-only file system"}), json!({"denied": "the policy allows no request"}), json!("lost")]
+        {
+            let mut session = beside(kind, "{}");
+            session.answer("swap-entry", &answer);
+            session.answer("send-request", &grant(FIRST, 3_600));
+            assert_eq!(session.served().0, Some(jwt::id_of(FIRST)), "{answer}");
+            assert!(session.open.is_empty(), "{answer}: {:?}", session.open);
+        }
+        let mut session = beside(kind, "{}");
+        session.answer("swap-entry", &json!({"swapped": "v2"}));
+        session.answer("send-request", &grant(FIRST, 3_600));
+        session.answer("swap-entry", &json!({"failed": "the disk is full"}));
+        let notes = session.output["notes"].to_string();
+        assert!(notes.contains("The credentials file of the profile is not used: the disk is full."), "{notes}");
+        assert_eq!(session.served().0, Some(jwt::id_of(FIRST)));
+        session.at(10 * SECOND, &json!("woken"));
+        assert!(session.open.is_empty(), "it is not written again and again: {:?}", session.open);
+    });
+}
+
+#[test]
+fn a_file_that_is_no_document_is_left_as_it_is() {
+    both(|kind| {
+        let mut session = beside(kind, "canary-not-json");
+        let notes = session.output["notes"].to_string();
+        assert!(notes.contains("not used: it is not a JSON object.") && !notes.contains("canary"), "{notes}");
+        session.answer("send-request", &grant(FIRST, 3_600));
+        assert!(session.open.is_empty(), "{:?}", session.open);
+    });
+}
+
+/// Somebody removes the file while a session is about to replace it: it is not made again.
+#[test]
+fn a_file_that_is_removed_stays_away() {
+    both(|kind| {
+        let mut session = beside(kind, "{}");
+        session.answer("swap-entry", &json!({"conflict": null}));
+        assert!(session.asks("read-file"), "{:#}", session.output);
+        session.answer("read-file", &wif_world::shared_store::identity_token("one", 0));
+        session.answer("send-request", &grant(SECOND_TOKEN, 3_600));
+        assert_eq!(session.served().0, Some(jwt::id_of(SECOND_TOKEN)));
+        assert!(session.open.is_empty(), "{:?}", session.open);
+    });
+}
+
+/// C6: one session saw a 401, and the file still shows the token to another one.
+#[test]
+fn a_rejected_token_of_the_file_is_not_served_as_good() {
+    both(|kind| {
+        let file = with_first(kind);
+        let mut session = beside(kind, &file);
+        session.at(700 * SECOND, &json!({"rejected": jwt::id_of(FIRST)}));
+        session.answer("load-entry", &entry("v1", &json!(file)));
+        assert_eq!(session.served().1.as_deref(), Some("suspect"), "{:#}", session.output);
+        let swap = session.answer("swap-entry", &json!({"swapped": "v9"}));
+        let mut other = beside(kind, swap["value"].as_str().expect("a text"));
+        assert_ne!(other.served().1.as_deref(), Some("good"), "{:#}", other.output);
+    });
+}
