@@ -36,7 +36,7 @@ const ALLOW_LOOPBACK: &str = "WIF_ALLOW_LOOPBACK";
 /// - files are read that the configuration names or, where it leaves the credential to discovery, that discovery reads, if they
 ///   are regular files of bounded size; a relative path begins where the program was started; a profile only if nobody but root and
 ///   this process's user could have written it or put another in its place, and if it is no link out of its directory;
-/// - the credentials file of a login that a profile leads to is read and replaced, if this process's user alone may use it;
+/// - the credentials file of a profile is read and replaced, and never made, if this process's user alone may use it;
 /// - environment variables are read that discovery reads, where the configuration leaves the credential to it;
 /// - a platform is asked for identity tokens that the configuration names as their source: the variables, files and requests of
 ///   its recipe, and no others. Plain `http` goes to this machine and its metadata service only, and never through a proxy;

@@ -101,7 +101,7 @@ fn a_later_session_serves_the_token_of_the_file() {
 fn a_token_that_does_not_say_whose_it_is_is_not_served() {
     both(|kind| {
         let of_others = json!({"access_token": FIRST, "expires_at": START_MS / 1_000 + 3_600}).to_string();
-        let mut session = beside(kind, &of_others);
+        let session = beside(kind, &of_others);
         assert_eq!(session.served(), (None, None));
         assert!(session.asks("swap-entry"), "{:#}", session.output);
         // The profile was another one when this was written.
@@ -196,7 +196,7 @@ fn a_rejected_token_of_the_file_is_not_served_as_good() {
         session.answer("load-entry", &entry("v1", &json!(file)));
         assert_eq!(session.served().1.as_deref(), Some("suspect"), "{:#}", session.output);
         let swap = session.answer("swap-entry", &json!({"swapped": "v9"}));
-        let mut other = beside(kind, swap["value"].as_str().expect("a text"));
+        let other = beside(kind, swap["value"].as_str().expect("a text"));
         assert_ne!(other.served().1.as_deref(), Some("good"), "{:#}", other.output);
     });
 }

@@ -18,27 +18,12 @@ fn standing<'a>(document: &'a Value, source: &str) -> &'a str {
     places.iter().find(|place| place["source"] == source).and_then(|place| place["standing"].as_str()).expect("a standing")
 }
 
-/// A profile in the directory of profiles, with a rule of its own.
-fn write_profile(place: &Place, name: &str, rule: &str) {
-    let directory = place.directory.path().join(".config/anthropic/configs");
-    std::fs::create_dir_all(&directory).expect("a directory");
-    let profile = json!({
-        "organization_id": place.emulator.options().organization_id,
-        "authentication": {
-            "type": "oidc_federation",
-            "federation_rule_id": rule,
-            "identity_token": { "source": "file", "path": place.file.path() },
-        },
-    });
-    std::fs::write(directory.join(format!("{name}.json")), profile.to_string()).expect("it is written");
-}
-
 /// Every combination of the places, and whose credential the component itself then takes.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_place_that_holds_a_credential_is_used_and_hides_the_others() {
     let with = Place::new().await;
-    write_profile(&with, "chosen", "fdrl_chosen");
-    write_profile(&with, "default", "fdrl_default");
+    with.write_profile("chosen", "fdrl_chosen");
+    with.write_profile("default", "fdrl_default");
     let without = tempfile::tempdir().expect("a directory");
     let mut runs = Vec::new();
     // All at once would take a small machine for longer than the component may take to start.
@@ -113,7 +98,7 @@ async fn the_first_place_that_holds_a_credential_is_used_and_hides_the_others() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_profile_is_told_with_its_path_and_half_a_federation_with_what_is_missing() {
     let place = Place::new().await;
-    write_profile(&place, "default", "fdrl_default");
+    place.write_profile("default", "fdrl_default");
     let mut command = bare(place.directory.path());
     command.args(["status", "--json", "--allow-origin", place.emulator.base_url()]);
     command.env("ANTHROPIC_BASE_URL", place.emulator.base_url()).env("ANTHROPIC_FEDERATION_RULE_ID", "fdrl_variables");

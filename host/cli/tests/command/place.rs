@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use wif_emulator::{Emulator, Options, TokenFile};
 
 /// An emulator with an identity token on disk, and the directory that all of a test's files are in.
@@ -38,6 +38,21 @@ impl Place {
     /// A path in the directory.
     pub(crate) fn path(&self, name: &str) -> String {
         self.directory.path().join(name).to_str().expect("a path").to_owned()
+    }
+
+    /// Writes a profile of this name, with this rule.
+    pub(crate) fn write_profile(&self, name: &str, rule: &str) {
+        let directory = self.directory.path().join(".config/anthropic/configs");
+        std::fs::create_dir_all(&directory).expect("a directory");
+        let profile = json!({
+            "organization_id": self.emulator.options().organization_id,
+            "authentication": {
+                "type": "oidc_federation",
+                "federation_rule_id": rule,
+                "identity_token": { "source": "file", "path": self.file.path() },
+            },
+        });
+        std::fs::write(directory.join(format!("{name}.json")), profile.to_string()).expect("it is written");
     }
 
     /// The command with a command of its own after it.

@@ -4,9 +4,10 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::place::{Place, Run};
+use crate::place::{Place, Run, bare};
 
 /// Gives everything below to this user.
 fn hand_over(directory: &Path, user: u32) {
@@ -61,16 +62,65 @@ async fn subjects_that_share_a_path_keep_their_tokens() {
 /// Many processes start at once on one identity token: one exchange, and all have its token.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_processes_that_start_at_once_make_one_exchange() {
-    let place = std::sync::Arc::new(Place::new().await);
+    let place = Arc::new(Place::new().await);
     let state = format!("{}/", place.path("states"));
+    start_many(&place, move |place| {
+        let mut command = place.wif();
+        command.args(["token", "--timeout", "30", "--state", &state]);
+        command
+    })
+    .await;
+}
+
+/// The same without a place of their own: they find a profile, and a credentials file beside it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_processes_that_find_a_profile_with_a_credentials_file_make_one_exchange() {
+    let place = Arc::new(Place::new().await);
+    place.write_profile("work", &place.emulator.options().federation_rule_id);
+    let credentials = place.directory.path().join(".config/anthropic/credentials");
+    std::fs::create_dir(&credentials).expect("a directory");
+    let file = credentials.join("work.json");
+    std::fs::write(&file, r#"{"account_email": "x@example.com"}"#).expect("it is written");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("its mode is set");
+    let token = start_many(&place, of_the_profile).await;
+    let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).expect("it is there")).expect("JSON");
+    assert_eq!((&kept["access_token"], &kept["account_email"]), (&token.trim().into(), &"x@example.com".into()));
+    assert_eq!(std::fs::metadata(&file).expect("it is there").mode() & 0o777, 0o600);
+
+    // Others could have written it: it is said, and not used.
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("its mode is set");
+    place.file.rotate().expect("it rotates");
+    let mut command = of_the_profile(&place);
+    command.args(["--allow-origin", place.emulator.base_url()]);
+    let run = Run::of(command).await;
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_ne!(run.stdout, token);
+    assert!(
+        run.stderr.contains("The credentials file of the profile is not used") && run.stderr.contains("chmod 600"),
+        "{}",
+        run.stderr
+    );
+}
+
+fn of_the_profile(place: &Place) -> Command {
+    let mut command = bare(place.directory.path());
+    command.env("ANTHROPIC_BASE_URL", place.emulator.base_url()).env("ANTHROPIC_PROFILE", "work");
+    command.args(["token", "--timeout", "30"]);
+    command
+}
+
+/// Starts many processes with this command. They make one exchange, and all print its token.
+async fn start_many(place: &Arc<Place>, command: impl Fn(&Place) -> Command + Clone + Send + 'static) -> String {
     // As many as a machine of two cores starts at once without ending their components for slowness.
-    let at_once = std::sync::Arc::new(tokio::sync::Semaphore::new(12));
+    let at_once = Arc::new(tokio::sync::Semaphore::new(12));
     let runs = (0..48).map(|_| {
-        let (place, state, at_once) = (std::sync::Arc::clone(&place), state.clone(), std::sync::Arc::clone(&at_once));
+        let (place, command, at_once) = (Arc::clone(place), command.clone(), Arc::clone(&at_once));
         tokio::spawn(async move {
             let _turn = at_once.acquire_owned().await.expect("it is open");
             loop {
-                let run = token(&place, &state).await;
+                let mut command = command(&place);
+                command.args(["--allow-origin", place.emulator.base_url()]);
+                let run = Run::of(command).await;
                 if !run.stderr.contains("wasm trap: interrupt") {
                     return run;
                 }
@@ -84,6 +134,7 @@ async fn many_processes_that_start_at_once_make_one_exchange() {
         tokens.insert(run.stdout);
     }
     assert_eq!((tokens.len(), place.emulator.counts().exchanges), (1, 1));
+    tokens.pop_first().expect("there is one")
 }
 
 /// A8b: a place that nobody can write to serves the token that is in it.

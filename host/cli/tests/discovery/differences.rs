@@ -1,10 +1,6 @@
 //! Where this project does otherwise than the vendor's clients, and why. What is not listed here is alike, in every random
 //! environment. What is listed is held as narrowly as it is told: where a client would do the same in another environment, it is run
 //! in that one, and where this command does as one of the two clients, that client is compared.
-//!
-//! Not in the list, for no environment here has one: the token that the clients keep in `credentials/NAME.json` beside a profile of a
-//! federation. They serve it whatever the profile says by now, for the file does not tell whose it is. Here a store keeps entries by
-//! identity.
 
 use serde_json::Value;
 
@@ -178,6 +174,12 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
                 removed
             })
         }),
+    },
+    Difference {
+        what: "a token that another program kept beside a profile of a federation is not served here",
+        why: "The clients serve it whatever the profile says by now, for the file does not tell whose it is. This command keeps its own \
+              there, with the identity that it belongs to.",
+        excuse: AsIf(|_, environment| environment.with_kept_tokens_expired()),
     },
     Difference {
         what: "an empty variable of the federation set is an error here",

@@ -15,6 +15,14 @@ const OTHER_RULE: &str = "fdrl_01profile";
 const ORGANIZATION: &str = "3f2b8c1e-0000-4000-8000-1234567890ab";
 const OTHER_ORGANIZATION: &str = "4f2b8c1e-0000-4000-8000-1234567890ab";
 
+/// What the token of a federation is like that another program keeps.
+const OF_OTHERS: &str = "sk-ant-oat01-of-others";
+
+/// A credentials file with that token.
+fn kept_token(expires_at: u64) -> String {
+    json!({ "version": "1.0", "type": "oauth_token", "access_token": OF_OTHERS, "expires_at": expires_at }).to_string()
+}
+
 /// A generator whose numbers follow from the seed (SplitMix64).
 pub(crate) struct Random(u64);
 
@@ -50,7 +58,7 @@ pub(crate) struct Environment {
     pub(crate) directory: PathBuf,
     /// What was written, for people.
     pub(crate) files: Vec<String>,
-    /// Profiles that are other ones while somebody is run in this environment.
+    /// Files that are so while somebody is run in this environment.
     in_place: BTreeMap<PathBuf, String>,
 }
 
@@ -76,6 +84,32 @@ impl Environment {
             environment.profiles(&mut random, &base_of_profile);
         }
         environment.platforms_of(&mut random);
+        environment
+    }
+
+    /// One with a profile of a federation, beside which somebody has made an empty credentials file.
+    pub(crate) fn with_a_place_for_the_token(root: &Path, base_url: &str) -> Self {
+        let mut environment = Self {
+            number: 0,
+            variables: BTreeMap::new(),
+            directory: root.join("place"),
+            files: Vec::new(),
+            in_place: BTreeMap::new(),
+        };
+        environment.set("HOME", environment.directory.join("home").display().to_string());
+        environment.set("ANTHROPIC_BASE_URL", base_url.to_owned());
+        environment.set("ANTHROPIC_PROFILE", "work".to_owned());
+        environment.write("token", TOKEN, 0o600);
+        let profile = json!({
+            "organization_id": ORGANIZATION,
+            "authentication": {
+                "type": "oidc_federation",
+                "federation_rule_id": RULE,
+                "identity_token": { "source": "file", "path": environment.directory.join("token") },
+            },
+        });
+        environment.write("home/.config/anthropic/configs/work.json", &profile.to_string(), 0o644);
+        environment.write("home/.config/anthropic/credentials/work.json", "{}", 0o600);
         environment
     }
 
@@ -120,6 +154,15 @@ impl Environment {
             }
         }
         changed.then_some(other)
+    }
+
+    /// The same environment after the tokens have expired that other programs keep beside profiles of federations; nothing if there are
+    /// none.
+    pub(crate) fn with_kept_tokens_expired(&self) -> Option<Self> {
+        let mut other = self.clone();
+        let kept = other.in_place.values_mut().filter(|content| content.contains(OF_OTHERS));
+        let expired: Vec<_> = kept.map(|content| *content = kept_token(1_000_000_000)).collect();
+        (!expired.is_empty()).then_some(other)
     }
 
     /// Does something while the profiles are as this environment has them.
@@ -266,6 +309,9 @@ impl Environment {
         } else {
             sometimes(random, &mut authentication, "federation_rule_id", &[OTHER_RULE, OTHER_RULE, OTHER_RULE, ""], 85);
             sometimes(random, &mut authentication, "service_account_id", &["svac_01profile", ""], 40);
+            if random.chance(25) {
+                self.keep_token(place, name);
+            }
             if random.chance(75) {
                 let inside = self.directory.join("token").display().to_string();
                 let missing = self.directory.join("missing").display().to_string();
@@ -285,6 +331,13 @@ impl Environment {
         } else {
             self.write(&path, &profile.to_string(), mode);
         }
+    }
+
+    /// Another program has kept the token of a federation beside its profile. Whoever runs here finds it so, whatever others did.
+    fn keep_token(&mut self, place: &str, name: &str) {
+        let path = format!("{place}/credentials/{name}.json");
+        self.write(&path, &kept_token(4_000_000_000), 0o600);
+        self.in_place.insert(self.directory.join(path), kept_token(4_000_000_000));
     }
 
     fn credentials(&mut self, random: &mut Random, place: &str, name: &str) {

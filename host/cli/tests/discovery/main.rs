@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use wif_test_tools::{node, or_not_run, python};
+use wif_test_tools::{Missing, node, or_not_run, python};
 
 use differences::{Case, DIFFERENCES, Difference, Excuse, Sdk};
 use environments::Environment;
@@ -73,9 +73,7 @@ fn setting(name: &str, default: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_credential_that_wins_is_the_vendors_but_for_the_listed_differences() {
-    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/e2e/tests/clients");
-    let Some(interpreter) = or_not_run(python(&clients.join("python/requirements.txt"))) else { return };
-    let Some(packages) = or_not_run(node(&clients.join("typescript"))) else { return };
+    let Some(clients) = or_not_run(Clients::install()) else { return };
     let (count, seed) = (setting("WIF_ENVIRONMENTS", 200), setting("WIF_SEED", 1));
     let root = tempfile::tempdir().expect("a directory");
     let root_path = root.path().canonicalize().expect("it is there");
@@ -83,24 +81,9 @@ async fn the_credential_that_wins_is_the_vendors_but_for_the_listed_differences(
     let environments: Vec<Environment> =
         (0..count).map(|number| Environment::new(number, seed, &root_path, &endpoint.base_url)).collect();
 
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/discovery");
-    let in_packages = tempfile::Builder::new().suffix(".mjs").tempfile_in(&packages).expect("a file among the packages");
-    std::fs::copy(program.join("typescript.mjs"), in_packages.path()).expect("it is copied");
     // The SDKs keep the tokens that they get beside a profile: this command goes first, and theirs are removed after each.
     let ours = ours(&environments, &endpoint).await;
-    let runner = |sdk: Sdk| match sdk {
-        Sdk::Python => {
-            let mut command = Command::new(&interpreter);
-            command.arg(program.join("python.py"));
-            command
-        }
-        Sdk::TypeScript => {
-            let mut command = Command::new("node");
-            command.arg(in_packages.path());
-            command
-        }
-    };
-    let mut runners = [Sdk::Python, Sdk::TypeScript].map(|sdk| (sdk, Runner::start(runner(sdk))));
+    let mut runners = [Sdk::Python, Sdk::TypeScript].map(|sdk| (sdk, clients.start(sdk)));
     let theirs = runners.each_mut().map(|(sdk, runner)| {
         (*sdk, environments.iter().map(|environment| runner.outcome(*sdk, environment)).collect::<Vec<_>>())
     });
@@ -173,6 +156,64 @@ fn as_if(sdk: Sdk, environment: &Environment) -> (Environment, Vec<&'static str>
         }
     }
     (meant, by)
+}
+
+/// A token that sessions keep beside a profile is one to the vendor's clients, too: they exchange nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_vendors_clients_serve_the_token_that_is_kept_beside_a_profile() {
+    let Some(clients) = or_not_run(Clients::install()) else { return };
+    let root = tempfile::tempdir().expect("a directory");
+    let endpoint = Endpoint::start().await;
+    let place = Environment::with_a_place_for_the_token(&root.path().canonicalize().expect("it is there"), &endpoint.base_url);
+    let token = async || {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_wif"));
+        command.env_clear().envs(&place.variables).current_dir(&place.directory).args(["token", "--allow-loopback"]);
+        let output = command.output().await.expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let token = (token().await, token().await);
+    assert_eq!(token.0, token.1);
+    assert_eq!(endpoint.exchanges.lock().expect("it is not poisoned").len(), 1);
+    for sdk in [Sdk::Python, Sdk::TypeScript] {
+        let outcome = clients.start(sdk).outcome(sdk, &place);
+        let served = outcome.served().unwrap_or_else(|| panic!("{sdk:?}: {outcome:?}"));
+        assert_eq!((&served.exchange, &served.header.1), (&None, &format!("Bearer {}", token.0.trim())), "{sdk:?}");
+    }
+}
+
+/// The vendor's clients, as they are installed.
+struct Clients {
+    interpreter: std::path::PathBuf,
+    /// The program for Node, among the packages that it imports.
+    program: tempfile::NamedTempFile,
+}
+
+impl Clients {
+    fn install() -> Result<Self, Missing> {
+        let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/e2e/tests/clients");
+        let interpreter = python(&clients.join("python/requirements.txt"))?;
+        let packages = node(&clients.join("typescript"))?;
+        let program = tempfile::Builder::new().suffix(".mjs").tempfile_in(&packages).expect("a file among the packages");
+        std::fs::copy(Self::programs().join("typescript.mjs"), program.path()).expect("it is copied");
+        Ok(Self { interpreter, program })
+    }
+
+    fn programs() -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/discovery")
+    }
+
+    fn start(&self, sdk: Sdk) -> Runner {
+        let mut command = match sdk {
+            Sdk::Python => Command::new(&self.interpreter),
+            Sdk::TypeScript => Command::new("node"),
+        };
+        match sdk {
+            Sdk::Python => command.arg(Self::programs().join("python.py")),
+            Sdk::TypeScript => command.arg(self.program.path()),
+        };
+        Runner::start(command)
+    }
 }
 
 /// A client that waits for environments.
