@@ -2,7 +2,7 @@
 //! vendor's clients find their access token there.
 
 use serde_json::{Value, json};
-use wif_world::shared_store::{FIRST, SECOND as SECOND_TOKEN, Sharer, entry, grant};
+use wif_world::shared_store::{FIRST, SECOND as SECOND_TOKEN, Sharer, entry, grant, identity_token};
 use wif_world::world::{CREDENTIALS, Dawdling, START_MS, Settings, World, profile};
 use wif_world::{Kind, both, jwt};
 
@@ -147,6 +147,12 @@ fn a_file_that_takes_nothing_stops_nothing() {
             session.answer("swap-entry", &answer);
             session.answer("send-request", &grant(FIRST, 3_600));
             assert_eq!(session.served().0, Some(jwt::id_of(FIRST)), "{answer}");
+            if answer.get("denied").is_none() {
+                // Others may wait for it: it is tried once more.
+                session.answer("swap-entry", &answer);
+                assert!(!session.output["notes"].to_string().contains("not used"), "it was said: {:#}", session.output);
+            }
+            session.at(10 * SECOND, &json!("woken"));
             assert!(session.open.is_empty(), "{answer}: {:?}", session.open);
         }
         let mut session = beside(kind, "{}");
@@ -158,6 +164,64 @@ fn a_file_that_takes_nothing_stops_nothing() {
         assert_eq!(session.served().0, Some(jwt::id_of(FIRST)));
         session.at(10 * SECOND, &json!("woken"));
         assert!(session.open.is_empty(), "it is not written again and again: {:?}", session.open);
+    });
+}
+
+/// A8: the file could not be read, and the session exchanged by itself: it tells the others as soon as it can.
+#[test]
+fn what_a_session_got_by_itself_is_told_when_the_file_can_be_read_again() {
+    both(|kind| {
+        let mut session = Sharer::by_profile(kind, 1, &profile("/token"));
+        session.answer("load-entry", &json!({"failed": "an I/O error"}));
+        session.answer("send-request", &grant(FIRST, 3_600));
+        session.at(1, &json!("woken"));
+        session.answer("load-entry", &entry("v1", &json!("{}")));
+        let swap = session.answer("swap-entry", &json!({"swapped": "v2"}));
+        assert_eq!((&swap["expected"], &parsed(&swap["value"])["access_token"]), (&json!("v1"), &json!(FIRST)));
+        session.at(10 * SECOND, &json!("woken"));
+        assert!(session.open.is_empty(), "{:?}", session.open);
+        // Or it cannot: that was said, and is let go until the next exchange.
+        let mut session = Sharer::by_profile(kind, 1, &profile("/token"));
+        session.answer("load-entry", &json!({"failed": "an I/O error"}));
+        session.answer("send-request", &grant(FIRST, 3_600));
+        session.at(1, &json!("woken"));
+        session.answer("load-entry", &json!({"failed": "an I/O error"}));
+        session.at(10 * SECOND, &json!("woken"));
+        assert!(session.open.is_empty(), "{:?}", session.open);
+    });
+}
+
+/// Another session has the lease, and the file is of no use any more: whoever waited for it goes on by itself.
+#[test]
+fn nobody_waits_for_a_file_that_is_of_no_use() {
+    both(|kind| {
+        let lease = beside(kind, "{}").answer("swap-entry", &json!({"swapped": "v2"}))["value"].clone();
+        for answer in [json!({"denied": "no"}), json!("absent"), entry("v3", &json!("[]"))] {
+            let mut session = Sharer::by_profile(kind, 2, &profile("/token"));
+            session.answer("load-entry", &entry("v2", &lease));
+            assert_eq!(session.output["access"]["pending"], "waiting-for-lease", "{:#}", session.output);
+            session.at(600, &json!("woken"));
+            session.answer("load-entry", &answer);
+            session.answer("read-file", &identity_token("one", 0));
+            assert!(session.asks("send-request"), "{answer}: {:#}", session.output);
+        }
+        // What fails once may show the other's token the next time, until the lease is over.
+        let mut session = Sharer::by_profile(kind, 2, &profile("/token"));
+        session.answer("load-entry", &entry("v2", &lease));
+        for (now_ms, pending) in [(600, "waiting-for-lease"), (4_700, "reading-identity-token")] {
+            session.at(now_ms, &json!("woken"));
+            session.answer("load-entry", &json!({"failed": "an I/O error"}));
+            assert_eq!(session.output["access"]["pending"], pending, "{:#}", session.output);
+        }
+        // It has seen a rejection meanwhile, and the file does not take that.
+        let mut session = Sharer::by_profile(kind, 2, &profile("/token"));
+        session.answer("load-entry", &entry("v1", &json!(with_first(kind))));
+        session.at(700 * SECOND, &json!({"rejected": jwt::id_of(FIRST)}));
+        session.answer("load-entry", &entry("v2", &lease));
+        assert_eq!(session.output["access"]["usable"]["standing"], "suspect", "{:#}", session.output);
+        session.answer("swap-entry", &json!({"failed": "the disk is full"}));
+        session.at(700 * SECOND + 1, &json!("woken"));
+        assert!(session.asks("load-entry"), "it is looked at anew: {:#}", session.output);
     });
 }
 
@@ -179,7 +243,7 @@ fn a_file_that_is_removed_stays_away() {
         let mut session = beside(kind, "{}");
         session.answer("swap-entry", &json!({"conflict": null}));
         assert!(session.asks("read-file"), "{:#}", session.output);
-        session.answer("read-file", &wif_world::shared_store::identity_token("one", 0));
+        session.answer("read-file", &identity_token("one", 0));
         session.answer("send-request", &grant(SECOND_TOKEN, 3_600));
         assert_eq!(session.served().0, Some(jwt::id_of(SECOND_TOKEN)));
         assert!(session.open.is_empty(), "{:?}", session.open);

@@ -1,12 +1,12 @@
-//! Two sessions on one store, with every operation in any order and with clocks that differ by up to an hour, against a model that
-//! knows what each of them has been told.
+//! Two sessions on one store, or beside one profile, with every operation in any order and with clocks that differ by up to an hour,
+//! against a model that knows what each of them has been told.
 
 use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use serde_json::{Value, json};
-use wif_world::world::{START_MS, federation};
+use wif_world::world::{START_MS, federation, profile};
 use wif_world::{Kind, Machine, Opening, jwt};
 
 /// A lease is good for so long without a sign of life, in milliseconds.
@@ -104,6 +104,8 @@ struct Seat {
     unsent: bool,
     /// How long the entry had stood still when this session last wrote it.
     stood_still_ms: u64,
+    /// An operation on the file failed: until one is done this session goes on by itself.
+    alone: bool,
 }
 
 struct Entry {
@@ -113,7 +115,17 @@ struct Entry {
     at_ms: u64,
 }
 
+/// Where two sessions meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meeting {
+    /// In the store of their hosts. Without it nothing is exchanged.
+    Store,
+    /// In the credentials file of a profile, where it can be used. Without it each goes on by itself.
+    Profile,
+}
+
 struct Pair {
+    meeting: Meeting,
     seats: Vec<Seat>,
     now_ms: u64,
     /// The earliest and the latest that a wall clock was off.
@@ -127,12 +139,16 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(seed: u64, skew_ms: i64) -> Self {
+    fn new(meeting: Meeting, seed: u64, skew_ms: i64) -> Self {
+        let (configuration, can) = match meeting {
+            Meeting::Store => (federation(json!({"source": "file", "path": "/token"})), vec!["read-file".into(), "store".into()]),
+            Meeting::Profile => (json!({"discover": {"config_dir": "/c", "profile": "p"}}), vec!["read-file".into()]),
+        };
         let seat = |number: u64| {
             let opening = Opening {
-                configuration: federation(json!({"source": "file", "path": "/token"})).to_string(),
+                configuration: configuration.to_string(),
                 seed: seed ^ (number << 40),
-                can: vec!["read-file".into(), "store".into()],
+                can: can.clone(),
                 from: json!("fresh"),
             };
             Seat {
@@ -149,13 +165,20 @@ impl Pair {
                 last_sent_ms: None,
                 unsent: false,
                 stood_still_ms: u64::MAX,
+                alone: false,
             }
         };
         let mut pair = Self {
             seats: vec![seat(0), seat(1)],
             now_ms: 0,
             skews_ms: (skew_ms.min(0), skew_ms.max(0)),
-            entry: None,
+            entry: (meeting == Meeting::Profile).then(|| Entry {
+                version: 0,
+                value: json!("{}"),
+                tells: Knowledge::default(),
+                at_ms: 0,
+            }),
+            meeting,
             serial: 0,
             exchanged: HashSet::new(),
             tokens: 0,
@@ -271,10 +294,13 @@ impl Pair {
         let Open { number, task, effect, .. } = self.seats[seat].open.remove(place);
         let (outcome, tells) = match (effect, how) {
             (Some((_, _)), How::Lost) if assertion_of(&task).is_some() => (json!({"maybe-sent": "reset"}), Knowledge::default()),
-            (Some((_, _)), How::Lost) => (json!("lost"), Knowledge::default()),
+            (Some((_, _)), How::Lost) => self.store_fails(seat, json!("lost")),
             (Some(effect), _) => effect,
-            (None, _) if is_outside => (json!({"failed": "the store is down"}), Knowledge::default()),
+            (None, _) if is_outside => self.store_fails(seat, json!({"failed": "the store is down"})),
             (None, How::Failed) => (json!({"failed": "an I/O error"}), Knowledge::default()),
+            (None, _) if task["read-file"]["path"] == "/c/configs/p.json" => {
+                (json!({"content": profile("/token")}), Knowledge::default())
+            }
             (None, _) => {
                 let issued = START_MS / 1_000 - 8_000;
                 let claims = json!({"iss": "i", "sub": "s", "iat": issued, "exp": issued + 900_000_000, "jti": format!("file-{}", self.serial)});
@@ -286,8 +312,14 @@ impl Pair {
         }
         if !self.seats[seat].abandoned.contains(&number) {
             self.seats[seat].knows.learn(&tells);
+            self.seats[seat].alone &= outcome.get("swapped").is_none();
         }
         self.step(seat, &json!({"finished": {"number": number, "outcome": outcome}}));
+    }
+
+    fn store_fails(&mut self, seat: usize, outcome: Value) -> (Value, Knowledge) {
+        self.seats[seat].alone = self.meeting == Meeting::Profile;
+        (outcome, Knowledge::default())
     }
 
     /// What the answer to a request tells its session of the identity token.
@@ -327,6 +359,9 @@ impl Pair {
         let output = seat.machine.step(&clock, event);
         for abandoned in output["abandon"].as_array().into_iter().flatten().filter_map(Value::as_u64) {
             seat.abandoned.insert(abandoned);
+            // It was not answered in its time.
+            let of_the_file = |open: &Open| open.number == abandoned && open.task.get("send-request").is_none();
+            seat.alone |= self.meeting == Meeting::Profile && seat.open.iter().any(of_the_file);
             let sent = seat.open.iter().find(|open| open.number == abandoned).and_then(|open| assertion_of(&open.task));
             seat.in_doubt.extend(sent);
         }
@@ -342,6 +377,7 @@ impl Pair {
 
     fn started(&mut self, number: usize, task: &Value) {
         let (other, now_ms) = (&self.seats[1 - number], self.now_ms);
+        let apart = other.alone;
         let assertion = assertion_of(&task["task"]);
         let theirs_is_out = other
             .open
@@ -354,7 +390,8 @@ impl Pair {
             assert!(gap >= 5_000 || std::mem::take(&mut seat.unsent), "{gap} ms between two requests of session {number}");
             seat.last_sent_ms = Some(now_ms);
             let still_ms = seat.stood_still_ms;
-            assert!(!theirs_is_out || still_ms >= LEASE_MS, "both send it, and the lease had stood for {still_ms} ms");
+            let apart = apart || seat.alone;
+            assert!(!theirs_is_out || still_ms >= LEASE_MS || apart, "both send it, and the lease had stood for {still_ms} ms");
         }
         let open = Open {
             number: task["number"].as_u64().expect("a number"),
@@ -390,7 +427,10 @@ impl Pair {
         self.seats.iter_mut().for_each(|seat| seat.skew_ms = 0);
         self.serial += 1;
         let until = self.now_ms + 1_300_000;
+        let mut looks = 0;
         while self.now_ms < until {
+            looks += 1;
+            assert!(looks < 20_000, "without a rest: {:#} {:#}", self.seats[0].output, self.seats[1].output);
             let wakes = self.seats.iter().filter_map(|seat| seat.output["wake-in-ms"].as_u64());
             self.now_ms += wakes.min().unwrap_or(10_000).clamp(1, 10_000);
             for seat in 0..2 {
@@ -436,7 +476,7 @@ proptest! {
     /// than the clocks differ; and neither is ever stuck.
     #[test]
     fn whatever_happens_to_both(seed in any::<u32>(), skew in -3_600_000..3_600_000_i64, acts in prop::collection::vec(act(), 1..90)) {
-        let mut pair = Pair::new(seed.into(), skew);
+        let mut pair = Pair::new(Meeting::Store, seed.into(), skew);
         acts.iter().for_each(|act| pair.act(act));
         pair.recover();
     }
@@ -444,8 +484,16 @@ proptest! {
     /// The same with clocks that agree: no token is served past its end.
     #[test]
     fn whatever_happens_to_both_at_one_time(seed in any::<u32>(), acts in prop::collection::vec(act(), 1..90)) {
-        let mut pair = Pair::new(seed.into(), 0);
+        let mut pair = Pair::new(Meeting::Store, seed.into(), 0);
         acts.iter().filter(|act| !matches!(act, Act::Jump(..))).for_each(|act| pair.act(act));
+        pair.recover();
+    }
+
+    /// The same for two that found one profile, and share by its credentials file.
+    #[test]
+    fn whatever_happens_to_both_beside_a_profile(seed in any::<u32>(), skew in -3_600_000..3_600_000_i64, acts in prop::collection::vec(act(), 1..90)) {
+        let mut pair = Pair::new(Meeting::Profile, seed.into(), skew);
+        acts.iter().for_each(|act| pair.act(act));
         pair.recover();
     }
 }
@@ -454,7 +502,7 @@ proptest! {
 /// is spent, and the lease that is then taken is of no use.
 #[test]
 fn a_late_answer_is_heard_while_the_lease_for_the_next_try_is_taken() {
-    let mut pair = Pair::new(0, 0);
+    let mut pair = Pair::new(Meeting::Store, 0, 0);
     let all = |pair: &mut Pair, tasks: usize| (0..tasks).for_each(|_| pair.act(&Act::Answer(1, u16::MAX, How::Well(60))));
     // The source, the entry, the lease: then the request is out.
     all(&mut pair, 3);

@@ -107,7 +107,7 @@ impl Session {
             return;
         }
         self.attempt.wait_no_more();
-        if self.share.as_ref().is_some_and(|share| !share.cache_only) {
+        if self.leads() {
             self.take_lease(identity);
         } else {
             self.send(identity);

@@ -47,6 +47,8 @@ pub(super) struct Share {
     pub(super) cache_only: bool,
     /// In place of a store: the content of the profile's credentials file as last seen.
     file: Option<Secret>,
+    /// Something is to be written once the file was seen.
+    owes: bool,
     owner: u64,
     /// The version of the entry as last seen.
     version: Option<String>,
@@ -71,6 +73,7 @@ impl Share {
         Self {
             cache_only,
             file: None,
+            owes: false,
             owner,
             version: None,
             mine: None,
@@ -132,10 +135,23 @@ impl Session {
         self.share.as_ref().is_some_and(|share| share.file.is_some())
     }
 
+    /// Whether a lease is needed, and can be had. A file that was not seen is not written.
+    pub(super) fn leads(&self) -> bool {
+        self.share.as_ref().is_some_and(|share| !share.cache_only && (share.file.is_none() || share.version.is_some()))
+    }
+
     /// The credentials file is of no use for now: this session goes on by itself.
     #[inline(never)]
     fn leave_file(&mut self, why: Option<&str>) {
         self.share = None;
+        if matches!(self.attempt.work(), Work::Loading(_) | Work::Leasing(_) | Work::Following { .. }) {
+            // It waited for the file.
+            self.attempt.rest_until(self.time.now());
+        }
+        self.tell_of_file(why);
+    }
+
+    fn tell_of_file(&mut self, why: Option<&str>) {
         if let (Some(why), Some(beside)) = (why, &mut self.beside)
             && !core::mem::replace(&mut beside.told, true)
         {
@@ -144,9 +160,9 @@ impl Session {
         }
     }
 
-    /// The same, after the host has said so.
+    /// The host says so. If an exchange follows, the file is tried once more to tell of it: others may wait for that.
     #[inline(never)]
-    fn file_failed(&mut self, outcome: &Outcome) {
+    fn file_failed(&mut self, outcome: &Outcome, exchange_follows: bool) {
         match outcome {
             // This host keeps no such files.
             Outcome::Denied(_) | Outcome::Unsupported => {
@@ -155,7 +171,13 @@ impl Session {
             }
             other => {
                 let why = self.why_the_store_fails(other);
-                self.leave_file(Some(&why));
+                match &mut self.share {
+                    Some(share) if exchange_follows => {
+                        share.let_go();
+                        self.tell_of_file(Some(&why));
+                    }
+                    _ => self.leave_file(Some(&why)),
+                }
             }
         }
     }
@@ -202,7 +224,7 @@ impl Session {
         match outcome {
             Outcome::Entry(entry) => self.take_entry(Some(entry)),
             Outcome::Absent => self.take_entry(None),
-            other if self.shares_beside() => self.file_failed(&other),
+            other if self.shares_beside() => self.file_failed(&other, self.due()),
             other if self.share.as_ref().is_some_and(|share| share.cache_only) => {
                 // It is there to save exchanges, not to allow them.
                 self.store_silent(&format!(
@@ -297,11 +319,7 @@ impl Session {
                 }
                 let fields = only("identity-token", &identity.about.id);
                 self.out.note(NoteCode::LeaseTaken, NoteLevel::Info, "The lease on the exchange was taken.", fields);
-                if self.is_spent(&identity.about) {
-                    // An answer that was late has told so meanwhile.
-                    return self.share_result();
-                }
-                self.send(*identity);
+                self.send_unless_spent(*identity);
             }
             Outcome::Conflict(entry) => {
                 if let Some(share) = &mut self.share {
@@ -316,8 +334,8 @@ impl Session {
                 }
             }
             other if self.shares_beside() => {
-                self.file_failed(&other);
-                self.decide(*identity);
+                self.file_failed(&other, true);
+                self.send_unless_spent(*identity);
             }
             other => {
                 // The lease may stand in the store: whoever finds it waits for its end.
@@ -327,6 +345,14 @@ impl Session {
                 self.store_failed(&other);
             }
         }
+    }
+
+    fn send_unless_spent(&mut self, identity: IdentityToken) {
+        if self.is_spent(&identity.about) {
+            // An answer that was late has told so meanwhile.
+            return self.share_result();
+        }
+        self.send(identity);
     }
 
     /// Tells the others what came of an exchange.
@@ -346,7 +372,10 @@ impl Session {
         let Some(share) = &mut self.share else { return };
         if share.file.is_some() && share.version.is_none() {
             // It is looked at first, and is never made.
-            share.write_at = None;
+            if share.write_at.take().is_some() {
+                share.owes = true;
+                share.look = true;
+            }
             return;
         }
         let beat = share.beat_at.is_some_and(|at| now >= at);
@@ -382,7 +411,7 @@ impl Session {
                     share.write_at = Some(now + pause);
                 }
             }
-            other if share.file.is_some() => self.file_failed(&other),
+            other if share.file.is_some() => self.file_failed(&other, false),
             other => {
                 share.write_at = Some(now + STORE_PAUSE_MS);
                 // Nobody knows which version is there now; the conflict that follows will tell.
@@ -408,6 +437,9 @@ impl Session {
         if let Some(file) = &mut share.file {
             let shared = shared_in(&stored.value);
             *file = stored.value;
+            if core::mem::take(&mut share.owes) {
+                share.write_at = Some(self.time.now());
+            }
             stored.value = match shared {
                 Ok(Some(shared)) => shared,
                 Ok(None) => return,
