@@ -2,7 +2,7 @@
 //! vendor's clients find their access token there.
 
 use serde_json::{Value, json};
-use wif_world::shared_store::{FIRST, SECOND as SECOND_TOKEN, Sharer, entry, grant, identity_token};
+use wif_world::shared_store::{FIRST, SECOND as SECOND_TOKEN, Sharer, entry, grant, identity_token, identity_token_of};
 use wif_world::world::{CREDENTIALS, Dawdling, START_MS, Settings, World, profile};
 use wif_world::{Kind, both, jwt};
 
@@ -110,6 +110,23 @@ fn a_token_that_does_not_say_whose_it_is_is_not_served() {
         assert_eq!(other.served(), (None, None));
         // It exchanged this very identity token, which is spent whoever asks.
         assert_eq!(other.output["access"]["failed"]["code"], "identity-token-spent", "{:#}", other.output);
+    });
+}
+
+/// The place of the identity token shows somebody else's: the session goes on in the same file, and its entry is another one.
+#[test]
+fn another_subject_shares_by_the_same_file() {
+    both(|kind| {
+        let mut session = beside(kind, "");
+        let file = session.exchange("one", FIRST, 3_600, "v2");
+        session.at(3_560 * SECOND, &json!("needed"));
+        session.answer("load-entry", &entry("v2", &file));
+        session.answer("read-file", &identity_token_of("another", "two", session.now_ms));
+        assert_eq!(session.answer("load-entry", &entry("v2", &file)), json!(CREDENTIALS));
+        assert_eq!(session.served().0, None, "the first subject's token is dropped: {:#}", session.output);
+        let lease = parsed(&session.answer("swap-entry", &json!({"swapped": "v3"}))["value"]);
+        assert_ne!(lease["wif_shared"]["identity"], parsed(&file)["wif_shared"]["identity"]);
+        assert!(session.asks("send-request"), "{:#}", session.output);
     });
 }
 
