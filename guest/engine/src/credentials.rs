@@ -9,7 +9,7 @@ use zeroize::Zeroize as _;
 
 use crate::Secret;
 
-/// What the sessions of a federation share.
+/// What the sessions of a federation share. A text, for other programs round numbers, and hide texts in what they tell of a failure.
 const SHARED: &str = "wif_shared";
 
 /// The key of this file, for a host.
@@ -17,17 +17,17 @@ pub(crate) fn key_of(path: &str) -> String {
     format!("file:{path}")
 }
 
-/// *Secret.* What sessions of a federation put into this file; nothing if none did. An `Err` ends a sentence that begins with the
+/// *Secret.* What sessions of a federation put into this file; nothing if none did. An `Err` says what is wrong with the
 /// file.
 pub(crate) fn shared_in(file: &Secret) -> Result<Option<Secret>, &'static str> {
     let document = Document::of(file)?;
-    Ok(document.0.get(SHARED).map(|shared| Secret::from(shared.to_string())))
+    Ok(document.0.get(SHARED).and_then(Value::as_str).map(Secret::from))
 }
 
 /// *Secret.* The file with this in it, and with the access token and its end, in seconds since 1970. Everything else in it is kept.
 pub(crate) fn with_shared(file: &Secret, shared: &Secret, token: Option<(&Secret, u64)>) -> Secret {
     let Ok(mut document) = Document::of(file) else { return file.clone() };
-    document.put(SHARED, serde_json::from_str(shared.reveal()).unwrap_or_default());
+    document.put(SHARED, shared.reveal().into());
     if let Some((access_token, expires_at)) = token {
         document.put_token(access_token, expires_at);
     }
@@ -50,7 +50,7 @@ impl Document {
         if text.reveal().trim().is_empty() {
             return Ok(Self(Map::new()));
         }
-        Self::read(text).ok_or("is not a JSON object")
+        Self::read(text).ok_or("it is not a JSON object")
     }
 
     pub(crate) fn put(&mut self, member: &str, value: Value) {
@@ -116,13 +116,20 @@ mod tests {
         let file = Secret::from(r#"{"account_email":"x@example.com","access_token":"old","expires_at":5}"#);
         let kept = with_shared(&file, &state, None);
         let expected = serde_json::json!({"account_email": "x@example.com", "access_token": "old", "expires_at": 5,
-            "wif_shared": {"a": 1}});
+            "wif_shared": "{\"a\":1}"});
         assert_eq!(members(&kept), expected, "without a token, the vendor's clients find what they had");
         let kept = with_shared(&kept, &Secret::from(r#"{"b":2}"#), Some((&token, 9)));
         let expected = serde_json::json!({"account_email": "x@example.com", "access_token": "t", "expires_at": 9,
-            "type": "oauth_token", "version": "1.0", "wif_shared": {"b": 2}});
+            "type": "oauth_token", "version": "1.0", "wif_shared": "{\"b\":2}"});
         assert_eq!(members(&kept), expected);
         assert_eq!(shared_in(&kept).unwrap().unwrap().reveal(), r#"{"b":2}"#);
+    }
+
+    #[test]
+    fn a_member_of_another_form_is_none_of_theirs() {
+        for other in ["{}", r#"{"wif_shared":null}"#, r#"{"wif_shared":{"a":1}}"#] {
+            assert!(matches!(shared_in(&Secret::from(other)), Ok(None)), "{other}");
+        }
     }
 
     #[test]
@@ -131,11 +138,11 @@ mod tests {
         for empty in ["", " \n"] {
             let empty = Secret::from(empty);
             assert!(matches!(shared_in(&empty), Ok(None)));
-            assert_eq!(members(&with_shared(&empty, &state, None)), serde_json::json!({"wif_shared": {}}));
+            assert_eq!(members(&with_shared(&empty, &state, None)), serde_json::json!({"wif_shared": "{}"}));
         }
         for other in ["canary", "[]", "{"] {
             let other = Secret::from(other);
-            assert_eq!(shared_in(&other).err(), Some("is not a JSON object"));
+            assert_eq!(shared_in(&other).err(), Some("it is not a JSON object"));
             assert_eq!(with_shared(&other, &state, None).reveal(), other.reveal());
         }
     }

@@ -106,7 +106,7 @@ pub(crate) enum Next {
 pub(crate) struct Found {
     pub(crate) base_url: Option<BaseUrl>,
     pub(crate) credential: FoundCredential,
-    /// The credentials file of the profile that it was found in.
+    /// The credentials file of the profile that a federation was found in, if its tokens are for the profile's own place.
     pub(crate) credentials: Option<String>,
     /// Where it was found, for people.
     pub(crate) by: String,
@@ -468,12 +468,14 @@ impl Discovery {
         let by = format!("the profile {path}");
         let directory = self.directories.first().map(String::as_str).unwrap_or_default();
         let usual = format!("{directory}/credentials/{name}.json");
-        let overriding = self.expanded(profile["authentication"]["credentials_path"].as_str().unwrap_or_default());
+        let overriding = self.expanded(profile["authentication"]["credentials_path"].as_str().unwrap_or_default().trim());
         match profile["authentication"]["type"].as_str() {
             Some("oidc_federation") => {
                 let federation = self.federation(&profile)?;
+                // The token of another place is none for those who read the profile alone.
+                let moved = self.text(BASE_URL).is_some_and(|url| base_url.as_deref() != Some(url));
                 let mut next = self.found(FoundCredential::Federation(federation), base_url, by)?;
-                if let (Next::Found(found), true) = (&mut next, LOGINS) {
+                if let (Next::Found(found), true) = (&mut next, LOGINS && !moved) {
                     found.credentials = Some(if overriding.is_empty() { usual } else { overriding });
                 }
                 Ok(next)

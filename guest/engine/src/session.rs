@@ -67,6 +67,7 @@ pub struct Session {
     known: Known,
     attempt: Attempt,
     share: Option<Box<Share>>,
+    /// Where sessions share that have no store.
     beside: Option<Beside>,
     out: Outgoing,
     figures: Figures,
@@ -116,7 +117,7 @@ impl Session {
         // What was spent stays spent, whoever spent it.
         let ledger = resumed.as_ref().map(|journal| journal.ledger.clone()).unwrap_or_default();
         let shares = can.iter().any(|capability| matches!(capability, Capability::Store | Capability::Cache));
-        let share = shares.then(|| Box::new(Share::new(random.next(), !can.contains(&Capability::Store))));
+        let share = shares.then(|| Box::new(Share::new(random.next(), !can.contains(&Capability::Store), None)));
         let lost_before = matches!(from, Start::Lost) || matches!(from, Start::Resumed(_)) && resumed.is_none();
         Ok(Self {
             wanted: configuration.prefetch,

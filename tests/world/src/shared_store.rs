@@ -34,7 +34,17 @@ impl Sharer {
 
     /// One that finds this profile, in a host without a store, and then an identity token: it looks into the credentials file.
     pub fn by_profile(kind: Kind, seed: u64, profile: &str) -> Self {
-        let mut session = Self::open(kind, seed, &["read-file"], &json!({"discover": {"config_dir": "/c", "profile": "p"}}));
+        Self::by_profile_that_can(kind, seed, &["read-file"], profile)
+    }
+
+    /// The same in a host that can do this.
+    pub fn by_profile_that_can(kind: Kind, seed: u64, can: &[&str], profile: &str) -> Self {
+        Self::discovering(kind, seed, can, &json!({"discover": {"config_dir": "/c", "profile": "p"}}), profile)
+    }
+
+    /// The same with another configuration that leads to this profile.
+    pub fn discovering(kind: Kind, seed: u64, can: &[&str], configuration: &Value, profile: &str) -> Self {
+        let mut session = Self::open(kind, seed, can, configuration);
         session.step(&json!("woken"));
         session.answer("read-file", &json!({ "content": profile }));
         session.answer("read-file", &identity_token("one", 0));

@@ -122,6 +122,9 @@ struct Model {
     tokens: u64,
 }
 
+/// The credentials file beside a profile, which somebody has made.
+const CREDENTIALS: &str = "file:/home/.config/anthropic/credentials/one.json";
+
 /// A configuration that leaves all to the environment.
 const DISCOVERS: usize = 7;
 
@@ -202,7 +205,7 @@ impl Model {
             journal_at_ms: 0,
             open: Vec::new(),
             abandoned: HashSet::new(),
-            entries: HashMap::new(),
+            entries: HashMap::from([(CREDENTIALS.to_owned(), json!({"version": "v", "value": "{}"}))]),
             spent: HashSet::new(),
             in_doubt: HashSet::new(),
             rejected: HashSet::new(),
@@ -550,7 +553,9 @@ impl Model {
             other => other,
         };
         let can = |name: &str| self.opening.can.iter().any(|can| can == name);
-        assert!(kind == "send-request" || can(capability) || capability == "store" && can("cache"), "asked for {kind}");
+        let beside_a_profile = self.discovers && (task["load-entry"] == CREDENTIALS || task["swap-entry"]["key"] == CREDENTIALS);
+        let may = can(capability) || capability == "store" && can("cache") || beside_a_profile;
+        assert!(kind == "send-request" || may, "asked for {task}");
         let assertion = assertion_of(task);
         let in_doubt = assertion.as_ref().is_some_and(|assertion| self.in_doubt.contains(assertion));
         if let Some(assertion) = &assertion {

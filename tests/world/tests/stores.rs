@@ -306,6 +306,42 @@ fn how_long_a_lease_was_watched_counts_for_its_own_entry() {
     });
 }
 
+/// B11: two sessions hold the same token, and the refresh of one was refused: the other one tries no sooner, and knows why.
+#[test]
+fn why_a_refresh_failed_is_known_to_whoever_holds_the_same_token() {
+    both(|kind| {
+        let (mut one, with_first) = Sharer::with_first(kind);
+        let mut other = Sharer::new(kind, 2);
+        other.begin("one", &entry("v1", &with_first));
+        other.at(3_560_000, &json!("needed")).answer("load-entry", &entry("v1", &with_first));
+        other.answer("read-file", &identity_token("two", 3_560_000));
+        other.answer("swap-entry", &json!({"swapped": "v2"}));
+        other.answer("send-request", &refused(403));
+        let failed = other.answer("swap-entry", &json!({"swapped": "v3"}))["value"].clone();
+        one.at(3_561_000, &json!("needed")).answer("load-entry", &entry("v3", &failed));
+        assert_eq!(one.status()["failure"]["code"], "forbidden", "{:#}", one.status());
+    });
+}
+
+/// A6: an answer comes long after its time, and its token has run out. What is under way meanwhile goes on.
+#[test]
+fn a_late_answer_of_no_use_stops_nothing_that_is_under_way() {
+    both(|kind| {
+        let source = json!({"source": "callable", "name": "mint", "freshness": "minted"});
+        let mut session = Sharer::with(kind, 1, &["supply-assertion"], source);
+        session.step(&json!("woken")).answer("supply-assertion", &identity_token("one", 0));
+        session.at(301_000, &json!("woken"));
+        session.at(310_000, &json!("woken")).answer("supply-assertion", &identity_token("two", 310_000));
+        // The first request's answer.
+        session.answer("send-request", &grant(FIRST, 1));
+        assert_eq!(session.output["access"]["pending"], "exchanging", "{:#}", session.output);
+        session.at(330_000, &json!("woken"));
+        assert!(!session.asks("supply-assertion"), "one exchange at a time: {:#}", session.output);
+        session.answer("send-request", &grant(SECOND, 3_600));
+        assert_eq!(session.served().0, Some(jwt::id_of(SECOND)), "{:#}", session.output);
+    });
+}
+
 /// F12: entries that nobody can read are told of once, though the source shows another subject meanwhile.
 #[test]
 fn a_store_that_makes_no_sense_is_told_of_once_for_all_subjects() {

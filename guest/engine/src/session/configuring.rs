@@ -81,7 +81,8 @@ impl Session {
                     FoundCredential::Bearer(bearer) => Plan::Bearer(bearer),
                     FoundCredential::Federation(federation) => Plan::Federation(federation),
                 };
-                self.beside = found.credentials.map(Beside::new);
+                let beside = found.credentials.filter(|_| self.configuration.base_url.is_none());
+                self.beside = beside.map(|path| Beside::new(path, self.random.next()));
                 self.settle(plan, &found.by);
             }
             Next::Failed(problem) => self.unconfigured(problem, RETRY_MS),

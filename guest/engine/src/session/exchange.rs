@@ -143,6 +143,9 @@ impl Session {
 
     fn granted(&mut self, sent: &Sent, grant: Grant, request_id: Option<String>) {
         self.mark(sent, Disposition::Spent);
+        if let Some(share) = &mut self.share {
+            share.has_news();
+        }
         if self.key_of(&sent.identity.about).as_deref() != self.identity.key() {
             // The answer was late.
             return self.out.note(NoteCode::TokenUnusable, NoteLevel::Warning, OF_ANOTHER, Vec::new());
@@ -162,6 +165,10 @@ impl Session {
             Err(Unfit::NoBetter) | Ok(()) => "",
         };
         if !problem.is_empty() {
+            if !self.attempt.resting() {
+                // The answer was late, and what is under way goes on.
+                return self.out.note(NoteCode::ExchangeFailed, NoteLevel::Warning, problem, Vec::new());
+            }
             self.attempt.pause(Pause::Transient, self.time.now(), &mut self.random);
             self.sleep();
             let until = Some(self.attempt.pace().retry_at);

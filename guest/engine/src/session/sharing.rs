@@ -22,6 +22,9 @@ const FOLLOW_MS: u64 = 500;
 /// How long to wait after the store failed.
 const STORE_PAUSE_MS: u64 = 5_000;
 
+/// So often in a row the credentials file of a profile may fail, unless a request is out.
+const MAX_FAILURES: u32 = 3;
+
 /// Conflicts in a row, after which somebody else is in a hurry, or the store takes nothing.
 const MAX_CONFLICTS: u32 = 8;
 
@@ -30,13 +33,15 @@ const MAX_CONFLICTS: u32 = 8;
 #[derive(Debug)]
 pub(super) struct Beside {
     path: String,
+    /// This session's, in the file.
+    owner: u64,
     /// That it is of no use was told.
     told: bool,
 }
 
 impl Beside {
-    pub(super) fn new(path: String) -> Self {
-        Self { path, told: false }
+    pub(super) fn new(path: String, owner: u64) -> Self {
+        Self { path, owner, told: false }
     }
 }
 
@@ -47,8 +52,11 @@ pub(super) struct Share {
     pub(super) cache_only: bool,
     /// In place of a store: the content of the profile's credentials file as last seen.
     file: Option<Secret>,
+    /// The access token is new, and to be told to other clients, too. What they put in its place later stays there.
+    news: bool,
     /// Something is to be written once the file was seen.
     owes: bool,
+    failures: u32,
     owner: u64,
     /// The version of the entry as last seen.
     version: Option<String>,
@@ -69,11 +77,13 @@ pub(super) struct Share {
 }
 
 impl Share {
-    pub(super) fn new(owner: u64, cache_only: bool) -> Self {
+    pub(super) fn new(owner: u64, cache_only: bool, file: Option<Secret>) -> Self {
         Self {
             cache_only,
-            file: None,
+            file,
+            news: false,
             owes: false,
+            failures: 0,
             owner,
             version: None,
             mine: None,
@@ -92,6 +102,11 @@ impl Share {
         self.write_at = Some(now);
     }
 
+    /// There is another access token.
+    pub(super) fn has_news(&mut self) {
+        self.news = true;
+    }
+
     pub(super) fn want_look(&mut self) {
         self.look = true;
     }
@@ -104,7 +119,9 @@ impl Share {
 
     /// Another entry is meant from here on.
     pub(super) fn leave(&mut self) {
-        *self = Self { silent: self.silent, file: self.file.take(), ..Self::new(self.owner, self.cache_only) };
+        let silent = self.silent;
+        *self = Self::new(self.owner, self.cache_only, self.file.take());
+        self.silent = silent;
     }
 
     pub(super) fn wants_look(&self) -> bool {
@@ -125,9 +142,8 @@ impl Session {
 
     /// Where a host has no store, sessions share by the credentials file of their profile.
     pub(super) fn share_beside(&mut self) {
-        if self.beside.is_some() && self.share.is_none() {
-            let share = Share { file: Some(Secret::default()), ..Share::new(self.random.next(), false) };
-            self.share = Some(Box::new(share));
+        if let (Some(beside), None) = (&self.beside, &self.share) {
+            self.share = Some(Box::new(Share::new(beside.owner, false, Some(Secret::default()))));
         }
     }
 
@@ -142,17 +158,16 @@ impl Session {
 
     /// The credentials file is of no use for now: this session goes on by itself.
     #[inline(never)]
-    fn leave_file(&mut self, why: Option<&str>) {
+    fn leave_file(&mut self) {
         self.share = None;
         if matches!(self.attempt.work(), Work::Loading(_) | Work::Leasing(_) | Work::Following { .. }) {
             // It waited for the file.
             self.attempt.rest_until(self.time.now());
         }
-        self.tell_of_file(why);
     }
 
-    fn tell_of_file(&mut self, why: Option<&str>) {
-        if let (Some(why), Some(beside)) = (why, &mut self.beside)
+    fn tell_of_file(&mut self, why: &str) {
+        if let Some(beside) = &mut self.beside
             && !core::mem::replace(&mut beside.told, true)
         {
             let message = format!("The credentials file of the profile is not used: {why}.");
@@ -160,25 +175,20 @@ impl Session {
         }
     }
 
-    /// The host says so. If an exchange follows, the file is tried once more to tell of it: others may wait for that.
+    /// The host says so. The file may be tried again: others may wait for what comes of an exchange.
     #[inline(never)]
-    fn file_failed(&mut self, outcome: &Outcome, exchange_follows: bool) {
-        match outcome {
-            // This host keeps no such files.
-            Outcome::Denied(_) | Outcome::Unsupported => {
-                self.beside = None;
-                self.leave_file(None);
-            }
-            other => {
-                let why = self.why_the_store_fails(other);
-                match &mut self.share {
-                    Some(share) if exchange_follows => {
-                        share.let_go();
-                        self.tell_of_file(Some(&why));
-                    }
-                    _ => self.leave_file(Some(&why)),
-                }
-            }
+    fn file_failed(&mut self, outcome: &Outcome, again: bool) {
+        let ends = matches!(outcome, Outcome::Denied(_) | Outcome::Unsupported);
+        // A host that keeps no such files has nothing to tell of.
+        if !ends || self.share.as_ref().is_some_and(|share| share.version.is_some()) {
+            let why = self.why_the_store_fails(outcome);
+            self.tell_of_file(&why);
+        }
+        if ends || !again {
+            self.leave_file();
+        }
+        if ends {
+            self.beside = None;
         }
     }
 
@@ -315,6 +325,7 @@ impl Session {
                 if let Some(share) = &mut self.share {
                     share.version = Some(version);
                     share.conflicts = 0;
+                    share.failures = 0;
                     share.beat_at = Some(now + BEAT_MS);
                 }
                 let fields = only("identity-token", &identity.about.id);
@@ -326,14 +337,23 @@ impl Session {
                     share.let_go();
                 }
                 self.take_entry(entry);
-                if self.conflicted() {
+                if !self.conflicted() {
+                    self.lead_or_follow(None);
+                } else if self.shares_beside() {
+                    self.tell_of_file("it changes all the time");
+                    self.leave_file();
+                    if self.due() {
+                        self.send_unless_spent(*identity);
+                    }
+                } else {
                     let pause = FOLLOW_MS + self.random.up_to(FOLLOW_MS);
                     self.attempt.look_at(self.time.now() + pause);
-                } else {
-                    self.lead_or_follow(None);
                 }
             }
             other if self.shares_beside() => {
+                if let Some(share) = &mut self.share {
+                    share.let_go();
+                }
                 self.file_failed(&other, true);
                 self.send_unless_spent(*identity);
             }
@@ -398,6 +418,8 @@ impl Session {
             Outcome::Swapped(version) => {
                 share.version = Some(version);
                 share.conflicts = 0;
+                share.failures = 0;
+                share.news = false;
                 share.silent = false;
             }
             Outcome::Conflict(entry) => {
@@ -411,7 +433,12 @@ impl Session {
                     share.write_at = Some(now + pause);
                 }
             }
-            other if share.file.is_some() => self.file_failed(&other, false),
+            other if share.file.is_some() => {
+                share.failures += 1;
+                share.write_at = Some(now + STORE_PAUSE_MS);
+                let again = share.failures < MAX_FAILURES || matches!(self.attempt.work(), Work::Sending(_));
+                self.file_failed(&other, again);
+            }
             other => {
                 share.write_at = Some(now + STORE_PAUSE_MS);
                 // Nobody knows which version is there now; the conflict that follows will tell.
@@ -430,7 +457,7 @@ impl Session {
         share.theirs = None;
         let Some(mut stored) = stored else {
             if share.file.is_some() {
-                self.leave_file(None);
+                self.leave_file();
             }
             return;
         };
@@ -443,7 +470,10 @@ impl Session {
             stored.value = match shared {
                 Ok(Some(shared)) => shared,
                 Ok(None) => return,
-                Err(what) => return self.leave_file(Some(&format!("it {what}"))),
+                Err(what) => {
+                    self.tell_of_file(what);
+                    return self.leave_file();
+                }
             };
         }
         let Some(entry) = SavedState::parse(stored.value.reveal()) else {
@@ -515,10 +545,10 @@ impl Session {
         let mut value = self.state_document(&self.shared_ledger(), share.mine.as_ref().or(share.theirs.as_ref()));
         let expected = share.version.clone();
         if let Some(file) = &share.file {
-            value = with_shared(file, &value, self.for_other_clients());
-        }
-        if let Some(file) = self.share.as_mut().and_then(|share| share.file.as_mut()) {
-            file.clone_from(&value);
+            value = with_shared(file, &value, self.for_other_clients().filter(|_| share.news));
+            if let Some(share) = &mut self.share {
+                share.file = Some(value.clone());
+            }
         }
         let swap = Swap { key, expected, value };
         self.emit(role, Task::SwapEntry(swap));
