@@ -131,7 +131,7 @@ function readVariable(name: string, { platform, policy }: Means): contract.Outco
   }
 }
 
-/** The credentials file of a login is an entry, too, and this host keeps none. */
+/** The credentials file of a profile is an entry, too, and this host keeps none. */
 function notAKey(key: string): contract.Outcome {
   if (key.startsWith("file:")) return { tag: "unsupported" };
   return { tag: "denied", val: "the key of an entry is a hash, in hexadecimal digits" };

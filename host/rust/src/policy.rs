@@ -122,7 +122,7 @@ impl fmt::Debug for Policy {
 
 impl Policy {
     /// Allows no origin any longer, no request of a source and no refresh of a login: what a credential finds in variables and files
-    /// can be looked at, nothing is sent, and the file of a login stays as it is.
+    /// can be looked at, nothing is sent, and the credentials file of a profile stays as it is.
     #[must_use]
     pub fn without_origins(mut self) -> Self {
         self.origins.clear();
@@ -319,7 +319,7 @@ impl Policy {
         if self.silent { Err(format!("the policy allows no request, and so none of the source {name}")) } else { Ok(()) }
     }
 
-    /// Whether the file of a login may be replaced, which is how a refresh begins.
+    /// Whether the credentials file of a profile may be replaced, which is how a refresh begins.
     pub(crate) fn check_refresh(&self) -> Result<(), String> {
         if self.silent { Err("the policy allows no request, and so no refresh of a login".to_owned()) } else { Ok(()) }
     }

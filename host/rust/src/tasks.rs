@@ -104,7 +104,7 @@ impl Host {
         let path = self.grants.absolute(&request.path);
         if self.grants.is_credentials(&request.path) {
             // What others could read is no secret any more.
-            let file = match self.login_file(path).await {
+            let file = match self.credentials_at(path).await {
                 Ok(file) => file,
                 Err(rule) => return Outcome::Denied(rule),
             };
@@ -196,7 +196,7 @@ impl Host {
     }
 
     /// The credentials file at this path, if the policy allows it.
-    async fn login_file(&self, path: PathBuf) -> Result<CredentialsFile, String> {
+    async fn credentials_at(&self, path: PathBuf) -> Result<CredentialsFile, String> {
         // The file itself is no link, or it is refused when it is read.
         let directory = match path.parent() {
             Some(directory) => tokio::fs::canonicalize(directory).await.ok(),
@@ -208,14 +208,14 @@ impl Host {
     }
 
     /// The credentials file that this key of an entry stands for.
-    async fn login_of(&self, key: &str) -> Result<CredentialsFile, Outcome> {
-        let path = self.grants.credentials_file(key).ok_or_else(|| not_a_login(key))?;
-        self.login_file(path).await.map_err(Outcome::Denied)
+    async fn credentials_of(&self, key: &str) -> Result<CredentialsFile, Outcome> {
+        let path = self.grants.credentials_file(key).ok_or_else(|| not_credentials(key))?;
+        self.credentials_at(path).await.map_err(Outcome::Denied)
     }
 
     async fn load(&self, key: &str) -> Outcome {
         if key.starts_with("file:") {
-            let file = match self.login_of(key).await {
+            let file = match self.credentials_of(key).await {
                 Ok(file) => file,
                 Err(outcome) => return outcome,
             };
@@ -245,10 +245,13 @@ impl Host {
             if let Err(rule) = self.policy.check_refresh() {
                 return Outcome::Denied(rule);
             }
-            let file = match self.login_of(&swap.key).await {
+            let file = match self.credentials_of(&swap.key).await {
                 Ok(file) => file,
                 Err(outcome) => return outcome,
             };
+            if swap.expected.is_none() {
+                return Outcome::Denied("a credentials file is replaced, and never made".to_owned());
+            }
             self.limited(Box::pin(file.swap(swap.expected, value))).await
         } else {
             let Some(store) = &self.store else { return Outcome::Unsupported };
@@ -283,8 +286,11 @@ fn is_entry_key(key: &str) -> bool {
     (1..=128).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-fn not_a_login(key: &str) -> Outcome {
-    Outcome::Denied(format!("{} is not the file of a login that the configuration leads to", key.trim_start_matches("file:")))
+fn not_credentials(key: &str) -> Outcome {
+    Outcome::Denied(format!(
+        "{} is not the credentials file of a profile that the configuration leads to",
+        key.trim_start_matches("file:")
+    ))
 }
 
 fn unnamed(source: &str) -> Outcome {
@@ -337,15 +343,15 @@ mod tests {
         }
     }
 
-    /// F10: the file of a login is read and replaced where the policy allows its directory, and replaced where it allows requests: a
-    /// refresh is one.
+    /// F10: the credentials file of a profile is read and replaced where the policy allows its directory, and replaced where it allows
+    /// requests: a refresh is one. It is never made.
     #[tokio::test]
-    async fn the_file_of_a_login_is_where_the_policy_allows_it() {
+    async fn the_credentials_file_of_a_profile_is_where_the_policy_allows_it() {
         let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::create_dir(directory.path().join("credentials")).unwrap();
         let path = directory.path().join("credentials/me.json").display().to_string();
         let configuration = format!(r#"{{"discover": {{"config_dir": "{}"}}}}"#, directory.path().display());
-        let swap = || types::Swap { key: format!("file:{path}"), expected: None, value: "{}".to_owned() };
+        let swap = |expected: Option<String>| types::Swap { key: format!("file:{path}"), expected, value: "new".to_owned() };
         let read = || types::FileRequest { path: path.clone(), max_bytes: 1_000, protection: types::FileProtection::Any };
         for (policy, reads, swaps) in [
             (Policy::default().without_origins(), true, false),
@@ -353,8 +359,12 @@ mod tests {
             (Policy::default().allow_directory(directory.path()), true, true),
         ] {
             let host = host(policy, &configuration);
+            let made = host.perform(Task::SwapEntry(swap(None))).await;
+            assert!(matches!(made, Outcome::Denied(_)) && !fs::exists(&path).unwrap(), "{:?}: {made:?}", host.policy);
+            CredentialsFile::new(&path).swap(None, Secret::from("old")).await.unwrap();
+            let there = CredentialsFile::new(&path).load().await.unwrap().unwrap();
             let (swapped, loaded, content) = (
-                host.perform(Task::SwapEntry(swap())).await,
+                host.perform(Task::SwapEntry(swap(Some(there.version)))).await,
                 host.perform(Task::LoadEntry(format!("file:{path}"))).await,
                 host.perform(Task::ReadFile(read())).await,
             );
@@ -362,7 +372,8 @@ mod tests {
             for outcome in [loaded, content] {
                 assert_eq!(!matches!(outcome, Outcome::Denied(_)), reads, "{:?}", host.policy);
             }
-            assert_eq!(fs::exists(&path).unwrap(), swaps, "{:?}", host.policy);
+            assert_eq!(fs::read_to_string(&path).unwrap(), if swaps { "new" } else { "old" }, "{:?}", host.policy);
+            fs::remove_file(&path).unwrap();
         }
     }
 

@@ -46,6 +46,7 @@ impl Place {
         std::fs::create_dir_all(&directory).expect("a directory");
         let profile = json!({
             "organization_id": self.emulator.options().organization_id,
+            "base_url": self.emulator.base_url(),
             "authentication": {
                 "type": "oidc_federation",
                 "federation_rule_id": rule,

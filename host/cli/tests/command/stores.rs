@@ -104,7 +104,7 @@ async fn many_processes_that_find_a_profile_with_a_credentials_file_make_one_exc
 
 fn of_the_profile(place: &Place) -> Command {
     let mut command = bare(place.directory.path());
-    command.env("ANTHROPIC_BASE_URL", place.emulator.base_url()).env("ANTHROPIC_PROFILE", "work");
+    command.env("ANTHROPIC_PROFILE", "work");
     command.args(["token", "--timeout", "30"]);
     command
 }

@@ -97,11 +97,11 @@ impl Environment {
             in_place: BTreeMap::new(),
         };
         environment.set("HOME", environment.directory.join("home").display().to_string());
-        environment.set("ANTHROPIC_BASE_URL", base_url.to_owned());
         environment.set("ANTHROPIC_PROFILE", "work".to_owned());
         environment.write("token", TOKEN, 0o600);
         let profile = json!({
             "organization_id": ORGANIZATION,
+            "base_url": base_url,
             "authentication": {
                 "type": "oidc_federation",
                 "federation_rule_id": RULE,

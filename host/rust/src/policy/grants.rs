@@ -160,13 +160,13 @@ impl Grants {
         self.directories().iter().find(|directory| of_discovery(directory)).map(|directory| self.absolute(directory))
     }
 
-    /// The credentials file of a login, if this is the key of one that the configuration leads to.
+    /// The credentials file of a profile, if this is the key of one that the configuration leads to.
     pub(crate) fn credentials_file(&self, key: &str) -> Option<PathBuf> {
         let path = key.strip_prefix("file:")?;
         self.is_credentials(path).then(|| self.absolute(path))
     }
 
-    /// Whether this is the file of a login.
+    /// Whether this is the credentials file of a profile.
     pub(crate) fn is_credentials(&self, path: &str) -> bool {
         let beside_a_profile = || {
             self.directories().iter().any(|directory| {
