@@ -2,7 +2,7 @@
 //!
 //! A trap's backtrace is all that a component without imports can say about its end, so functions keep their names. As the
 //! compiler writes them, with every type and trait in full, they weigh more than the texts of the program do. Here
-//! `<wif_engine::contract::Failure as core::fmt::Debug>::fmt` becomes `wif_engine::contract::Failure::fmt`, and functions of libraries lose
+//! `<wif_engine::contract::Failure as core::fmt::Debug>::fmt` becomes `wif_engine::Failure::fmt`, and functions of libraries lose
 //! theirs.
 
 use rustc_demangle::try_demangle;
@@ -90,15 +90,16 @@ fn is_common(name: &str) -> bool {
     library && !["panic", "fail"].iter().any(|word| name.contains(word))
 }
 
-/// The crate, the type and the function; in the engine the module as well. A name that no compiler of Rust made stays.
+/// The crate, the type and the function; in the engine the module of a function without a type. A name that no compiler of Rust made stays.
 fn short(name: &str) -> String {
     let Ok(demangled) = try_demangle(name) else { return name.to_owned() };
     let path = path(&format!("{demangled:#}"));
     let segments: Vec<&str> = path.split("::").filter(|segment| !segment.is_empty()).collect();
-    let module = usize::from(segments.first() == Some(&"wif_engine"));
     let last = segments.len().saturating_sub(1);
     // Of a function's parents the type is worth its bytes, and of a closure's the function.
     let is_type = |segment: &str| segment.starts_with(|letter: char| letter.is_ascii_uppercase());
+    let has_type = last > 0 && is_type(segments[last - 1]);
+    let module = usize::from(segments.first() == Some(&"wif_engine") && !has_type);
     let kept =
         |at: usize| at <= module || at == last || at + 1 == last && (is_type(segments[at]) || segments[last].starts_with('{'));
     let kept: Vec<&str> = segments.iter().enumerate().filter(|(at, _)| kept(*at)).map(|(_, segment)| *segment).collect();
@@ -214,7 +215,7 @@ mod tests {
             ("_ZN10wif_engine6answer4read17hebee88f50fdd0391E", "wif_engine::answer::read"),
             (
                 "_ZN10wif_engine7session11configuring46_$LT$impl$u20$wif_engine..session..Session$GT$8discover17hcce8681f3b259c14E",
-                "wif_engine::session::Session::discover",
+                "wif_engine::Session::discover",
             ),
             ("_ZN5alloc11collections5btree3map25BTreeMap$LT$K$C$V$C$A$GT$6insert17hb511b0b8a44367deE", "alloc::BTreeMap::insert"),
             (

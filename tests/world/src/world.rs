@@ -74,7 +74,7 @@ impl Settings {
     }
 
     /// With this many sessions that find a profile, in hosts without a store: they share by the credentials file of the profile. It
-    /// is there, and empty.
+    /// is there, and holds nothing.
     #[must_use]
     pub fn sharing_by_profile(mut self, sessions: usize) -> Self {
         self.sessions = sessions;
@@ -213,7 +213,7 @@ impl World {
         };
         if world.settings.configuration.get("discover").is_some() {
             world.around.profile = Some(profile("/token"));
-            world.around.store.put(CREDENTIALS, "");
+            world.around.store.put(CREDENTIALS, "{}");
         }
         for seat in 0..world.seats.len() {
             world.open(seat);

@@ -27,7 +27,7 @@ fn beside(kind: Kind, file: &str) -> Sharer {
 
 /// The file after a session has exchanged.
 fn with_first(kind: Kind) -> String {
-    let mut session = beside(kind, "");
+    let mut session = beside(kind, "{}");
     let file = session.exchange("one", FIRST, 3_600, "v2");
     file.as_str().expect("a text").to_owned()
 }
@@ -122,7 +122,7 @@ fn a_token_that_does_not_say_whose_it_is_is_not_served() {
 #[test]
 fn another_subject_shares_by_the_same_file() {
     both(|kind| {
-        let mut session = beside(kind, "");
+        let mut session = beside(kind, "{}");
         let file = session.exchange("one", FIRST, 3_600, "v2");
         session.at(3_560 * SECOND, &json!("needed"));
         session.answer("load-entry", &entry("v2", &file));
@@ -184,7 +184,7 @@ fn a_file_that_takes_nothing_stops_nothing() {
         session.answer("send-request", &grant(FIRST, 3_600));
         session.answer("swap-entry", &json!({"failed": "the disk is full"}));
         let notes = session.output["notes"].to_string();
-        assert!(notes.contains("The credentials file of the profile is not used: the disk is full."), "{notes}");
+        assert!(notes.contains("The profile's credentials file is not used: the disk is full."), "{notes}");
         assert_eq!(session.served().0, Some(jwt::id_of(FIRST)));
         session.at(5 * SECOND, &json!("woken"));
         let swap = session.answer("swap-entry", &json!({"swapped": "v3"}));

@@ -170,7 +170,7 @@ impl Session {
         if let Some(beside) = &mut self.beside
             && !core::mem::replace(&mut beside.told, true)
         {
-            let message = format!("The credentials file of the profile is not used: {why}.");
+            let message = format!("The profile's credentials file is not used: {why}.");
             self.out.note(NoteCode::StateIgnored, NoteLevel::Warning, &message, only("file", &beside.path));
         }
     }

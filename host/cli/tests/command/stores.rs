@@ -96,7 +96,7 @@ async fn many_processes_that_find_a_profile_with_a_credentials_file_make_one_exc
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert_ne!(run.stdout, token);
     assert!(
-        run.stderr.contains("The credentials file of the profile is not used") && run.stderr.contains("chmod 600"),
+        run.stderr.contains("The profile's credentials file is not used") && run.stderr.contains("chmod 600"),
         "{}",
         run.stderr
     );
