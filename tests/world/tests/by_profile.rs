@@ -254,7 +254,7 @@ fn a_file_that_changes_all_the_time_stops_no_exchange() {
         }
         assert!(session.asks("send-request"), "{:#}", session.output);
         let notes = session.output["notes"].to_string();
-        assert!(notes.contains("it changes all the time"), "{notes}");
+        assert!(notes.contains("it keeps changing"), "{notes}");
     });
 }
 

@@ -340,7 +340,7 @@ impl Session {
                 if !self.conflicted() {
                     self.lead_or_follow(None);
                 } else if self.shares_beside() {
-                    self.tell_of_file("it changes all the time");
+                    self.tell_of_file("it keeps changing");
                     self.leave_file();
                     if self.due() {
                         self.send_unless_spent(*identity);
