@@ -200,8 +200,10 @@ fn one_place_for_the_exchange_and_the_api() {
                 session.step(&json!({"finished": {"number": task["number"], "outcome": outcome}}));
             }
             session.answer(json!({"content": profile.to_string()})).answer(identity_token("one"));
-            // There is no credentials file beside the profile.
-            session.answer(json!("absent"));
+            // The credentials file beside the profile is for tokens of the profile's own place.
+            if configured.is_none() && variable.is_none() {
+                session.answer(json!("absent"));
+            }
             assert_eq!(session.task().1["send-request"]["url"], expected);
         }
     });
