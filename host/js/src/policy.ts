@@ -41,7 +41,7 @@ const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
 /** What is looked for in a profile. */
 interface Profile {
-  readonly authentication?: { readonly identity_token?: { readonly path?: unknown } };
+  readonly authentication?: { readonly identity_token?: { readonly path?: unknown }; readonly credentials_path?: unknown };
   readonly base_url?: unknown;
 }
 
@@ -72,6 +72,8 @@ export class Policy {
   /** What was read of variables, by name; the files that the profiles name which were read, and the paths of their `base_url`. */
   readonly #told = new Map<string, string>();
   readonly #toldByProfiles = new Set<unknown>();
+  /** The credentials files that profiles name. */
+  readonly #credentials = new Set<unknown>();
   readonly #pathsOfProfiles = new Set<string>();
   readonly #hidden = new Set<string>();
 
@@ -142,7 +144,8 @@ export class Policy {
     const source = this.#sources.ofFile(path);
     if (source !== undefined) return this.#checkSourceName(source);
     const told = path === this.#expanded(this.#told.get("ANTHROPIC_IDENTITY_TOKEN_FILE")) || this.#toldByProfiles.has(path);
-    if (this.#discovers && (told || this.directoryOfProfile(path) !== undefined)) return undefined;
+    const found = told || this.directoryOfProfile(path) !== undefined || this.isCredentials(path);
+    if (this.#discovers && found) return undefined;
     return `the configuration does not name the file ${printable(path)}, and discovery does not read it`;
   }
 
@@ -178,6 +181,8 @@ export class Policy {
       // Whoever could write another member into it must not open another file by it.
       const path: unknown = profile?.authentication?.identity_token?.path;
       if (typeof path === "string") this.#toldByProfiles.add(this.#expanded(path.trim()));
+      const credentials: unknown = profile?.authentication?.credentials_path;
+      if (typeof credentials === "string") this.#credentials.add(this.#expanded(credentials.trim()));
       if (typeof profile?.base_url === "string") this.#pathsOfProfiles.add(basePath(profile.base_url));
     } catch {
       // The component says what is wrong with it.
@@ -195,6 +200,16 @@ export class Policy {
    * and nobody else may be able to write it: it opens other files.
    */
   directoryOfProfile(path: string): string | undefined {
+    return this.#directoryWith(path, /^(active_config|configs\/[^/]+\.json)$/);
+  }
+
+  /** Whether it is the credentials file of a profile. It holds a person's login, so nobody else may be able to read it. */
+  isCredentials(path: string): boolean {
+    return this.#credentials.has(path) || this.#directoryWith(path, /^credentials\/[^/.][^/]*\.json$/) !== undefined;
+  }
+
+  /** The directory of profiles that this path is in, if the rest of the path is like this. */
+  #directoryWith(path: string, rest: RegExp): string | undefined {
     if (!this.#discovers) return undefined;
     const below = (name: string, suffix: string) => {
       const directory = this.#told.get(name);
@@ -204,7 +219,7 @@ export class Policy {
     const usual = [...below("HOME", "/.config/anthropic"), ...below("XDG_CONFIG_HOME", "/anthropic"), ...below("APPDATA", "/Anthropic")];
     return (chosen.length > 0 ? chosen : usual).find((directory) => {
       const root = `${directory.replace(/\/+$/, "")}/`;
-      return path.startsWith(root) && /^(active_config|configs\/[^/]+\.json)$/.test(path.slice(root.length));
+      return path.startsWith(root) && rest.test(path.slice(root.length));
     });
   }
 

@@ -107,8 +107,8 @@ async function readFile(request: contract.FileRequest, { platform, policy }: Mea
   const rule = policy.checkFile(request.path);
   if (rule !== undefined) return { tag: "denied", val: rule };
   // What a profile is held to is not for the component to say.
-  const asked: contract.FileRequest =
-    policy.directoryOfProfile(request.path) === undefined ? request : { ...request, protection: "unwritable-by-others" };
+  const ofAProfile = policy.directoryOfProfile(request.path) !== undefined || policy.isCredentials(request.path);
+  const asked: contract.FileRequest = ofAProfile ? { ...request, protection: "unwritable-by-others" } : request;
   const outcome = await platform.readFile(asked, policy);
   if (outcome.tag === "content") policy.fileWasRead(request.path, outcome.val);
   return outcome;

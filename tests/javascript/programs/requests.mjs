@@ -858,6 +858,29 @@ scenario("what a profile is held to is not for the component to say", async () =
   for (const name of ["open.json", "inner.json"]) assert.deepEqual(await asked(name), { tag: "content", val: "{}" }, name);
 });
 
+scenario("a credentials file that others could read, or that is a link, is refused whatever the component says", async () => {
+  const at = path("of-a-login");
+  const file = join(at, "credentials/me.json");
+  mkdirSync(join(at, "credentials"), { recursive: true });
+  writeFileSync(file, "canary");
+  symlinkSync("me.json", join(at, "credentials/link.json"));
+  const policy = new Policy({}, JSON.stringify({ discover: { config_dir: at } }));
+  const asked = (name) => {
+    const val = { path: join(at, "credentials", name), maxBytes: 100, protection: "any" };
+    return perform({ tag: "read-file", val }, { platform: node, policy });
+  };
+  for (const mode of [0o644, 0o640, 0o604, 0o660]) {
+    chmodSync(file, mode);
+    const { tag, val } = await asked("me.json");
+    assert.equal(tag, "denied", mode.toString(8));
+    assert.ok(/chmod (600|go-w)/.test(val) && !val.includes("canary"), val);
+  }
+  chmodSync(file, 0o600);
+  assert.deepEqual(await asked("me.json"), { tag: "content", val: "canary" });
+  const link = await asked("link.json");
+  assert.ok(link.tag === "denied" && link.val.includes("is a link"), link.val);
+});
+
 scenario("an entry has a key of hexadecimal digits, and an end", async () => {
   const asked = [];
   const store = { compares: true, load: async (key) => void asked.push(key), swap: async (key) => (asked.push(key), { done: true, version: "1" }) };
@@ -943,12 +966,12 @@ scenario("a file is read that the configuration names, or that discovery is led 
   const discovers = new Policy({}, "{}");
   assert.notEqual(discovers.checkFile("/home/me/.config/anthropic/active_config"), undefined, "HOME was not read");
   discovers.variableWasRead("HOME", "/home/me/");
-  for (const path of ["active_config", "configs/default.json"]) {
+  for (const path of ["active_config", "configs/default.json", "credentials/default.json"]) {
     assert.equal(discovers.checkFile(`/home/me/.config/anthropic/${path}`), undefined, path);
   }
-  for (const path of ["configs/../../x.json", "configs/a/b.json", "credentials/default.json"]) {
-    assert.notEqual(discovers.checkFile(`/home/me/.config/anthropic/${path}`), undefined, path);
-  }
+  const others = ["configs/../../x.json", "configs/a/b.json", "credentials/a/b.json", "credentials/.hidden.json", "credentials/default.key"];
+  for (const path of others) assert.notEqual(discovers.checkFile(`/home/me/.config/anthropic/${path}`), undefined, path);
+  assert.notEqual(named.checkFile("/home/me/.config/anthropic/credentials/default.json"), undefined);
   assert.notEqual(discovers.checkFile("/run/token"), undefined);
   const profile = { authentication: { identity_token: source }, base_url: "/etc/shadow", "/etc/passwd": ["/etc/group"] };
   discovers.fileWasRead("/home/me/.config/anthropic/configs/default.json", JSON.stringify(profile));
@@ -956,6 +979,10 @@ scenario("a file is read that the configuration names, or that discovery is led 
   for (const path of ["/etc/shadow", "/etc/passwd", "/etc/group"]) assert.notEqual(discovers.checkFile(path), undefined, path);
   discovers.variableWasRead("ANTHROPIC_IDENTITY_TOKEN_FILE", "/run/other\n");
   assert.equal(discovers.checkFile("/run/other"), undefined);
+  assert.notEqual(discovers.checkFile("/home/me/login.json"), undefined);
+  const login = { authentication: { type: "user_oauth", credentials_path: " ~/login.json" } };
+  discovers.fileWasRead("/home/me/.config/anthropic/configs/default.json", JSON.stringify(login));
+  assert.equal(discovers.checkFile("/home/me/login.json"), undefined);
 });
 
 scenario("a request goes to the token endpoint, and nowhere else of its origin", () => {

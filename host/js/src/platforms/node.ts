@@ -40,7 +40,7 @@ export const node: Platform = {
   allowsLoopback,
   unusedProxy,
   async readFile(request, policy) {
-    const within = policy.directoryOfProfile(request.path);
+    const [within, ownerOnly] = [policy.directoryOfProfile(request.path), policy.isCredentials(request.path)];
     if (!isAbsolute(request.path)) {
       if (STARTED_IN === undefined) return { tag: "denied", val: "the directory of this program is not known: name the whole path" };
       request = { ...request, path: join(STARTED_IN, request.path) };
@@ -48,7 +48,7 @@ export const node: Platform = {
     if (readers >= READERS) return { tag: "failed", val: "the file system has not answered earlier reads yet" };
     readers += 1;
     try {
-      return await readNow(request, policy, within);
+      return await readNow(request, policy, within, ownerOnly);
     } finally {
       readers -= 1;
     }
@@ -81,11 +81,11 @@ function unusedProxy(url: string): string | undefined {
   return name && `${name} is set, and fetch does not use it: set NODE_USE_ENV_PROXY=1, or see "Behind a proxy" in the README`;
 }
 
-/** `within`: a directory that the file has to be in when all links are followed. */
-async function readNow(request: FileRequest, policy: Policy, within: string | undefined): Promise<Outcome> {
+/** `within`: a directory that the file has to be in when all links are followed. `ownerOnly`: nobody else may be able to read it. */
+async function readNow(request: FileRequest, policy: Policy, within: string | undefined, ownerOnly: boolean): Promise<Outcome> {
   for (let swaps = 0; ; swaps += 1) {
     try {
-      return await tryRead(request, policy, within);
+      return await tryRead(request, policy, within, ownerOnly);
     } catch (error) {
       const code = error instanceof Error && "code" in error ? error.code : undefined;
       // What a mount swaps is removed at once: the file that the path led to may be gone before it is opened. To ask whether there
@@ -104,7 +104,7 @@ async function readNow(request: FileRequest, policy: Policy, within: string | un
   }
 }
 
-async function tryRead(request: FileRequest, policy: Policy, within: string | undefined): Promise<Outcome> {
+async function tryRead(request: FileRequest, policy: Policy, within: string | undefined, ownerOnly: boolean): Promise<Outcome> {
   // Resolved once, and then opened where it led: a link that is swapped meanwhile gives the old file or the new one, and
   // nothing that was not checked.
   const resolved = await realpath(request.path);
@@ -114,6 +114,9 @@ async function tryRead(request: FileRequest, policy: Policy, within: string | un
   if (!(await isAllowed(resolved, policy))) {
     return { tag: "denied", val: `the policy does not allow ${resolved}; allow it with policy.allowDirectories` };
   }
+  if (ownerOnly && (await lstat(request.path)).isSymbolicLink()) {
+    return { tag: "denied", val: `${request.path} is a link: put the file itself there` };
+  }
   // Before opening: to open a device may do something.
   const before = await lstat(resolved);
   if (before.isDirectory()) return { tag: "failed", val: "it is a directory" };
@@ -122,18 +125,22 @@ async function tryRead(request: FileRequest, policy: Policy, within: string | un
   const flags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0) | (constants.O_NOFOLLOW ?? 0);
   const file = await open(resolved, flags);
   try {
-    return await readOpened(file, resolved, request);
+    return await readOpened(file, resolved, request, ownerOnly);
   } finally {
     await file.close();
   }
 }
 
-async function readOpened(file: FileHandle, resolved: string, request: FileRequest): Promise<Outcome> {
+async function readOpened(file: FileHandle, resolved: string, request: FileRequest, ownerOnly: boolean): Promise<Outcome> {
   const metadata = await file.stat();
   if (!metadata.isFile()) return { tag: "denied", val: "the policy allows regular files only" };
   if (request.protection === "unwritable-by-others" && process.platform !== "win32") {
     const why = await distrusted(resolved, metadata);
     if (why !== undefined) return { tag: "denied", val: why };
+    if (ownerOnly && (metadata.mode & 0o077) !== 0) {
+      const mode = (metadata.mode & 0o7777).toString(8).padStart(4, "0");
+      return { tag: "denied", val: `others than its owner can use ${resolved} (mode ${mode}): chmod 600 it, or remove it` };
+    }
   }
   const limit = Math.min(request.maxBytes, MAX_CONTENT);
   const content = Buffer.alloc(Math.min(metadata.size, limit) + 1);

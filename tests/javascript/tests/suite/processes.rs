@@ -266,6 +266,36 @@ async fn a_credential_is_discovered_as_the_vendors_clients_do_it() {
     }
 }
 
+/// Another program refreshes it: here it is served as long as it is good.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_persons_login_is_served_until_it_expires() {
+    use std::os::unix::fs::PermissionsExt as _;
+    for runtime in RUNTIMES {
+        let world = World::start().await;
+        let profiles = world.directory.path().join(".config/anthropic");
+        let write = |name: &str, content: Value| {
+            let path = profiles.join(name);
+            std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+            std::fs::write(&path, content.to_string()).expect("it is written");
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("its mode is set");
+        };
+        write("configs/default.json", json!({ "authentication": { "type": "user_oauth", "client_id": "client-1" } }));
+        write(
+            "credentials/default.json",
+            json!({ "access_token": "sk-ant-oat01-login", "expires_at": 4_000_000_000_u64, "refresh_token": "r" }),
+        );
+        let mut command = command(runtime).await;
+        command.arg(json!({ "options": {}, "baseURL": world.emulator.base_url() }).to_string());
+        command.env_remove("ANTHROPIC_API_KEY").env_remove("ANTHROPIC_AUTH_TOKEN").env("HOME", world.directory.path());
+        let mut program = Program::start(command);
+        let id: Value = program.value("token").await;
+        let status: Value = program.value("status").await;
+        assert_eq!((&status["state"], &status["token"]["id"]), (&json!("serving"), &id), "{runtime:?}: {status}");
+        assert_eq!(status["configuration"][0]["value"], "login (user_oauth)", "{runtime:?}: {status}");
+    }
+}
+
 /// Each source, in Node: the grants of hosts in JavaScript are of its own, so each has to be seen.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_source_of_the_table_gives_a_token() {
