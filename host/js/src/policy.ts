@@ -182,7 +182,7 @@ export class Policy {
       const path: unknown = profile?.authentication?.identity_token?.path;
       if (typeof path === "string") this.#toldByProfiles.add(this.#expanded(path.trim()));
       const credentials: unknown = profile?.authentication?.credentials_path;
-      if (typeof credentials === "string") this.#credentials.add(this.#expanded(credentials.trim()));
+      if (typeof credentials === "string" && credentials.trim() !== "") this.#credentials.add(this.#expanded(credentials.trim()));
       if (typeof profile?.base_url === "string") this.#pathsOfProfiles.add(basePath(profile.base_url));
     } catch {
       // The component says what is wrong with it.

@@ -321,7 +321,7 @@ impl Policy {
 
     /// Whether the credentials file of a profile may be replaced, which is how a refresh begins.
     pub(crate) fn check_refresh(&self) -> Result<(), String> {
-        if self.silent { Err("the policy allows no request, and so no refresh of a login".to_owned()) } else { Ok(()) }
+        if self.silent { Err("the policy allows no request, and so no change of a credentials file".to_owned()) } else { Ok(()) }
     }
 
     /// `resolved` is the path without symbolic links.

@@ -980,6 +980,9 @@ scenario("a file is read that the configuration names, or that discovery is led 
   discovers.variableWasRead("ANTHROPIC_IDENTITY_TOKEN_FILE", "/run/other\n");
   assert.equal(discovers.checkFile("/run/other"), undefined);
   assert.notEqual(discovers.checkFile("/home/me/login.json"), undefined);
+  const blank = { authentication: { type: "user_oauth", credentials_path: " " } };
+  discovers.fileWasRead("/home/me/.config/anthropic/configs/default.json", JSON.stringify(blank));
+  assert.notEqual(discovers.checkFile(""), undefined, "a blank path is none");
   const login = { authentication: { type: "user_oauth", credentials_path: " ~/login.json" } };
   discovers.fileWasRead("/home/me/.config/anthropic/configs/default.json", JSON.stringify(login));
   assert.equal(discovers.checkFile("/home/me/login.json"), undefined);

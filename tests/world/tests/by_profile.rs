@@ -43,7 +43,6 @@ fn eight_sessions_make_one_exchange_for_each_refresh() {
         assert!((5..=8).contains(&grants), "{grants} exchanges in six hours");
         assert_eq!((world.around.endpoint.refusals, world.record.spent_sent_again), (0, 0));
         assert_eq!((world.record.failed.len(), world.record.expired), (0, 0), "{:?}", world.record.failed);
-        // Every host has a cache that is as good.
         let served = world.token(0);
         assert!((1..8).all(|seat| world.token(seat) == served));
         let file = parsed(&json!(world.around.store.get(CREDENTIALS)));
@@ -101,7 +100,7 @@ fn a_later_session_serves_the_token_of_the_file() {
     });
 }
 
-/// 3.4 of the vendor's rules: their clients serve it all the same. Nobody knows which rule and workspace it was for.
+/// The vendor's clients serve it all the same. Nobody knows which rule and workspace it was issued for.
 #[test]
 fn a_token_that_does_not_say_whose_it_is_is_not_served() {
     both(|kind| {
@@ -235,6 +234,24 @@ fn the_token_of_another_client_is_replaced_by_a_new_one_alone() {
         session.answer("send-request", &grant(SECOND_TOKEN, 3_600));
         let result = parsed(&session.answer("swap-entry", &json!({"swapped": "v3"}))["value"]);
         assert_eq!(result["access_token"], SECOND_TOKEN);
+    });
+}
+
+/// What the endpoint gave ends before the token that this session has: that is no news for other clients.
+#[test]
+fn a_token_of_no_use_is_not_told_to_other_clients() {
+    both(|kind| {
+        let mut file = parsed(&json!(with_first(kind)));
+        file["access_token"] = json!("sk-ant-oat01-of-others");
+        let mut session = beside(kind, &file.to_string());
+        session.at(3_560 * SECOND, &json!("needed"));
+        session.answer("load-entry", &entry("v1", &json!(file.to_string())));
+        session.answer("read-file", &identity_token("two", session.now_ms));
+        session.answer("swap-entry", &json!({"swapped": "v2"}));
+        session.answer("send-request", &grant(SECOND_TOKEN, 5));
+        assert_eq!(session.served().0, Some(jwt::id_of(FIRST)), "{:#}", session.output);
+        let result = parsed(&session.answer("swap-entry", &json!({"swapped": "v3"}))["value"]);
+        assert_eq!(result["access_token"], "sk-ant-oat01-of-others");
     });
 }
 

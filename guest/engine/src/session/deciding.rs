@@ -25,9 +25,10 @@ impl Session {
             }
             Plan::Federation(_) => {
                 self.share_beside();
-                match self.share.is_some() && self.identity.key().is_some() {
-                    true => self.load(None),
-                    false => self.read_source(),
+                if self.share.is_some() && self.identity.key().is_some() {
+                    self.load(None);
+                } else {
+                    self.read_source();
                 }
             }
             Plan::Bearer(Bearer::Login(_)) if LOGINS => self.look_at_login(),

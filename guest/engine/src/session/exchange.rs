@@ -143,9 +143,6 @@ impl Session {
 
     fn granted(&mut self, sent: &Sent, grant: Grant, request_id: Option<String>) {
         self.mark(sent, Disposition::Spent);
-        if let Some(share) = &mut self.share {
-            share.has_news();
-        }
         if self.key_of(&sent.identity.about).as_deref() != self.identity.key() {
             // The answer was late.
             return self.out.note(NoteCode::TokenUnusable, NoteLevel::Warning, OF_ANOTHER, Vec::new());
@@ -192,6 +189,9 @@ impl Session {
             self.warn(warning);
         }
         if offered.is_ok() {
+            if let Some(share) = &mut self.share {
+                share.has_news();
+            }
             self.attempt.succeeded();
             self.attempt.look_at(self.attempt.pace().floor);
         } else {

@@ -22,7 +22,7 @@ const FOLLOW_MS: u64 = 500;
 /// How long to wait after the store failed.
 const STORE_PAUSE_MS: u64 = 5_000;
 
-/// So often in a row the credentials file of a profile may fail, unless a request is out.
+/// After so many failures in a row a profile's credentials file is left alone until the next exchange.
 const MAX_FAILURES: u32 = 3;
 
 /// Conflicts in a row, after which somebody else is in a hurry, or the store takes nothing.
@@ -33,9 +33,9 @@ const MAX_CONFLICTS: u32 = 8;
 #[derive(Debug)]
 pub(super) struct Beside {
     path: String,
-    /// This session's, in the file.
+    /// Whose a lease in the file is, if it is this session's.
     owner: u64,
-    /// That it is of no use was told.
+    /// It was said once that it is not used.
     told: bool,
 }
 
@@ -56,6 +56,7 @@ pub(super) struct Share {
     news: bool,
     /// Something is to be written once the file was seen.
     owes: bool,
+    /// In a row, of writes to the file.
     failures: u32,
     owner: u64,
     /// The version of the entry as last seen.
