@@ -8,6 +8,7 @@ import { create, type Options } from "./create.js";
 import type { Credential } from "./credential.js";
 import { node } from "./platforms/node.js";
 
+export { directoryStore } from "./files/directory.js";
 export * from "./public.js";
 
 /**

@@ -30,4 +30,8 @@ export interface Platform {
   /** What every request to the API is sent with. */
   readonly request?: { readonly credentials?: "omit" };
   readFile?(request: FileRequest, policy: Policy): Promise<Outcome>;
+  /** The credentials file of a profile, as an entry. Absent where there are no files. Throws a `WifError` that says what is wrong with it. */
+  loadCredentials?(path: string, policy: Policy): Promise<Outcome>;
+  /** Replaces it, if it still is this version. */
+  swapCredentials?(path: string, expected: string, value: string, policy: Policy): Promise<Outcome>;
 }

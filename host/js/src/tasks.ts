@@ -6,7 +6,7 @@ import { isLonger } from "./check.js";
 import type * as contract from "./contract.js";
 import { nameOf, WifError } from "./errors.js";
 import type { Platform } from "./platform.js";
-import type { Policy } from "./policy.js";
+import { type Policy, printable } from "./policy.js";
 import { MAX_CONTENT, MAX_JOURNAL } from "./limits.js";
 import { type Entry, type Store, toBase64 } from "./store.js";
 import { type Fetch, send } from "./transport.js";
@@ -83,16 +83,18 @@ async function attempt(task: contract.Task, means: Means): Promise<contract.Outc
       return { tag: "content", val: text(encoded) };
     }
     case "load-entry": {
+      if (isFile(task.val)) return limited(loadCredentials(task.val, means));
       if (store === undefined) return { tag: "absent" };
-      if (!isEntryKey(task.val)) return notAKey(task.val);
+      if (!isEntryKey(task.val)) return notAKey();
       const found = await limited(store.load(task.val));
       return found === undefined ? { tag: "absent" } : { tag: "entry", val: entry(found) };
     }
     case "swap-entry": {
-      if (store === undefined) return { tag: "swapped", val: "" };
       const { key, expected, value } = task.val;
-      if (!isEntryKey(key)) return notAKey(key);
+      if (!isFile(key) && !isEntryKey(key)) return notAKey();
       if (isLonger(value, MAX_JOURNAL)) return { tag: "denied", val: `an entry has no more than ${MAX_JOURNAL} bytes` };
+      if (isFile(key)) return limited(swapCredentials(task.val, means));
+      if (store === undefined) return { tag: "swapped", val: "" };
       const swapped = await limited(store.swap(key, expected, value));
       if (swapped.done) return { tag: "swapped", val: swapped.version };
       return { tag: "conflict", val: swapped.entry === undefined ? undefined : entry(swapped.entry) };
@@ -131,9 +133,35 @@ function readVariable(name: string, { platform, policy }: Means): contract.Outco
   }
 }
 
-/** The credentials file of a profile is an entry, too, and this host keeps none. */
-function notAKey(key: string): contract.Outcome {
-  if (key.startsWith("file:")) return { tag: "unsupported" };
+/** The credentials file of a profile is an entry, too, whatever the store is. */
+const FILE = "file:";
+
+function isFile(key: string): boolean {
+  return key.startsWith(FILE);
+}
+
+async function loadCredentials(key: string, { platform, policy }: Means): Promise<contract.Outcome> {
+  const path = key.slice(FILE.length);
+  if (!policy.isCredentials(path)) return notCredentials(path);
+  const outcome = await platform.loadCredentials?.(path, policy);
+  if (outcome === undefined) return { tag: "unsupported" };
+  return outcome.tag === "entry" ? { tag: "entry", val: entry(outcome.val) } : outcome;
+}
+
+async function swapCredentials({ key, expected, value }: contract.Swap, { platform, policy }: Means): Promise<contract.Outcome> {
+  const path = key.slice(FILE.length);
+  if (!policy.isCredentials(path)) return notCredentials(path);
+  if (expected === undefined) return { tag: "denied", val: "a credentials file is replaced, and never made" };
+  const outcome = await platform.swapCredentials?.(path, expected, value, policy);
+  if (outcome === undefined) return { tag: "unsupported" };
+  return outcome.tag === "conflict" ? { tag: "conflict", val: outcome.val && entry(outcome.val) } : outcome;
+}
+
+function notCredentials(path: string): contract.Outcome {
+  return { tag: "denied", val: `${printable(path)} is not the credentials file of a profile that the configuration leads to` };
+}
+
+function notAKey(): contract.Outcome {
   return { tag: "denied", val: "the key of an entry is a hash, in hexadecimal digits" };
 }
 

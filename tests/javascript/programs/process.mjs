@@ -1,18 +1,19 @@
 // A program in Node, Deno or Bun with a credential: reads commands from its input, a word and perhaps an argument in each line,
 // and answers each with a line of JSON.
 //
-// Its only argument is JSON: options for the credential, and what to try beside it.
+// Its only argument is JSON: options for the credential, a directory for its store if there is one, and what to try beside it.
 
 import { createInterface } from "node:readline";
 import Anthropic from "@anthropic-ai/sdk";
-import { createWif, memoryStore, signer } from "wif-credential";
+import { createWif, directoryStore, memoryStore, signer } from "wif-credential";
 
 /** A test moves the clock. */
 let ahead = 0;
 const now = Date.now.bind(Date);
 Date.now = () => now() + ahead;
 
-const { options, baseURL, key } = JSON.parse(process.argv.at(-1));
+const { options, baseURL, key, directory } = JSON.parse(process.argv.at(-1));
+if (typeof directory === "string") options.store = directoryStore(directory);
 if (typeof key === "string") {
   const der = Buffer.from(key.replace(/-----[^-]*-----|\s/g, ""), "base64");
   options.signer = signer(crypto.subtle.importKey("pkcs8", der, { name: "ECDSA", namedCurve: "P-256" }, false, ["sign"]));

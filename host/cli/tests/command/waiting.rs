@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use wif::private;
 use wif_emulator::{Algorithm, Fault};
 
 use crate::place::{Place, Run};
@@ -124,9 +125,8 @@ async fn a_spent_identity_token_is_exchanged_again_once_it_has_rotated() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lock_of_a_state_file_is_waited_for_no_longer_than_the_time() {
     let place = Place::new().await;
-    let lock = std::fs::File::create(place.path("state.lock")).expect("it is made");
-    lock.lock().expect("it is locked");
     let state = place.path("state");
+    let lock = private::Lock::of(state.as_ref()).await.expect("it is locked");
     let run = place.run(&["token", "--timeout", "2", "--state", &state]).await;
     assert_eq!(run.code, 4, "{}", run.stderr);
     assert!((2..6).contains(&run.took.as_secs()), "{:?}", run.took);
@@ -135,7 +135,7 @@ async fn the_lock_of_a_state_file_is_waited_for_no_longer_than_the_time() {
     let arguments = ["token", "--timeout", "20", "--state", &state];
     let (run, ()) = tokio::join!(place.run(&arguments), async {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        lock.unlock().expect("it is unlocked");
+        drop(lock);
     });
     assert_eq!(run.code, 0, "{}", run.stderr);
 }

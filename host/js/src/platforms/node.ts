@@ -2,9 +2,12 @@
 
 import { constants, type Stats } from "node:fs";
 import { type FileHandle, lstat, open, realpath, stat } from "node:fs/promises";
-import { dirname, isAbsolute, join, sep } from "node:path";
+import { basename, dirname, isAbsolute, join, sep } from "node:path";
 import { clearTimeout, setTimeout } from "node:timers";
 import type { FileRequest, Outcome } from "../contract.js";
+import { loadCredentials, swapCredentials } from "../files/credentials.js";
+import { sqlite } from "../files/lock.js";
+import { permitted } from "../files/private.js";
 import { MAX_CONTENT } from "../limits.js";
 import type { Platform } from "../platform.js";
 import { modules } from "../plugin/inline.js";
@@ -22,6 +25,7 @@ const STICKY = 0o1000;
 const { Deno: deno } = globalThis as { Deno?: { env: { get(name: string): string | undefined } } };
 /** What relative paths are relative to. Deno asks for leave to tell. */
 const STARTED_IN = permitted(() => process.cwd());
+const UNPLACED: Outcome = { tag: "denied", val: "the directory of this program is not known: name the whole path" };
 let readers = 0;
 
 export const node: Platform = {
@@ -42,7 +46,7 @@ export const node: Platform = {
   async readFile(request, policy) {
     const [within, ownerOnly] = [policy.directoryOfProfile(request.path), policy.isCredentials(request.path)];
     if (!isAbsolute(request.path)) {
-      if (STARTED_IN === undefined) return { tag: "denied", val: "the directory of this program is not known: name the whole path" };
+      if (STARTED_IN === undefined) return UNPLACED;
       request = { ...request, path: join(STARTED_IN, request.path) };
     }
     if (readers >= READERS) return { tag: "failed", val: "the file system has not answered earlier reads yet" };
@@ -53,7 +57,33 @@ export const node: Platform = {
       readers -= 1;
     }
   },
+  async loadCredentials(path, policy) {
+    if (sqlite() === undefined) return { tag: "unsupported" };
+    const place = await placed(path, policy);
+    if (typeof place !== "string") return place;
+    const entry = await loadCredentials(place);
+    return entry === undefined ? { tag: "absent" } : { tag: "entry", val: entry };
+  },
+  async swapCredentials(path, expected, value, policy) {
+    if (sqlite() === undefined) return { tag: "unsupported" };
+    const place = await placed(path, policy);
+    if (typeof place !== "string") return place;
+    const swapped = await swapCredentials(place, expected, value, policy.callableTimeoutMs);
+    return swapped.done ? { tag: "swapped", val: swapped.version } : { tag: "conflict", val: swapped.entry };
+  },
 };
+
+/** Where a credentials file is, if the policy allows it. The file itself is no link, or it is refused when it is read. */
+async function placed(path: string, policy: Policy): Promise<string | Outcome> {
+  if (!isAbsolute(path)) {
+    if (STARTED_IN === undefined) return UNPLACED;
+    path = join(STARTED_IN, path);
+  }
+  const directory = await realpath(dirname(path)).catch(() => dirname(path));
+  const resolved = join(directory, basename(path));
+  if (await isAllowed(resolved, policy)) return path;
+  return { tag: "denied", val: `the policy does not allow ${resolved}; allow it with policy.allowDirectories` };
+}
 
 /** For development. What the runtime does not let this program read is not set. */
 function allowsLoopback(): boolean {
@@ -184,15 +214,6 @@ function distrustedOne(path: string, metadata: Stats): string | undefined {
   if ((mode & WRITABLE_BY_GROUP_OR_OTHERS) === 0 || guarded) return undefined;
   const octal = mode.toString(8).padStart(4, "0");
   return `its group or others may write ${path} (mode ${octal}): chmod go-w ${word} mends it`;
-}
-
-/** What this gives, unless the runtime does not permit to ask. */
-function permitted<T>(ask: () => T): T | undefined {
-  try {
-    return ask();
-  } catch {
-    return undefined;
-  }
 }
 
 async function isAllowed(resolved: string, { directories }: Policy): Promise<boolean> {

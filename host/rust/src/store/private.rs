@@ -25,7 +25,8 @@ pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Bo
     tokio::task::spawn_blocking(work).await?
 }
 
-/// A lock beside a file, until it is dropped. It ends with the process that holds it, too.
+/// A lock beside a file, until it is dropped. It ends with the process that holds it, too. What holds it in JavaScript is the lock that
+/// SQLite takes of a database: no other is to be had there.
 #[derive(Debug)]
 pub struct Lock(File);
 
@@ -58,7 +59,7 @@ impl Lock {
         })
         .await??;
         loop {
-            match file.try_lock() {
+            match records::try_lock(&file) {
                 Ok(()) => return Ok(Self(file)),
                 Err(TryLockError::WouldBlock) => tokio::time::sleep(ASK_AGAIN).await,
                 Err(TryLockError::Error(error)) => return Err(at(&Self::place_of(path), error)),
@@ -68,7 +69,69 @@ impl Lock {
 
     /// By name: a process that was forked meanwhile has the file, too, and would hold the lock for as long as it lives.
     pub(super) fn release(self) -> Result<(), BoxError> {
-        self.0.unlock().map_err(Into::into)
+        records::unlock(&self.0).map_err(Into::into)
+    }
+}
+
+/// SQLite's lock for whoever is about to write: one of its bytes. Linux keeps locks of bytes apart from those of files, which
+/// `File::try_lock` takes. This one is of the kind that belongs to an open file: the other kind does not exclude threads of one process, and
+/// ends when any of them closes the file.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod records {
+    use std::fs::{File, TryLockError};
+    use std::io;
+    use std::os::fd::AsRawFd as _;
+
+    /// SQLite's `RESERVED_BYTE`, the same in every version 3 (its page on locking, "File Locking And Concurrency"). The file is empty.
+    const RESERVED: libc::off_t = 0x4000_0001;
+
+    pub(super) fn try_lock(file: &File) -> Result<(), TryLockError> {
+        match set(file, libc::F_WRLCK) {
+            Ok(()) => Ok(()),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EAGAIN | libc::EACCES) => Err(TryLockError::WouldBlock),
+                // A kernel without locks of this kind, such as a sandbox's.
+                Some(libc::EINVAL) => file.try_lock(),
+                _ => Err(TryLockError::Error(error)),
+            },
+        }
+    }
+
+    pub(super) fn unlock(file: &File) -> io::Result<()> {
+        match set(file, libc::F_UNLCK) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => file.unlock(),
+            done => done,
+        }
+    }
+
+    fn set(file: &File, kind: libc::c_int) -> io::Result<()> {
+        let lock = libc::flock {
+            l_type: libc::c_short::try_from(kind).unwrap_or_default(),
+            l_whence: libc::c_short::try_from(libc::SEEK_SET).unwrap_or_default(),
+            l_start: RESERVED,
+            l_len: 1,
+            l_pid: 0,
+        };
+        // SAFETY: the file is open, and the kernel reads one structure of this type, which lives until it returns.
+        match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Elsewhere the locks of files exclude those of bytes, too.
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+mod records {
+    use std::fs::{File, TryLockError};
+    use std::io;
+
+    pub(super) fn try_lock(file: &File) -> Result<(), TryLockError> {
+        file.try_lock()
+    }
+
+    pub(super) fn unlock(file: &File) -> io::Result<()> {
+        file.unlock()
     }
 }
 

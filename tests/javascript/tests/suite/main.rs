@@ -7,6 +7,7 @@ mod bundles;
 mod cases;
 mod edge;
 mod examples;
+mod files;
 mod processes;
 mod program;
 mod scenarios;

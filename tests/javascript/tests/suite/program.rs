@@ -34,11 +34,16 @@ pub(crate) fn printed(command: &mut Command) -> Vec<Value> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Runtime {
     Node,
+    /// One that has SQLite. The tests' other one may be too old for that.
+    NewerNode,
     Deno,
     Bun,
 }
 
 pub(crate) const RUNTIMES: [Runtime; 3] = [Runtime::Node, Runtime::Deno, Runtime::Bun];
+
+/// Those that can lock files.
+pub(crate) const LOCKING: [Runtime; 3] = [Runtime::NewerNode, Runtime::Deno, Runtime::Bun];
 
 impl Runtime {
     /// A program of ours; where the runtime has permissions, with these alone. It may install the runtime, which takes a while.
@@ -51,6 +56,7 @@ impl Runtime {
         let installed = |path: Result<PathBuf, _>| path.unwrap_or_else(|missing| panic!("{missing}"));
         let mut command = match self {
             Self::Node => Command::new("node"),
+            Self::NewerNode => Command::new(installed(workshop.newer_node())),
             Self::Deno => {
                 let mut command = Command::new(installed(workshop.deno()));
                 command.args(["run", "--no-prompt", "--node-modules-dir=manual"]).args(permissions);
@@ -113,6 +119,11 @@ impl Program {
         let line = tokio::time::timeout(Duration::from_secs(60), self.answers.next_line());
         let line = line.await.expect("it answers in time").expect("it answers text").expect("it runs");
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"))
+    }
+
+    /// Ends it at once, whatever it does.
+    pub(crate) async fn kill(&mut self) {
+        self.process.kill().await.expect("it runs");
     }
 
     /// Asks, and gives the answer as it is.

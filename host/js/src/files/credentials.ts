@@ -1,0 +1,33 @@
+// The credentials file of a profile, `credentials/NAME.json` in the vendor's format, as an entry that is compared and swapped. The version
+// is a hash of the content, for other programs write the file, too.
+
+import { lstat } from "node:fs/promises";
+import { WifError } from "../errors.js";
+import type { Entry, Swapped } from "../store.js";
+import { locked } from "./lock.js";
+import { digest, read, replace } from "./private.js";
+
+/** The content and its version; undefined if there is no file. */
+export async function loadCredentials(path: string): Promise<Entry | undefined> {
+  const value = await read(path);
+  if (value === undefined && (await isInKeychain(path))) {
+    throw new WifError("the login is in the keychain, which JavaScript cannot read: use wif exec, or log in again without --keychain");
+  }
+  return value === undefined ? undefined : { version: digest(value), value };
+}
+
+/** Replaces the file if its version is the expected one. It is never made. Waits for its lock at most so long, in milliseconds. */
+export function swapCredentials(path: string, expected: string, value: string, limitMs: number): Promise<Swapped> {
+  return locked(path, limitMs, async () => {
+    const entry = await loadCredentials(path);
+    if (entry?.version !== expected) return { done: false, entry };
+    await replace(path, value);
+    return { done: true, version: digest(value) };
+  });
+}
+
+/** `wif login --keychain` leaves a file that says so. */
+async function isInKeychain(path: string): Promise<boolean> {
+  const mark = await lstat(`${path}.keychain`).catch(() => undefined);
+  return mark?.isFile() === true;
+}
