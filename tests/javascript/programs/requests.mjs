@@ -2,7 +2,7 @@
 // does alike is in `cases.mjs`.
 
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { execFileSync, spawn } from "node:child_process";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
@@ -889,10 +889,47 @@ scenario("an entry has a key of hexadecimal digits, and an end", async () => {
     assert.equal((await perform({ tag: "load-entry", val: key }, means)).tag, "denied", key);
     assert.equal((await perform({ tag: "swap-entry", val: { key, value: "x" } }, means)).tag, "denied", key);
   }
-  assert.equal((await perform({ tag: "load-entry", val: "file:/etc/shadow" }, means)).tag, "unsupported");
+  assert.equal((await perform({ tag: "load-entry", val: "file:/etc/shadow" }, means)).tag, "denied");
   assert.equal((await perform({ tag: "swap-entry", val: { key: "00ff", value: "é".repeat(524_289) } }, means)).tag, "denied");
   assert.deepEqual(asked, []);
   assert.equal((await perform({ tag: "load-entry", val: "00ff" }, means)).tag, "absent");
+});
+
+scenario("a credentials file is an entry where the configuration leads to it and the policy allows it, and is never made", async () => {
+  const at = path("of-an-entry");
+  const file = join(at, "credentials/me.json");
+  mkdirSync(join(at, "credentials"), { recursive: true });
+  const host = (options) => ({ platform: node, policy: new Policy(options, JSON.stringify({ discover: { config_dir: at } })) });
+  const load = (options, path = file) => perform({ tag: "load-entry", val: `file:${path}` }, host(options));
+  const swap = (options, expected, path = file) =>
+    perform({ tag: "swap-entry", val: { key: `file:${path}`, expected, value: "new" } }, host(options));
+  const canLock = process.getBuiltinModule?.("node:sqlite") !== undefined;
+  for (const path of ["/etc/shadow", join(at, "other.json"), join(at, "credentials/a/me.json")]) {
+    assert.equal((await load({}, path)).tag, "denied", path);
+    assert.equal((await swap({}, "1", path)).tag, "denied", path);
+  }
+  const made = await swap({}, undefined);
+  assert.ok(made.tag === "denied" && made.val.includes("never made"), made.val);
+  assert.equal((await load()).tag, canLock ? "absent" : "unsupported");
+  writeFileSync(file, "old", { mode: 0o600 });
+  if (!canLock) return assert.equal((await swap({}, "1")).tag, "unsupported");
+  for (const refused of [await load({ allowDirectories: [tmpdir() + "/elsewhere"] }), await swap({ allowDirectories: [] }, "1")]) {
+    assert.ok(refused.tag === "denied" && refused.val.includes("policy.allowDirectories"), refused.val);
+  }
+  const { tag, val: entry } = await load({ allowDirectories: [at] });
+  assert.deepEqual([tag, entry.value], ["entry", "old"]);
+  assert.equal((await swap({}, "another")).tag, "conflict");
+  assert.equal(readFileSync(file, "utf8"), "old");
+  const swapped = await swap({ allowDirectories: [at] }, entry.version);
+  assert.equal(swapped.tag, "swapped", swapped.val);
+  assert.deepEqual(await swap({}, entry.version), { tag: "conflict", val: { version: swapped.val, value: "new" } });
+  assert.deepEqual([readFileSync(file, "utf8"), statSync(file).mode & 0o777], ["new", 0o600]);
+  // A login that the desktop keeps is not one that nobody has.
+  rmSync(file);
+  writeFileSync(`${file}.keychain`, "");
+  const kept = await load();
+  assert.ok(kept.tag === "failed" && kept.val.includes("keychain"), kept.val);
+  assert.ok(kept.val.length <= 200, `${kept.val.length}`);
 });
 
 scenario("what a program gives is bounded in bytes, and not in characters", async () => {
