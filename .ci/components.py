@@ -1,6 +1,7 @@
 """Loads the released components with wasmtime for Python, reads those that registries hold, and asks the plugin for its first task:
 components.py DIR"""
 
+import gzip
 import hashlib
 import json
 import pathlib
@@ -57,7 +58,15 @@ def main(folder):
         assert content == (folder / f"wif_{name}.wasm").read_bytes(), name
         _, imports, exports = load(engine, folder, f"wif_{name}.wasm")
         assert told == {"imports": imports, "exports": exports}, told
+        # Backtraces have numbers, which the file beside it names.
+        names = (folder / f"wif_{name}.names").read_text()
+        assert "wif_" in names and not any(line.split(" ", 1)[1].encode() in content for line in names.splitlines() if "::" in line), name
     print("4 components are in their archives")
+
+    content = (folder / "wif_plugin.wasm").read_bytes()
+    packed = len(gzip.compress(content, 9))
+    print(f"the plugin weighs {len(content)} bytes, and {packed} after gzip")
+    assert len(content) <= 420 * 1024 and packed <= 160 * 1024
 
     store = Store(engine)
     instance = components.Linker(engine).instantiate(store, plugin)

@@ -7,6 +7,7 @@ use wif_document::BaseUrl;
 use crate::Secret;
 use crate::configuration::Federation;
 use crate::contract::{FailureCode, Header, HttpRequest, Purpose, Response};
+use crate::http_date;
 use crate::identity_token::IdentityToken;
 use crate::json::Writer;
 use crate::scrub::{is_id, scrub};
@@ -192,7 +193,7 @@ pub(crate) fn request_id(response: &Response, secrets: &[&str]) -> Option<String
 
 /// The endpoint's clock minus ours, in milliseconds.
 pub(crate) fn clock_skew(response: &Response, wall_ms: u64) -> Option<i64> {
-    let date = http_date(header(response, "date")?)?;
+    let date = http_date::parse(header(response, "date")?)?;
     Some(i64::try_from(date).ok()?.saturating_sub(i64::try_from(wall_ms).ok()?))
 }
 
@@ -323,17 +324,11 @@ fn retry_after(response: &Response, wall_ms: u64) -> Option<u64> {
         Err(_) if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) => u64::MAX,
         Err(_) => {
             // The endpoint's own clock measures its date, wherever it tells it.
-            let now = header(response, "date").and_then(http_date).unwrap_or(wall_ms);
-            http_date(value)?.saturating_sub(now)
+            let now = header(response, "date").and_then(http_date::parse).unwrap_or(wall_ms);
+            http_date::parse(value)?.saturating_sub(now)
         }
     };
     Some(pause.clamp(1_000, 600_000))
-}
-
-fn http_date(text: &str) -> Option<u64> {
-    let date = httpdate::parse_http_date(text).ok()?;
-    let since = date.duration_since(std::time::UNIX_EPOCH).ok()?;
-    u64::try_from(since.as_millis()).ok()
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ pub mod contract;
 mod credentials;
 mod discovery;
 mod held;
+mod http_date;
 mod identity_token;
 pub mod json;
 mod ledger;
