@@ -3,6 +3,8 @@
 `WASM_OPT` is the script `wasm-opt` of the npm package binaryen, which Node runs. A component without imports can only say by a trap's
 backtrace how it ended. There functions have numbers then: `NAME.names` beside `NAME.wasm` has a line for each, the number and the name."""
 
+import concurrent.futures
+import os
 import pathlib
 import subprocess
 import sys
@@ -92,14 +94,19 @@ def smaller(wasm_opt, binary, names):
     return bytes(out)
 
 
+def optimise(wasm_opt, file):
+    before, names = file.read_bytes(), []
+    after = smaller(wasm_opt, before, names)
+    assert names, f"{file} has no names"
+    file.write_bytes(after)
+    file.with_suffix(".names").write_text("".join(f"{index} {name}\n" for index, name in names))
+    return f"{file.name}: {len(after)} bytes, {len(before)} before"
+
+
 def main(wasm_opt, *files):
-    for file in map(pathlib.Path, files):
-        before, names = file.read_bytes(), []
-        after = smaller(wasm_opt, before, names)
-        assert names, f"{file} has no names"
-        file.write_bytes(after)
-        file.with_suffix(".names").write_text("".join(f"{index} {name}\n" for index, name in names))
-        print(f"{file.name}: {len(after)} bytes, {len(before)} before")
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as at_once:
+        for said in at_once.map(lambda file: optimise(wasm_opt, pathlib.Path(file)), files):
+            print(said)
 
 
 main(*sys.argv[1:])

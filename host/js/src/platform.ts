@@ -32,6 +32,6 @@ export interface Platform {
   readFile?(request: FileRequest, policy: Policy): Promise<Outcome>;
   /** The credentials file of a profile, as an entry. Absent where there are no files. Throws a `WifError` that says what is wrong with it. */
   loadCredentials?(path: string, policy: Policy): Promise<Outcome>;
-  /** Replaces it, if it still is this version. */
-  swapCredentials?(path: string, expected: string, value: string, policy: Policy): Promise<Outcome>;
+  /** Replaces it, if it still is this version and the signal does not say that nobody waits for it any more. */
+  swapCredentials?(path: string, expected: string, value: string, policy: Policy, signal: AbortSignal): Promise<Outcome>;
 }

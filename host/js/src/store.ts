@@ -26,8 +26,11 @@ export interface Store {
   readonly local?: boolean;
   /** Loads the entry under this key. */
   load(key: string): Promise<Entry | undefined>;
-  /** Replaces the entry if its version is the expected one, or, where none is expected, if there is none. */
-  swap(key: string, expected: string | undefined, value: string): Promise<Swapped>;
+  /**
+   * Replaces the entry if its version is the expected one, or, where none is expected, if there is none. Nobody waits any more once the
+   * signal says so: what has not been written by then should not be.
+   */
+  swap(key: string, expected: string | undefined, value: string, signal?: AbortSignal): Promise<Swapped>;
 }
 
 /** A store in this process, for credentials that share an identity in it. In an isolate it is a cache. */

@@ -57,7 +57,13 @@ export async function perform(task: contract.Task, means: Means): Promise<contra
 async function attempt(task: contract.Task, means: Means): Promise<contract.Outcome> {
   const { policy, store } = means;
   const limitMs = policy.callableTimeoutMs;
-  const limited = <T>(work: T | Promise<T>) => within(limitMs, work, () => new WifError(`no answer within ${limitMs} ms`));
+  const stop = new AbortController();
+  const late = () => {
+    const error = new WifError(`no answer within ${limitMs} ms`);
+    stop.abort(error);
+    return error;
+  };
+  const limited = <T>(work: T | Promise<T>) => within(limitMs, work, late);
   switch (task.tag) {
     case "send-request":
       return send(task.val, policy, means.fetch, means.unusedProxy);
@@ -93,9 +99,9 @@ async function attempt(task: contract.Task, means: Means): Promise<contract.Outc
       const { key, expected, value } = task.val;
       if (!isFile(key) && !isEntryKey(key)) return notAKey();
       if (isLonger(value, MAX_JOURNAL)) return { tag: "denied", val: `an entry has no more than ${MAX_JOURNAL} bytes` };
-      if (isFile(key)) return limited(swapCredentials(task.val, means));
+      if (isFile(key)) return limited(swapCredentials(task.val, means, stop.signal));
       if (store === undefined) return { tag: "swapped", val: "" };
-      const swapped = await limited(store.swap(key, expected, value));
+      const swapped = await limited(store.swap(key, expected, value, stop.signal));
       if (swapped.done) return { tag: "swapped", val: swapped.version };
       return { tag: "conflict", val: swapped.entry === undefined ? undefined : entry(swapped.entry) };
     }
@@ -148,17 +154,19 @@ async function loadCredentials(key: string, { platform, policy }: Means): Promis
   return outcome.tag === "entry" ? { tag: "entry", val: entry(outcome.val) } : outcome;
 }
 
-async function swapCredentials({ key, expected, value }: contract.Swap, { platform, policy }: Means): Promise<contract.Outcome> {
+async function swapCredentials(swap: contract.Swap, { platform, policy }: Means, signal: AbortSignal): Promise<contract.Outcome> {
+  const { key, expected, value } = swap;
   const path = key.slice(FILE.length);
   if (!policy.isCredentials(path)) return notCredentials(path);
   if (expected === undefined) return { tag: "denied", val: "a credentials file is replaced, and never made" };
-  const outcome = await platform.swapCredentials?.(path, expected, value, policy);
+  const outcome = await platform.swapCredentials?.(path, expected, value, policy, signal);
   if (outcome === undefined) return { tag: "unsupported" };
   return outcome.tag === "conflict" ? { tag: "conflict", val: outcome.val && entry(outcome.val) } : outcome;
 }
 
 function notCredentials(path: string): contract.Outcome {
-  return { tag: "denied", val: `${printable(path)} is not the credentials file of a profile that the configuration leads to` };
+  const val = `only the credentials files of profiles that the configuration leads to are entries, and not ${printable(path)}`;
+  return { tag: "denied", val };
 }
 
 function notAKey(): contract.Outcome {

@@ -204,6 +204,12 @@ impl Host {
         };
         let resolved = directory.zip(path.file_name()).map_or_else(|| path.clone(), |(directory, name)| directory.join(name));
         self.policy.check_file(&resolved)?;
+        // Whoever may write there could put another login in its place.
+        if let Some(directory) = path.parent().map(Path::to_owned)
+            && let Ok(Ok(Some(why))) = tokio::task::spawn_blocking(move || files::distrusted(&directory)).await
+        {
+            return Err(why);
+        }
         Ok(CredentialsFile::new(path))
     }
 
@@ -375,6 +381,30 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).unwrap(), if swaps { "new" } else { "old" }, "{:?}", host.policy);
             fs::remove_file(&path).unwrap();
         }
+    }
+
+    /// A12: whoever may write to its directory could put another login in its place.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_credentials_file_in_a_directory_that_others_may_write_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let credentials = directory.path().join("credentials");
+        fs::create_dir(&credentials).unwrap();
+        let path = credentials.join("me.json");
+        CredentialsFile::new(&path).swap(None, Secret::from("old")).await.unwrap();
+        let there = CredentialsFile::new(&path).load().await.unwrap().unwrap();
+        fs::set_permissions(&credentials, fs::Permissions::from_mode(0o777)).unwrap();
+        let host = host(Policy::default(), &format!(r#"{{"discover": {{"config_dir": "{}"}}}}"#, directory.path().display()));
+        let key = format!("file:{}", path.display());
+        let swap = types::Swap { key: key.clone(), expected: Some(there.version), value: "new".to_owned() };
+        let read =
+            types::FileRequest { path: path.display().to_string(), max_bytes: 1_000, protection: types::FileProtection::Any };
+        for task in [Task::LoadEntry(key), Task::SwapEntry(swap), Task::ReadFile(read)] {
+            let outcome = host.perform(task).await;
+            assert!(matches!(&outcome, Outcome::Denied(why) if why.contains("chmod go-w")), "{outcome:?}");
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
     }
 
     /// F10: whatever a component asks for, what runs is the program that the configuration names, if the policy allows it, for the audience

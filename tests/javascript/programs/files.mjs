@@ -11,11 +11,15 @@ let release = () => undefined;
 const commands = {
   load: (key) => store.load(key),
   swap: (key, expected, value) => store.swap(key, expected === "none" ? undefined : expected, value),
+  /** What becomes of a swap that is given up after so long. */
+  "swap-within": (milliseconds, key, value) =>
+    store.swap(key, undefined, value, AbortSignal.timeout(Number(milliseconds))).catch(({ name }) => name),
+  wait: (milliseconds, path) => locked(path, { limitMs: Number(milliseconds) }, async () => true),
   /** Holds the lock of this file until `release`. */
   hold: (path) =>
     new Promise((resolve, reject) => {
       const held = () => new Promise((done) => ((release = done), resolve(true)));
-      locked(path, LONG_MS, held).catch(reject);
+      locked(path, { limitMs: LONG_MS }, held).catch(reject);
     }),
   async release() {
     release();

@@ -924,6 +924,12 @@ scenario("a credentials file is an entry where the configuration leads to it and
   assert.equal(swapped.tag, "swapped", swapped.val);
   assert.deepEqual(await swap({}, entry.version), { tag: "conflict", val: { version: swapped.val, value: "new" } });
   assert.deepEqual([readFileSync(file, "utf8"), statSync(file).mode & 0o777], ["new", 0o600]);
+  // Whoever may write there could put another login in its place.
+  chmodSync(join(at, "credentials"), 0o777);
+  for (const refused of [await load(), await swap({}, swapped.val)]) {
+    assert.ok(refused.tag === "denied" && refused.val.includes("chmod go-w"), refused.val);
+  }
+  chmodSync(join(at, "credentials"), 0o700);
   // A login that the desktop keeps is not one that nobody has.
   rmSync(file);
   writeFileSync(`${file}.keychain`, "");

@@ -4,7 +4,7 @@
 import { lstat } from "node:fs/promises";
 import { WifError } from "../errors.js";
 import type { Entry, Swapped } from "../store.js";
-import { locked } from "./lock.js";
+import { locked, type Patience } from "./lock.js";
 import { digest, read, replace } from "./private.js";
 
 /** The content and its version; undefined if there is no file. */
@@ -16,9 +16,9 @@ export async function loadCredentials(path: string): Promise<Entry | undefined> 
   return value === undefined ? undefined : { version: digest(value), value };
 }
 
-/** Replaces the file if its version is the expected one. It is never made. Waits for its lock at most so long, in milliseconds. */
-export function swapCredentials(path: string, expected: string, value: string, limitMs: number): Promise<Swapped> {
-  return locked(path, limitMs, async () => {
+/** Replaces the file if its version is the expected one. It is never made. */
+export function swapCredentials(path: string, expected: string, value: string, patience: Patience): Promise<Swapped> {
+  return locked(path, patience, async () => {
     const entry = await loadCredentials(path);
     if (entry?.version !== expected) return { done: false, entry };
     await replace(path, value);

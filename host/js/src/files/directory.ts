@@ -1,15 +1,15 @@
 // A store in a directory: for processes of one machine that share an identity.
 
 import { randomBytes } from "node:crypto";
-import { mkdirSync, realpathSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { OptionError } from "../errors.js";
 import type { Entry, Store } from "../store.js";
 import { locked, sqlite, withoutLocks } from "./lock.js";
-import { codeOf, digest, permitted, read, replace } from "./private.js";
+import { codeOf, cure, digest, permitted, read, replace } from "./private.js";
 
-/** So long a swap waits for the lock, in milliseconds. */
-const LOCK_WAIT_MS = 30_000;
+/** So long a swap waits for the lock, in milliseconds. Who holds it writes one file. */
+const LOCK_WAIT_MS = 10_000;
 const WRITABLE_BY_GROUP_OR_OTHERS = 0o022;
 
 /**
@@ -17,8 +17,8 @@ const WRITABLE_BY_GROUP_OR_OTHERS = 0o022;
  * process goes on with the token that is there. Programs in Rust, C, Python and Go and the command `wif` share it, too.
  *
  * There is a file for each identity, which its owner alone may read. The directory is made if it is not there. It must be on a file system
- * whose locks work, and nobody else may be able to write to it. Throws `OptionError` where it does not serve, and where the runtime has no
- * `node:sqlite`: Node has it from 22.13 on.
+ * of this machine, and nobody else may be able to write to it. Throws `OptionError` where it does not serve, and where the runtime has no
+ * `node:sqlite`: Node has it from 22.13 on, Deno from 2.2, Bun from 1.4.
  */
 export function directoryStore(path: string): Store {
   if (sqlite() === undefined) throw withoutLocks("directoryStore");
@@ -31,9 +31,9 @@ export function directoryStore(path: string): Store {
   return {
     compares: true,
     load: (key) => load(fileOf(key)),
-    swap(key, expected, value) {
+    swap(key, expected, value, signal) {
       const file = fileOf(key);
-      return locked(file, LOCK_WAIT_MS, async () => {
+      return locked(file, { limitMs: LOCK_WAIT_MS, signal }, async () => {
         const entry = await load(file);
         if (entry?.version !== expected) return { done: false, entry };
         const version = randomBytes(8).toString("hex");
@@ -55,20 +55,21 @@ async function load(file: string): Promise<Entry | undefined> {
 
 /** The directory without links. */
 function opened(path: string): string {
+  const refused = (why: string) => new OptionError(`directoryStore: ${path} ${why}`);
+  let metadata;
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    if (!existsSync(path)) mkdirSync(path, { recursive: true, mode: 0o700 });
+    metadata = statSync(path);
   } catch (error) {
-    throw new OptionError(`directoryStore: ${path} cannot be made (${codeOf(error)})`);
+    throw refused(`cannot be made or read (${codeOf(error)})${cure(error)}`);
   }
-  const metadata = statSync(path);
-  if (!metadata.isDirectory()) throw new OptionError(`directoryStore: ${path} is no directory`);
+  if (!metadata.isDirectory()) throw refused("is no directory");
   const user = permitted(() => process.geteuid?.()) ?? metadata.uid;
-  if (process.platform === "win32") return realpathSync(path);
-  if (metadata.uid !== user && metadata.uid !== 0) {
-    throw new OptionError(`directoryStore: ${path} belongs to another user, ${metadata.uid}: name another directory`);
-  }
-  if ((metadata.mode & WRITABLE_BY_GROUP_OR_OTHERS) !== 0) {
-    throw new OptionError(`directoryStore: others can write to ${path}: take that right away (chmod go-w), or name another`);
+  if (process.platform !== "win32") {
+    if (metadata.uid !== user && metadata.uid !== 0) throw refused(`belongs to another user, ${metadata.uid}: name another directory`);
+    if ((metadata.mode & WRITABLE_BY_GROUP_OR_OTHERS) !== 0) {
+      throw refused("can be written by others: take that right away (chmod go-w), or name another");
+    }
   }
   return realpathSync(path);
 }

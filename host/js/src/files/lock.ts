@@ -4,19 +4,26 @@
 // It ends with the process that holds it.
 
 import { randomBytes } from "node:crypto";
+import type { Stats } from "node:fs";
 import { link, lstat, open, unlink } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
 import { OptionError, WifError } from "../errors.js";
-import { codeOf, irregular } from "./private.js";
+import { check, codeOf, cure } from "./private.js";
 
 /** As much of `node:sqlite` as is used. */
 interface Sqlite {
   readonly DatabaseSync: new (path: string) => { exec(sql: string): void; close(): void };
 }
 
-/** Versions of Node that have none of this are supported, too. */
+/** Versions of Node that have none of this are supported, too; later ones have another name for it. */
 interface Modules {
-  getBuiltinModule?(name: "node:sqlite"): Partial<Sqlite> | undefined;
+  getBuiltinModule?(name: "node:sqlite"): Partial<Sqlite & { readonly Database: Sqlite["DatabaseSync"] }> | undefined;
+}
+
+/** How a wait ends: after so long, in milliseconds, or by the signal, whichever comes first. */
+export interface Patience {
+  readonly limitMs: number;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** How often a lock is asked for that somebody else holds, in milliseconds. */
@@ -26,7 +33,7 @@ const [BUSY, BUSY_WORDS] = [5, "database is locked"];
 
 /** SQLite; undefined where this runtime has none. Some versions of Node warn when they are first asked for it. */
 export function sqlite(): Sqlite | undefined {
-  const { DatabaseSync } = (process as Modules).getBuiltinModule?.("node:sqlite") ?? {};
+  const { Database, DatabaseSync = Database } = (process as Modules).getBuiltinModule?.("node:sqlite") ?? {};
   return DatabaseSync && { DatabaseSync };
 }
 
@@ -34,23 +41,30 @@ export function sqlite(): Sqlite | undefined {
 export function withoutLocks(what: string): OptionError {
   const { versions } = process;
   const name = versions["deno"] ? `Deno ${versions["deno"]}` : versions["bun"] ? `Bun ${versions["bun"]}` : `Node ${process.version}`;
-  return new OptionError(`${what} locks files by node:sqlite, which ${name} does not have: use Node 22.13 or later, Deno, or Bun`);
+  return new OptionError(`${what} locks files by node:sqlite, which ${name} does not have: use Node 22.13, Deno 2.2 or Bun 1.4, or later`);
 }
 
-/** Does this while nobody else has the file's lock. Waits for it at most so long, in milliseconds. */
-export async function locked<T>(path: string, limitMs: number, work: () => Promise<T>): Promise<T> {
+/** Does this while nobody else has the file's lock. Who has given up waiting has nothing done. */
+export async function locked<T>(path: string, { limitMs, signal }: Patience, work: () => Promise<T>): Promise<T> {
   const { DatabaseSync } = sqlite() ?? raise(withoutLocks("this"));
   const beside = `${path}.lock`;
   // What can be no such file leaves no lock behind.
-  await mustBeRegular(path);
-  if (!(await mustBeRegular(beside))) await make(beside);
+  await checked(path);
+  if ((await checked(beside)) === undefined) await make(beside);
+  const before = await checked(beside);
   const database = failing(beside, () => new DatabaseSync(beside));
   try {
     const until = performance.now() + limitMs;
     while (!failing(beside, () => begin(database))) {
-      if (performance.now() >= until) throw new WifError(`${beside} has been locked by another process for ${limitMs} ms`);
+      if (performance.now() >= until) {
+        throw new WifError(`${beside} has been locked by another process for ${limitMs} ms, or its file system has no locks`);
+      }
       await setTimeout(ASK_AGAIN_MS);
+      signal?.throwIfAborted();
     }
+    // SQLite follows links, and locks what it has opened whatever has become of it.
+    if ((await checked(beside))?.ino !== before?.ino) throw new WifError(`${beside} was replaced while it was being locked`);
+    signal?.throwIfAborted();
     return await work();
   } finally {
     database.close();
@@ -86,15 +100,16 @@ async function make(beside: string): Promise<void> {
       await unlink(unfinished);
     }
   } catch (error) {
-    throw new WifError(`${beside} cannot be made (${codeOf(error)})`);
+    const links = ["EPERM", "ENOTSUP", "ENOSYS"].includes(codeOf(error)) ? ": its file system may have no hard links" : "";
+    throw new WifError(`${beside} cannot be made (${codeOf(error)})${links || cure(error)}`);
   }
 }
 
-/** Whether there is a file. It is none of another kind: a link would have it made elsewhere. */
-async function mustBeRegular(path: string): Promise<boolean> {
+/** What is there, if anything: a file of its owner's alone. A link would have it made elsewhere. */
+async function checked(path: string): Promise<Stats | undefined> {
   const metadata = await lstat(path).catch(() => undefined);
-  if (metadata !== undefined && !metadata.isFile()) throw irregular(path);
-  return metadata !== undefined;
+  if (metadata !== undefined) check(path, metadata);
+  return metadata;
 }
 
 /** What SQLite says holds no secret: the file is empty. */

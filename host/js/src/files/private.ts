@@ -36,7 +36,7 @@ export async function read(path: string): Promise<string | undefined> {
     if (error instanceof WifError) throw error;
     const code = codeOf(error);
     if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    throw new WifError(`${path} cannot be read (${code})`);
+    throw new WifError(`${path} cannot be read (${code})${cure(error)}`);
   }
 }
 
@@ -60,7 +60,7 @@ export async function replace(path: string, content: string): Promise<void> {
     await rename(unfinished, path);
   } catch (error) {
     await unlink(unfinished).catch(() => undefined);
-    throw new WifError(`${path} cannot be written (${codeOf(error)})`);
+    throw new WifError(`${path} cannot be written (${codeOf(error)})${cure(error)}`);
   }
   await syncDirectory(dirname(path));
 }
@@ -92,13 +92,18 @@ export function codeOf(error: unknown): string {
   return error instanceof Error ? error.name : "no error";
 }
 
+/** What helps where the runtime does not permit it. */
+export function cure(error: unknown): string {
+  return ["NotCapable", "PermissionDenied"].includes(codeOf(error)) ? ": permit it (in Deno --allow-read and --allow-write)" : "";
+}
+
 /** A link in the place of a file would have it made or read elsewhere, and a pipe would hold up whoever opens it. */
-export function irregular(path: string): WifError {
+function irregular(path: string): WifError {
   return new WifError(`${path} is no regular file: remove it`);
 }
 
 /** Whoever could read it has the token, and whoever could write it may have put one of theirs. */
-function check(path: string, metadata: Stats): void {
+export function check(path: string, metadata: Stats): void {
   if (!metadata.isFile()) throw irregular(path);
   if (process.platform === "win32") return;
   // Where Deno does not permit to ask who runs this (`--allow-sys=uid`), its mode has to do.

@@ -16,6 +16,8 @@ import { steady } from "./steady.js";
 
 /** So many files are read at once: a file system that does not answer keeps the places. */
 const READERS = 4;
+/** So long the lock of a file is waited for, in milliseconds, and this part of what callables may take: its own error is to be heard. */
+const [LOCK_WAIT_MS, LOCK_SHARE] = [10_000, 0.8];
 /** So many times in a row a file may be swapped while it is being read. */
 const SWAPS = 8;
 const WRITABLE_BY_GROUP_OR_OTHERS = 0o022;
@@ -25,6 +27,7 @@ const STICKY = 0o1000;
 const { Deno: deno } = globalThis as { Deno?: { env: { get(name: string): string | undefined } } };
 /** What relative paths are relative to. Deno asks for leave to tell. */
 const STARTED_IN = permitted(() => process.cwd());
+const UNANSWERED: Outcome = { tag: "failed", val: "the file system has not answered earlier reads yet" };
 const UNPLACED: Outcome = { tag: "denied", val: "the directory of this program is not known: name the whole path" };
 let readers = 0;
 
@@ -49,7 +52,7 @@ export const node: Platform = {
       if (STARTED_IN === undefined) return UNPLACED;
       request = { ...request, path: join(STARTED_IN, request.path) };
     }
-    if (readers >= READERS) return { tag: "failed", val: "the file system has not answered earlier reads yet" };
+    if (readers >= READERS) return UNANSWERED;
     readers += 1;
     try {
       return await readNow(request, policy, within, ownerOnly);
@@ -59,21 +62,28 @@ export const node: Platform = {
   },
   async loadCredentials(path, policy) {
     if (sqlite() === undefined) return { tag: "unsupported" };
-    const place = await placed(path, policy);
-    if (typeof place !== "string") return place;
-    const entry = await loadCredentials(place);
-    return entry === undefined ? { tag: "absent" } : { tag: "entry", val: entry };
+    if (readers >= READERS) return UNANSWERED;
+    readers += 1;
+    try {
+      const place = await placed(path, policy);
+      if (typeof place !== "string") return place;
+      const entry = await loadCredentials(place);
+      return entry === undefined ? { tag: "absent" } : { tag: "entry", val: entry };
+    } finally {
+      readers -= 1;
+    }
   },
-  async swapCredentials(path, expected, value, policy) {
+  async swapCredentials(path, expected, value, policy, signal) {
     if (sqlite() === undefined) return { tag: "unsupported" };
     const place = await placed(path, policy);
     if (typeof place !== "string") return place;
-    const swapped = await swapCredentials(place, expected, value, policy.callableTimeoutMs);
+    const limitMs = Math.min(LOCK_WAIT_MS, policy.callableTimeoutMs * LOCK_SHARE);
+    const swapped = await swapCredentials(place, expected, value, { limitMs, signal });
     return swapped.done ? { tag: "swapped", val: swapped.version } : { tag: "conflict", val: swapped.entry };
   },
 };
 
-/** Where a credentials file is, if the policy allows it. The file itself is no link, or it is refused when it is read. */
+/** Where a credentials file is, if the policy allows it and nobody else may write there. The file itself is no link, or it is refused. */
 async function placed(path: string, policy: Policy): Promise<string | Outcome> {
   if (!isAbsolute(path)) {
     if (STARTED_IN === undefined) return UNPLACED;
@@ -81,8 +91,12 @@ async function placed(path: string, policy: Policy): Promise<string | Outcome> {
   }
   const directory = await realpath(dirname(path)).catch(() => dirname(path));
   const resolved = join(directory, basename(path));
-  if (await isAllowed(resolved, policy)) return path;
-  return { tag: "denied", val: `the policy does not allow ${resolved}; allow it with policy.allowDirectories` };
+  if (!(await isAllowed(resolved, policy))) {
+    return { tag: "denied", val: `the policy does not allow ${resolved}; allow it with policy.allowDirectories` };
+  }
+  const metadata = await stat(directory).catch(() => undefined);
+  const why = metadata && process.platform !== "win32" ? await distrusted(directory, metadata) : undefined;
+  return why === undefined ? path : { tag: "denied", val: why };
 }
 
 /** For development. What the runtime does not let this program read is not set. */

@@ -76,11 +76,13 @@ impl Lock {
 /// SQLite's lock for whoever is about to write: one of its bytes. Linux keeps locks of bytes apart from those of files, which
 /// `File::try_lock` takes. This one is of the kind that belongs to an open file: the other kind does not exclude threads of one process, and
 /// ends when any of them closes the file.
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), target_pointer_width = "64"))]
 mod records {
     use std::fs::{File, TryLockError};
     use std::io;
     use std::os::fd::AsRawFd as _;
+
+    use super::both;
 
     /// SQLite's `RESERVED_BYTE`, the same in every version 3 (its page on locking, "File Locking And Concurrency"). The file is empty.
     const RESERVED: libc::off_t = 0x4000_0001;
@@ -91,7 +93,7 @@ mod records {
             Err(error) => match error.raw_os_error() {
                 Some(libc::EAGAIN | libc::EACCES) => Err(TryLockError::WouldBlock),
                 // A kernel without locks of this kind, such as a sandbox's.
-                Some(libc::EINVAL) => file.try_lock(),
+                Some(libc::EINVAL) => both::try_lock(file),
                 _ => Err(TryLockError::Error(error)),
             },
         }
@@ -99,7 +101,7 @@ mod records {
 
     pub(super) fn unlock(file: &File) -> io::Result<()> {
         match set(file, libc::F_UNLCK) {
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => file.unlock(),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => both::unlock(file),
             done => done,
         }
     }
@@ -120,8 +122,34 @@ mod records {
     }
 }
 
-/// Elsewhere the locks of files exclude those of bytes, too.
-#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(target_pointer_width = "64")))]
+use both as records;
+
+/// Two locks in place of that one: the file's excludes threads and processes like this one, and then that of all its bytes, which is the
+/// process's, excludes programs that lock by SQLite.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod both {
+    use std::fs::{File, TryLockError};
+    use std::io;
+
+    use rustix::fs::{FlockOperation, fcntl_lock};
+
+    pub(super) fn try_lock(file: &File) -> Result<(), TryLockError> {
+        file.try_lock()?;
+        let Err(error) = fcntl_lock(file, FlockOperation::NonBlockingLockExclusive) else { return Ok(()) };
+        file.unlock().map_err(TryLockError::Error)?;
+        let held = [rustix::io::Errno::AGAIN, rustix::io::Errno::ACCESS].contains(&error);
+        Err(if held { TryLockError::WouldBlock } else { TryLockError::Error(error.into()) })
+    }
+
+    pub(super) fn unlock(file: &File) -> io::Result<()> {
+        fcntl_lock(file, FlockOperation::Unlock)?;
+        file.unlock()
+    }
+}
+
+/// The lock of a file. Other systems than Linux do not keep it apart from those of bytes.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod records {
     use std::fs::{File, TryLockError};
     use std::io;
@@ -265,4 +293,26 @@ fn check(metadata: &Metadata, path: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+mod tests {
+    use super::*;
+
+    /// Where the kernel lacks the one kind of lock, programs with the other kind, and those that lock by SQLite, are kept out all the same.
+    #[test]
+    fn locks_of_each_kind_exclude_each_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let file = || open(OpenOptions::new().write(true).create(true).truncate(false), &path).unwrap();
+        let held = |tried: Result<(), TryLockError>| matches!(tried, Err(TryLockError::WouldBlock));
+        let (one, other) = (file(), file());
+        both::try_lock(&one).unwrap();
+        assert!(held(records::try_lock(&other)) && held(both::try_lock(&other)));
+        both::unlock(&one).unwrap();
+        records::try_lock(&other).unwrap();
+        assert!(held(records::try_lock(&one)) && held(both::try_lock(&one)));
+        records::unlock(&other).unwrap();
+        both::try_lock(&one).unwrap();
+    }
 }

@@ -180,6 +180,9 @@ async fn what_others_could_have_touched_is_refused() {
         refused(&mut program, "swap ab none second", "ab.json.lock is no regular file: remove it").await;
         fs::remove_file(&lock).expect("it goes");
         fs::write(&lock, "something else that is no lock at all").expect("it is written");
+        mode(&lock, 0o644);
+        refused(&mut program, "swap ab none second", "others than its owner can use").await;
+        mode(&lock, 0o600);
         refused(&mut program, "swap ab none second", "ab.json.lock cannot be locked").await;
 
         mode(directory.path(), 0o770);
@@ -217,6 +220,24 @@ async fn a_writer_that_is_killed_loses_nothing() {
     }
 }
 
+/// Who was told that nothing was written must not find it written later, and who waited hears for what.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swap_that_nobody_waits_for_any_more_writes_nothing() {
+    for runtime in LOCKING {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("ab.json");
+        let mut program = files(runtime, directory.path()).await;
+        let held = private::Lock::of(&file).await.expect("it is free");
+        assert_eq!(program.value("swap-within 300 ab late").await, "TimeoutError", "{runtime:?}");
+        let answer = program.ask(&format!("wait 300 {}", file.display())).await;
+        let message = answer["message"].as_str().expect("a message");
+        assert!(message.contains("ab.json.lock has been locked by another process for 300 ms"), "{runtime:?}: {message}");
+        drop(held);
+        assert_eq!(program.value("load ab").await, Value::Null, "{runtime:?}");
+        assert_eq!(program.value("swap ab none next").await["done"], true, "{runtime:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_runtime_that_cannot_lock_files_says_so() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -230,7 +251,7 @@ async fn a_runtime_that_cannot_lock_files_says_so() {
     });
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.success(), has.await.expect("no panic"), "{said}");
-    assert!(output.status.success() || said.contains("use Node 22.13 or later, Deno, or Bun"), "{said}");
+    assert!(output.status.success() || said.contains("use Node 22.13, Deno 2.2 or Bun 1.4, or later"), "{said}");
 }
 
 /// Below the home directory of programs.
