@@ -23,7 +23,8 @@ def load(engine, folder, name):
 
 
 def held(archive):
-    """The component in an archive of an OCI layout, as whoever pulls it finds it: by digests from the index on; and its description."""
+    """The component in an archive of an OCI layout, as whoever pulls it finds it: by digests from the index on; its file's name before,
+    its description after."""
     with tarfile.open(archive) as files:
 
         def blob(descriptor):
@@ -37,7 +38,8 @@ def held(archive):
         (layer,) = manifest["layers"]
         kinds = manifest["config"]["mediaType"], layer["mediaType"]
         assert kinds == ("application/vnd.wasm.config.v0+json", "application/wasm"), kinds
-        return blob(layer), json.loads(blob(manifest["config"]))["component"]
+        name = layer["annotations"]["org.opencontainers.image.title"]
+        return name, blob(layer), json.loads(blob(manifest["config"]))["component"]
 
 
 def main(folder):
@@ -54,7 +56,8 @@ def main(folder):
     assert any(name.startswith("wif:credential/token@") for name in offered), offered
 
     for name in ("plugin", "standalone", "standalone_async", "interposer"):
-        content, told = held(folder / f"wif-{name.replace('_', '-')}.oci.tar")
+        file, content, told = held(folder / f"wif-{name.replace('_', '-')}.oci.tar")
+        assert file == f"wif_{name}.wasm", file
         assert content == (folder / f"wif_{name}.wasm").read_bytes(), name
         _, imports, exports = load(engine, folder, f"wif_{name}.wasm")
         assert told == {"imports": imports, "exports": exports}, told

@@ -118,7 +118,8 @@ def pack_component(path, version, out):
     }
     layout = Layout()
     config = layout.blob("application/vnd.wasm.config.v0+json", as_json(config))
-    layer = layout.blob("application/wasm", content)
+    # Clients that write each layer into a file take its name from here, and leave out a layer that has none.
+    layer = layout.blob("application/wasm", content, annotations={"org.opencontainers.image.title": pathlib.Path(path).name})
     layout.write(out, pathlib.Path(path).stem, version, config, [layer])
 
 
