@@ -8,10 +8,8 @@ const BEFORE: [u64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334
 /// Milliseconds since 1970; none for what is no date, or an earlier one. The day of the week is not looked at.
 pub(crate) fn parse(text: &str) -> Option<u64> {
     let mut fields = [""; 8];
-    let mut count = 0;
-    for field in text.split([' ', ',', '-', ':']).filter(|field| !field.is_empty()) {
-        *fields.get_mut(count)? = field;
-        count += 1;
+    for (at, field) in text.split([' ', ',', '-', ':']).filter(|field| !field.is_empty()).enumerate() {
+        *fields.get_mut(at)? = field;
     }
     let [_, first, second, .., last] = fields;
     let (day, month, year, [hour, minute, of_minute]) = match last {
