@@ -514,3 +514,30 @@ fn a_failure_to_replace_an_older_token_is_none_of_a_newer_one() {
         assert_eq!((&status["state"], &status["failure"]), (&json!("serving"), &Value::Null), "{status:#}");
     });
 }
+
+/// D3: a token that has run out has no second life, though the store still has it, the wall clock has gone back since, and the session
+/// was opened anew, before the token's end or after it.
+#[test]
+fn a_restart_and_a_wall_clock_that_goes_back_lengthen_no_life() {
+    both(|kind| {
+        for restart_ms in [600_000, 3_596_000] {
+            let (mut session, first) = Sharer::with_first(kind);
+            session.at(restart_ms, &json!("needed"));
+            session.put_back_ms = 300_000;
+            session.restart(kind).step(&json!("woken"));
+            for now_ms in [restart_ms, 3_596_000] {
+                session.at(now_ms, &json!("needed"));
+                for _ in 0..4 {
+                    match ["read-file", "load-entry"].into_iter().find(|task| session.asks(task)) {
+                        Some("read-file") => session.answer("read-file", &identity_token("one", 0)),
+                        Some(_) => session.answer("load-entry", &entry("v1", &first)),
+                        None => break,
+                    };
+                }
+                let left_ms = 3_595_000_u64.saturating_sub(now_ms);
+                let served_ms = session.output["access"]["usable"]["unusable-in-ms"].as_u64();
+                assert_eq!(served_ms, Some(left_ms).filter(|left| *left > 0), "restarted at {restart_ms}: {:#}", session.output);
+            }
+        }
+    });
+}
