@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use wif_world::shared_store::{FIRST, SECOND, Sharer, entry, grant, identity_token, identity_token_of, refused};
+use wif_world::world::START_MS;
 use wif_world::{both, jwt};
 
 /// C6, B10: the API rejected a token; another session, which has not heard of it, still has it in the store.
@@ -538,6 +539,25 @@ fn a_restart_and_a_wall_clock_that_goes_back_lengthen_no_life() {
                 let served_ms = session.output["access"]["usable"]["unusable-in-ms"].as_u64();
                 assert_eq!(served_ms, Some(left_ms).filter(|left| *left > 0), "restarted at {restart_ms}: {:#}", session.output);
             }
+        }
+    });
+}
+
+/// D10: the clock of a machine ran ahead and was put right. The entry that it wrote tells of pauses that were over then.
+#[test]
+fn a_pause_that_was_over_when_it_was_written_holds_nobody_up() {
+    both(|kind| {
+        let (_, first) = Sharer::with_first(kind);
+        for (over_ms, goes_on) in [(60_000, true), (0, true), (-1_000, false)] {
+            let mut stored: Value = serde_json::from_str(first.as_str().expect("a text")).expect("a document");
+            let ends_ms = i64::try_from(START_MS).expect("a time") + 700_000;
+            stored["token"] = Value::Null;
+            stored["written_wall_ms"] = json!(ends_ms + over_ms);
+            (stored["pace"]["retry_wall_ms"], stored["pace"]["floor_wall_ms"]) = (json!(ends_ms), json!(ends_ms));
+            let mut session = Sharer::new(kind, 2);
+            session.now_ms = 400_000;
+            session.begin("two", &entry("v1", &json!(stored.to_string())));
+            assert_eq!(session.asks("swap-entry"), goes_on, "over for {over_ms} ms: {:#}", session.output);
         }
     });
 }
