@@ -561,3 +561,21 @@ fn a_pause_that_was_over_when_it_was_written_holds_nobody_up() {
         }
     });
 }
+
+/// A8: a request never left, and is repeated at once. Its lease ends with it: what is found meanwhile may make the repeat needless.
+#[test]
+fn a_request_that_never_left_gives_its_lease_back() {
+    both(|kind| {
+        let (_, first) = Sharer::with_first(kind);
+        let mut session = Sharer::new(kind, 2);
+        session.begin("two", &json!("absent"));
+        session.answer("swap-entry", &json!({"swapped": "v1"}));
+        session.answer("send-request", &json!({"unsent": "refused"}));
+        let swap = session.answer("swap-entry", &json!({"swapped": "v2"}));
+        assert!(lease(&swap).is_null(), "{swap}");
+        session.answer("load-entry", &entry("v3", &first));
+        assert_eq!(session.served(), (Some(jwt::id_of(FIRST)), Some("good".into())), "{:#}", session.output);
+        session.at(10_000, &json!("woken"));
+        assert!(!session.asks("swap-entry"), "nothing is out whose owner must show that it lives: {:?}", session.open);
+    });
+}
