@@ -128,3 +128,11 @@ macro_rules! shown_types {
         };
     };
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_list_crosses_whole_and_in_its_order() {
+        assert_eq!(super::all::<u16, u32>(vec![2, 1]), [2, 1]);
+    }
+}

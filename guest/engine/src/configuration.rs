@@ -676,6 +676,14 @@ mod tests {
         }
     }
 
+    /// Only a program that is run is known to give a new one each time.
+    #[test]
+    fn a_callable_says_whether_it_mints() {
+        let (field, message) = error_of(&FEDERATION.replace(r#""file", "path": "/token""#, r#""callable", "name": "a""#));
+        assert_eq!(field, "federation.identity_token.freshness");
+        assert!(message.starts_with("is missing: say whether"), "{message}");
+    }
+
     #[test]
     fn a_program_is_named_by_its_absolute_path() {
         let executable = |command: &str| {

@@ -786,6 +786,16 @@ mod tests {
         }
     }
 
+    /// Neither makes a federation by itself, whatever the platform is.
+    #[test]
+    fn a_rule_alone_and_an_organization_alone_are_told_with_all_that_is_missing() {
+        let source = "ANTHROPIC_IDENTITY_TOKEN_FILE (or ANTHROPIC_IDENTITY_TOKEN)";
+        for (given, missing) in [(FEDERATED[0], ORGANIZATION), (FEDERATED[1], RULE)] {
+            let says = format!("The federation variables are incomplete. Set: {}. Missing: {missing}, {source}.", given.0);
+            assert_eq!(found(&[&[given]], &[]).by, Err(says));
+        }
+    }
+
     /// A11: of the two variables that name a source, the one that is there counts.
     #[test]
     fn an_empty_source_beside_another_one_is_a_warning() {

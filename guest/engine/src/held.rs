@@ -164,6 +164,23 @@ impl Held {
 mod tests {
     use super::*;
 
+    /// The end that an issuer tells replaces what was known of this token alone.
+    #[test]
+    fn each_token_has_an_end_of_its_own_and_the_oldest_are_forgotten() {
+        let at = |ms: u64| Moment::default() + ms;
+        let mut ends = Ends::default();
+        ends.set("a", at(10));
+        ends.set("b", at(20));
+        ends.set("a", at(30));
+        assert_eq!((ends.bound("a", at(90)), ends.bound("b", at(90))), (at(30), at(20)));
+        assert_eq!(ends.bound("a", at(5)), at(5), "what is read may shorten it");
+        for id in ["c", "d", "e"] {
+            ends.set(id, at(40));
+        }
+        assert_eq!(ends.0.len(), MAX_ENDS);
+        assert_eq!((ends.bound("a", at(90)), ends.bound("b", at(90))), (at(5), at(90)));
+    }
+
     /// E10: the beta of the API's OAuth dialect stands beside a token of that dialect alone.
     #[test]
     fn a_token_of_another_dialect_and_a_key_carry_no_beta() {

@@ -85,3 +85,12 @@ fn hexadecimal(bytes: &[u8]) -> String {
     const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_origin_is_that_of_a_url() {
+        assert_eq!(super::origin_of("https://api.example/v1").as_deref(), Ok("https://api.example"));
+        assert!(super::origin_of("api.example").is_err());
+    }
+}

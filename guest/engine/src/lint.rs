@@ -83,6 +83,7 @@ mod tests {
         assert!(of_lifetimes(true, &about(3600), 3_600_000, 0).is_none());
         assert!(of_lifetimes(true, &about(600), 600_000, 0).is_none());
         assert!(of_lifetimes(true, &about(600), 570_000, 0).is_some(), "it is looked for every five seconds");
+        assert!(of_lifetimes(true, &about(600), 577_000, 0).is_some(), "a token is not served in its last five seconds");
         assert!(of_lifetimes(true, &about(40), 60_000, 0).is_none(), "whoever lets it live 40 s rotates it in that time");
         assert!(of_lifetimes(false, &about(3600), 600_000, 0).is_none());
     }

@@ -161,11 +161,15 @@ mod tests {
     fn pauses_grow_to_a_bound_and_never_fall_below_the_interval() {
         let mut random = Random::new(3);
         let mut pace = Pace::default();
+        let mut longest = 0;
         for failure in 0..100 {
             pace.transient(Moment::default(), &mut random);
             let pause = pace.retry_at - Moment::default();
             assert!((5_000..=120_000).contains(&pause), "pause {failure} is {pause} ms");
+            assert!(failure > 0 || pause == 5_000, "the first one is the shortest");
+            longest = pause.max(longest);
         }
+        assert!(longest > 110_000, "{longest} ms");
     }
 
     #[test]

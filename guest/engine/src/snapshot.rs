@@ -42,3 +42,48 @@ impl Output {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wif_rules::Token as _;
+
+    use super::*;
+
+    fn output(standing: Standing, progress: Progress) -> Output {
+        let usable = Usable {
+            id: "a".to_owned(),
+            origin: String::new(),
+            set: Vec::new(),
+            merge: Vec::new(),
+            refresh_in_ms: Some(10),
+            hold_in_ms: Some(20),
+            unusable_in_ms: None,
+            standing,
+        };
+        Output {
+            access: Access::Usable(usable),
+            progress,
+            wait_at_most_ms: 7,
+            tasks: Vec::new(),
+            abandon: Vec::new(),
+            wake_in_ms: None,
+            journal: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// An output's times begin with its step. Callers read them on the driver's clock, and what never comes, never comes there.
+    #[test]
+    fn callers_read_what_the_session_said() {
+        let snapshot = output(Standing::Good, Progress::Underway).snapshot(1_000);
+        assert_eq!((snapshot.at, snapshot.underway, snapshot.wait_at_most_ms), (1_000, true, 7));
+        let wif_rules::Access::Usable { token, refresh_at, hold_at, unusable_at } = snapshot.access else {
+            panic!("{:?}", snapshot.access)
+        };
+        assert_eq!((token.id(), token.is_good()), ("a", true));
+        assert_eq!((refresh_at, hold_at, unusable_at), (1_010, 1_020, u64::MAX));
+        let snapshot = output(Standing::Suspect, Progress::Resting).snapshot(0);
+        assert!(!snapshot.underway);
+        assert!(snapshot.usable(0).is_some_and(|token| !token.is_good()), "{:?}", snapshot.access);
+    }
+}

@@ -144,13 +144,12 @@ impl Reading {
 
     /// The end of a pause of which none is longer than `longest_ms`; nothing if it is over. An entry is read again and again:
     /// what was left at its writing would begin anew each time, so there the wall clock counts alone. An end that is too far
-    /// away was set before this clock went back, and nobody can tell when it was meant.
+    /// away was set before this clock went back, and nobody can tell when it was meant. What was over at the writing is over, whatever
+    /// the clocks did since.
     pub(crate) fn end_of_pause(self, wall_ms: i64, longest_ms: u64) -> Option<Moment> {
-        let end = match self.by {
-            Writer::Before => self.moment(wall_ms),
-            Writer::Another => self.epoch.moment(wall_ms),
-        };
-        Some(end).filter(|end| *end <= self.epoch.now + longest_ms)
+        let left = self.moment(wall_ms);
+        let end = if self.by == Writer::Before { left } else { self.epoch.moment(wall_ms) };
+        (left > self.now() && end <= self.now() + longest_ms).then_some(end)
     }
 
     /// The end of something that lives.
@@ -221,5 +220,15 @@ mod tests {
         assert_eq!(pause(1_000_000, Writer::Another), Some(60_000), "ten seconds later");
         assert_eq!(pause(400_000, Writer::Another), None, "no pause is that long");
         assert_eq!(pause(400_000, Writer::Before), Some(60_000), "a journal is read once");
+    }
+
+    /// D10: the clock of whoever wrote it was ahead, and is right again.
+    #[test]
+    fn a_pause_that_was_over_at_the_writing_is_none_later() {
+        for by in [Writer::Another, Writer::Before] {
+            let end = |wall_ms| reading(500_000, None, by).end_of_pause(wall_ms, 600_000);
+            assert!(end(999_000).is_none() && end(1_000_000).is_none(), "{by:?}");
+            assert!(end(1_000_001).is_some(), "{by:?}");
+        }
     }
 }

@@ -8,8 +8,11 @@ use crate::{Kind, Machine, Opening, jwt};
 /// A session that shares a store. Whatever is not there that a test asks for ends the test with what the session said last.
 pub struct Sharer {
     machine: Box<dyn Machine>,
+    opening: Opening,
     /// The time since it was opened, in milliseconds, by both clocks.
     pub now_ms: u64,
+    /// By how much the wall clock has been put back since.
+    pub put_back_ms: u64,
     /// What it said last.
     pub output: Value,
     /// Its tasks that are not answered yet, by number.
@@ -59,7 +62,15 @@ impl Sharer {
             from: json!("fresh"),
         };
         let machine = kind.open(&opening).expect("a valid configuration");
-        Self { machine, now_ms: 0, output: Value::Null, open: Vec::new() }
+        Self { machine, opening, now_ms: 0, put_back_ms: 0, output: Value::Null, open: Vec::new() }
+    }
+
+    /// Ends it and opens it again from its newest journal.
+    pub fn restart(&mut self, kind: Kind) -> &mut Self {
+        self.opening.seed += 1;
+        self.machine = kind.open(&self.opening).expect("it was valid before");
+        self.open.clear();
+        self
     }
 
     /// One that found the store empty and has the first access token, for an hour; and the entry `v1` that tells of it.
@@ -71,7 +82,7 @@ impl Sharer {
     }
 
     fn clock(&self) -> Value {
-        json!({"wall-ms": START_MS + self.now_ms, "steady-ms": self.now_ms})
+        json!({"wall-ms": START_MS + self.now_ms - self.put_back_ms, "steady-ms": self.now_ms})
     }
 
     /// Where it stands now.
@@ -83,6 +94,9 @@ impl Sharer {
     /// Hands it an event now.
     pub fn step(&mut self, event: &Value) -> &mut Self {
         self.output = self.machine.step(&self.clock(), event);
+        if self.output["journal"].is_string() {
+            self.opening.from = json!({ "resumed": self.output["journal"] });
+        }
         let tasks = self.output["tasks"].as_array().into_iter().flatten();
         self.open.extend(tasks.map(|task| (task["number"].as_u64().expect("a number"), task["task"].clone())));
         self

@@ -134,7 +134,10 @@ fn status_tells_what_comes_next() {
         session.at(0, "woken").answer(identity_token("one")).respond(200, json!([]), &granted(3_600));
         let refresh_in_ms = session.output["access"]["usable"]["refresh-in-ms"].as_u64();
         assert_eq!(session.next(), ("the access token is refreshed".into(), refresh_in_ms));
-        session.at(refresh_in_ms.expect("it is refreshed"), "woken").answer(identity_token("one"));
+        session.at(refresh_in_ms.expect("it is refreshed"), "woken");
+        let again_in_ms = session.output["access"]["usable"]["refresh-in-ms"].as_u64();
+        assert!(again_in_ms.is_some_and(|in_ms| in_ms > 0), "what was begun in this step need not be asked for: {again_in_ms:?}");
+        session.answer(identity_token("one"));
         let (next, in_ms) = session.next();
         assert_eq!(next, "the source of the identity token is looked at again");
         assert!(in_ms.is_some_and(|in_ms| (1_000..=10_000).contains(&in_ms)), "{in_ms:?}");
@@ -316,6 +319,8 @@ fn every_task_has_its_time() {
             let (number, _) = session.at(0, "needed").task();
             assert_eq!(session.at(limit_ms - 1, "woken").output["abandon"], json!([]), "{can}");
             assert_eq!(session.at(limit_ms, "woken").output["abandon"], json!([number]), "{can}");
+            assert_eq!(session.output["tasks"], json!([]), "{can}: it is not asked again at once");
+            assert!(session.output["access"]["failed"].is_object(), "{can}: {:#}", session.output);
         }
         let mut session = Driven::file(kind);
         let (number, task) = session.at(0, "woken").answer(identity_token("one")).task();
@@ -665,6 +670,28 @@ fn a_pause_outlives_a_restart_and_a_source_that_was_away() {
     });
 }
 
+/// C4, F12: whoever sent a request has vanished, and with it perhaps the exchange of an identity token that others see, too: it is sent
+/// again after a pause, and callers are told so.
+#[test]
+fn a_request_whose_owner_has_vanished_is_repeated_after_a_pause() {
+    both(|kind| {
+        let file = federation(json!({"source": "file", "path": "/token"}));
+        let mut session = Driven::new(kind, &file, &["read-file", "owners-vanish"]);
+        let (number, _) = session.at(0, "woken").answer(identity_token("one")).task();
+        let silent_ms = session.output["wake-in-ms"].as_u64().expect("it looks for its owner");
+        session.at(silent_ms, "woken");
+        assert_eq!(
+            (&session.output["abandon"], &session.output["tasks"]),
+            (&json!([number]), &json!([])),
+            "{:#}",
+            session.output
+        );
+        let failed = &session.output["access"]["failed"];
+        assert_eq!(failed["code"], "endpoint-unreachable", "{:#}", session.output);
+        assert!(failed["retry-in-ms"].as_u64().is_some_and(|in_ms| in_ms >= 5_000), "{failed:#}");
+    });
+}
+
 /// B10: a token that the API has rejected is no better after a boot and two restarts, though others have been rejected since, which is
 /// as many as are remembered.
 #[test]
@@ -693,6 +720,33 @@ fn a_rejected_token_is_no_better_after_a_boot() {
             let usable = &session.output["access"]["usable"];
             assert_eq!((&usable["id"], &usable["standing"]), (&json!(id), &json!("suspect")), "{steady_ms} {:#}", session.output);
         }
+    });
+}
+
+/// D3: a session that is opened after a boot writes its journal anew at once. Otherwise nobody could tell how long ago the old one was
+/// written, once this boot has lasted longer than the last.
+#[test]
+fn a_journal_of_another_boot_is_written_anew() {
+    both(|kind| {
+        let mut session = Driven::file(kind);
+        session.at(500_000, "woken").answer(identity_token("one")).respond(200, json!([]), &granted(3_600));
+        // The boot put the wall clock back as well.
+        for (steady_ms, wall_ms) in [(1_000, START_MS - 100_000), (900_000, START_MS + 799_000)] {
+            let mut opening = opening(&federation(json!({"source": "file", "path": "/token"})));
+            let journal = session.output["journal"].as_str().expect("a journal");
+            (opening.can, opening.from) = (vec!["read-file".to_owned()], json!({ "resumed": journal }));
+            let mut machine = kind.open(&opening).expect("a valid configuration");
+            let clock = json!({"wall-ms": wall_ms, "steady-ms": steady_ms});
+            let output = machine.step(&clock, &json!("woken"));
+            session = Driven { machine, now_ms: 0, output };
+            if steady_ms == 900_000 {
+                let (number, _) = session.task();
+                let content = json!({"finished": {"number": number, "outcome": identity_token("one")}});
+                session.output = session.machine.step(&clock, &content);
+            }
+        }
+        // An hour was left at the most when this boot began.
+        assert_eq!(session.output["access"]["usable"]["unusable-in-ms"], 2_695_000, "{:#}", session.output);
     });
 }
 
@@ -991,6 +1045,30 @@ fn a_login_without_a_refresh_token_says_what_became_of_its_token() {
         let mut session = Driven { machine, now_ms: 1_000, output: Value::Null };
         session.at(1_000, "woken").answer(json!({ "content": LOGIN })).answer(file("v1", &endless));
         says(&session, "was rejected by the API");
+    });
+}
+
+/// A login that cannot be refreshed is served to its end. Somebody may log in again meanwhile, so its file is looked at; and it is told
+/// what is wrong as soon as something is.
+#[test]
+fn a_login_without_a_refresh_token_is_served_to_its_end() {
+    both(|kind| {
+        let content = json!({"access_token": "sk-ant-oat01-first", "expires_at": START_MS / 1_000 + 3_600});
+        let id = jwt::id_of("sk-ant-oat01-first");
+        let mut session = logged_in(kind, &content);
+        let due_ms = session.output["access"]["usable"]["refresh-in-ms"].as_u64().expect("it ends");
+        session.at(due_ms, "needed").answer(file("v1", &content));
+        assert_eq!(session.output["access"]["usable"]["standing"], "good", "{:#}", session.output);
+        assert_eq!(
+            (&session.output["notes"], &session.output["wake-in-ms"]),
+            (&json!([]), &json!(5_000)),
+            "{:#}",
+            session.output
+        );
+        session.step(&json!({ "rejected": id })).answer(file("v1", &content));
+        assert_eq!(session.output["access"]["usable"]["standing"], "suspect", "{:#}", session.output);
+        let says = "The access token of the login's file /c/credentials/p.json was rejected by the API.";
+        assert_eq!(session.output["notes"][0]["message"], says, "{:#}", session.output);
     });
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use wif_world::shared_store::{FIRST, SECOND, Sharer, entry, grant, identity_token, identity_token_of, refused};
+use wif_world::world::START_MS;
 use wif_world::{both, jwt};
 
 /// C6, B10: the API rejected a token; another session, which has not heard of it, still has it in the store.
@@ -512,5 +513,69 @@ fn a_failure_to_replace_an_older_token_is_none_of_a_newer_one() {
         one.answer("swap-entry", &json!({"conflict": entry("v3", &not_replaced)["entry"]}));
         let status = one.status();
         assert_eq!((&status["state"], &status["failure"]), (&json!("serving"), &Value::Null), "{status:#}");
+    });
+}
+
+/// D3: a token that has run out has no second life, though the store still has it, the wall clock has gone back since, and the session
+/// was opened anew, before the token's end or after it.
+#[test]
+fn a_restart_and_a_wall_clock_that_goes_back_lengthen_no_life() {
+    both(|kind| {
+        for restart_ms in [600_000, 3_596_000] {
+            let (mut session, first) = Sharer::with_first(kind);
+            session.at(restart_ms, &json!("needed"));
+            session.put_back_ms = 300_000;
+            session.restart(kind).step(&json!("woken"));
+            for now_ms in [restart_ms, 3_596_000] {
+                session.at(now_ms, &json!("needed"));
+                for _ in 0..4 {
+                    match ["read-file", "load-entry"].into_iter().find(|task| session.asks(task)) {
+                        Some("read-file") => session.answer("read-file", &identity_token("one", 0)),
+                        Some(_) => session.answer("load-entry", &entry("v1", &first)),
+                        None => break,
+                    };
+                }
+                let left_ms = 3_595_000_u64.saturating_sub(now_ms);
+                let served_ms = session.output["access"]["usable"]["unusable-in-ms"].as_u64();
+                assert_eq!(served_ms, Some(left_ms).filter(|left| *left > 0), "restarted at {restart_ms}: {:#}", session.output);
+            }
+        }
+    });
+}
+
+/// D10: the clock of a machine ran ahead and was put right. The entry that it wrote tells of pauses that were over then.
+#[test]
+fn a_pause_that_was_over_when_it_was_written_holds_nobody_up() {
+    both(|kind| {
+        let (_, first) = Sharer::with_first(kind);
+        for (over_ms, goes_on) in [(60_000, true), (0, true), (-1_000, false)] {
+            let mut stored: Value = serde_json::from_str(first.as_str().expect("a text")).expect("a document");
+            let ends_ms = i64::try_from(START_MS).expect("a time") + 700_000;
+            stored["token"] = Value::Null;
+            stored["written_wall_ms"] = json!(ends_ms + over_ms);
+            (stored["pace"]["retry_wall_ms"], stored["pace"]["floor_wall_ms"]) = (json!(ends_ms), json!(ends_ms));
+            let mut session = Sharer::new(kind, 2);
+            session.now_ms = 400_000;
+            session.begin("two", &entry("v1", &json!(stored.to_string())));
+            assert_eq!(session.asks("swap-entry"), goes_on, "over for {over_ms} ms: {:#}", session.output);
+        }
+    });
+}
+
+/// A8: a request never left, and is repeated at once. Its lease ends with it: what is found meanwhile may make the repeat needless.
+#[test]
+fn a_request_that_never_left_gives_its_lease_back() {
+    both(|kind| {
+        let (_, first) = Sharer::with_first(kind);
+        let mut session = Sharer::new(kind, 2);
+        session.begin("two", &json!("absent"));
+        session.answer("swap-entry", &json!({"swapped": "v1"}));
+        session.answer("send-request", &json!({"unsent": "refused"}));
+        let swap = session.answer("swap-entry", &json!({"swapped": "v2"}));
+        assert!(lease(&swap).is_null(), "{swap}");
+        session.answer("load-entry", &entry("v3", &first));
+        assert_eq!(session.served(), (Some(jwt::id_of(FIRST)), Some("good".into())), "{:#}", session.output);
+        session.at(10_000, &json!("woken"));
+        assert!(!session.asks("swap-entry"), "nothing is out whose owner must show that it lives: {:?}", session.open);
     });
 }

@@ -147,17 +147,16 @@ impl Session {
 
     /// The identity token is spent, and only its owner can help.
     pub(super) fn wait_for_rotation(&mut self, about: &About) {
-        let rotates =
-            self.federation().is_some_and(|federation| !matches!(federation.identity_token, IdentityTokenSource::Literal(_)));
+        let Some(federation) = self.federation() else { return };
+        let rotates = !matches!(federation.identity_token, IdentityTokenSource::Literal(_));
+        let mints = !federation.identity_token.shared();
+        let source = federation.identity_token.describe();
+        // A platform says which of its caches gave the same one again.
+        let keeper = federation.identity_token.recipe().and_then(|recipe| recipe.repeats.clone());
         let expected = match about.rotation_expected_ms() {
             rotation if rotation > self.time.wall_ms() => rotation,
             _ => about.expires_at_ms.max(self.time.wall_ms()),
         };
-        let source = self.federation().map(|federation| federation.identity_token.describe()).unwrap_or_default();
-        let mints = self.federation().is_some_and(|federation| !federation.identity_token.shared());
-        let recipe = self.federation().and_then(|federation| federation.identity_token.recipe());
-        // A platform says which of its caches gave the same one again.
-        let keeper = recipe.and_then(|recipe| recipe.repeats.clone());
         let action = if mints {
             "Let the source give another identity token on each call, or configure its freshness as shared."
         } else if rotates {

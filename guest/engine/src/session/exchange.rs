@@ -132,12 +132,14 @@ impl Session {
             self.mark(&sent, sent.prior);
         }
         if matches!(outcome, Outcome::Unsent(_)) && self.attempt.repeats_unsent(self.time.now()) {
-            return self.exchange_failed(Trouble::new(code, message, "", None));
+            self.exchange_failed(Trouble::new(code, message, "", None));
+        } else {
+            self.attempt.pause(pause, self.time.now(), &mut self.random);
+            self.sleep();
+            let until = self.attempt.retry_at();
+            self.exchange_failed(Trouble::new(code, message, action, Some(until)));
         }
-        self.attempt.pause(pause, self.time.now(), &mut self.random);
-        self.sleep();
-        let until = self.attempt.retry_at();
-        self.exchange_failed(Trouble::new(code, message, action, Some(until)));
+        // The lease is given back, whatever the next try finds.
         self.share_result();
     }
 
