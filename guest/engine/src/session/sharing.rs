@@ -6,7 +6,7 @@ use super::{Session, only};
 use crate::Secret;
 use crate::contract::{Disposition, Entry, FailureCode, NoteCode, NoteLevel, Outcome, Standing, Swap, Task};
 use crate::credentials::{key_of, shared_in, with_shared};
-use crate::identity_token::IdentityToken;
+use crate::identity_token::{About, IdentityToken};
 use crate::ledger::Ledger;
 use crate::rejections::Rejections;
 use crate::state::{Kept, LEASE_MS, Lease, SavedState};
@@ -110,6 +110,12 @@ impl Share {
 
     pub(super) fn want_look(&mut self) {
         self.look = true;
+    }
+
+    /// Its own lease, on this identity token.
+    fn claim(&mut self, about: &About) {
+        let (owner, identity_token) = (self.owner, about.id.clone());
+        self.mine = Some(Lease { owner, identity_token, expires_at_ms: about.expires_at_ms, beat: 0 });
     }
 
     /// Its own lease is no more. Signs of life would now keep that of another alive.
@@ -308,12 +314,7 @@ impl Session {
             return;
         }
         let Some(share) = &mut self.share else { return };
-        share.mine = Some(Lease {
-            owner: share.owner,
-            identity_token: identity.about.id.clone(),
-            expires_at_ms: identity.about.expires_at_ms,
-            beat: 0,
-        });
+        share.claim(&identity.about);
         self.attempt.begin(Work::Leasing(Box::new(identity)));
         self.swap(Role::Lease);
     }
@@ -398,6 +399,13 @@ impl Session {
                 share.look = true;
             }
             return;
+        }
+        if let (Work::Sending(sent), true) =
+            (self.attempt.work(), share.file.is_some() && share.mine.is_none() && share.theirs.is_none())
+        {
+            // The file did not answer in time, and the request went out without a lease. What is written meanwhile carries one.
+            share.claim(&sent.identity.about);
+            share.beat_at = Some(now + BEAT_MS);
         }
         let beat = share.beat_at.is_some_and(|at| now >= at);
         if beat {
