@@ -30,8 +30,11 @@ export interface Platform {
   /** What every request to the API is sent with. */
   readonly request?: { readonly credentials?: "omit" };
   readFile?(request: FileRequest, policy: Policy): Promise<Outcome>;
-  /** The credentials file of a profile, as an entry. Absent where there are no files. Throws a `WifError` that says what is wrong with it. */
+  /**
+   * The credentials file of a profile, as an entry, where the configuration leads to it and the policy allows it. Throws a `WifError` that
+   * says what is wrong with it.
+   */
   loadCredentials?(path: string, policy: Policy): Promise<Outcome>;
-  /** Replaces it, if it still is this version and the signal does not say that nobody waits for it any more. */
-  swapCredentials?(path: string, expected: string, value: string, policy: Policy, signal: AbortSignal): Promise<Outcome>;
+  /** Replaces it, if it still is this version and the signal does not say that nobody waits for it any more. It is never made. */
+  swapCredentials?(path: string, expected: string | undefined, value: string, policy: Policy, signal: AbortSignal): Promise<Outcome>;
 }

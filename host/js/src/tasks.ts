@@ -6,7 +6,7 @@ import { isLonger } from "./check.js";
 import type * as contract from "./contract.js";
 import { nameOf, WifError } from "./errors.js";
 import type { Platform } from "./platform.js";
-import { type Policy, printable } from "./policy.js";
+import type { Policy } from "./policy.js";
 import { MAX_CONTENT, MAX_JOURNAL } from "./limits.js";
 import { type Entry, type Store, toBase64 } from "./store.js";
 import { type Fetch, send } from "./transport.js";
@@ -89,7 +89,8 @@ async function attempt(task: contract.Task, means: Means): Promise<contract.Outc
       return { tag: "content", val: text(encoded) };
     }
     case "load-entry": {
-      if (isFile(task.val)) return limited(loadCredentials(task.val, means));
+      const path = credentialsPath(task.val);
+      if (path !== undefined) return limited(means.platform.loadCredentials?.(path, policy) ?? UNSUPPORTED);
       if (store === undefined) return { tag: "absent" };
       if (!isEntryKey(task.val)) return notAKey();
       const found = await limited(store.load(task.val));
@@ -97,16 +98,17 @@ async function attempt(task: contract.Task, means: Means): Promise<contract.Outc
     }
     case "swap-entry": {
       const { key, expected, value } = task.val;
-      if (!isFile(key) && !isEntryKey(key)) return notAKey();
       if (isLonger(value, MAX_JOURNAL)) return { tag: "denied", val: `an entry has no more than ${MAX_JOURNAL} bytes` };
-      if (isFile(key)) return limited(swapCredentials(task.val, means, stop.signal));
+      const path = credentialsPath(key);
+      if (path !== undefined) return limited(means.platform.swapCredentials?.(path, expected, value, policy, stop.signal) ?? UNSUPPORTED);
+      if (!isEntryKey(key)) return notAKey();
       if (store === undefined) return { tag: "swapped", val: "" };
       const swapped = await limited(store.swap(key, expected, value, stop.signal));
       if (swapped.done) return { tag: "swapped", val: swapped.version };
       return { tag: "conflict", val: swapped.entry === undefined ? undefined : entry(swapped.entry) };
     }
     default:
-      return { tag: "unsupported" };
+      return UNSUPPORTED;
   }
 }
 
@@ -139,34 +141,11 @@ function readVariable(name: string, { platform, policy }: Means): contract.Outco
   }
 }
 
-/** The credentials file of a profile is an entry, too, whatever the store is. */
-const FILE = "file:";
+const UNSUPPORTED: contract.Outcome = { tag: "unsupported" };
 
-function isFile(key: string): boolean {
-  return key.startsWith(FILE);
-}
-
-async function loadCredentials(key: string, { platform, policy }: Means): Promise<contract.Outcome> {
-  const path = key.slice(FILE.length);
-  if (!policy.isCredentials(path)) return notCredentials(path);
-  const outcome = await platform.loadCredentials?.(path, policy);
-  if (outcome === undefined) return { tag: "unsupported" };
-  return outcome.tag === "entry" ? { tag: "entry", val: entry(outcome.val) } : outcome;
-}
-
-async function swapCredentials(swap: contract.Swap, { platform, policy }: Means, signal: AbortSignal): Promise<contract.Outcome> {
-  const { key, expected, value } = swap;
-  const path = key.slice(FILE.length);
-  if (!policy.isCredentials(path)) return notCredentials(path);
-  if (expected === undefined) return { tag: "denied", val: "a credentials file is replaced, and never made" };
-  const outcome = await platform.swapCredentials?.(path, expected, value, policy, signal);
-  if (outcome === undefined) return { tag: "unsupported" };
-  return outcome.tag === "conflict" ? { tag: "conflict", val: outcome.val && entry(outcome.val) } : outcome;
-}
-
-function notCredentials(path: string): contract.Outcome {
-  const val = `only the credentials files of profiles that the configuration leads to are entries, and not ${printable(path)}`;
-  return { tag: "denied", val };
+/** The credentials file of a profile is an entry, too, whatever the store is: its path. */
+function credentialsPath(key: string): string | undefined {
+  return key.startsWith("file:") ? key.slice(5) : undefined;
 }
 
 function notAKey(): contract.Outcome {

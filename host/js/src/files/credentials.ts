@@ -2,7 +2,9 @@
 // is a hash of the content, for other programs write the file, too.
 
 import { lstat } from "node:fs/promises";
+import { isLonger } from "../check.js";
 import { WifError } from "../errors.js";
+import { MAX_CONTENT } from "../limits.js";
 import type { Entry, Swapped } from "../store.js";
 import { locked, type Patience } from "./lock.js";
 import { digest, read, replace } from "./private.js";
@@ -13,7 +15,9 @@ export async function loadCredentials(path: string): Promise<Entry | undefined> 
   if (value === undefined && (await isInKeychain(path))) {
     throw new WifError("the login is in the keychain, which JavaScript cannot read: use wif exec, or log in again without --keychain");
   }
-  return value === undefined ? undefined : { version: digest(value), value };
+  if (value === undefined) return undefined;
+  if (isLonger(value, MAX_CONTENT)) throw new WifError(`${path} is longer than the ${MAX_CONTENT} bytes that are taken`);
+  return { version: digest(value), value };
 }
 
 /** Replaces the file if its version is the expected one. It is never made. */

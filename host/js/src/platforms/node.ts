@@ -11,7 +11,7 @@ import { permitted } from "../files/private.js";
 import { MAX_CONTENT } from "../limits.js";
 import type { Platform } from "../platform.js";
 import { modules } from "../plugin/inline.js";
-import type { Policy } from "../policy.js";
+import { type Policy, printable } from "../policy.js";
 import { steady } from "./steady.js";
 
 /** So many files are read at once: a file system that does not answer keeps the places. */
@@ -61,12 +61,12 @@ export const node: Platform = {
     }
   },
   async loadCredentials(path, policy) {
-    if (sqlite() === undefined) return { tag: "unsupported" };
     if (readers >= READERS) return UNANSWERED;
     readers += 1;
     try {
       const place = await placed(path, policy);
       if (typeof place !== "string") return place;
+      if (sqlite() === undefined) return { tag: "unsupported" };
       const entry = await loadCredentials(place);
       return entry === undefined ? { tag: "absent" } : { tag: "entry", val: entry };
     } finally {
@@ -74,17 +74,25 @@ export const node: Platform = {
     }
   },
   async swapCredentials(path, expected, value, policy, signal) {
-    if (sqlite() === undefined) return { tag: "unsupported" };
     const place = await placed(path, policy);
     if (typeof place !== "string") return place;
+    if (expected === undefined) return { tag: "denied", val: "a credentials file is replaced, and never made" };
+    if (sqlite() === undefined) return { tag: "unsupported" };
     const limitMs = Math.min(LOCK_WAIT_MS, policy.callableTimeoutMs * LOCK_SHARE);
     const swapped = await swapCredentials(place, expected, value, { limitMs, signal });
     return swapped.done ? { tag: "swapped", val: swapped.version } : { tag: "conflict", val: swapped.entry };
   },
 };
 
-/** Where a credentials file is, if the policy allows it and nobody else may write there. The file itself is no link, or it is refused. */
+/**
+ * Where a credentials file is, if the configuration leads to it, the policy allows it, and nobody else may write there. The file itself is
+ * no link, or it is refused.
+ */
 async function placed(path: string, policy: Policy): Promise<string | Outcome> {
+  if (!policy.isCredentials(path)) {
+    const val = `only the credentials files of profiles that the configuration leads to are entries, and not ${printable(path)}`;
+    return { tag: "denied", val };
+  }
   if (!isAbsolute(path)) {
     if (STARTED_IN === undefined) return UNPLACED;
     path = join(STARTED_IN, path);

@@ -8,7 +8,7 @@ use wif_javascript::{EDGE, Platform, WORKERS};
 use crate::program::{node, printed, workshop};
 
 /// The most that the package may add to a bundle, in bytes. The glue that calls the component is the most of the script; the
-/// component is there without the names of its functions. It has the logins of people in it, which JavaScript does not serve yet.
+/// component is there without the names of its functions. It has the logins of people in it, which Workers have no files for.
 const GLUE_AND_DRIVER: u64 = 118 << 10;
 const GLUE_AND_DRIVER_GZIP: u64 = 37 << 10;
 const COMPONENT: u64 = 424 << 10;
