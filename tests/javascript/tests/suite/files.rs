@@ -54,6 +54,21 @@ fn in_rust(world: &World, configuration: &Value) -> wif::Builder {
     wif::Credential::builder().configuration(configuration.to_string()).policy(policy)
 }
 
+/// The token that six programs, started at once, and a credential in Rust have: one for all of them.
+async fn token_of_all(world: &World, configuration: &Value, directory: Option<&Path>, in_rust: &wif::Credential) -> String {
+    let mut programs = Vec::new();
+    for runtime in LOCKING.iter().cycle().take(6) {
+        programs.push(sharing(*runtime, world, configuration, directory).await);
+    }
+    let mut ids = Vec::new();
+    for program in &mut programs {
+        ids.push(program.value("token").await);
+    }
+    let id = in_rust.token().await.expect("a token").id().to_string();
+    assert!(ids.iter().all(|known| *known == id.as_str()), "{id}: {ids:?}");
+    id
+}
+
 /// A8: one identity token, which can be exchanged once, for all of them; and A8b: it is spent, and nobody who comes later needs another.
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_that_share_a_directory_make_one_exchange() {
@@ -62,17 +77,7 @@ async fn processes_that_share_a_directory_make_one_exchange() {
     let configuration = federation(&world);
     let store = DirectoryStore::new(&directory).expect("a directory");
     let credential = in_rust(&world, &configuration).store(store).build().expect("it is good");
-    let mut programs = Vec::new();
-    for runtime in LOCKING.iter().cycle().take(9) {
-        programs.push(sharing(*runtime, &world, &configuration, Some(&directory)).await);
-    }
-    let mut ids = Vec::new();
-    for program in &mut programs {
-        ids.push(program.value("token").await);
-    }
-    let id = credential.token().await.expect("a token").id().to_string();
-    assert!(ids.iter().all(|known| *known == id.as_str()), "{id}: {ids:?}");
-    drop(programs);
+    let id = token_of_all(&world, &configuration, Some(&directory), &credential).await;
     for runtime in LOCKING {
         let mut later = sharing(runtime, &world, &configuration, Some(&directory)).await;
         assert_eq!(later.value("token").await, id.as_str(), "{runtime:?}");
@@ -308,16 +313,7 @@ async fn processes_refresh_a_persons_login_once() {
     let directory = world.directory.path().join(".config/anthropic");
     let configuration = json!({ "base_url": world.emulator.base_url(), "discover": { "config_dir": directory } });
     let credential = in_rust(&world, &configuration).build().expect("it is good");
-    let mut programs = Vec::new();
-    for runtime in LOCKING.iter().cycle().take(6) {
-        programs.push(sharing(*runtime, &world, &configuration, None).await);
-    }
-    let mut ids = Vec::new();
-    for program in &mut programs {
-        ids.push(program.value("token").await);
-    }
-    let id = credential.token().await.expect("a token").id().to_string();
-    assert!(ids.iter().all(|known| *known == id.as_str()), "{id}: {ids:?}");
+    token_of_all(&world, &configuration, None, &credential).await;
     assert_eq!(world.exchanges(), 2, "the login and one refresh");
     let now = read(&file);
     assert_ne!(now["access_token"], granted["access_token"]);
@@ -345,16 +341,7 @@ async fn processes_of_one_profile_share_by_its_credentials_file() {
     let directory = world.directory.path().join(".config/anthropic");
     let configuration = json!({ "discover": { "config_dir": directory } });
     let credential = in_rust(&world, &configuration).build().expect("it is good");
-    let mut programs = Vec::new();
-    for runtime in LOCKING.iter().cycle().take(6) {
-        programs.push(sharing(*runtime, &world, &configuration, None).await);
-    }
-    let mut ids = Vec::new();
-    for program in &mut programs {
-        ids.push(program.value("token").await);
-    }
-    let id = credential.token().await.expect("a token").id().to_string();
-    assert!(ids.iter().all(|known| *known == id.as_str()), "{id}: {ids:?}");
+    token_of_all(&world, &configuration, None, &credential).await;
     assert_eq!((world.exchanges(), world.reused()), (1, 0));
     let kept = read(&file);
     assert!(kept["access_token"].as_str().is_some_and(|token| token.starts_with("sk-ant-oat01-")), "the file has no token");
