@@ -131,10 +131,13 @@ fn branch(document: &Value) -> String {
 }
 
 #[test]
-fn every_platform_has_a_case_and_every_case_a_platform() {
+fn every_platform_has_a_case_and_a_vector_and_every_case_a_platform() {
     let cases = cases::all();
+    let vectors = fs::read_dir(root().join("tests/vectors/sources")).expect("the vectors");
+    let vectors: String = vectors.map(|entry| fs::read_to_string(entry.expect("an entry").path()).expect("text")).collect();
     for name in wif_recipes::names() {
         assert!(cases.iter().any(|case| source_of(case) == name), "nothing runs {name}");
+        assert!(vectors.contains(&format!(r#""source": "{name}""#)), "{name} is in no vector");
     }
     for case in cases {
         assert!(wif_recipes::names().chain([EXECUTABLE]).any(|name| name == source_of(case)), "{case} has no document");
