@@ -19,6 +19,9 @@ use wif_servers::cases::Case;
 pub(crate) enum Fault {
     NotFound,
     Refused,
+    /// As Azure's metadata service says while it is updated, for more than a minute.
+    Gone,
+    Throttled,
     ServerError,
     Unreachable,
     Slow,
@@ -40,6 +43,11 @@ impl Fault {
         match self {
             Self::NotFound => answer(404, "not found".to_owned()),
             Self::Refused => answer(403, json!({ "error": { "message": "no" } }).to_string()),
+            Self::Gone => answer(410, String::new()),
+            Self::Throttled => {
+                let retry_after = Header { name: "retry-after".to_owned(), value: Secret::from("7") };
+                Outcome::Response(Response { status: 429, headers: vec![retry_after], body: Secret::from("too many requests") })
+            }
             Self::ServerError => answer(500, "<html>Internal Server Error</html>".to_owned()),
             Self::Unreachable => Outcome::Unsent("connection refused".to_owned()),
             Self::Slow => Outcome::MaybeSent("no complete answer within 10000 ms".to_owned()),

@@ -9,9 +9,11 @@ use wif_servers::cases;
 
 use crate::engine::{End, Fault, World, client, minting, token};
 
-const OF_REQUESTS: [Fault; 11] = [
+const OF_REQUESTS: [Fault; 13] = [
     Fault::NotFound,
     Fault::Refused,
+    Fault::Gone,
+    Fault::Throttled,
     Fault::ServerError,
     Fault::Unreachable,
     Fault::Slow,
