@@ -406,3 +406,26 @@ fn a_rejected_token_of_the_file_is_not_served_as_good() {
         assert_ne!(other.served().1.as_deref(), Some("good"), "{:#}", other.output);
     });
 }
+
+/// C5: the file did not answer when the lease was to be written, so the request went out without one. What is written while it is out tells
+/// others of it all the same.
+#[test]
+fn a_request_without_a_lease_is_told_by_whatever_is_written_next() {
+    both(|kind| {
+        let file = with_first(kind);
+        let mut session = beside(kind, &file);
+        session.at(3_520 * SECOND, &json!("needed"));
+        session.answer("load-entry", &entry("v1", &json!(file)));
+        session.answer("read-file", &identity_token("two", 3_520 * SECOND));
+        assert!(session.asks("swap-entry") && !session.asks("send-request"), "{:#}", session.output);
+        session.at(3_525 * SECOND, &json!({"rejected": jwt::id_of(FIRST)}));
+        assert!(session.asks("send-request"), "{:#}", session.output);
+        let unanswered = session.open.iter().position(|(_, task)| task.get("swap-entry").is_some()).expect("the lease");
+        session.open.remove(unanswered);
+        let swap = session.answer("swap-entry", &json!({"swapped": "v2"}));
+        let mut other = beside(kind, swap["value"].as_str().expect("a text"));
+        other.at(3_526 * SECOND, &json!("needed"));
+        assert!(!other.asks("send-request") && !other.asks("swap-entry"), "{:?}", other.open);
+        assert_eq!(shared(&parsed(&swap["value"]))["lease"]["beat"], 0, "{swap}");
+    });
+}

@@ -5,12 +5,8 @@ import { existsSync, mkdirSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { OptionError } from "../errors.js";
 import type { Entry, Store } from "../store.js";
-import { locked, sqlite, withoutLocks } from "./lock.js";
-import { codeOf, cure, digest, permitted, read, replace } from "./private.js";
-
-/** So long a swap waits for the lock, in milliseconds. Who holds it writes one file. */
-const LOCK_WAIT_MS = 10_000;
-const WRITABLE_BY_GROUP_OR_OTHERS = 0o022;
+import { LOCK_WAIT_MS, locked, sqlite, withoutLocks } from "./lock.js";
+import { codeOf, cure, digest, permitted, read, replace, WRITABLE_BY_GROUP_OR_OTHERS } from "./private.js";
 
 /**
  * A store in a directory, for credentials of several processes on one machine: they make one exchange between them, and a restarted

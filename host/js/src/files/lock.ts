@@ -26,6 +26,8 @@ export interface Patience {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** So long a lock is waited for, in milliseconds, if nothing else is said. Who holds it writes one file. */
+export const LOCK_WAIT_MS = 10_000;
 /** How often a lock is asked for that somebody else holds, in milliseconds. */
 const ASK_AGAIN_MS = 5;
 /** SQLite's number for a lock that somebody else holds, and its words: not every runtime has the number. */

@@ -11,6 +11,7 @@ import { MAX_CONTENT } from "../limits.js";
 /** No such file is larger, in bytes: an entry in its document. */
 const MAX_BYTES = 2 * MAX_CONTENT;
 const OTHERS = 0o077;
+export const WRITABLE_BY_GROUP_OR_OTHERS = 0o022;
 
 /** The content; undefined if there is no file. */
 export async function read(path: string): Promise<string | undefined> {

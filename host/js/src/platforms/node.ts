@@ -6,8 +6,8 @@ import { basename, dirname, isAbsolute, join, sep } from "node:path";
 import { clearTimeout, setTimeout } from "node:timers";
 import type { FileRequest, Outcome } from "../contract.js";
 import { loadCredentials, swapCredentials } from "../files/credentials.js";
-import { sqlite } from "../files/lock.js";
-import { permitted } from "../files/private.js";
+import { LOCK_WAIT_MS, sqlite } from "../files/lock.js";
+import { permitted, WRITABLE_BY_GROUP_OR_OTHERS } from "../files/private.js";
 import { MAX_CONTENT } from "../limits.js";
 import type { Platform } from "../platform.js";
 import { modules } from "../plugin/inline.js";
@@ -16,18 +16,16 @@ import { steady } from "./steady.js";
 
 /** So many files are read at once: a file system that does not answer keeps the places. */
 const READERS = 4;
-/** So long the lock of a file is waited for, in milliseconds, and this part of what callables may take: its own error is to be heard. */
-const [LOCK_WAIT_MS, LOCK_SHARE] = [10_000, 0.8];
+/** The wait for a lock ends within this part of the time that callables may take: its own error is to be heard. */
+const LOCK_SHARE = 0.8;
 /** So many times in a row a file may be swapped while it is being read. */
 const SWAPS = 8;
-const WRITABLE_BY_GROUP_OR_OTHERS = 0o022;
 /** In such a directory nobody moves or removes what belongs to another, like `/tmp`. */
 const STICKY = 0o1000;
 
 const { Deno: deno } = globalThis as { Deno?: { env: { get(name: string): string | undefined } } };
 /** What relative paths are relative to. Deno asks for leave to tell. */
 const STARTED_IN = permitted(() => process.cwd());
-const UNANSWERED: Outcome = { tag: "failed", val: "the file system has not answered earlier reads yet" };
 const UNPLACED: Outcome = { tag: "denied", val: "the directory of this program is not known: name the whole path" };
 let readers = 0;
 
@@ -52,27 +50,16 @@ export const node: Platform = {
       if (STARTED_IN === undefined) return UNPLACED;
       request = { ...request, path: join(STARTED_IN, request.path) };
     }
-    if (readers >= READERS) return UNANSWERED;
-    readers += 1;
-    try {
-      return await readNow(request, policy, within, ownerOnly);
-    } finally {
-      readers -= 1;
-    }
+    return counted(() => readNow(request, policy, within, ownerOnly));
   },
-  async loadCredentials(path, policy) {
-    if (readers >= READERS) return UNANSWERED;
-    readers += 1;
-    try {
+  loadCredentials: (path, policy) =>
+    counted(async () => {
       const place = await placed(path, policy);
       if (typeof place !== "string") return place;
       if (sqlite() === undefined) return { tag: "unsupported" };
       const entry = await loadCredentials(place);
       return entry === undefined ? { tag: "absent" } : { tag: "entry", val: entry };
-    } finally {
-      readers -= 1;
-    }
-  },
+    }),
   async swapCredentials(path, expected, value, policy, signal) {
     const place = await placed(path, policy);
     if (typeof place !== "string") return place;
@@ -83,6 +70,17 @@ export const node: Platform = {
     return swapped.done ? { tag: "swapped", val: swapped.version } : { tag: "conflict", val: swapped.entry };
   },
 };
+
+/** One of those that read at once. */
+async function counted(read: () => Promise<Outcome>): Promise<Outcome> {
+  if (readers >= READERS) return { tag: "failed", val: "the file system has not answered earlier reads yet" };
+  readers += 1;
+  try {
+    return await read();
+  } finally {
+    readers -= 1;
+  }
+}
 
 /**
  * Where a credentials file is, if the configuration leads to it, the policy allows it, and nobody else may write there. The file itself is

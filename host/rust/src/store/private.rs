@@ -108,8 +108,8 @@ mod records {
 
     fn set(file: &File, kind: libc::c_int) -> io::Result<()> {
         let lock = libc::flock {
-            l_type: libc::c_short::try_from(kind).unwrap_or_default(),
-            l_whence: libc::c_short::try_from(libc::SEEK_SET).unwrap_or_default(),
+            l_type: libc::c_short::try_from(kind).map_err(io::Error::other)?,
+            l_whence: libc::c_short::try_from(libc::SEEK_SET).map_err(io::Error::other)?,
             l_start: RESERVED,
             l_len: 1,
             l_pid: 0,
