@@ -17,106 +17,39 @@ import (
 	"time"
 
 	"wif"
+	"wif/tests/world"
 )
 
 const hello = `{"model":"claude-sonnet-4-5-20250929","max_tokens":64,"messages":[{"role":"user","content":"Hello"}]}`
-
-// The emulator, as the test in Rust tells of it.
-var emulator, admin = os.Getenv("ANTHROPIC_BASE_URL"), os.Getenv("EMULATOR_ADMIN")
-
-type entry struct {
-	Kind          string `json:"kind"`
-	Reason        string `json:"reason"`
-	AccessTokenID string `json:"access_token_id"`
-	RequestID     string `json:"request_id"`
-}
-
-func ask(t *testing.T, method, path, body string, into any) {
-	t.Helper()
-	request, err := http.NewRequest(method, admin+path, strings.NewReader(body))
-	check(t, err)
-	response, err := http.DefaultClient.Do(request)
-	check(t, err)
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	check(t, err)
-	if response.StatusCode >= 300 {
-		t.Fatalf("%s %s: %s", method, path, text)
-	}
-	if into != nil {
-		check(t, json.Unmarshal(text, into))
-	}
-}
-
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func equal[T comparable](t *testing.T, got, expected T) {
-	t.Helper()
-	if got != expected {
-		t.Fatalf("%v, where %v is expected", got, expected)
-	}
-}
-
-// world is the emulator as it is for one test: with a new identity token and no fault. It gives what happens from here on.
-func world(t *testing.T) func(kind string) []entry {
-	ask(t, "DELETE", "/faults", "", nil)
-	ask(t, "POST", "/token-file/rotate", "{}", nil)
-	var since struct{ Next int }
-	ask(t, "GET", "/history?since=0", "", &since)
-	entries := func(kind string) []entry {
-		var history struct{ Entries []entry }
-		ask(t, "GET", fmt.Sprintf("/history?since=%d", since.Next), "", &history)
-		var found []entry
-		for _, entry := range history.Entries {
-			if entry.Kind == kind {
-				found = append(found, entry)
-			}
-		}
-		return found
-	}
-	t.Cleanup(func() {
-		for _, exchange := range entries("exchange") {
-			if exchange.Reason == "jti_reused" {
-				t.Error("a spent identity token was sent again")
-			}
-		}
-	})
-	return entries
-}
 
 func discover(t *testing.T, options wif.Options) *wif.Credential {
 	t.Helper()
 	options.AllowLoopback = true
 	credential, err := wif.Discover(options)
-	check(t, err)
-	t.Cleanup(func() { check(t, credential.Close()) })
+	world.Check(t, err)
+	t.Cleanup(func() { world.Check(t, credential.Close()) })
 	return credential
 }
 
 func TestATokenIsGotServedAndShownNowhere(t *testing.T) {
-	entries := world(t)
+	entries := world.New(t)
 	credential := discover(t, wif.Options{})
 	token, err := credential.Token(context.Background())
-	check(t, err)
-	equal(t, token.ID, entries("exchange")[0].AccessTokenID)
+	world.Check(t, err)
+	world.Equal(t, token.ID, entries("exchange")[0].AccessTokenID)
 	if credential.Current() != credential.Current() || credential.Current().ID != token.ID {
 		t.Fatal("it is not the one that is served")
 	}
 	status, err := credential.Status()
-	check(t, err)
+	world.Check(t, err)
 	encoded, err := json.Marshal(token)
-	check(t, err)
+	world.Check(t, err)
 	shown := fmt.Sprintf("%v %+v %#v %s %v %s", token, token, token, status, credential, encoded)
 	if strings.Contains(shown, token.Reveal()) || !strings.Contains(shown, `"state":"serving"`) {
 		t.Fatal(shown)
 	}
-	check(t, credential.Close())
-	check(t, credential.Close())
+	world.Check(t, credential.Close())
+	world.Check(t, credential.Close())
 	_, err = credential.Token(context.Background())
 	if !errors.Is(err, &wif.Error{Code: "closed"}) || credential.Current() != nil {
 		t.Fatal(err)
@@ -124,49 +57,49 @@ func TestATokenIsGotServedAndShownNowhere(t *testing.T) {
 }
 
 func TestGoroutinesInAColdBurstShareOneExchange(t *testing.T) {
-	entries := world(t)
+	entries := world.New(t)
 	client := &http.Client{Transport: discover(t, wif.Options{}).Transport(nil)}
 	var all sync.WaitGroup
 	for range 20 {
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			equal(t, post(t, client), 200)
+			world.Equal(t, post(t, client), 200)
 		}()
 	}
 	all.Wait()
-	equal(t, len(entries("exchange")), 1)
-	equal(t, len(entries("message")), 20)
+	world.Equal(t, len(entries("exchange")), 1)
+	world.Equal(t, len(entries("message")), 20)
 }
 
 func post(t *testing.T, client *http.Client) int {
-	request, err := http.NewRequest("POST", emulator+"/v1/messages", strings.NewReader(hello))
-	check(t, err)
+	request, err := http.NewRequest("POST", world.URL+"/v1/messages", strings.NewReader(hello))
+	world.Check(t, err)
 	request.Header.Set("anthropic-version", "2023-06-01")
 	request.Header.Set("x-api-key", "theirs")
 	response, err := client.Do(request)
-	check(t, err)
+	world.Check(t, err)
 	defer response.Body.Close()
 	_, err = io.Copy(io.Discard, response.Body)
-	check(t, err)
+	world.Check(t, err)
 	return response.StatusCode
 }
 
 func TestARevokedTokenIsReplacedAndTheCallerDoesNotNotice(t *testing.T) {
-	entries := world(t)
+	entries := world.New(t)
 	client := &http.Client{Transport: discover(t, wif.Options{}).Transport(nil)}
-	equal(t, post(t, client), 200)
-	ask(t, "POST", "/revoke", `{"all":true}`, nil)
-	ask(t, "POST", "/token-file/rotate", "{}", nil)
+	world.Equal(t, post(t, client), 200)
+	world.Ask(t, "POST", "/revoke", `{"all":true}`, nil)
+	world.Ask(t, "POST", "/token-file/rotate", "{}", nil)
 	// Nothing is exchanged within five seconds of an exchange.
 	time.Sleep(5200 * time.Millisecond)
-	equal(t, post(t, client), 200)
-	equal(t, len(entries("exchange")), 2)
-	equal(t, len(entries("message")), 3)
+	world.Equal(t, post(t, client), 200)
+	world.Equal(t, len(entries("exchange")), 2)
+	world.Equal(t, len(entries("message")), 3)
 }
 
 func TestATokenGoesToItsOriginOnly(t *testing.T) {
-	world(t)
+	world.New(t)
 	client := &http.Client{Transport: discover(t, wif.Options{}).Transport(nil)}
 	_, err := client.Get("http://127.0.0.1:9/v1/models")
 	if !errors.Is(err, &wif.Error{Code: "other-origin"}) {
@@ -175,8 +108,8 @@ func TestATokenGoesToItsOriginOnly(t *testing.T) {
 }
 
 func TestAContextEndsAWait(t *testing.T) {
-	world(t)
-	ask(t, "POST", "/faults", `{"endpoint":"exchange","fault":{"fault":"delay","ms":2000}}`, nil)
+	world.New(t)
+	world.Ask(t, "POST", "/faults", `{"endpoint":"exchange","fault":{"fault":"delay","ms":2000}}`, nil)
 	credential := discover(t, wif.Options{})
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
@@ -185,12 +118,12 @@ func TestAContextEndsAWait(t *testing.T) {
 	}
 	// What it waited for goes on, for others.
 	_, err := credential.Token(context.Background())
-	check(t, err)
+	world.Check(t, err)
 }
 
 func TestClosingEndsAWait(t *testing.T) {
-	world(t)
-	ask(t, "POST", "/faults", `{"endpoint":"exchange","fault":{"fault":"delay","ms":4000}}`, nil)
+	world.New(t)
+	world.Ask(t, "POST", "/faults", `{"endpoint":"exchange","fault":{"fault":"delay","ms":4000}}`, nil)
 	credential := discover(t, wif.Options{})
 	ended := make(chan error)
 	go func() {
@@ -198,7 +131,7 @@ func TestClosingEndsAWait(t *testing.T) {
 		ended <- err
 	}()
 	time.Sleep(100 * time.Millisecond)
-	check(t, credential.Close())
+	world.Check(t, credential.Close())
 	if err := <-ended; !errors.Is(err, &wif.Error{Code: "closed"}) {
 		t.Fatal(err)
 	}
@@ -206,30 +139,30 @@ func TestClosingEndsAWait(t *testing.T) {
 
 func federation(source string) string {
 	return fmt.Sprintf(`{"base_url":%q,"federation":{"federation_rule_id":%q,"organization_id":%q,"identity_token":%s}}`,
-		emulator, os.Getenv("ANTHROPIC_FEDERATION_RULE_ID"), os.Getenv("ANTHROPIC_ORGANIZATION_ID"), source)
+		world.URL, os.Getenv("ANTHROPIC_FEDERATION_RULE_ID"), os.Getenv("ANTHROPIC_ORGANIZATION_ID"), source)
 }
 
 func TestFunctionsOfTheProgramAreSources(t *testing.T) {
-	world(t)
+	world.New(t)
 	type source = func(context.Context, string) (string, error)
 	open := func(function source) *wif.Credential {
 		credential, err := wif.Open(federation(`{"source":"callable","name":"ours","freshness":"minted"}`), wif.Options{
 			AllowLoopback: true, IdentityTokens: map[string]source{"ours": function},
 		})
-		check(t, err)
-		t.Cleanup(func() { check(t, credential.Close()) })
+		world.Check(t, err)
+		t.Cleanup(func() { world.Check(t, credential.Close()) })
 		return credential
 	}
 	credential := open(func(_ context.Context, audience string) (string, error) {
-		equal(t, audience, "https://api.anthropic.com")
+		world.Equal(t, audience, "https://api.anthropic.com")
 		var minted struct {
 			Token string `json:"identity_token"`
 		}
-		ask(t, "POST", "/identity-tokens", "{}", &minted)
+		world.Ask(t, "POST", "/identity-tokens", "{}", &minted)
 		return minted.Token, nil
 	})
 	_, err := credential.Token(context.Background())
-	check(t, err)
+	world.Check(t, err)
 	for words, function := range map[string]source{
 		"asleep":              func(context.Context, string) (string, error) { return "", errors.New("the server is asleep") },
 		"panicked with a map": func(context.Context, string) (string, error) { panic(map[string]int{"secret": 1}) },
@@ -252,11 +185,11 @@ func TestFunctionsOfTheProgramAreSources(t *testing.T) {
 }
 
 func TestAProgramSuppliesIdentityTokensIfItIsAllowed(t *testing.T) {
-	entries := world(t)
+	entries := world.New(t)
 	configuration := federation(fmt.Sprintf(`{"source":"executable","command":["/bin/cat",%q]}`, os.Getenv("ANTHROPIC_IDENTITY_TOKEN_FILE")))
 	open := func(allowed ...string) error {
 		credential, err := wif.Open(configuration, wif.Options{AllowLoopback: true, AllowExecutables: allowed})
-		check(t, err)
+		world.Check(t, err)
 		defer credential.Close()
 		_, err = credential.Token(context.Background())
 		return err
@@ -264,12 +197,12 @@ func TestAProgramSuppliesIdentityTokensIfItIsAllowed(t *testing.T) {
 	if err := open("/bin/echo"); !errors.Is(err, &wif.Error{Code: "denied-by-host"}) || len(entries("exchange")) != 0 {
 		t.Fatal(err)
 	}
-	check(t, open("/bin/cat"))
-	equal(t, len(entries("exchange")), 1)
+	world.Check(t, open("/bin/cat"))
+	world.Equal(t, len(entries("exchange")), 1)
 }
 
 func TestErrorsAreThoseOfTheContract(t *testing.T) {
-	entries := world(t)
+	entries := world.New(t)
 	var problem *wif.Error
 	_, err := wif.Open(`{"federation":{}}`, wif.Options{})
 	if !errors.As(err, &problem) || problem.Code != "configuration" || problem.Field != "federation.federation_rule_id" {
@@ -278,70 +211,70 @@ func TestErrorsAreThoseOfTheContract(t *testing.T) {
 	source := fmt.Sprintf(`{"source":"file","path":%q}`, os.Getenv("ANTHROPIC_IDENTITY_TOKEN_FILE"))
 	another := strings.Replace(federation(source), os.Getenv("ANTHROPIC_FEDERATION_RULE_ID"), "fdrl_01another", 1)
 	credential, err := wif.Open(another, wif.Options{AllowLoopback: true})
-	check(t, err)
+	world.Check(t, err)
 	defer credential.Close()
 	_, err = credential.Token(context.Background())
 	if !errors.As(err, &problem) || problem.Code != "refused" || problem.EndpointStatus != 401 {
 		t.Fatal(err)
 	}
-	equal(t, problem.RequestID, entries("exchange")[0].RequestID)
+	world.Equal(t, problem.RequestID, entries("exchange")[0].RequestID)
 	if wait, known := problem.RetryIn(); !known || wait <= 0 {
 		t.Fatal(wait)
 	}
 }
 
 func TestTheLogGoesToSlogWithoutASecret(t *testing.T) {
-	world(t)
+	world.New(t)
 	var lines bytes.Buffer
 	credential := discover(t, wif.Options{Logger: slog.New(slog.NewJSONHandler(&lines, nil))})
 	token, err := credential.Token(context.Background())
-	check(t, err)
-	check(t, credential.Close())
+	world.Check(t, err)
+	world.Check(t, credential.Close())
 	if !strings.Contains(lines.String(), `"code":"exchange-succeeded"`) || strings.Contains(lines.String(), token.Reveal()) {
 		t.Fatal(lines.String())
 	}
 }
 
 func TestACallersOwnCredentialComesOffAndBetasAreMerged(t *testing.T) {
-	world(t)
+	world.New(t)
 	token, err := discover(t, wif.Options{}).Token(context.Background())
-	check(t, err)
+	world.Check(t, err)
 	header := http.Header{"Anthropic-Beta": {"mine, files-api"}}
 	text, err := os.ReadFile(os.Getenv("RULES"))
-	check(t, err)
+	world.Check(t, err)
 	var rules struct {
 		Credentials struct{ Names []string }
 	}
-	check(t, json.Unmarshal(text, &rules))
+	world.Check(t, json.Unmarshal(text, &rules))
 	others := []string{"accept", "content-type", "anthropic-version", "x-request-id"}
 	for _, name := range append(rules.Credentials.Names, others...) {
 		header[name] = []string{"theirs"}
 	}
 	token.Apply(header)
 	token.Apply(header)
-	equal(t, header.Get("authorization"), "Bearer "+token.Reveal())
+	world.Equal(t, header.Get("authorization"), "Bearer "+token.Reveal())
 	for _, name := range rules.Credentials.Names {
 		if value, there := header[name]; there && value[0] == "theirs" {
 			t.Fatalf("%s is still there", name)
 		}
 	}
 	for _, name := range others {
-		equal(t, header[name][0], "theirs")
+		world.Equal(t, header[name][0], "theirs")
 	}
-	equal(t, header.Get("anthropic-beta"), "mine,files-api,oauth-2025-04-20")
+	world.Equal(t, header.Get("anthropic-beta"), "mine,files-api,oauth-2025-04-20")
 }
 
 // The cases that every host runs. Their URLs are the API's: others are not sent at all, and trailers are Go's own affair.
 func TestTheCasesOfRequestsHold(t *testing.T) {
-	world(t)
+	world.New(t)
 	credential := discover(t, wif.Options{})
 	folder := filepath.Join(filepath.Dir(os.Getenv("RULES")), "../tests/requests")
 	files, err := filepath.Glob(filepath.Join(folder, "*.json"))
-	check(t, err)
+	world.Check(t, err)
 	ran := 0
 	for _, file := range files {
 		text, err := os.ReadFile(file)
-		check(t, err)
+		world.Check(t, err)
 		var document struct {
 			Cases []struct {
 				Name    string
@@ -356,7 +289,7 @@ func TestTheCasesOfRequestsHold(t *testing.T) {
 				}
 			}
 		}
-		check(t, json.Unmarshal(text, &document))
+		world.Check(t, json.Unmarshal(text, &document))
 		for _, one := range document.Cases {
 			// net/http sends no field of the name Host.
 			lacks := false
@@ -367,15 +300,15 @@ func TestTheCasesOfRequestsHold(t *testing.T) {
 				continue
 			}
 			ran++
-			request, err := http.NewRequest(one.Request.Method, emulator+"/v1/messages", nil)
-			check(t, err)
+			request, err := http.NewRequest(one.Request.Method, world.URL+"/v1/messages", nil)
+			world.Check(t, err)
 			for _, field := range one.Request.Fields {
 				request.Header.Add(field[0], field[1])
 			}
 			var sent http.Header
 			client := http.Client{Transport: credential.Transport(recording(func(request *http.Request) { sent = request.Header }))}
 			_, err = client.Do(request)
-			check(t, err)
+			world.Check(t, err)
 			if strings.Contains(fmt.Sprint(sent), "caller-secret") {
 				t.Fatalf("%s: the caller's credential is in %v", one.Name, sent)
 			}
@@ -424,7 +357,7 @@ func Example() {
 	}
 	defer credential.Close()
 	client := &http.Client{Transport: credential.Transport(nil)}
-	request, _ := http.NewRequest("GET", emulator+"/v1/models", nil)
+	request, _ := http.NewRequest("GET", world.URL+"/v1/models", nil)
 	request.Header.Set("anthropic-version", "2023-06-01")
 	response, err := client.Do(request)
 	if err != nil {

@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
+use tempfile::TempDir;
 // For its library: cargo builds it beside this test.
 use wif_c as _;
-use wif_emulator::{Emulator, Options};
+use wif_emulator::{Emulator, Options, TokenFile};
 use wif_test_tools::{not_run, or_not_run, python};
 
 fn folder() -> PathBuf {
@@ -93,33 +94,76 @@ fn ended_well(output: Output) -> String {
     out
 }
 
+/// A workload of an emulator's, to run programs as.
+struct Workload {
+    emulator: Emulator,
+    directory: TempDir,
+    file: TokenFile,
+}
+
+impl Workload {
+    async fn start() -> Self {
+        let options = Options { admin: Some(([127, 0, 0, 1], 0).into()), shortest_lifetime_seconds: 1, ..Options::default() };
+        let emulator = Emulator::start(options).await.expect("the options are good");
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = emulator.identity_provider().publish(directory.path().join("token")).expect("the directory is writable");
+        Self { emulator, directory, file }
+    }
+
+    /// What Go printed, with these variables beside the workload's.
+    async fn go(&self, go: &Go, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+        let mut command = go.command(&go.go, self.directory.path());
+        command.args(arguments);
+        command
+            .env("ANTHROPIC_BASE_URL", self.emulator.base_url())
+            .env("ANTHROPIC_FEDERATION_RULE_ID", &self.emulator.options().federation_rule_id)
+            .env("ANTHROPIC_ORGANIZATION_ID", &self.emulator.options().organization_id)
+            .env("ANTHROPIC_IDENTITY_TOKEN_FILE", self.file.path())
+            .env("EMULATOR_ADMIN", self.emulator.admin_url().expect("it was asked for"))
+            .env("RULES", folder().join("../../wit/rules.json"))
+            .envs(variables.iter().copied());
+        ended_well(tokio::process::Command::from(command).output().await.expect("it starts"))
+    }
+}
+
+async fn here() -> Option<&'static Go> {
+    tokio::task::spawn_blocking(Go::here).await.expect("no panic")
+}
+
 /// With Go's checks, and with its own tests: a cold burst, a revocation, contexts, functions as sources, errors, the log.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_package_serves_goroutines_and_http_clients() {
-    let Some(go) = tokio::task::spawn_blocking(Go::here).await.expect("no panic") else { return };
-    let options = Options { admin: Some(([127, 0, 0, 1], 0).into()), shortest_lifetime_seconds: 1, ..Options::default() };
-    let emulator = Emulator::start(options).await.expect("the options are good");
-    let directory = tempfile::tempdir().expect("a directory");
-    let file = emulator.identity_provider().publish(directory.path().join("token")).expect("the directory is writable");
-    let run = async |arguments: &[&str]| {
-        let mut command = go.command(&go.go, directory.path());
-        command.args(arguments);
-        command
-            .env("ANTHROPIC_BASE_URL", emulator.base_url())
-            .env("ANTHROPIC_FEDERATION_RULE_ID", &emulator.options().federation_rule_id)
-            .env("ANTHROPIC_ORGANIZATION_ID", &emulator.options().organization_id)
-            .env("ANTHROPIC_IDENTITY_TOKEN_FILE", file.path())
-            .env("EMULATOR_ADMIN", emulator.admin_url().expect("it was asked for"))
-            .env("RULES", folder().join("../../wit/rules.json"));
-        ended_well(tokio::process::Command::from(command).output().await.expect("it starts"))
-    };
-    let printed = run(&["test", "-count=1", "-v", "-skip=^Example", "./..."]).await;
+    let Some(go) = here().await else { return };
+    let workload = Workload::start().await;
+    let printed = workload.go(go, &["test", "-count=1", "-v", "-skip=^Example", "./..."], &[]).await;
     assert!(printed.matches("--- PASS").count() >= 10, "{printed}");
     // The README's example, as a workload meets it.
-    file.rotate().expect("the directory is writable");
-    let printed = run(&["test", "-count=1", "-v", "-run=^Example", "./..."]).await;
+    workload.file.rotate().expect("the directory is writable");
+    let printed = workload.go(go, &["test", "-count=1", "-v", "-run=^Example", "./..."], &[]).await;
     assert!(printed.contains("--- PASS: Example"), "{printed}");
-    run(&["vet", "./..."]).await;
+    workload.go(go, &["vet", "./..."], &[]).await;
+}
+
+/// The vendor's SDK and golang.org/x/oauth2, as Debian packages them: without modules, below folders that `GOPATH` names.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_vendors_sdk_and_oauth2_run_on_the_package() {
+    let Some(go) = here().await else { return };
+    let sdk = "src/github.com/anthropics/anthropic-sdk-go";
+    let fetched = folder().join("../../target/tools/go-packages/usr/share/gocode");
+    let Some(packages) = [PathBuf::from("/usr/share/gocode"), fetched].into_iter().find(|folder| folder.join(sdk).exists())
+    else {
+        return not_run("golang-github-anthropics-anthropic-sdk-go-dev: Debian 13 has none, `bash .ci/go-packages` fetches it");
+    };
+    let workload = Workload::start().await;
+    let sources = workload.directory.path().join("src");
+    std::fs::create_dir(&sources).expect("it is writable");
+    std::os::unix::fs::symlink(folder(), sources.join("wif")).expect("it is writable");
+    let path = format!("{}:{}", workload.directory.path().display(), packages.display());
+    let variables = [("GO111MODULE", "off"), ("GOFLAGS", ""), ("GOPATH", path.as_str())];
+    for [check, flags] in [["vet", "-tests"], ["test", "-v"]] {
+        let printed = workload.go(go, &[check, flags, "wif/tests/clients", "wif/oauth2"], &variables).await;
+        assert!(check == "vet" || printed.matches("--- PASS").count() >= 9, "{printed}");
+    }
 }
 
 #[test]
