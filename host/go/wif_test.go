@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"wif"
-	"wif/tests/world"
+	"wif/internal/world"
 )
 
 const hello = `{"model":"claude-sonnet-4-5-20250929","max_tokens":64,"messages":[{"role":"user","content":"Hello"}]}`

@@ -2,13 +2,12 @@
 // but Go's standard library.
 //
 // Where a library takes an *http.Client or an http.RoundTripper, give it (*wif.Credential).Transport instead. A TokenSource is only asked
-// for tokens. It does not learn where a token is sent, so it cannot keep the token to its origin; it does not see a 401; and it cannot set
-// anthropic-beta, which the API asks for beside an access token.
+// for tokens. It does not learn where a token is sent, so it cannot keep the token to its origin; and it cannot set anthropic-beta, which the
+// API asks for beside an access token. Nor does it see a 401: whoever sees one calls (*wif.Credential).Reject with the token's id.
 package oauth2
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -18,11 +17,19 @@ import (
 	"wif"
 )
 
-// TokenSource gives the credential's token of the moment. Where there is none it waits for one until ctx is done; the error is an
-// *wif.Error, or the context's.
+// ID is the name under which (*oauth2.Token).Extra has the token's id, for logs and for (*wif.Credential).Reject.
+const ID = "wif_id"
+
+// TokenSource gives the credential's token of the moment. Where there is none it waits for one; the error is an *wif.Error, or the context's.
 //
-// Every oauth2.Token has expired when it is given, by its Expiry: the credential is the cache, so ask for each request.
-// oauth2.ReuseTokenSource and oauth2.NewClient do so then, and never keep a token that the credential has replaced.
+// Give it a context that lives as long as the source. A request's own context and timeout do not end the wait: oauth2.Transport does not
+// pass them on.
+//
+// Every token has expired when it is given, by its Expiry, so that nobody keeps one that the credential has replaced: the credential is the
+// cache. Ask for each request, as &oauth2.Transport{Source: source} does. oauth2.NewClient and oauth2.ReuseTokenSource do so, too, but let
+// only one request at a time ask. (*oauth2.Token).Valid is always false.
+//
+// An oauth2.Token hides nothing when it is printed or encoded.
 func TokenSource(ctx context.Context, credential *wif.Credential) oauth2.TokenSource {
 	return source{ctx, credential}
 }
@@ -41,9 +48,13 @@ func (s source) Token() (*oauth2.Token, error) {
 	token.Apply(fields)
 	value, isBearer := strings.CutPrefix(fields.Get("authorization"), "Bearer ")
 	if !isBearer {
-		return nil, errNoBearer
+		return nil, &wif.Error{
+			Code:    "configuration",
+			Field:   "discover.api_key_in",
+			Message: "puts the API key into x-api-key, and a token of OAuth 2.0 goes into authorization.",
+			Action:  "Leave it out, or use (*wif.Credential).Transport.",
+		}
 	}
-	return &oauth2.Token{AccessToken: value, TokenType: "Bearer", Expiry: time.Now()}, nil
+	given := &oauth2.Token{AccessToken: value, TokenType: "Bearer", Expiry: time.Now()}
+	return given.WithExtra(map[string]any{ID: token.ID}), nil
 }
-
-var errNoBearer = errors.New("wif: the credential is an API key for x-api-key, which is no OAuth 2.0 token: use (*wif.Credential).Transport")

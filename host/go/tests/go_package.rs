@@ -8,7 +8,9 @@
 
 mod vectors;
 
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -71,7 +73,7 @@ fn runs(program: &str) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-/// The library as `make install` lays it.
+/// The library as `make install` lays it: once for each build, for other processes may be running with it.
 fn install(prefix: &Path) -> Option<()> {
     for (program, package) in [("make", "make"), ("cc", "gcc"), ("pkg-config", "pkg-config")] {
         if !runs(program) {
@@ -81,10 +83,31 @@ fn install(prefix: &Path) -> Option<()> {
     }
     let build = std::env::current_exe().expect("it runs");
     let build = build.parent().expect("it is in a folder");
+    std::fs::create_dir_all(prefix).expect("it is writable");
+    let mut installed = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(prefix.join("installed"))
+        .expect("it is writable");
+    installed.lock().expect("it can be locked");
+    let library = std::fs::metadata(build.join("libwif_c.so")).expect("cargo builds it beside this test");
+    let this = format!("{} {:?}", library.len(), library.modified().expect("the system keeps it"));
+    let mut last = String::new();
+    installed.read_to_string(&mut last).expect("it is text");
+    if last == this {
+        return Some(());
+    }
     let mut make = Command::new("make");
     make.args(["--silent", "--directory"]).arg(folder().join("../c")).arg("install");
     make.arg(format!("PREFIX={}", prefix.display())).arg(format!("BUILD={}", build.display()));
     ended_well(make.output().expect("it starts"));
+    installed
+        .set_len(0)
+        .and_then(|()| installed.rewind())
+        .and_then(|()| installed.write_all(this.as_bytes()))
+        .expect("it is writable");
     Some(())
 }
 
@@ -154,16 +177,19 @@ async fn the_vendors_sdk_and_oauth2_run_on_the_package() {
     else {
         return not_run("golang-github-anthropics-anthropic-sdk-go-dev: Debian 13 has none, `bash .ci/go-packages` fetches it");
     };
-    let workload = Workload::start().await;
-    let sources = workload.directory.path().join("src");
-    std::fs::create_dir(&sources).expect("it is writable");
-    std::os::unix::fs::symlink(folder(), sources.join("wif")).expect("it is writable");
-    let path = format!("{}:{}", workload.directory.path().display(), packages.display());
-    let variables = [("GO111MODULE", "off"), ("GOFLAGS", ""), ("GOPATH", path.as_str())];
-    for [check, flags] in [["vet", "-tests"], ["test", "-v"]] {
-        let printed = workload.go(go, &[check, flags, "wif/tests/clients", "wif/oauth2"], &variables).await;
-        assert!(check == "vet" || printed.matches("--- PASS").count() >= 9, "{printed}");
+    // Go keeps what it has compiled by its place.
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go-clients");
+    std::fs::create_dir_all(path.join("src")).expect("it is writable");
+    match std::os::unix::fs::symlink(folder(), path.join("src/wif")) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => panic!("{error}"),
+        _ => {}
     }
+    let path = format!("{}:{}", path.display(), packages.display());
+    let variables = [("GO111MODULE", "off"), ("GOFLAGS", ""), ("GOPATH", path.as_str())];
+    let workload = Workload::start().await;
+    workload.go(go, &["vet", "wif/tests/clients", "wif/oauth2"], &variables).await;
+    let printed = workload.go(go, &["test", "-count=1", "-v", "wif/tests/clients"], &variables).await;
+    assert!(printed.matches("\n--- PASS").count() >= 8, "{printed}");
 }
 
 #[test]

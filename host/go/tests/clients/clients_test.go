@@ -14,22 +14,25 @@ import (
 	"golang.org/x/oauth2"
 
 	"wif"
+	"wif/internal/world"
 	wifoauth2 "wif/oauth2"
-	"wif/tests/world"
 )
 
-func discover(t *testing.T) *wif.Credential {
+func discover(t *testing.T) *wif.Credential { return open(t, "{}") }
+
+func open(t *testing.T, configuration string) *wif.Credential {
 	t.Helper()
-	credential, err := wif.Discover(wif.Options{AllowLoopback: true})
+	credential, err := wif.Open(configuration, wif.Options{AllowLoopback: true})
 	world.Check(t, err)
 	t.Cleanup(func() { world.Check(t, credential.Close()) })
 	return credential
 }
 
-// The SDK as its documentation has it, with a client of ours.
+// The SDK as the README has it.
 func sdk(credential *wif.Credential, options ...option.RequestOption) anthropic.Client {
 	client := &http.Client{Transport: credential.Transport(nil)}
-	return anthropic.NewClient(append([]option.RequestOption{option.WithHTTPClient(client)}, options...)...)
+	ours := []option.RequestOption{option.WithHTTPClient(client), option.WithAuthToken("wif")}
+	return anthropic.NewClient(append(ours, options...)...)
 }
 
 func hello() anthropic.MessageNewParams {
@@ -66,7 +69,7 @@ func TestTheSDKsGoroutinesInAColdBurstShareOneExchange(t *testing.T) {
 	world.Equal(t, len(entries("message")), 20)
 }
 
-func TestTheSDKStreamsAndNeedsNoKeyOfItsOwn(t *testing.T) {
+func TestTheSDKStreamsAndWhatItHasForAKeyIsTakenOff(t *testing.T) {
 	world.New(t)
 	credential := discover(t)
 	for _, options := range [][]option.RequestOption{nil, {option.WithAPIKey("theirs")}, {option.WithAuthToken("theirs")}} {
@@ -98,76 +101,104 @@ func TestTheSDKDoesNotNoticeARevocation(t *testing.T) {
 }
 
 func TestTheCredentialsErrorReachesTheSDKsUser(t *testing.T) {
-	world.New(t)
-	world.Ask(t, "POST", "/faults", `{"endpoint":"exchange","fault":{"fault":"status","status":503},"times":9}`, nil)
-	var problem *wif.Error
-	if err := say(sdk(discover(t))); !errors.As(err, &problem) || problem.EndpointStatus != 503 {
-		t.Fatal(err)
-	}
-	world.New(t)
-	if err := say(sdk(discover(t), option.WithBaseURL("http://127.0.0.1:9"))); !errors.Is(err, &wif.Error{Code: "other-origin"}) {
-		t.Fatal(err)
-	}
+	t.Run("an outage", func(t *testing.T) {
+		world.New(t)
+		world.Ask(t, "POST", "/faults", `{"endpoint":"exchange","fault":{"fault":"status","status":503},"times":9}`, nil)
+		var problem *wif.Error
+		if err := say(sdk(discover(t))); !errors.As(err, &problem) || problem.EndpointStatus != 503 {
+			t.Fatal(err)
+		}
+	})
+	t.Run("another origin", func(t *testing.T) {
+		world.New(t)
+		if err := say(sdk(discover(t), option.WithBaseURL("http://127.0.0.1:9"))); !errors.Is(err, &wif.Error{Code: "other-origin"}) {
+			t.Fatal(err)
+		}
+	})
 }
 
-func TestATokenSourceGivesTheTokenOfTheMoment(t *testing.T) {
+func TestATokenSourceServesABurstByOneExchange(t *testing.T) {
 	entries := world.New(t)
 	source := wifoauth2.TokenSource(context.Background(), discover(t))
-	for _, client := range []*http.Client{
-		oauth2.NewClient(context.Background(), source),
-		{Transport: &oauth2.Transport{Source: oauth2.ReuseTokenSource(nil, source)}},
-	} {
-		world.Equal(t, models(t, client), 200)
+	client := &http.Client{Transport: &oauth2.Transport{Source: source}}
+	var all sync.WaitGroup
+	for range 20 {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			if status := models(t, client); status != 200 {
+				t.Error(status)
+			}
+		}()
 	}
+	all.Wait()
+	world.Equal(t, models(t, oauth2.NewClient(context.Background(), source)), 200)
 	world.Equal(t, len(entries("exchange")), 1)
-	first, err := source.Token()
-	world.Check(t, err)
-	world.Equal(t, first.Type(), "Bearer")
 }
 
 func TestATokenThatWasReplacedIsKeptByNobody(t *testing.T) {
-	world.New(t)
+	entries := world.New(t)
 	credential := discover(t)
-	client := oauth2.NewClient(context.Background(), wifoauth2.TokenSource(context.Background(), credential))
+	source := oauth2.ReuseTokenSource(nil, wifoauth2.TokenSource(context.Background(), credential))
+	client := &http.Client{Transport: &oauth2.Transport{Source: source}}
+	first, err := source.Token()
+	world.Check(t, err)
 	world.Equal(t, models(t, client), 200)
 	world.Ask(t, "POST", "/revoke", `{"all":true}`, nil)
 	world.Ask(t, "POST", "/token-file/rotate", "{}", nil)
 	time.Sleep(5200 * time.Millisecond)
 	// It does not see that this fails; whoever does says so.
 	world.Equal(t, models(t, client), 401)
-	if credential.Replacement(credential.Current().ID) == nil {
-		t.Fatal("there is no other token")
+	credential.Reject(first.Extra(wifoauth2.ID).(string))
+	for range 200 {
+		if len(entries("exchange")) == 2 && models(t, client) == 200 {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
-	world.Equal(t, models(t, client), 200)
+	t.Fatal("the token that was rejected is given on")
 }
 
-func TestAContextEndsTheWaitOfATokenSource(t *testing.T) {
+func TestATokenSourcesErrorIsThatOfTheCredentialOrOfItsContext(t *testing.T) {
 	world.New(t)
 	world.Ask(t, "POST", "/faults", `{"endpoint":"exchange","fault":{"fault":"delay","ms":2000}}`, nil)
+	credential := discover(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := wifoauth2.TokenSource(ctx, discover(t)).Token(); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := wifoauth2.TokenSource(ctx, credential).Token(); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	world.Check(t, credential.Close())
+	if _, err := wifoauth2.TokenSource(context.Background(), credential).Token(); !errors.Is(err, &wif.Error{Code: "closed"}) {
 		t.Fatal(err)
 	}
 }
 
-func TestATokenSourceGivesNoKeyThatGoesIntoAnotherField(t *testing.T) {
-	credential, err := wif.Open(`{"discover":{"api_key_in":"x-api-key"}}`, wif.Options{})
+func TestATokenSourceGivesAKeyForAuthorizationAndForNoOtherField(t *testing.T) {
+	t.Setenv("ANTHROPIC_API_KEY", "sk-ant-api03-ours")
+	token, err := wifoauth2.TokenSource(context.Background(), discover(t)).Token()
 	world.Check(t, err)
-	defer credential.Close()
-	if token, err := wifoauth2.TokenSource(context.Background(), credential).Token(); err == nil {
-		t.Fatal(token)
+	world.Equal(t, token.AccessToken, "sk-ant-api03-ours")
+	credential := open(t, `{"discover":{"api_key_in":"x-api-key"}}`)
+	var problem *wif.Error
+	if _, err := wifoauth2.TokenSource(context.Background(), credential).Token(); !errors.As(err, &problem) || problem.Field != "discover.api_key_in" {
+		t.Fatal(err)
 	}
 }
 
 func models(t *testing.T, client *http.Client) int {
-	t.Helper()
 	request, err := http.NewRequest("GET", world.URL+"/v1/models", nil)
-	world.Check(t, err)
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
 	request.Header.Set("anthropic-version", "2023-06-01")
 	request.Header.Set("anthropic-beta", "oauth-2025-04-20")
 	response, err := client.Do(request)
-	world.Check(t, err)
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
 	response.Body.Close()
 	return response.StatusCode
 }
