@@ -38,20 +38,27 @@ pub(crate) fn is_id(text: &str, secrets: &[&str]) -> bool {
 }
 
 fn repeats(text: &str, secrets: &[&str]) -> bool {
-    let mut readings = vec![text.as_bytes().to_vec(), percent_decoded(text), unescaped(text)];
-    for once in [1, 2] {
-        readings.push(percent_decoded(&String::from_utf8_lossy(&readings[once])));
+    let mut readings = vec![text.as_bytes().to_vec()];
+    // Most texts hold no escape: several ways to read them come to the same.
+    let mut add = |reading: Vec<u8>| {
+        if !readings.contains(&reading) {
+            readings.push(reading);
+        }
+    };
+    let (percent, plain) = (percent_decoded(text), unescaped(text));
+    for once in [&percent, &plain] {
+        add(percent_decoded(&String::from_utf8_lossy(once)));
     }
-    readings.push(text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
-    readings.push(text.bytes().rev().collect());
-    readings.extend(base64_decoded(text));
-    readings.extend(hex_decoded(text));
-    let secret = |reading: &[u8]| secrets.iter().any(|secret| shares_a_part(reading, secret.as_bytes()));
+    add(percent);
+    add(plain);
+    add(text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
+    add(text.bytes().rev().collect());
+    base64_decoded(text).into_iter().chain(hex_decoded(text)).for_each(add);
     // Whatever stands between letters.
     let letters = |text: &str| -> Vec<u8> { text.bytes().filter(u8::is_ascii_alphanumeric).collect() };
-    let joined = letters(text);
-    readings.iter().any(|reading| has_the_shape_of_a_token(reading) || secret(reading))
-        || secrets.iter().any(|secret| shares_a_part(&joined, &letters(secret)))
+    let (parts, joined) = (Parts::of(&readings), Parts::of(&[letters(text)]));
+    readings.iter().any(|reading| has_the_shape_of_a_token(reading))
+        || secrets.iter().any(|secret| parts.hold_one_of(secret.as_bytes()) || joined.hold_one_of(&letters(secret)))
 }
 
 /// A token of the API, or a JWT.
@@ -74,11 +81,38 @@ fn opaque(word: &str) -> bool {
     })
 }
 
-/// Whether a run of twice [`BLOCK`] bytes or more stands in both: it then holds one whole aligned block of the secret.
-fn shares_a_part(text: &[u8], secret: &[u8]) -> bool {
-    let mut windows: Vec<&[u8]> = text.windows(BLOCK).collect();
-    windows.sort_unstable();
-    secret.chunks_exact(BLOCK).any(|block| windows.binary_search(&block).is_ok())
+/// All runs of [`BLOCK`] bytes of some texts, as numbers. A bit for every 4096th part of the numbers says at once that most others are none.
+struct Parts {
+    runs: Vec<u64>,
+    bits: [u64; 64],
+}
+
+impl Parts {
+    fn of(texts: &[Vec<u8>]) -> Self {
+        let windows = texts.iter().flat_map(|text| text.array_windows());
+        let runs: Vec<u64> = windows.map(|window: &[u8; BLOCK]| u64::from_le_bytes(*window)).collect();
+        let mut bits = [0; 64];
+        for run in &runs {
+            let (word, bit) = place(*run);
+            bits[word] |= bit;
+        }
+        Self { runs, bits }
+    }
+
+    /// Whether a run of twice [`BLOCK`] bytes or more stands in both: it then holds one whole aligned block of the secret.
+    fn hold_one_of(&self, secret: &[u8]) -> bool {
+        secret.as_chunks().0.iter().any(|block: &[u8; BLOCK]| {
+            let block = u64::from_le_bytes(*block);
+            let (word, bit) = place(block);
+            self.bits[word] & bit != 0 && self.runs.contains(&block)
+        })
+    }
+}
+
+/// Where the bit of a number is. The factor is 2 to the 64 over the golden ratio: it spreads texts, which are alike in most bits.
+fn place(run: u64) -> (usize, u64) {
+    let spread = run.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52;
+    ((spread >> 6) as usize, 1 << (spread & 63))
 }
 
 fn percent_decoded(text: &str) -> Vec<u8> {

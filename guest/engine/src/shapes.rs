@@ -33,17 +33,18 @@ const LOOKED_AT_BYTES: usize = 16 * 1024;
 /// place.
 pub(crate) fn in_place_of_a_jwt(text: &str) -> Option<&'static str> {
     let text = beginning(text);
-    let nul = text.bytes().filter(|byte| *byte == 0).count();
-    if nul * 3 > text.len() {
+    // A JWT has no other characters, and most of the mistakes have.
+    let other = text.bytes().any(|byte| !byte.is_ascii_alphanumeric() && !matches!(byte, b'.' | b'-' | b'_'));
+    if other && text.bytes().filter(|byte| *byte == 0).count() * 3 > text.len() {
         return Some("is UTF-16: write it as plain ASCII");
     }
     if let Some((_, what)) = BEGINNINGS.iter().find(|(beginning, _)| text.starts_with(beginning)) {
         return Some(what);
     }
-    if text.starts_with("eyJ") && text.bytes().any(|byte| byte.is_ascii_whitespace()) {
+    if other && text.starts_with("eyJ") && text.bytes().any(|byte| byte.is_ascii_whitespace()) {
         return Some("is broken into lines or words: join them");
     }
-    if holds(text, "token: ") || holds(text, "token:\n") {
+    if other && (holds(text, "token: ") || holds(text, "token:\n")) {
         return Some("is a YAML document: take the token out of it");
     }
     if text.starts_with("eyJ") && text.bytes().filter(|byte| *byte == b'.').count() == 4 {
@@ -77,8 +78,9 @@ fn beginning(text: &str) -> &str {
 /// Leftovers of a template, and the words for nothing of programming languages.
 fn unfilled(text: &str) -> Option<&'static str> {
     let nothing = ["none", "null", "nil", "undefined", "true", "false"];
-    let template = ["${", "$(", "{{", "<(", "%("].iter().any(|mark| holds(text, mark)) || text.starts_with('<');
-    (template || nothing.iter().any(|word| text.eq_ignore_ascii_case(word)))
+    let bracket = text.bytes().any(|byte| matches!(byte, b'(' | b'{'));
+    let template = bracket && ["${", "$(", "{{", "<(", "%("].iter().any(|mark| holds(text, mark));
+    (template || text.starts_with('<') || nothing.iter().any(|word| text.eq_ignore_ascii_case(word)))
         .then_some("is a placeholder that nobody has filled in")
 }
 
