@@ -16,7 +16,6 @@
 
 mod boundary;
 mod callables;
-mod clock;
 mod descriptor;
 mod fork;
 mod handle;

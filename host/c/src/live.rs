@@ -16,7 +16,6 @@ use tracing::Dispatch;
 use wif::{Credential, Error, Secret, Start};
 
 use crate::callables::calling;
-use crate::clock::LibraryClock;
 use crate::descriptor::Descriptor;
 use crate::handle::Recipe;
 use crate::token::{self, Prepared, wif_token};
@@ -60,8 +59,7 @@ impl Live {
         let _busy = fork::busy();
         let generation = fork::generation();
         let no_thread = |error: std::io::Error| Problem::internal(&format!("no thread: {error}"));
-        let mut builder =
-            recipe.options.builder()?.configuration(recipe.configuration.reveal()).resume(start).clock(LibraryClock);
+        let mut builder = recipe.options.builder()?.configuration(recipe.configuration.reveal()).resume(start);
         for callable in &recipe.callables {
             builder = callable.add_to(builder);
         }

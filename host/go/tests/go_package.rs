@@ -8,9 +8,8 @@
 
 mod vectors;
 
-use std::fs::File;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -19,7 +18,7 @@ use tempfile::TempDir;
 // For its library: cargo builds it beside this test.
 use wif_c as _;
 use wif_emulator::{Emulator, Options, TokenFile};
-use wif_test_tools::{not_run, or_not_run, python};
+use wif_test_tools::{not_run, or_not_run, place, python};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
@@ -43,9 +42,8 @@ impl Go {
 
     fn prepare() -> Option<Self> {
         let go = or_not_run(python(&folder().join("tests/requirements.txt")))?.with_file_name("go");
-        // Go takes what it has compiled to be good while the sources beside it are the same. So the place of the library is the same in
-        // each run, and its header stands in the flags.
-        let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go");
+        let prefix = place(Path::new(env!("CARGO_TARGET_TMPDIR")), "go");
+        // Go takes what it has compiled to be good while the sources beside it are the same. So the header stands in the flags.
         install(&prefix)?;
         let cache = go.parent().and_then(Path::parent).expect("it is in a folder").join("cache");
         let mut header = DefaultHasher::new();
@@ -73,7 +71,7 @@ fn runs(program: &str) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-/// The library as `make install` lays it: once for each build, for other processes may be running with it.
+/// The library as `make install` lays it.
 fn install(prefix: &Path) -> Option<()> {
     for (program, package) in [("make", "make"), ("cc", "gcc"), ("pkg-config", "pkg-config")] {
         if !runs(program) {
@@ -83,31 +81,10 @@ fn install(prefix: &Path) -> Option<()> {
     }
     let build = std::env::current_exe().expect("it runs");
     let build = build.parent().expect("it is in a folder");
-    std::fs::create_dir_all(prefix).expect("it is writable");
-    let mut installed = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(prefix.join("installed"))
-        .expect("it is writable");
-    installed.lock().expect("it can be locked");
-    let library = std::fs::metadata(build.join("libwif_c.so")).expect("cargo builds it beside this test");
-    let this = format!("{} {:?}", library.len(), library.modified().expect("the system keeps it"));
-    let mut last = String::new();
-    installed.read_to_string(&mut last).expect("it is text");
-    if last == this {
-        return Some(());
-    }
     let mut make = Command::new("make");
     make.args(["--silent", "--directory"]).arg(folder().join("../c")).arg("install");
     make.arg(format!("PREFIX={}", prefix.display())).arg(format!("BUILD={}", build.display()));
     ended_well(make.output().expect("it starts"));
-    installed
-        .set_len(0)
-        .and_then(|()| installed.rewind())
-        .and_then(|()| installed.write_all(this.as_bytes()))
-        .expect("it is writable");
     Some(())
 }
 

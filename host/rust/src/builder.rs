@@ -241,10 +241,10 @@ impl Builder {
         };
         let exchanges = self.pool.as_ref().map(Pool::exchanges);
         let grants = Grants::new(&self.configuration);
-        let policy = self.policy.in_development();
+        let policy = Arc::new(self.policy.in_development());
         let by = who_sends(self.sender, &policy, &self.extra_roots)?;
         let host = Host {
-            transport: Transport::new(policy.clone(), by, exchanges),
+            transport: Transport::new(Arc::clone(&policy), by, exchanges),
             policy,
             grants,
             callables: self.callables,
@@ -269,7 +269,7 @@ impl Builder {
 }
 
 /// The program's client or ours, if there is one.
-fn who_sends(sender: Option<Sender>, policy: &Policy, extra_roots: &[String]) -> Result<By, BuildError> {
+fn who_sends(sender: Option<Sender>, policy: &Arc<Policy>, extra_roots: &[String]) -> Result<By, BuildError> {
     if sender.is_none() && cfg!(feature = "http") {
         return our_client(policy, extra_roots);
     }
@@ -283,12 +283,12 @@ fn who_sends(sender: Option<Sender>, policy: &Policy, extra_roots: &[String]) ->
 }
 
 #[cfg(feature = "http")]
-fn our_client(policy: &Policy, extra_roots: &[String]) -> Result<By, BuildError> {
-    Ok(By::Client(Box::new(Client::new(policy.clone(), certificates(extra_roots)?))))
+fn our_client(policy: &Arc<Policy>, extra_roots: &[String]) -> Result<By, BuildError> {
+    Ok(By::Client(Box::new(Client::new(Arc::clone(policy), certificates(extra_roots)?))))
 }
 
 #[cfg(not(feature = "http"))]
-fn our_client(_: &Policy, _: &[String]) -> Result<By, BuildError> {
+fn our_client(_: &Arc<Policy>, _: &[String]) -> Result<By, BuildError> {
     Ok(By::Nobody)
 }
 

@@ -34,6 +34,17 @@ pub trait Clock: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock(());
 
+/// What one of the machine's clocks shows. By the C library: what watches a program (valgrind, and others that replace the kernel's page of
+/// clocks) has its hand on those calls, and a call that goes past it ends the program.
+#[cfg(unix)]
+#[inline]
+pub(crate) fn time_of(clock: libc::clockid_t) -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: there is room for the answer.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
 /// Timers stand still while the machine sleeps, so none is trusted for longer than this.
 const LONGEST_TIMER: Duration = Duration::from_secs(30);
 
@@ -46,15 +57,12 @@ impl Clock for SystemClock {
 
     #[cfg(unix)]
     fn steady_ms(&self) -> u64 {
-        use rustix::time::{ClockId, clock_gettime};
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        const STEADY: ClockId = ClockId::Boottime;
+        const STEADY: libc::clockid_t = libc::CLOCK_BOOTTIME;
         // On Apple's systems this one counts while the machine sleeps.
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        const STEADY: ClockId = ClockId::Monotonic;
-        let now = clock_gettime(STEADY);
-        let (seconds, nanoseconds) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
-        seconds.saturating_mul(1000).saturating_add(nanoseconds / 1_000_000)
+        const STEADY: libc::clockid_t = libc::CLOCK_MONOTONIC;
+        millis(time_of(STEADY))
     }
 
     #[cfg(not(unix))]

@@ -487,7 +487,7 @@ mod tests {
     use super::*;
     use crate::callables::Callables;
     use crate::clock::SystemClock;
-    use crate::policy::{Grants, Policy};
+    use crate::policy::Grants;
     use crate::tasks::READERS;
     use crate::transport::{By, Transport};
 
@@ -499,9 +499,9 @@ mod tests {
         let configuration = Secret::from(r#"{"bearer": {"source": "literal", "value": "a"}}"#);
         let clock = Arc::new(SystemClock::default());
         let host = Host {
-            policy: Policy::default(),
+            policy: Arc::default(),
             grants: Grants::new(&configuration),
-            transport: Transport::new(Policy::default(), By::Nobody, None),
+            transport: Transport::new(Arc::default(), By::Nobody, None),
             callables: Callables::default(),
             store: None,
             clock: clock.clone(),

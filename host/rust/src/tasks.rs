@@ -33,7 +33,7 @@ pub(crate) use workload_api::WorkloadApi;
 
 /// Everything that tasks need.
 pub(crate) struct Host {
-    pub(crate) policy: Policy,
+    pub(crate) policy: Arc<Policy>,
     pub(crate) grants: Grants,
     pub(crate) transport: Transport,
     pub(crate) callables: Callables,
@@ -120,7 +120,7 @@ impl Host {
             // A profile opens other files: what it is held to is not for the component to say.
             request.protection = types::FileProtection::UnwritableByOthers;
         }
-        let outcome = files::read(path, request, within, self.policy.clone(), &self.readers).await;
+        let outcome = files::read(path, request, within, Arc::clone(&self.policy), &self.readers).await;
         if let (true, Outcome::Content(content)) = (profile, &outcome) {
             self.grants.profile_was_read(content);
         }
@@ -337,8 +337,9 @@ mod tests {
     use crate::transport::By;
 
     fn host(policy: Policy, configuration: &str) -> Host {
+        let policy = Arc::new(policy);
         Host {
-            transport: Transport::new(policy.clone(), By::Nobody, None),
+            transport: Transport::new(Arc::clone(&policy), By::Nobody, None),
             policy,
             grants: Grants::new(&Secret::from(configuration)),
             callables: Callables::default(),

@@ -27,7 +27,7 @@ use crate::sender::{SendError, SendRequest, Sender};
 pub(crate) use client::Client;
 
 pub(crate) struct Transport {
-    policy: Policy,
+    policy: Arc<Policy>,
     by: By,
     /// A place for each exchange that may be under way, where credentials share them.
     exchanges: Option<Arc<Semaphore>>,
@@ -45,7 +45,7 @@ pub(crate) enum By {
 }
 
 impl Transport {
-    pub(crate) fn new(policy: Policy, by: By, exchanges: Option<Arc<Semaphore>>) -> Self {
+    pub(crate) fn new(policy: Arc<Policy>, by: By, exchanges: Option<Arc<Semaphore>>) -> Self {
         Self { policy, by, exchanges }
     }
 

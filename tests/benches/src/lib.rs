@@ -61,6 +61,9 @@ mod allocations;
 #[path = "../../../host/rust/src/bindings.rs"]
 #[allow(dead_code, unused_imports, reason = "shared with the host")]
 mod bindings;
+#[path = "../../../host/rust/src/clock.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the host")]
+mod clock;
 mod component;
 mod machine;
 mod readme;

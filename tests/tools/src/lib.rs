@@ -156,6 +156,27 @@ fn installed(name: &str, pins: &[&[u8]], install: impl FnOnce(&Path) -> Result<(
     Ok(directory)
 }
 
+/// An empty folder in `parent` that is this process's alone until it ends. A run of the tests beside this one gets another; the next
+/// run gets this one again, and finds it empty. For what is made once for a process: nothing that lives as long as one is ever dropped.
+///
+/// # Panics
+///
+/// `parent` cannot be written.
+pub fn place(parent: &Path, name: &str) -> PathBuf {
+    for number in 0_usize.. {
+        let folder = parent.join(format!("{name}-{number}"));
+        let lock = File::create(folder.with_extension("lock")).expect("its parent can be written");
+        if lock.try_lock().is_ok() {
+            // The system takes the lock off when the process ends.
+            std::mem::forget(lock);
+            let _ = fs::remove_dir_all(&folder);
+            fs::create_dir_all(&folder).expect("its parent can be written");
+            return folder;
+        }
+    }
+    unreachable!("there are more numbers than processes")
+}
+
 fn interpreter(directory: &Path) -> PathBuf {
     directory.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" })
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use wif_test_tools::not_run;
+use wif_test_tools::{not_run, place};
 
 /// What programs are compiled with, beside what they need.
 const WARNINGS: [&str; 5] = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror"];
@@ -38,9 +38,7 @@ impl Installed {
                 return None;
             }
         }
-        // Nothing is dropped at the end that lives as long as the process: so it lies where cargo's files do, and is made anew.
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libwif-installed");
-        let _ = std::fs::remove_dir_all(&folder);
+        let folder = place(Path::new(env!("CARGO_TARGET_TMPDIR")), "libwif-installed");
         let mut make = Command::new("make");
         make.args(["--silent", "--directory"]).arg(crate_folder()).arg("install");
         make.arg(variable("PREFIX", &folder)).arg(variable("BUILD", &build_folder()));

@@ -162,7 +162,7 @@ impl Limits {
 /// What this thread has taken of the processor.
 fn processor_time() -> Option<Duration> {
     #[cfg(target_os = "linux")]
-    return Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime)).ok();
+    return Some(crate::clock::time_of(libc::CLOCK_THREAD_CPUTIME_ID));
     #[cfg(not(target_os = "linux"))]
     None
 }

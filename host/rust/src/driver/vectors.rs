@@ -96,9 +96,10 @@ impl Beside {
         let other = Make::Native.open(opening);
         let clock = Arc::new(Hands(Mutex::new(Reading { wall_ms: 0, steady_ms: 0 })));
         let configuration = Secret::from(opening.configuration.clone());
+        let policy = Arc::new(policy.clone());
         let host = Host {
-            transport: Transport::new(policy.clone(), By::Nobody, None),
-            policy: policy.clone(),
+            transport: Transport::new(Arc::clone(&policy), By::Nobody, None),
+            policy,
             grants: Grants::new(&configuration),
             callables: Callables::default(),
             store: None,

@@ -26,7 +26,7 @@ pub(super) async fn read(
     path: PathBuf,
     request: FileRequest,
     within: Option<PathBuf>,
-    policy: Policy,
+    policy: Arc<Policy>,
     readers: &Arc<Semaphore>,
 ) -> Outcome {
     // A file system that does not answer holds the threads that ask it, and there are only so many in the program.

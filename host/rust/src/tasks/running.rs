@@ -1,9 +1,8 @@
 //! The tasks that are out.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::task::{AbortHandle, Id, JoinSet};
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::Host;
 use crate::bindings::types::{NumberedTask, Outcome, Task};
@@ -32,8 +31,16 @@ pub(crate) struct Ended {
 #[derive(Default)]
 pub(crate) struct Running {
     set: JoinSet<Outcome>,
-    numbers: HashMap<Id, (u32, Kind)>,
-    handles: HashMap<u32, (AbortHandle, Kind)>,
+    // A few at a time, for a moment: thousands of sessions have none.
+    out: Vec<Out>,
+}
+
+struct Out {
+    number: u32,
+    kind: Kind,
+    handle: AbortHandle,
+    /// Stopped by us: its number may be taken again before it has ended.
+    abandoned: bool,
 }
 
 impl Running {
@@ -42,8 +49,7 @@ impl Running {
         let kind = Kind::of(&task);
         let host = Arc::clone(host);
         let handle = self.set.spawn(async move { host.perform(task).await });
-        self.numbers.insert(handle.id(), (number, kind));
-        self.handles.insert(number, (handle, kind));
+        self.out.push(Out { number, kind, handle, abandoned: false });
     }
 
     /// Answers a task without doing it.
@@ -51,24 +57,21 @@ impl Running {
         let NumberedTask { number, task } = task;
         let (kind, reason) = (Kind::of(&task), reason.to_owned());
         let handle = self.set.spawn(async move { Outcome::Unkept(reason) });
-        self.numbers.insert(handle.id(), (number, kind));
-        self.handles.insert(number, (handle, kind));
+        self.out.push(Out { number, kind, handle, abandoned: false });
     }
 
     /// Stops a task whose result is no longer awaited. A request goes on: its identity token may be spent, and what it
     /// brings is still welcome.
     pub(crate) fn abandon(&mut self, number: u32) {
-        if let Some((handle, kind)) = self.handles.get(&number)
-            && *kind != Kind::Send
-        {
-            handle.abort();
-            self.handles.remove(&number);
+        if let Some(out) = self.out.iter_mut().find(|out| out.number == number && !out.abandoned && out.kind != Kind::Send) {
+            out.handle.abort();
+            out.abandoned = true;
         }
     }
 
     /// Whether a task of this number is out.
     pub(crate) fn has(&self, number: u32) -> bool {
-        self.handles.contains_key(&number)
+        self.awaited().any(|out| out.number == number)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -77,13 +80,17 @@ impl Running {
 
     /// What is out, by number.
     #[cfg(test)]
-    pub(crate) fn kinds(&self) -> HashMap<u32, Kind> {
-        self.handles.iter().map(|(number, (_, kind))| (*number, *kind)).collect()
+    pub(crate) fn kinds(&self) -> std::collections::HashMap<u32, Kind> {
+        self.awaited().map(|out| (out.number, out.kind)).collect()
     }
 
     /// Whether an exchange is out, or what others are told of one.
     pub(crate) fn may_spend(&self) -> bool {
-        self.handles.values().any(|(_, kind)| matches!(kind, Kind::Send | Kind::Swap))
+        self.awaited().any(|out| matches!(out.kind, Kind::Send | Kind::Swap))
+    }
+
+    fn awaited(&self) -> impl Iterator<Item = &Out> {
+        self.out.iter().filter(|out| !out.abandoned)
     }
 
     /// The next task that ends by itself. Waits for ever while there is none; to be cancelled at will.
@@ -96,8 +103,11 @@ impl Running {
                 // The program's callable, for nothing here panics. Its message may hold anything, and is not passed on.
                 Some(Err(error)) => (error.id(), Some(Outcome::Lost)),
             };
-            let Some((number, kind)) = self.numbers.remove(&id) else { continue };
-            self.handles.remove(&number);
+            let Some(at) = self.out.iter().position(|out| out.handle.id() == id) else { continue };
+            let Out { number, kind, .. } = self.out.swap_remove(at);
+            if self.out.is_empty() {
+                self.out = Vec::new();
+            }
             if let Some(outcome) = outcome {
                 return Ended { number, kind, outcome };
             }

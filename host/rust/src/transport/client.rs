@@ -26,7 +26,7 @@ use crate::secret::Secret;
 const BESIDE_THE_BODY_BYTES: usize = 128 << 10;
 
 pub(crate) struct Client {
-    policy: Policy,
+    policy: Arc<Policy>,
     extra_roots: Vec<CertificateDer<'static>>,
     /// Made with the first request: reading the platform's certificates takes longer than everything else at the start.
     dialer: OnceCell<Arc<Dialer>>,
@@ -35,7 +35,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(policy: Policy, extra_roots: Vec<CertificateDer<'static>>) -> Self {
+    pub(crate) fn new(policy: Arc<Policy>, extra_roots: Vec<CertificateDer<'static>>) -> Self {
         Self { policy, extra_roots, dialer: OnceCell::new(), plain: OnceCell::new() }
     }
 
@@ -50,7 +50,7 @@ impl Client {
     }
 
     async fn prepare(&self) -> Result<Arc<Dialer>, String> {
-        let (policy, roots) = (self.policy.clone(), self.extra_roots.clone());
+        let (policy, roots) = (Arc::clone(&self.policy), self.extra_roots.clone());
         // It reads files.
         let made = tokio::task::spawn_blocking(move || Dialer::new(&policy, roots)).await;
         made.map_err(|error| error.to_string())?.map(Arc::new)
@@ -58,7 +58,7 @@ impl Client {
 
     /// For one request: sources are asked once for each exchange, and each has rules of its own.
     async fn prepare_for_source(&self, way: Way, encrypted: bool) -> Result<Arc<Dialer>, String> {
-        let (policy, roots) = (self.policy.clone(), self.extra_roots.clone());
+        let (policy, roots) = (Arc::clone(&self.policy), self.extra_roots.clone());
         let made = tokio::task::spawn_blocking(move || Dialer::of_source(&policy, roots, &way, encrypted)).await;
         made.map_err(|error| error.to_string())?.map(Arc::new)
     }

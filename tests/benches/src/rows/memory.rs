@@ -49,7 +49,8 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Number>> {
         .at_most(target, limit)
     };
     Ok(vec![
-        number("guest", "One more identity in a shared instance: in the component", Some(guest), "≤ 1.5 KiB", 1536.0),
+        number("guest", "One more identity in a shared instance: in the component", Some(guest), "≤ 1.5 KiB", 1536.0)
+            .remark("Its configuration, its tokens, and what it knows of identity tokens, of rejections and of other sessions."),
         number("host", "… in the host: handle, headers, journal", Some(host), "≤ 1.5 KiB", 1536.0),
         number("instance", "… in an instance of its own", instance, "≤ 48 KiB", 48.0 * 1024.0),
         // Without a target: most of it is no part of an instance.

@@ -23,7 +23,7 @@ use tempfile::TempDir;
 // For its library: cargo builds it beside this test.
 use wif_c as _;
 use wif_emulator::{Emulator, Kind, Options, Outcome};
-use wif_test_tools::{not_run, or_not_run, python};
+use wif_test_tools::{not_run, or_not_run, place, python};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/languages")
@@ -48,7 +48,7 @@ fn library() -> Option<&'static Path> {
             not_run("make");
             return None;
         }
-        let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join("languages");
+        let prefix = place(Path::new(env!("CARGO_TARGET_TMPDIR")), "languages");
         let build = std::env::current_exe().expect("it runs");
         let build = build.parent().expect("it is in a folder");
         let mut make = Command::new("make");

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use wif_emulator::{Fault, Jwks, Options};
 use wif_javascript::WORKERS;
+use wif_test_tools::place;
 
 use crate::program::{Program, node, printed, workshop, workshop_async};
 use crate::world::World;
@@ -54,10 +55,7 @@ struct Worker {
 pub(crate) fn bundle() -> &'static Path {
     static BUNDLE: OnceLock<PathBuf> = OnceLock::new();
     BUNDLE.get_or_init(|| {
-        // Nothing is dropped at the end that lives as long as the process: so it lies where cargo's files do, and is made anew.
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("workers");
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).expect("a directory");
+        let folder = place(Path::new(env!("CARGO_TARGET_TMPDIR")), "workers");
         for program in ["worker", "caller"] {
             let to = folder.join(program);
             let bundled = workshop().bundle(&workshop().program(&format!("{program}.mjs")), &WORKERS, &to);
