@@ -26,7 +26,8 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Number>> {
     let wasm = wif::component::wasm();
     let parts = parts(wasm)?;
     // One of a release may be handed in: its names are beside it.
-    let released = if parts.contains_key(NAMES) { released(wasm)? } else { wasm.to_vec() };
+    let named = parts.contains_key(NAMES);
+    let released = if named { released(wasm)? } else { wasm.to_vec() };
     #[allow(clippy::cast_precision_loss, reason = "less than 2^52")]
     let (size, small) = (released.len() as f64, compressed(&released)? as f64);
     let mut by_weight: Vec<(&String, &usize)> = parts.iter().collect();
@@ -37,7 +38,10 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Number>> {
         Number::new("size", "Size of the component, as it is released", Unit::Bytes)
             .value(size)
             .at_most("≤ 420 KiB", AIM)
-            .remark(format!("A build of a clone has {}, with names of functions. By part: {}.", wasm.len(), told.join(", "))),
+            .remark(match named {
+                true => format!("A build of a clone has {}, with names of functions. By part: {}.", wasm.len(), told.join(", ")),
+                false => "It was handed in, without names of functions.".to_owned(),
+            }),
         Number::new("size.gzip", "… after gzip", Unit::Bytes)
             .value(small)
             .at_most("≤ 160 KiB", AIM_GZIP)
