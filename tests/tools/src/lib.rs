@@ -17,7 +17,7 @@ mod redis;
 #[cfg(unix)]
 mod swapped_mount;
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -162,17 +162,24 @@ fn installed(name: &str, pins: &[&[u8]], install: impl FnOnce(&Path) -> Result<(
 /// # Panics
 ///
 /// `parent` cannot be written.
+#[must_use]
 pub fn place(parent: &Path, name: &str) -> PathBuf {
     for number in 0_usize.. {
         let folder = parent.join(format!("{name}-{number}"));
         let lock = File::create(folder.with_extension("lock")).expect("its parent can be written");
-        if lock.try_lock().is_ok() {
-            // The system takes the lock off when the process ends.
-            std::mem::forget(lock);
-            let _ = fs::remove_dir_all(&folder);
-            fs::create_dir_all(&folder).expect("its parent can be written");
-            return folder;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => continue,
+            Err(TryLockError::Error(error)) => panic!("no lock for {}: {error}", folder.display()),
         }
+        // The system takes the lock off when the process ends.
+        std::mem::forget(lock);
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => panic!("{}: {error}", folder.display()),
+            _ => {}
+        }
+        fs::create_dir(&folder).expect("its parent can be written");
+        return folder;
     }
     unreachable!("there are more numbers than processes")
 }
@@ -207,4 +214,23 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Missing> {
 fn at(path: &Path) -> impl FnOnce(io::Error) -> Missing {
     let path = path.to_path_buf();
     move |source| Missing::File { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_empty_and_nobody_elses() {
+        let parent = tempfile::tempdir().unwrap();
+        let left = parent.path().join("place-0");
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join("left"), b"by an earlier process").unwrap();
+        let (first, second) = (place(parent.path(), "place"), place(parent.path(), "place"));
+        assert_eq!(first, left);
+        assert_ne!(first, second);
+        for place in [first, second] {
+            assert_eq!(fs::read_dir(place).unwrap().count(), 0);
+        }
+    }
 }
