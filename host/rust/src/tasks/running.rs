@@ -129,3 +129,35 @@ impl Kind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bindings::types::{HttpRequest, Purpose, Swap};
+
+    #[tokio::test]
+    async fn what_is_abandoned_is_out_no_more_and_a_request_goes_on() {
+        let swap = Task::SwapEntry(Swap { key: "k".to_owned(), expected: None, value: "v".to_owned() });
+        let request = Task::SendRequest(HttpRequest {
+            purpose: Purpose::Exchange,
+            method: "POST".to_owned(),
+            url: "https://api.anthropic.com/v1/oauth/token".to_owned(),
+            origin: "https://api.anthropic.com".to_owned(),
+            headers: Vec::new(),
+            body: String::new(),
+            timeout_ms: 1000,
+            max_response_bytes: 1000,
+        });
+        let mut running = Running::default();
+        running.refuse(NumberedTask { number: 1, task: swap }, "it is not kept");
+        assert!(running.has(1) && running.may_spend());
+        running.abandon(1);
+        assert!(!running.has(1) && !running.may_spend());
+        running.refuse(NumberedTask { number: 2, task: request }, "it is not kept");
+        running.abandon(2);
+        assert!(running.has(2) && running.may_spend());
+        let ended = running.next().await;
+        assert_eq!((ended.number, ended.kind), (2, Kind::Send));
+        assert!(!running.has(2) && !running.may_spend());
+    }
+}
