@@ -1,5 +1,5 @@
-"""Loads the released components with wasmtime for Python, reads those that registries hold, and asks the plugin for its first task:
-components.py DIR"""
+"""Loads the released components and the core module with wasmtime for Python, reads the components that registries hold, and asks the
+plugin for its first task: components.py DIR"""
 
 import gzip
 import hashlib
@@ -8,7 +8,7 @@ import pathlib
 import sys
 import tarfile
 
-from wasmtime import Engine, Store
+from wasmtime import Engine, Module, Store
 from wasmtime import component as components
 
 SESSION = "wif:credential/session@"
@@ -65,6 +65,12 @@ def main(folder):
         names = (folder / f"wif_{name}.names").read_text()
         assert "wif_" in names and not any(line.split(" ", 1)[1].encode() in content for line in names.splitlines() if "::" in line), name
     print("4 components are in their archives")
+
+    # For runtimes that know no components: as a component it would not load.
+    flat = Module.from_file(engine, str(folder / "wif_flat.wasm"))
+    assert [entry.name for entry in flat.imports] == []
+    assert {"memory", "wif_open", "wif_step"} <= {entry.name for entry in flat.exports}
+    assert "wif_flat::" in (folder / "wif_flat.names").read_text()
 
     content = (folder / "wif_plugin.wasm").read_bytes()
     packed = len(gzip.compress(content, 9))

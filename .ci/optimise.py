@@ -1,4 +1,5 @@
-"""Makes released components smaller with binaryen, and puts the names of their functions into a file beside each: optimise.py WASM_OPT FILE...
+"""Makes released components and core modules smaller with binaryen, and puts the names of their functions into a file beside each:
+optimise.py WASM_OPT FILE...
 
 `WASM_OPT` is the script `wasm-opt` of the npm package binaryen, which Node runs. A component without imports can only say by a trap's
 backtrace how it ended. There functions have numbers then: `NAME.names` beside `NAME.wasm` has a line for each, the number and the name."""
@@ -96,7 +97,9 @@ def smaller(wasm_opt, binary, names):
 
 def optimise(wasm_opt, file):
     before, names = file.read_bytes(), []
-    after = smaller(wasm_opt, before, names)
+    # Of a component the modules in it are optimised.
+    whole = optimised(wasm_opt, before) if before[:8] == MODULE else before
+    after = smaller(wasm_opt, whole, names)
     assert names, f"{file} has no names"
     file.write_bytes(after)
     file.with_suffix(".names").write_text("".join(f"{index} {name}\n" for index, name in names))

@@ -1,5 +1,5 @@
 //! Builds the standalone component and the application that is composed with it, and compiles them for this machine's target, so
-//! that no compiler is in the tests. Builds the modules that Envoy loads.
+//! that no compiler is in the tests. Builds the modules that Envoy loads, and the one for runtimes that know no components.
 
 #![allow(
     clippy::disallowed_macros,
@@ -60,6 +60,7 @@ fn build() -> Result<(), String> {
         if let Some(compiled_name) = match name {
             "proxy-wasm.wasm" => Some("proxy-wasm.cwasm"),
             "filter-scripted.wasm" => Some("filter-scripted.cwasm"),
+            "flat.wasm" => Some("flat.cwasm"),
             _ => None,
         } {
             let compiled =
@@ -70,8 +71,9 @@ fn build() -> Result<(), String> {
     Ok(())
 }
 
-/// What proxies load: the package, the variable that names a prebuilt module, and the name in the tests.
-const MODULES: [(&str, &str, &str); 4] = [
+/// Core modules: the package, the variable that names a prebuilt module, and the name in the tests.
+const MODULES: [(&str, &str, &str); 5] = [
+    ("wif-flat", "WIF_FLAT_MODULE", "flat.wasm"),
     ("wif-proxy-wasm-module", "WIF_PROXY_WASM_MODULE", "proxy-wasm.wasm"),
     ("wif-guest-filter-crashing", "WIF_TEST_GUEST_FILTER_CRASHING", "filter-crashing.wasm"),
     ("wif-guest-filter-scripted", "WIF_TEST_GUEST_FILTER_SCRIPTED", "filter-scripted.wasm"),

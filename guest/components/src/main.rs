@@ -9,11 +9,13 @@ use clap::Parser;
 use sha2::{Digest, Sha256};
 
 /// Each is told in its own documentation: what it imports, and what it exports.
-const COMPONENTS: [(&str, &[u8]); 4] = [
+const COMPONENTS: [(&str, &[u8]); 5] = [
     ("wif_plugin.wasm", include_bytes!(env!("WIF_PLUGIN"))),
     ("wif_standalone.wasm", include_bytes!(env!("WIF_STANDALONE"))),
     ("wif_standalone_async.wasm", include_bytes!(env!("WIF_STANDALONE_ASYNC"))),
     ("wif_interposer.wasm", include_bytes!(env!("WIF_INTERPOSER"))),
+    // A core module: the component `wif_plugin.wasm` for runtimes that know no components.
+    ("wif_flat.wasm", include_bytes!(env!("WIF_FLAT"))),
 ];
 
 /// Writes the components and prints their SHA-256 digests, as `sha256sum` does. The same sources and the same toolchain give the
