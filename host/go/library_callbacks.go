@@ -1,3 +1,5 @@
+//go:build cgo && wif_library
+
 package wif
 
 /*

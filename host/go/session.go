@@ -1,16 +1,10 @@
 package wif
 
-/*
-#include <stdlib.h>
-#include <wif.h>
-*/
-import "C"
-
 import "encoding/json"
 
 // Session is a session without a driver, for authors of hosts: the state machine of the component behind the contract's JSON. The rules of
 // wit/session.wit are the caller's to keep. Calls on one session are serial. What goes in and comes out holds secrets.
-type Session struct{ handle *C.wif_session }
+type Session struct{ backend sessionBackend }
 
 // Opening is what a session is opened with.
 type Opening struct {
@@ -23,6 +17,13 @@ type Opening struct {
 	From json.RawMessage `json:"from"`
 }
 
+type sessionBackend interface {
+	step(clock, event json.RawMessage) (json.RawMessage, error)
+	status(clock json.RawMessage) (json.RawMessage, error)
+	entryKey() (json.RawMessage, error)
+	close()
+}
+
 // OpenSession opens a session. Its error is an *Error with the code configuration, invalid-argument or component-stopped.
 func OpenSession(opening Opening) (*Session, error) {
 	if opening.Can == nil {
@@ -32,56 +33,41 @@ func OpenSession(opening Opening) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	arguments := texts{}
-	defer arguments.free()
-	var problem *C.char
-	handle := C.wif_session_open(arguments.add(string(document)), &problem)
-	if handle == nil {
-		return nil, errorFrom(take(problem))
+	backend, err := openSession(document)
+	if err != nil {
+		return nil, err
 	}
-	return &Session{handle}, nil
+	return &Session{backend}, nil
 }
 
 // Step takes a clock and an event, and gives an output.
 func (s *Session) Step(clock, event json.RawMessage) (json.RawMessage, error) {
-	if s.handle == nil {
+	if s.backend == nil {
 		return nil, errClosed()
 	}
-	arguments := texts{}
-	defer arguments.free()
-	var problem *C.char
-	return given(C.wif_session_step(s.handle, arguments.add(string(clock)), arguments.add(string(event)), &problem), &problem)
+	return s.backend.step(clock, event)
 }
 
 // Status takes a clock, and gives a status.
 func (s *Session) Status(clock json.RawMessage) (json.RawMessage, error) {
-	if s.handle == nil {
+	if s.backend == nil {
 		return nil, errClosed()
 	}
-	arguments := texts{}
-	defer arguments.free()
-	var problem *C.char
-	return given(C.wif_session_status(s.handle, arguments.add(string(clock)), &problem), &problem)
+	return s.backend.status(clock)
 }
 
 // EntryKey is the key of this identity's entry in a store: a text of JSON, or null.
 func (s *Session) EntryKey() (json.RawMessage, error) {
-	if s.handle == nil {
+	if s.backend == nil {
 		return nil, errClosed()
 	}
-	var problem *C.char
-	return given(C.wif_session_entry_key(s.handle, &problem), &problem)
+	return s.backend.entryKey()
 }
 
 // Close ends it.
 func (s *Session) Close() {
-	C.wif_session_close(s.handle)
-	s.handle = nil
-}
-
-func given(text *C.char, problem **C.char) (json.RawMessage, error) {
-	if text == nil {
-		return nil, errorFrom(take(*problem))
+	if s.backend != nil {
+		s.backend.close()
+		s.backend = nil
 	}
-	return json.RawMessage(take(text)), nil
 }

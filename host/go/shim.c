@@ -1,3 +1,5 @@
+//go:build cgo && wif_library
+
 #include <stdlib.h>
 
 #include "_cgo_export.h"

@@ -1,14 +1,8 @@
 package wif
 
-/*
-#include <wif.h>
-*/
-import "C"
-
 import (
 	"net/http"
 	"net/url"
-	"runtime"
 	"strings"
 	"unsafe"
 )
@@ -24,16 +18,8 @@ type Token struct {
 
 	value       string
 	set, merged [][2]string
-	fields      *C.wif_token
-}
-
-func newToken(fields *C.wif_token) *Token {
-	token := &Token{
-		ID: C.GoString(fields.id), Origin: C.GoString(fields.origin), Suspect: fields.suspect != 0, value: C.GoString(fields.value),
-		set: pairs(fields.headers), merged: pairs(fields.merged), fields: fields,
-	}
-	runtime.SetFinalizer(token, func(token *Token) { C.wif_token_free(token.fields) })
-	return token
+	// native is the library's own, where there is one.
+	native unsafe.Pointer
 }
 
 // Reveal is the token's value. Every use of this is a place where a secret may leave.
@@ -114,15 +100,4 @@ func contains(list []string, text string) bool {
 		}
 	}
 	return false
-}
-
-func pairs(list **C.char) [][2]string {
-	var pairs [][2]string
-	for at := unsafe.Pointer(list); ; at = unsafe.Add(at, 2*unsafe.Sizeof(list)) {
-		pair := (*[2]*C.char)(at)
-		if pair[0] == nil {
-			return pairs
-		}
-		pairs = append(pairs, [2]string{C.GoString(pair[0]), C.GoString(pair[1])})
-	}
 }

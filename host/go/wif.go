@@ -1,5 +1,6 @@
 // Package wif gives a program an access token for the Claude API from the identity token that its workload has anyway, and keeps it
-// fresh. It stands on the library in C (host/c of the project), by cgo.
+// fresh. It is Go alone: the state machine is WebAssembly, and runs in wazero. With cgo and the build tag wif_library it stands on the library in C
+// (host/c of the project) instead.
 //
 //	credential, err := wif.Discover(wif.Options{})
 //	if err != nil { ... }
@@ -9,26 +10,11 @@
 // One credential serves all goroutines and clients of a process. No error, log, status or String holds a secret.
 package wif
 
-/*
-#cgo pkg-config: wif
-#include <stdint.h>
-#include <stdlib.h>
-#include <wif.h>
-#include "shim.h"
-*/
-import "C"
-
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
-	"runtime"
-	"runtime/cgo"
-	"sync"
-	"sync/atomic"
 	"time"
-	"unsafe"
 )
 
 // Options stand beside the configuration. The zero value allows what needs no word: https://api.anthropic.com, and the files and variables
@@ -41,6 +27,8 @@ type Options struct {
 	AllowLoopback bool
 	// AllowDirectories limits files to those below these directories; AllowVariables adds to the variables that discovery reads.
 	AllowDirectories, AllowVariables []string
+	// AllowSources are the only sources of identity tokens that may be asked, such as aws. Without it any may that the configuration names.
+	AllowSources []string
 	// AllowExecutables are programs that may be run where the configuration names one as the source. Without it none is.
 	AllowExecutables []string
 	// Proxy is a URL, or "environment" for what HTTPS_PROXY and NO_PROXY say.
@@ -79,14 +67,20 @@ func (SuppliedToken) String() string { return "wif.SuppliedToken" }
 func (SuppliedToken) GoString() string { return "wif.SuppliedToken" }
 
 // Credential is a workload's credential. All methods may be called by any goroutine.
-type Credential struct {
-	handle *C.wif_credential
-	held   atomic.Pointer[Token]
-	// Read by every call, written by Close.
-	open    sync.RWMutex
-	closed  bool
-	handles []cgo.Handle
-	cancel  context.CancelFunc
+type Credential struct{ backend backend }
+
+// backend is what a credential stands on.
+type backend interface {
+	current() *Token
+	// last is the token that current gave last, or nil.
+	last() *Token
+	// wait is only asked where current gives none, or a suspect one. The error is an *Error, or the context's.
+	wait(ctx context.Context) (*Token, error)
+	reject(id string)
+	replacement(id string) *Token
+	changed()
+	status() (json.RawMessage, error)
+	close() error
 }
 
 // Discover opens the credential of this workload, found in its environment as the vendor's SDKs find it.
@@ -95,77 +89,15 @@ func Discover(options Options) (*Credential, error) { return Open("{}", options)
 // Open opens a credential by a configuration, a JSON document. It does not wait for the network: what depends on variables, files or the
 // network is the first token's error. The error here is an *Error with the code "configuration" and a Field.
 func Open(configuration string, options Options) (*Credential, error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	credential := &Credential{cancel: cancel}
-	var kinds, names []string
-	add := func(kind, name string, function callable) {
-		kinds, names = append(kinds, kind), append(names, name)
-		credential.handles = append(credential.handles, cgo.NewHandle(function))
-	}
-	for name, function := range options.IdentityTokens {
-		add("identity-token", name, identityToken(ctx, function))
-	}
-	for name, function := range options.AccessTokens {
-		add("access-token", name, accessToken(ctx, function))
-	}
-	for name, function := range options.Signers {
-		add("sign", name, signature(ctx, function))
-	}
-	var logger C.uintptr_t
-	if options.Logger != nil {
-		handle := cgo.NewHandle(options.Logger)
-		credential.handles = append(credential.handles, handle)
-		logger = C.uintptr_t(handle)
-	}
-	document, err := options.document()
+	backend, err := open(configuration, options)
 	if err != nil {
-		credential.release()
 		return nil, err
 	}
-	arguments := texts{}
-	defer arguments.free()
-	callables := make([]C.struct_wif_go_callable, len(kinds))
-	for i := range kinds {
-		callables[i].kind, callables[i].name = arguments.add(kinds[i]), arguments.add(names[i])
-		callables[i].handle = C.uintptr_t(credential.handles[i])
-	}
-	var first *C.struct_wif_go_callable
-	if len(callables) > 0 {
-		first = (*C.struct_wif_go_callable)(arguments.block(unsafe.Pointer(&callables[0]), len(callables)*int(unsafe.Sizeof(callables[0]))))
-	}
-	var problem *C.char
-	credential.handle = C.wif_go_open(arguments.add(configuration), arguments.add(document), first, C.size_t(len(callables)), logger, &problem)
-	if credential.handle == nil {
-		credential.release()
-		return nil, errorFrom(take(problem))
-	}
-	return credential, nil
+	return &Credential{backend}, nil
 }
 
 // Current is the token that may be used now, or nil. It never waits, and asks for a token where one is needed.
-func (c *Credential) Current() *Token {
-	c.open.RLock()
-	defer c.open.RUnlock()
-	return c.current()
-}
-
-func (c *Credential) current() *Token {
-	if c.closed {
-		return nil
-	}
-	// Nearly always the one of before.
-	if held := c.held.Load(); held != nil && C.wif_serves(c.handle, held.fields) == 1 {
-		runtime.KeepAlive(held)
-		return held
-	}
-	fields := C.wif_try_token(c.handle)
-	if fields == nil {
-		return nil
-	}
-	token := newToken(fields)
-	c.held.Store(token)
-	return token
-}
+func (c *Credential) Current() *Token { return c.backend.current() }
 
 // Token is a token for a request that is about to be sent. It waits for one until the context is done. The error is an *Error, or the
 // context's.
@@ -173,185 +105,36 @@ func (c *Credential) Token(ctx context.Context) (*Token, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	// The answer comes on a thread of the library, whether anybody waits for it or not.
-	answers := make(chan answer, 1)
-	if token, err := c.begin(answers); token != nil || err != nil {
-		return token, err
-	}
-	select {
-	case answer := <-answers:
-		return answer.token, answer.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-func (c *Credential) begin(answers chan answer) (*Token, error) {
-	c.open.RLock()
-	defer c.open.RUnlock()
-	if c.closed {
-		return nil, errClosed()
-	}
-	if token := c.current(); token != nil && !token.Suspect {
+	if token := c.backend.current(); token != nil && !token.Suspect {
 		return token, nil
 	}
-	C.wif_go_get(c.handle, C.WIF_NO_LIMIT, C.uintptr_t(cgo.NewHandle(answers)))
-	return nil, nil
+	return c.backend.wait(ctx)
 }
 
 // Reject says that the API answered 401 to a request with the token of this id. Any but the current one does nothing.
-func (c *Credential) Reject(id string) {
-	c.open.RLock()
-	defer c.open.RUnlock()
-	if !c.closed {
-		text := C.CString(id)
-		defer C.free(unsafe.Pointer(text))
-		C.wif_reject(c.handle, text)
-	}
-}
+func (c *Credential) Reject(id string) { c.backend.reject(id) }
 
 // Replacement is Reject, and then another token to send the request with once more, or nil: then hand the API's answer on. It waits while an
 // exchange is under way, for about a second.
-func (c *Credential) Replacement(id string) *Token {
-	c.open.RLock()
-	defer c.open.RUnlock()
-	if c.closed {
-		return nil
-	}
-	text := C.CString(id)
-	defer C.free(unsafe.Pointer(text))
-	fields := C.wif_replace(c.handle, text, C.WIF_NO_LIMIT)
-	if fields == nil {
-		return nil
-	}
-	return newToken(fields)
-}
+func (c *Credential) Replacement(id string) *Token { return c.backend.replacement(id) }
 
 // Changed says that a file, the store or the network may have changed: sources are read again.
-func (c *Credential) Changed() {
-	c.open.RLock()
-	defer c.open.RUnlock()
-	if !c.closed {
-		C.wif_changed(c.handle)
-	}
-}
+func (c *Credential) Changed() { c.backend.changed() }
 
 // Status says where the credential stands, as JSON with the names of the contract's status: for people and monitoring.
-func (c *Credential) Status() (json.RawMessage, error) {
-	c.open.RLock()
-	defer c.open.RUnlock()
-	if c.closed {
-		return nil, errClosed()
-	}
-	var problem *C.char
-	status := C.wif_status(c.handle, &problem)
-	if status == nil {
-		return nil, errorFrom(take(problem))
-	}
-	return json.RawMessage(take(status)), nil
-}
+func (c *Credential) Status() (json.RawMessage, error) { return c.backend.status() }
 
 // Close ends it, after an exchange that is under way, for which it waits for at most two seconds. Whoever waits for a token gets the error
 // "closed". Not to be called by a function of the options.
-func (c *Credential) Close() error {
-	c.cancel()
-	// Ends those that wait, who hold the lock for no longer than a moment.
-	c.open.RLock()
-	if c.closed {
-		c.open.RUnlock()
-		return nil
-	}
-	C.wif_shutdown(c.handle)
-	c.open.RUnlock()
-	c.open.Lock()
-	defer c.open.Unlock()
-	if c.closed {
-		return nil
-	}
-	if C.wif_close(c.handle) != 0 {
-		return errors.New("wif: Close was called by a function of the options")
-	}
-	c.closed = true
-	c.release()
-	return nil
-}
+func (c *Credential) Close() error { return c.backend.close() }
 
 // String says nothing secret.
 func (c *Credential) String() string {
-	if token := c.held.Load(); token != nil {
+	if token := c.backend.last(); token != nil {
 		return "wif.Credential with token " + token.ID
 	}
 	return "wif.Credential without a token yet"
 }
 
-func (c *Credential) release() {
-	c.cancel()
-	for _, handle := range c.handles {
-		handle.Delete()
-	}
-	c.handles = nil
-}
-
-func (o *Options) document() (string, error) {
-	policy := map[string]any{
-		"allow_origins": list(o.AllowOrigins), "allow_private_origins": list(o.AllowPrivateOrigins),
-		"allow_loopback": o.AllowLoopback, "allow_directories": list(o.AllowDirectories), "allow_variables": list(o.AllowVariables),
-		"allow_executables": list(o.AllowExecutables),
-	}
-	if o.Proxy != "" {
-		policy["proxy"] = o.Proxy
-	}
-	if o.RequestTimeout > 0 {
-		policy["request_timeout_ms"] = o.RequestTimeout.Milliseconds()
-	}
-	if o.CallableTimeout > 0 {
-		policy["callable_timeout_ms"] = o.CallableTimeout.Milliseconds()
-	}
-	document := map[string]any{"policy": policy, "root_certificates": list(o.RootCertificates)}
-	if o.StoreDirectory != "" {
-		document["store_directory"] = o.StoreDirectory
-	}
-	if o.MaxWaiters > 0 {
-		document["max_waiters"] = o.MaxWaiters
-	}
-	text, err := json.Marshal(document)
-	return string(text), err
-}
-
-func list(texts []string) []string {
-	if texts == nil {
-		return []string{}
-	}
-	return texts
-}
-
-// texts are in the memory of C until they are freed.
-type texts []unsafe.Pointer
-
-func (t *texts) add(text string) *C.char {
-	copied := C.CString(text)
-	*t = append(*t, unsafe.Pointer(copied))
-	return copied
-}
-
-// block copies what must not be in the memory of Go while it points into that of C.
-func (t *texts) block(from unsafe.Pointer, size int) unsafe.Pointer {
-	copied := C.CBytes(unsafe.Slice((*byte)(from), size))
-	*t = append(*t, copied)
-	return copied
-}
-
-func (t *texts) free() {
-	for _, text := range *t {
-		C.free(text)
-	}
-}
-
-// take is a text of the library, freed.
-func take(text *C.char) string {
-	if text == nil {
-		return "{}"
-	}
-	defer C.wif_string_free(text)
-	return C.GoString(text)
-}
+// GoString says nothing secret.
+func (c *Credential) GoString() string { return c.String() }

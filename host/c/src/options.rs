@@ -26,6 +26,7 @@ struct PolicyOptions {
     allow_loopback: bool,
     allow_directories: Vec<PathBuf>,
     allow_variables: Vec<String>,
+    allow_sources: Vec<String>,
     allow_executables: Vec<String>,
     /// A URL, or `environment`.
     proxy: Option<String>,
@@ -89,6 +90,9 @@ impl Options {
         }
         for name in &options.allow_variables {
             policy = policy.allow_variable(name);
+        }
+        for name in &options.allow_sources {
+            policy = policy.allow_source(name);
         }
         for program in &options.allow_executables {
             policy = policy.allow_executable(program);

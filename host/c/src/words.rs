@@ -148,12 +148,13 @@ fn sentence(words: &str) -> String {
 }
 
 /// What the library in Rust calls things, and what they are called here.
-const OWN_WORDS: [(&str, &str); 11] = [
+const OWN_WORDS: [(&str, &str); 12] = [
     ("Policy::allow_origin", "the option policy.allow_origins"),
     ("Policy::allow_private_origin", "the option policy.allow_private_origins"),
     ("Policy::allow_loopback", "the option policy.allow_loopback"),
     ("Policy::allow_directory", "the option policy.allow_directories"),
     ("Policy::allow_variable", "the option policy.allow_variables"),
+    ("Policy::allow_source", "the option policy.allow_sources"),
     ("Policy::allow_executable", "the option policy.allow_executables"),
     ("Policy::proxy_from_environment", "the option policy.proxy"),
     ("Credential::builder().identity_token", "a callable of the kind identity-token"),

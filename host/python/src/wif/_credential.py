@@ -60,6 +60,7 @@ class Credential:
 
     - `allow_origins`, `allow_private_origins`, `allow_loopback`: where requests and tokens may go, beside https://api.anthropic.com;
     - `allow_directories`, `allow_variables`: what may be read, beside what the configuration names and discovery reads;
+    - `allow_sources`: the only sources of identity tokens that may be asked, such as aws; any that the configuration names by default;
     - `allow_executables`: programs that may be run where the configuration names one as the source; without it none is;
     - `proxy`: a URL, or "environment"; `root_certificates`: PEM texts to trust beside the platform's;
     - `request_timeout`, `callable_timeout`: seconds, 60 and 30 by default;
@@ -80,6 +81,7 @@ class Credential:
         allow_loopback: bool = False,
         allow_directories: Iterable[str | os.PathLike[str]] = (),
         allow_variables: Iterable[str] = (),
+        allow_sources: Iterable[str] = (),
         allow_executables: Iterable[str | os.PathLike[str]] = (),
         proxy: Proxy | None = None,
         request_timeout: float | None = None,
@@ -99,6 +101,7 @@ class Credential:
             "allow_loopback": allow_loopback,
             "allow_directories": [os.fspath(directory) for directory in allow_directories],
             "allow_variables": list(allow_variables),
+            "allow_sources": list(allow_sources),
             "allow_executables": [os.fspath(program) for program in allow_executables],
             "proxy": proxy,
             "request_timeout_ms": _ms(request_timeout),
