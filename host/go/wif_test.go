@@ -201,6 +201,26 @@ func TestAProgramSuppliesIdentityTokensIfItIsAllowed(t *testing.T) {
 	world.Equal(t, len(entries("exchange")), 1)
 }
 
+// The test in Rust runs it beside a program in Rust that has an entry in the directory.
+func TestADirectoryIsAStoreForProgramsOfAllLanguages(t *testing.T) {
+	directory := os.Getenv("STORE")
+	if directory == "" {
+		t.Skip("no other program has a store")
+	}
+	var ids []string
+	for range 2 {
+		source := fmt.Sprintf(`{"source":"file","path":%q}`, os.Getenv("ANTHROPIC_IDENTITY_TOKEN_FILE"))
+		credential, err := wif.Open(federation(source), wif.Options{AllowLoopback: true, StoreDirectory: directory})
+		world.Check(t, err)
+		token, err := credential.Token(context.Background())
+		world.Check(t, err)
+		ids = append(ids, token.ID)
+		world.Check(t, credential.Close())
+	}
+	world.Equal(t, ids[0], os.Getenv("TOKEN_ID"))
+	world.Equal(t, ids[1], ids[0])
+}
+
 func TestErrorsAreThoseOfTheContract(t *testing.T) {
 	entries := world.New(t)
 	var problem *wif.Error

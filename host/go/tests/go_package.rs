@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
+use serde_json::json;
 use tempfile::TempDir;
+use wif::{Credential, DirectoryStore, Policy};
 // For its library: cargo builds it beside this test.
 use wif_c as _;
 use wif_emulator::{Emulator, Options, TokenFile};
@@ -234,6 +236,35 @@ async fn the_package_serves_goroutines_and_http_clients() {
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_library_the_package_serves_goroutines_and_http_clients() {
     serves_goroutines_and_http_clients(On::Library, &["."], 10).await;
+}
+
+/// Two of Go and one of Rust make one exchange of the one identity token, by a directory that they share.
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_in_go_and_rust_share_a_directory() {
+    let Some(go) = here(On::Wazero).await else { return };
+    let workload = Workload::start().await;
+    let store = workload.directory.path().join("store");
+    let options = workload.emulator.options();
+    let configuration = json!({
+        "base_url": workload.emulator.base_url(),
+        "federation": {
+            "federation_rule_id": options.federation_rule_id,
+            "organization_id": options.organization_id,
+            "identity_token": { "source": "file", "path": workload.file.path() },
+        },
+    });
+    let credential = Credential::builder()
+        .configuration(configuration.to_string())
+        .policy(Policy::default().allow_loopback())
+        .store(DirectoryStore::new(&store).expect("the directory can be made"))
+        .build()
+        .expect("the configuration is good");
+    let token = credential.token().await.expect("there is one");
+    let variables = [("STORE", store.to_str().expect("a text")), ("TOKEN_ID", token.id())];
+    let arguments = ["test", "-count=1", "-v", "-run=^TestADirectoryIsAStore", "."];
+    let printed = workload.go(go, &arguments, &variables).await;
+    assert!(printed.contains("--- PASS: TestADirectoryIsAStore"), "{printed}");
+    assert_eq!(workload.emulator.counts().exchanges, 1);
 }
 
 /// The vendor's SDK and golang.org/x/oauth2, as Debian packages them: without modules, below folders that `GOPATH` names.

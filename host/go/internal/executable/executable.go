@@ -194,7 +194,8 @@ func (p *program) wait(ctx context.Context) error {
 	}
 }
 
-// end ends it, with what it has started. Nobody reads any longer what those print that have left its group.
+// end ends it, with what it has started. Nobody reads any longer what it prints, for it may end late, nor what those do that have left its
+// group.
 func (p *program) end() {
 	killGroup(p.command.Process)
 	_, _ = p.output.Close(), p.words.Close()

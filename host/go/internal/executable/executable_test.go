@@ -216,7 +216,7 @@ func TestAProgramThatNobodyWaitsForEndsWithWhatItStarted(t *testing.T) {
 		if name == "prints without end" {
 			contains(t, said, "printed more than")
 		} else {
-			contains(t, said, "/bin/sh gave no answer within 1000 ms")
+			contains(t, said, "/bin/sh gave no answer within ")
 		}
 		if took := time.Since(began); took > 5*time.Second {
 			t.Fatalf("%s: it took %s", name, took)
@@ -270,7 +270,7 @@ func TestOnlySoManyProgramsAreStartedAtOnce(t *testing.T) {
 	for range cap(starting) {
 		starting <- struct{}{}
 	}
-	contains(t, is(t, shell(within(t, 50*time.Millisecond), "echo token"), "failed"), "gave no answer within 50 ms")
+	contains(t, is(t, shell(within(t, 50*time.Millisecond), "echo token"), "failed"), "gave no answer within ")
 	for range cap(starting) {
 		<-starting
 	}

@@ -36,7 +36,7 @@ func aside[T any](ctx, waiting context.Context, places *slots, name string, work
 	}
 	select {
 	case calls <- struct{}{}:
-	case <-context.Background().Done():
+	case <-waiting.Done():
 		release()
 		return none, errNoPlace
 	}

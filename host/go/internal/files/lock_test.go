@@ -88,3 +88,18 @@ func TestALockThatWasReplacedIsNone(t *testing.T) {
 	write(t, placeOfLock(path), "")
 	contains(t, held.checkPlace(path), "was replaced while it was being locked")
 }
+
+func TestWhoHasGivenUpHasNothingDone(t *testing.T) {
+	store := store(t, place(t))
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	for range 50 {
+		if version, _, err := store.Swap(gone, key, nil, "x"); version != "" || err == nil {
+			t.Fatal("it was done")
+		}
+	}
+	eventually(t, func() bool { return len(calls) == 0 })
+	if load(t, store, key) != nil {
+		t.Fatal("it was done later")
+	}
+}
