@@ -3,6 +3,8 @@ package wif
 import (
 	"encoding/json"
 	"fmt"
+	"math"
+	"strings"
 	"time"
 )
 
@@ -26,10 +28,14 @@ type Error struct {
 
 // Error is for people.
 func (e *Error) Error() string {
-	if e.Field != "" {
-		return fmt.Sprintf("wif: %s: %s %s", e.Field, e.Message, e.Action)
+	message := e.Message
+	if message != "" && !strings.ContainsAny(message[len(message)-1:], ".!?") {
+		message += "."
 	}
-	return fmt.Sprintf("wif: %s %s (%s)", e.Message, e.Action, e.Code)
+	if e.Field != "" {
+		return fmt.Sprintf("wif: %s: %s %s", e.Field, message, e.Action)
+	}
+	return fmt.Sprintf("wif: %s %s (%s)", message, e.Action, e.Code)
 }
 
 // Is compares codes, so that errors.Is(err, &wif.Error{Code: "refused"}) holds.
@@ -48,7 +54,7 @@ func duration(ms *int64) (time.Duration, bool) {
 	if ms == nil {
 		return 0, false
 	}
-	return time.Duration(*ms) * time.Millisecond, true
+	return time.Duration(min(*ms, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond, true
 }
 
 func errorFrom(document string) error {

@@ -117,7 +117,7 @@ func (c *library) wait(ctx context.Context) (*Token, error) {
 	case answer := <-answers:
 		return answer.token, answer.err
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, ctx.Err()
 	}
 }
 
@@ -144,7 +144,21 @@ func (c *library) reject(id string) {
 	}
 }
 
-func (c *library) replacement(id string) *Token {
+func (c *library) plain() *Token { return c.current() }
+
+func (c *library) replacement(ctx context.Context, id string) *Token {
+	// It waits on a thread of the library, for about a second, whether anybody waits for it or not.
+	tokens := make(chan *Token, 1)
+	go func() { tokens <- c.replaced(id) }()
+	select {
+	case token := <-tokens:
+		return token
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+func (c *library) replaced(id string) *Token {
 	c.open.RLock()
 	defer c.open.RUnlock()
 	if c.closed {
@@ -277,9 +291,10 @@ func take(text *C.char) string {
 }
 
 func newToken(fields *C.wif_token) *Token {
+	made := &secret{C.GoString(fields.value), pairs(fields.headers), pairs(fields.merged)}
 	token := &Token{
-		ID: C.GoString(fields.id), Origin: C.GoString(fields.origin), Suspect: fields.suspect != 0, value: C.GoString(fields.value),
-		set: pairs(fields.headers), merged: pairs(fields.merged), native: unsafe.Pointer(fields),
+		ID: C.GoString(fields.id), Origin: C.GoString(fields.origin), Suspect: fields.suspect != 0, native: unsafe.Pointer(fields),
+		secret: func() *secret { return made },
 	}
 	runtime.SetFinalizer(token, func(token *Token) { C.wif_token_free((*C.wif_token)(token.native)) })
 	return token

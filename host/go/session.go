@@ -1,6 +1,10 @@
 package wif
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+)
 
 // Session is a session without a driver, for authors of hosts: the state machine of the component behind the contract's JSON. The rules of
 // wit/session.wit are the caller's to keep. Calls on one session are serial. What goes in and comes out holds secrets.
@@ -24,6 +28,9 @@ type sessionBackend interface {
 	close()
 }
 
+// Format shows nothing of it, whatever the verb: the configuration and the journal are secret.
+func (Opening) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, "wif.Opening") }
+
 // OpenSession opens a session. Its error is an *Error with the code configuration, invalid-argument or component-stopped.
 func OpenSession(opening Opening) (*Session, error) {
 	if opening.Can == nil {
@@ -31,7 +38,8 @@ func OpenSession(opening Opening) (*Session, error) {
 	}
 	document, err := json.Marshal(opening)
 	if err != nil {
-		return nil, err
+		// What it quotes may be secret.
+		return nil, &Error{Code: "invalid-argument", Message: "An argument cannot be used: From is not JSON.", Action: "Mend the call."}
 	}
 	backend, err := openSession(document)
 	if err != nil {

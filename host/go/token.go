@@ -1,6 +1,8 @@
 package wif
 
 import (
+	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -16,23 +18,30 @@ type Token struct {
 	// Suspect says that the API has rejected it, and that it is served for want of a better one.
 	Suspect bool
 
-	value       string
-	set, merged [][2]string
+	// secret is behind a function: what prints a Token in an unexported field asks none of the methods here, follows pointers, and shows the
+	// address of a function.
+	secret func() *secret
 	// native is the library's own, where there is one.
 	native unsafe.Pointer
 }
 
+// secret is what a token's header fields are made of.
+type secret struct {
+	value       string
+	set, merged [][2]string
+}
+
 // Reveal is the token's value. Every use of this is a place where a secret may leave.
-func (t *Token) Reveal() string { return t.value }
+func (t *Token) Reveal() string { return t.secret().value }
 
 // String hides the token.
-func (t *Token) String() string { return "wif.Token " + t.ID + " for " + t.Origin }
+func (t Token) String() string { return "wif.Token " + t.ID + " for " + t.Origin }
 
-// GoString hides the token.
-func (t *Token) GoString() string { return t.String() }
+// Format hides the token, whatever the verb.
+func (t Token) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, t.String()) }
 
 // MarshalText hides the token from encoders.
-func (t *Token) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+func (t Token) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
 // IsFor says whether a request with this URL goes to Origin.
 func (t *Token) IsFor(u *url.URL) bool {
@@ -51,9 +60,10 @@ func port(u *url.URL) string {
 // Apply puts the token on a request to Origin: it takes off every form of the caller's own credential, sets ours, and merges the rest.
 func (t *Token) Apply(header http.Header) {
 	strip(header)
+	secret := t.secret()
 	// Else the next hop would drop ours.
 	ours := func(name string) bool {
-		for _, pair := range append(append([][2]string{}, t.set...), t.merged...) {
+		for _, pair := range append(append([][2]string{}, secret.set...), secret.merged...) {
 			if strings.EqualFold(pair[0], name) {
 				return true
 			}
@@ -63,10 +73,10 @@ func (t *Token) Apply(header http.Header) {
 	if names(header, "connection", ours) {
 		header.Del("connection")
 	}
-	for _, pair := range t.set {
+	for _, pair := range secret.set {
 		header.Set(pair[0], pair[1])
 	}
-	for _, pair := range t.merged {
+	for _, pair := range secret.merged {
 		var there []string
 		for _, value := range header.Values(pair[0]) {
 			for _, part := range strings.Split(value, ",") {
@@ -76,7 +86,7 @@ func (t *Token) Apply(header http.Header) {
 			}
 		}
 		for _, part := range strings.Split(pair[1], ",") {
-			if !contains(there, part) {
+			if part = strings.TrimSpace(part); part != "" && !contains(there, part) {
 				there = append(there, part)
 			}
 		}

@@ -1,6 +1,7 @@
 package wif
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -23,10 +24,23 @@ type transport struct {
 
 // RoundTrip sends a request.
 func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
-	token, err := t.credential.Token(request.Context())
-	if err == nil && !token.IsFor(request.URL) {
-		err = errOtherOrigin(request.URL.Scheme+"://"+request.URL.Host, token.Origin)
+	response, err := t.send(request)
+	if response != nil {
+		// The one that was sent has the credential, and answers are logged.
+		response.Request = request
 	}
+	return response, err
+}
+
+// CloseIdleConnections is for (*http.Client).CloseIdleConnections.
+func (t *transport) CloseIdleConnections() {
+	if base, closes := t.base.(interface{ CloseIdleConnections() }); closes {
+		base.CloseIdleConnections()
+	}
+}
+
+func (t *transport) send(request *http.Request) (*http.Response, error) {
+	token, err := t.tokenFor(request)
 	if err != nil {
 		// The contract of http.RoundTripper.
 		if request.Body != nil {
@@ -35,9 +49,7 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if isExempt(request) {
-		bare := copied(request, request.Body)
-		strip(bare.Header)
-		return t.base.RoundTrip(bare)
+		return t.base.RoundTrip(bare(request, request.Body))
 	}
 	response, err := t.base.RoundTrip(carrying(token, request, request.Body))
 	if err != nil || !rejects(response) {
@@ -47,7 +59,7 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		t.credential.Reject(token.ID)
 		return response, nil
 	}
-	other := t.credential.Replacement(token.ID)
+	other := t.credential.backend.replacement(request.Context(), token.ID)
 	if other == nil || !other.IsFor(request.URL) {
 		return response, nil
 	}
@@ -57,22 +69,76 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 			return response, nil
 		}
 	}
-	// So that its connection serves again.
-	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10))
+	// So that its connection serves again. What may be long, or never come, is not waited for.
+	if 0 <= response.ContentLength && response.ContentLength <= mostDrained {
+		_, _ = io.Copy(io.Discard, response.Body)
+	}
 	response.Body.Close()
-	return t.base.RoundTrip(carrying(other, request, body))
+	response, err = t.base.RoundTrip(carrying(other, request, body))
+	if err == nil && rejects(response) {
+		t.credential.Reject(other.ID)
+	}
+	return response, err
+}
+
+// mostDrained is in bytes. An error of the API has fewer.
+const mostDrained = 4 << 10
+
+func (t *transport) tokenFor(request *http.Request) (*Token, error) {
+	if request.URL == nil {
+		return nil, errors.New("wif: the request has no URL")
+	}
+	token, err := t.credential.Token(request.Context())
+	if err == nil && !token.IsFor(request.URL) {
+		err = errOtherOrigin(request.URL.Scheme+"://"+request.URL.Host, token.Origin)
+	}
+	return token, err
 }
 
 func carrying(token *Token, request *http.Request, body io.ReadCloser) *http.Request {
-	copied := copied(request, body)
-	token.Apply(copied.Header)
-	return copied
+	carrying := bare(request, body)
+	token.Apply(carrying.Header)
+	return carrying
 }
 
-func copied(request *http.Request, body io.ReadCloser) *http.Request {
-	copied := request.Clone(request.Context())
-	copied.Body = body
-	return copied
+// bare is a copy without any form of a caller's own credential, for the host that the URL names: another one in the field Host may lead
+// elsewhere behind a proxy.
+func bare(request *http.Request, body io.ReadCloser) *http.Request {
+	bare := request.WithContext(request.Context())
+	bare.Host, bare.Body = "", body
+	if bare.Header = request.Header.Clone(); bare.Header == nil {
+		bare.Header = http.Header{}
+	}
+	strip(bare.Header)
+	if len(request.Trailer) > 0 {
+		bare.Trailer = http.Header{}
+		for name := range request.Trailer {
+			if !isCredential(name) {
+				bare.Trailer[name] = nil
+			}
+		}
+		if body != nil {
+			bare.Body = &trailing{body, request.Trailer, bare.Trailer}
+		}
+	}
+	return bare
+}
+
+// trailing is a body with trailers: a caller fills them in until its body has ended.
+type trailing struct {
+	io.ReadCloser
+	theirs, ours http.Header
+}
+
+// Read reads the body.
+func (t *trailing) Read(into []byte) (int, error) {
+	read, err := t.ReadCloser.Read(into)
+	if err == io.EOF {
+		for name := range t.ours {
+			t.ours[name] = t.theirs[name]
+		}
+	}
+	return read, err
 }
 
 // isExempt says whether it is no request to the API as such: a tunnel, a preflight, an echo, another protocol. Then it carries no

@@ -27,6 +27,7 @@ type wazero struct {
 	driver *driver.Driver
 	held   atomic.Pointer[heldToken]
 	closed atomic.Bool
+	log    *log
 }
 
 type heldToken struct {
@@ -38,16 +39,13 @@ type heldToken struct {
 const defaultMaxWaiters = 16_384
 
 func open(configuration string, options Options) (backend, error) {
-	logger := options.Logger
-	if logger == nil {
-		logger = slog.New(slog.DiscardHandler)
-	}
 	host, err := options.host(configuration)
 	if err != nil {
 		return nil, err
 	}
+	lines := startLog(options.Logger)
 	if host.Policy.LoopbackByVariable() {
-		logger.Warn("every port of this machine is allowed (WIF_ALLOW_LOOPBACK)")
+		lines.add(slog.LevelWarn, "every port of this machine is allowed (WIF_ALLOW_LOOPBACK)")
 	}
 	maxWaiters := options.MaxWaiters
 	if maxWaiters <= 0 {
@@ -63,12 +61,13 @@ func open(configuration string, options Options) (backend, error) {
 		},
 		Configuration: configuration, Can: host.Capabilities(), Start: contract.Fresh, Seed: seed,
 	}
-	driven, err := driver.New(opening, host, driver.NewMachine(), listener(logger), maxWaiters)
+	driven, err := driver.New(opening, host, driver.NewMachine(), lines.listener(), maxWaiters)
 	if err != nil {
+		lines.end()
 		host.Sender.Close()
 		return nil, errorOf(err)
 	}
-	credential := &wazero{driver: driven}
+	credential := &wazero{driver: driven, log: lines}
 	// What nobody holds is not refreshed for ever.
 	runtime.AddCleanup(credential, (*driver.Driver).End, driven)
 	return credential, nil
@@ -126,7 +125,7 @@ func wrongOption(err error) error {
 	if !named {
 		field, message = "", err.Error()
 	}
-	return &Error{Code: "configuration", Message: message, Action: "Mend wif.Options.", Field: field}
+	return &Error{Code: "configuration", Message: message, Action: "Mend this option.", Field: field}
 }
 
 func seed() uint64 {
@@ -136,43 +135,18 @@ func seed() uint64 {
 	return binary.LittleEndian.Uint64(bytes[:])
 }
 
-func listener(logger *slog.Logger) driver.Listener {
-	ctx := context.Background()
-	return driver.Listener{
-		Note: func(note contract.Note) {
-			level := map[string]slog.Level{"warning": slog.LevelWarn, "error": slog.LevelError}[note.Level]
-			listed := make([]string, len(note.Fields))
-			for i, field := range note.Fields {
-				listed[i] = field.Name + "=" + field.Value
-			}
-			logger.LogAttrs(ctx, level, note.Message, slog.String("code", note.Code), slog.String("fields", strings.Join(listed, " ")))
-		},
-		Access: func(kind, detail string, failure *contract.Failure) {
-			access := slog.String("access", kind)
-			switch kind {
-			case "usable":
-				logger.LogAttrs(ctx, slog.LevelInfo, "there is an access token", access, slog.String("id", detail))
-			case "pending":
-				logger.LogAttrs(ctx, slog.LevelInfo, "there is no access token yet", access, slog.String("reason", detail))
-			case "failed":
-				logger.LogAttrs(ctx, slog.LevelWarn, "there is no access token: "+failure.Message, access, slog.String("code", failure.Code))
-			case "idle":
-				logger.LogAttrs(ctx, slog.LevelInfo, "nobody has asked for an access token", access)
-			default:
-				logger.LogAttrs(ctx, slog.LevelInfo, "the credential is closed", access)
-			}
-		},
-		Stopped: func(cause, why string) {
-			logger.LogAttrs(ctx, slog.LevelError, "the component was stopped: "+why, slog.String("code", "component-stopped"), slog.String("cause", cause))
-		},
-	}
-}
-
 func (c *wazero) current() *Token {
 	if c.closed.Load() {
 		return nil
 	}
 	return c.known(c.driver.Current())
+}
+
+func (c *wazero) plain() *Token {
+	if c.closed.Load() {
+		return nil
+	}
+	return c.known(c.driver.Plain())
 }
 
 func (c *wazero) last() *Token {
@@ -190,15 +164,16 @@ func (c *wazero) known(from *driver.Token) *Token {
 	if held := c.held.Load(); held != nil && held.from == from {
 		return held.token
 	}
-	token := &Token{ID: from.ID, Origin: from.Origin, Suspect: from.Suspect, set: pairs(from.Set), merged: pairs(from.Merge)}
-	for _, pair := range token.set {
+	made := &secret{set: pairs(from.Set), merged: pairs(from.Merge)}
+	for _, pair := range made.set {
 		switch pair[0] {
 		case "authorization":
-			token.value = strings.TrimPrefix(pair[1], "Bearer ")
+			made.value = strings.TrimPrefix(pair[1], "Bearer ")
 		case "x-api-key":
-			token.value = pair[1]
+			made.value = pair[1]
 		}
 	}
+	token := &Token{ID: from.ID, Origin: from.Origin, Suspect: from.Suspect, secret: func() *secret { return made }}
 	c.held.Store(&heldToken{from, token})
 	return token
 }
@@ -230,12 +205,12 @@ func (c *wazero) wait(ctx context.Context) (*Token, error) {
 
 func (c *wazero) reject(id string) { c.driver.Reject(id) }
 
-func (c *wazero) replacement(id string) *Token {
+func (c *wazero) replacement(ctx context.Context, id string) *Token {
 	defer runtime.KeepAlive(c)
 	if c.closed.Load() {
 		return nil
 	}
-	return c.known(c.driver.Replacement(context.Background(), id))
+	return c.known(c.driver.Replacement(ctx, id))
 }
 
 func (c *wazero) changed() { c.driver.Changed() }
@@ -251,6 +226,7 @@ func (c *wazero) status() (json.RawMessage, error) {
 
 func (c *wazero) close() error {
 	c.driver.Close()
+	c.log.wait()
 	// The driver would serve the token until its end.
 	c.closed.Store(true)
 	return nil

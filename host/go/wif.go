@@ -13,6 +13,8 @@ package wif
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
 	"log/slog"
 	"time"
 )
@@ -49,22 +51,29 @@ type Options struct {
 	AccessTokens map[string]func(ctx context.Context, rejected string) (SuppliedToken, error)
 	// Signers sign the JWS signing input with a key that stays where it is, and give the signature's bytes (RFC 7518 section 3).
 	Signers map[string]func(ctx context.Context, algorithm string, input []byte) ([]byte, error)
-	// Logger has every change; none where it is nil.
+	// Logger has every change; none where it is nil. It is called on a goroutine of its own. Of what comes faster than it takes, some is
+	// left out.
 	Logger *slog.Logger
 }
 
-// SuppliedToken is an access token that the program has.
+// Format shows nothing of it, whatever the verb: Proxy may hold a password.
+func (Options) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, "wif.Options") }
+
+// SuppliedToken is an access token that the program has. It shows nothing when it is printed, logged or encoded; as an unexported field of
+// something else, fmt shows it all the same.
 type SuppliedToken struct {
 	Value string
 	// ExpiresAt is zero if that is not known.
 	ExpiresAt time.Time
 }
 
-// String hides the token.
-func (SuppliedToken) String() string { return "wif.SuppliedToken" }
+// Format hides the token, whatever the verb.
+func (SuppliedToken) Format(state fmt.State, _ rune) {
+	_, _ = io.WriteString(state, "wif.SuppliedToken")
+}
 
-// GoString hides the token.
-func (SuppliedToken) GoString() string { return "wif.SuppliedToken" }
+// MarshalText hides the token from encoders.
+func (SuppliedToken) MarshalText() ([]byte, error) { return []byte("wif.SuppliedToken"), nil }
 
 // Credential is a workload's credential. All methods may be called by any goroutine.
 type Credential struct{ backend backend }
@@ -72,12 +81,14 @@ type Credential struct{ backend backend }
 // backend is what a credential stands on.
 type backend interface {
 	current() *Token
+	// plain is current, where nothing better is awaited for callers that can wait.
+	plain() *Token
 	// last is the token that current gave last, or nil.
 	last() *Token
-	// wait is only asked where current gives none, or a suspect one. The error is an *Error, or the context's.
+	// wait is only asked where plain gives none, or a suspect one. The error is an *Error, or the context's.
 	wait(ctx context.Context) (*Token, error)
 	reject(id string)
-	replacement(id string) *Token
+	replacement(ctx context.Context, id string) *Token
 	changed()
 	status() (json.RawMessage, error)
 	close() error
@@ -105,7 +116,7 @@ func (c *Credential) Token(ctx context.Context) (*Token, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if token := c.backend.current(); token != nil && !token.Suspect {
+	if token := c.backend.plain(); token != nil && !token.Suspect {
 		return token, nil
 	}
 	return c.backend.wait(ctx)
@@ -116,7 +127,9 @@ func (c *Credential) Reject(id string) { c.backend.reject(id) }
 
 // Replacement is Reject, and then another token to send the request with once more, or nil: then hand the API's answer on. It waits while an
 // exchange is under way, for about a second.
-func (c *Credential) Replacement(id string) *Token { return c.backend.replacement(id) }
+func (c *Credential) Replacement(id string) *Token {
+	return c.backend.replacement(context.Background(), id)
+}
 
 // Changed says that a file, the store or the network may have changed: sources are read again.
 func (c *Credential) Changed() { c.backend.changed() }
@@ -136,5 +149,5 @@ func (c *Credential) String() string {
 	return "wif.Credential without a token yet"
 }
 
-// GoString says nothing secret.
-func (c *Credential) GoString() string { return c.String() }
+// Format says nothing secret, whatever the verb.
+func (c *Credential) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, c.String()) }

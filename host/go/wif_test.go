@@ -107,6 +107,143 @@ func TestATokenGoesToItsOriginOnly(t *testing.T) {
 	}
 }
 
+// recorded is what a transport sends, and what is answered.
+func recorded(sent *[]*http.Request, answers ...*http.Response) http.RoundTripper {
+	return answering(func(request *http.Request) *http.Response {
+		*sent = append(*sent, request)
+		if request.Body != nil {
+			_, _ = io.Copy(io.Discard, request.Body)
+		}
+		if len(answers) == 0 {
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody, Request: request}
+		}
+		answer := answers[0]
+		answers = answers[1:]
+		answer.Request = request
+		return answer
+	})
+}
+
+type answering func(*http.Request) *http.Response
+
+func (a answering) RoundTrip(request *http.Request) (*http.Response, error) { return a(request), nil }
+
+// A reverse proxy hands the host on that its own client named.
+func TestARequestIsForTheHostOfItsURL(t *testing.T) {
+	world.New(t)
+	var sent []*http.Request
+	request, err := http.NewRequest("POST", world.URL+"/v1/messages", strings.NewReader(hello))
+	world.Check(t, err)
+	request.Host = "attacker.example"
+	response, err := discover(t, wif.Options{}).Transport(recorded(&sent)).RoundTrip(request)
+	world.Check(t, err)
+	world.Equal(t, sent[0].Host, "")
+	world.Equal(t, request.Host, "attacker.example")
+	// Whoever logs an answer's request logs no token.
+	world.Equal(t, response.Request, request)
+	world.Equal(t, response.Request.Header.Get("authorization"), "")
+}
+
+func TestTrailersGoOutWithoutACredential(t *testing.T) {
+	world.New(t)
+	var sent []*http.Request
+	request, err := http.NewRequest("POST", world.URL+"/v1/messages", nil)
+	world.Check(t, err)
+	request.Header = nil
+	request.Trailer = http.Header{"X-Sum": nil, "X-Api-Key": {"theirs"}}
+	request.Body = io.NopCloser(ending(func() { request.Trailer.Set("x-sum", "42") }))
+	_, err = discover(t, wif.Options{}).Transport(recorded(&sent)).RoundTrip(request)
+	world.Check(t, err)
+	world.Equal(t, fmt.Sprint(sent[0].Trailer), "map[X-Sum:[42]]")
+	world.Equal(t, strings.HasPrefix(sent[0].Header.Get("authorization"), "Bearer sk-ant-oat01-"), true)
+}
+
+// ending is a body without content.
+type ending func()
+
+func (e ending) Read([]byte) (int, error) {
+	e()
+	return 0, io.EOF
+}
+
+// endless is a body that goes on until it is closed.
+type endless chan struct{}
+
+func (e endless) Read([]byte) (int, error) {
+	<-e
+	return 0, io.EOF
+}
+
+func (e endless) Close() error {
+	close(e)
+	return nil
+}
+
+func TestARejectionIsReportedEachTimeAndItsBodyIsNotWaitedFor(t *testing.T) {
+	entries := world.New(t)
+	credential := discover(t, wif.Options{})
+	first, err := credential.Token(context.Background())
+	world.Check(t, err)
+	world.Ask(t, "POST", "/token-file/rotate", "{}", nil)
+	time.Sleep(5200 * time.Millisecond)
+	rejection := func(body io.ReadCloser, length int64) *http.Response {
+		return &http.Response{StatusCode: 401, Header: http.Header{}, Body: body, ContentLength: length}
+	}
+	var sent []*http.Request
+	transport := credential.Transport(recorded(&sent, rejection(endless(make(chan struct{})), -1), rejection(http.NoBody, 0)))
+	request, err := http.NewRequest("POST", world.URL+"/v1/messages", strings.NewReader(hello))
+	world.Check(t, err)
+	response, err := transport.RoundTrip(request)
+	world.Check(t, err)
+	world.Equal(t, response.StatusCode, 401)
+	world.Equal(t, len(sent), 2)
+	world.Equal(t, len(entries("exchange")), 2)
+	// The second token is known to be rejected, too.
+	for range 100 {
+		if token := credential.Current(); token != nil && token.ID != first.ID && token.Suspect {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatal(credential.Current())
+}
+
+func TestNothingThatIsPrintedShowsASecret(t *testing.T) {
+	world.New(t)
+	token, err := discover(t, wif.Options{}).Token(context.Background())
+	world.Check(t, err)
+	supplied := wif.SuppliedToken{Value: "canary"}
+	options := wif.Options{Proxy: "http://user:canary@proxy.example"}
+	opening := wif.Opening{Configuration: "canary", From: json.RawMessage(`{"resumed":"canary"}`)}
+	type holder struct {
+		Token    wif.Token
+		hidden   wif.Token
+		Pointer  *wif.Token
+		Supplied wif.SuppliedToken
+		Options  wif.Options
+		Opening  wif.Opening
+	}
+	all := holder{*token, *token, token, supplied, options, opening}
+	shown := ""
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%t", "%x"} {
+		for _, value := range []any{token, *token, supplied, &supplied, options, &options, opening, all, &all} {
+			shown += fmt.Sprintf(verb, value)
+		}
+	}
+	for _, value := range []any{token, *token, supplied, &supplied, []any{supplied}} {
+		text, err := json.Marshal(value)
+		world.Check(t, err)
+		shown += string(text)
+	}
+	var lines bytes.Buffer
+	slog.New(slog.NewTextHandler(&lines, nil)).Info("a", "b", *token, "c", supplied, "d", all)
+	slog.New(slog.NewJSONHandler(&lines, nil)).Info("a", "b", token, "c", supplied)
+	shown += lines.String()
+	if strings.Contains(shown, token.Reveal()) || strings.Contains(shown, "canary") {
+		t.Fatal(shown)
+	}
+}
+
 func TestAContextEndsAWait(t *testing.T) {
 	world.New(t)
 	world.Ask(t, "POST", "/faults", `{"endpoint":"exchange","fault":{"fault":"delay","ms":2000}}`, nil)
@@ -311,10 +448,9 @@ func TestTheCasesOfRequestsHold(t *testing.T) {
 		}
 		world.Check(t, json.Unmarshal(text, &document))
 		for _, one := range document.Cases {
-			// net/http sends no field of the name Host.
 			lacks := false
 			for _, need := range one.Needs {
-				lacks = lacks || need == "trailers" || need == "url" || need == "bytes" || need == "user" || need == "host"
+				lacks = lacks || need == "trailers" || need == "url" || need == "bytes" || need == "user"
 			}
 			if one.Sent == nil || lacks || strings.HasPrefix(one.Request.URL, "{elsewhere}") {
 				continue
@@ -323,10 +459,20 @@ func TestTheCasesOfRequestsHold(t *testing.T) {
 			request, err := http.NewRequest(one.Request.Method, world.URL+"/v1/messages", nil)
 			world.Check(t, err)
 			for _, field := range one.Request.Fields {
+				if strings.EqualFold(field[0], "host") {
+					request.Host = field[1]
+				}
 				request.Header.Add(field[0], field[1])
 			}
 			var sent http.Header
-			client := http.Client{Transport: credential.Transport(recording(func(request *http.Request) { sent = request.Header }))}
+			client := http.Client{Transport: credential.Transport(recording(func(request *http.Request) {
+				sent = request.Header.Clone()
+				// As net/http sends it.
+				sent.Del("host")
+				if request.Host != "" {
+					sent.Set("host", request.Host)
+				}
+			}))}
 			_, err = client.Do(request)
 			world.Check(t, err)
 			if strings.Contains(fmt.Sprint(sent), "caller-secret") {

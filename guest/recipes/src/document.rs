@@ -112,11 +112,17 @@ impl Request {
         self.take.iter().map(|(name, _)| name.as_str())
     }
 
+    /// Whether the request has a body.
+    #[must_use]
+    pub const fn has_body(&self) -> bool {
+        !matches!(self.body, Body::None)
+    }
+
     /// The names of all header fields that the request can have.
     pub fn header_names(&self) -> impl Iterator<Item = &str> {
         let own = self.headers.iter().map(|(name, _)| name.as_str());
         let aws: &[&str] = if self.aws.is_some() { &["authorization", "x-amz-date", "x-amz-security-token"] } else { &[] };
-        let body: &[&str] = if matches!(self.body, Body::None) { &[] } else { &["content-type"] };
+        let body: &[&str] = if self.has_body() { &["content-type"] } else { &[] };
         own.chain(aws.iter().copied()).chain(body.iter().copied())
     }
 }

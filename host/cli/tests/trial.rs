@@ -113,7 +113,8 @@ async fn the_exit_code_is_that_of_the_command() {
 #[tokio::test]
 async fn signals_reach_the_command_and_the_emulator_ends_with_it() {
     let home = tempfile::tempdir().expect("a directory");
-    for (signal, expected) in [("TERM", 43), ("INT", 43), ("HUP", 43)] {
+    // Whoever runs the tests may have had one of them ignored, and then nothing hears it.
+    for signal in ["TERM", "INT", "HUP"].into_iter().filter(|signal| !wif_test_tools::ignores(signal)) {
         let script = format!("trap 'exit 43' {signal}; echo $ANTHROPIC_BASE_URL; while :; do sleep 0.05; done");
         let mut command = wif(home.path());
         let mut process = command.args(["emulate", "--", "sh", "-c", &script]).spawn().expect("it starts");
@@ -123,7 +124,7 @@ async fn signals_reach_the_command_and_the_emulator_ends_with_it() {
         let pid = process.id().expect("it runs").to_string();
         assert!(Command::new("kill").args(["-s", signal, &pid]).status().await.expect("kill runs").success());
         let status = tokio::time::timeout(LIMIT, process.wait()).await.expect("it ends").expect("it is waited for");
-        assert_eq!(status.code(), Some(expected), "{signal}");
+        assert_eq!(status.code(), Some(43), "{signal}");
         assert!(tokio::net::TcpStream::connect(&address).await.is_err(), "the emulator runs on");
     }
     assert_eq!(std::fs::read_dir(home.path()).expect("it is read").count(), 0, "something is left behind");

@@ -1,5 +1,5 @@
-// Package oauth2 gives a wif.Credential to libraries that take an oauth2.TokenSource. It is a module of its own, so that wif needs nothing
-// but Go's standard library.
+// Package oauth2 gives a wif.Credential to libraries that take an oauth2.TokenSource. It is a module of its own, so that wif does not
+// need golang.org/x/oauth2.
 //
 // Where a library takes an *http.Client or an http.RoundTripper, give it (*wif.Credential).Transport instead. A TokenSource is only asked
 // for tokens. It does not learn where a token is sent, so it cannot keep the token to its origin; and it cannot set anthropic-beta, which the

@@ -5,7 +5,7 @@ import { Breach, check, shown } from "./check.js";
 import type * as contract from "./contract.js";
 import { closed, ConfigurationError, componentStopped, nameOf } from "./errors.js";
 import { Glance } from "./glance.js";
-import { ENTRIES, MAX_TASKS, WAKE_MS } from "./limits.js";
+import { ENTRIES, MAX_TASKS, NUDGE_AGAIN_MS, WAKE_MS } from "./limits.js";
 import { Pace, type Stopwatch } from "./pace.js";
 import type { Policy } from "./policy.js";
 import { type Cause, Recovery } from "./recovery.js";
@@ -294,9 +294,10 @@ export class Driver {
     const { access } = snapshot;
     const nothing = access.kind === "idle" || (access.kind === "usable" && access.unusableAt < now);
     if (nothing && cause === "needed" && !snapshot.underway) {
-      // Whoever asks now would ask for ever.
+      // Whoever asks now would ask for ever. It is asked again later.
       const failure = componentStopped("it was asked for a token and did nothing", undefined);
       snapshot = { ...snapshot, access: { kind: "failed", failure } };
+      this.wakeAt = Math.min(this.wakeAt, now + NUDGE_AGAIN_MS);
     }
     this.#publish(snapshot, answer.notes, now);
     // What is abandoned need not be stopped: each task ends by itself, in bounded time.

@@ -37,6 +37,7 @@ export interface Asked {
   readonly method: string;
   readonly url: string;
   readonly headers: readonly string[];
+  readonly hasBody: boolean;
 }
 
 /** Stands in a text for what nobody knows before an answer. */
@@ -95,13 +96,13 @@ export class Sources {
   }
 
   /** The rule that refuses a source's request; undefined where its recipe sends it. */
-  refuse(name: string, { method, url, headers }: Asked): string | undefined {
+  refuse(name: string, { method, url, headers, hasBody }: Asked): string | undefined {
     const recipe = this.#live().find((known) => known.name === name);
     if (recipe === undefined) return "the configuration does not name this source";
     const readings = this.#readings(recipe);
     const parsed = URL.canParse(url) ? new URL(url) : undefined;
     const sends = recipe.steps.some(({ request }) => {
-      if (request === undefined || parsed === undefined || request.method !== method) return false;
+      if (request === undefined || parsed === undefined || request.method !== method || (hasBody && !takesABody(request))) return false;
       const sent = names(request);
       return headers.every((header) => sent.includes(header)) && fill(request.url, readings, true).some((meant) => leadsTo(meant, request, parsed));
     });
@@ -162,7 +163,11 @@ function isStep(value: unknown): boolean {
 
 /** The header fields that a request can have. */
 function names({ headers = {}, form, json, aws }: Hop): string[] {
-  return [...Object.keys(headers), ...(aws === undefined ? [] : OF_AWS), ...(form === undefined && json === undefined ? [] : ["content-type"])];
+  return [...Object.keys(headers), ...(aws === undefined ? [] : OF_AWS), ...(takesABody({ form, json }) ? ["content-type"] : [])];
+}
+
+function takesABody({ form, json }: Pick<Hop, "form" | "json">): boolean {
+  return form !== undefined || json !== undefined;
 }
 
 /** All texts that a template can become. */
@@ -202,7 +207,14 @@ function isSegment(meant: string, segment: string): boolean {
   const at = meant.indexOf(ANY);
   if (at < 0) return meant === segment;
   const [before, after] = [meant.slice(0, at), meant.slice(at + ANY.length)];
-  return segment.length > before.length + after.length && segment.startsWith(before) && segment.endsWith(after);
+  const same = segment.length > before.length + after.length && segment.startsWith(before) && segment.endsWith(after);
+  return same && !climbs(segment);
+}
+
+/** Whether a server that decodes this part of a path before it takes it apart would find a way up in it. */
+function climbs(segment: string): boolean {
+  const decoded = segment.replace(/%2e/gi, ".").replace(/%2f/gi, "/").replace(/%5c/gi, "/");
+  return decoded.split("/").some((part) => part === "." || part === "..");
 }
 
 /** This machine, and the metadata services of clouds: link-local addresses, AWS's in IPv6, Google's name. */

@@ -68,13 +68,17 @@ function refuse(request: contract.HttpRequest, policy: Policy): string | undefin
     if (!isName(name)) return "a header's name is none";
     if (!isValue(value)) return `the value of the header ${name} is no field value`;
   }
-  if (purpose.tag === "source") return policy.checkSource(purpose.val, origin, { method, url, headers: headers.map(({ name }) => name) });
+  if (purpose.tag === "source") return checkSource(request, purpose.val, policy);
   if (method !== METHOD) return `the policy allows the method ${METHOD} only`;
   for (const { name, value } of headers) {
     if (!SENT.some((known) => known === name)) return `the policy allows the headers ${SENT.join(", ")} only`;
     if (name === "content-type" && value !== CONTENT_TYPE) return `the policy allows the content-type ${CONTENT_TYPE} only`;
   }
   return policy.checkUrl(url, origin) ?? policy.checkEndpoint(url);
+}
+
+function checkSource({ method, url, origin, headers, body }: contract.HttpRequest, name: string, policy: Policy): string | undefined {
+  return policy.checkSource(name, origin, { method, url, headers: headers.map(({ name }) => name), hasBody: body !== "" });
 }
 
 /** The body as text, or undefined if it is longer than that. */

@@ -257,7 +257,9 @@ impl Driver {
         }
         let kept = self.keep(journal, tasks.iter().any(tells), now);
         if matches!(snapshot.access, Access::Idle) && cause == Cause::Needed && !snapshot.underway {
-            // Whoever asks now would ask for ever.
+            // Whoever asks now would ask for ever. It is asked again later.
+            let later = now.saturating_add(checked::NUDGE_AGAIN_MS);
+            self.wake_at = Some(self.wake_at.map_or(later, |wake_at| wake_at.min(later)));
             let message = "The component was asked for a token and did nothing.".to_owned();
             snapshot.access = Access::Failed(Failure::component_stopped(message, None));
         }

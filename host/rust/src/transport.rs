@@ -197,7 +197,7 @@ fn check_source(name: &str, request: &types::HttpRequest, url: &Url, policy: &Po
         policy.check_origin(&url.origin().ascii_serialization())?;
     }
     let headers: Vec<&str> = request.headers.iter().map(|header| header.name.as_str()).collect();
-    grants.check_source(name, &request.method, url, &headers)
+    grants.check_source(name, &request.method, url, &headers, !request.body.is_empty())
 }
 
 /// A header field that is one by RFC 9110 section 5. The value is marked sensitive.

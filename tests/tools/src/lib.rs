@@ -184,6 +184,18 @@ pub fn place(parent: &Path, name: &str) -> PathBuf {
     unreachable!("there are more numbers than processes")
 }
 
+/// Whether a program that is started here has this signal ignored, as `nohup` and a shell's `&` have some. No shell can then hear it.
+///
+/// # Panics
+///
+/// There is no shell.
+#[must_use]
+pub fn ignores(signal: &str) -> bool {
+    let script = format!("kill -s {signal} $$; echo alive");
+    let output = Command::new("sh").args(["-c", &script]).output().expect("a shell runs");
+    output.stdout.starts_with(b"alive")
+}
+
 fn interpreter(directory: &Path) -> PathBuf {
     directory.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" })
 }

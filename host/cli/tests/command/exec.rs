@@ -72,7 +72,7 @@ async fn the_state_file_is_free_while_the_command_runs() {
 async fn signals_reach_the_command() {
     let place = Place::new().await;
     // Whoever runs the tests may have had one of them ignored, and then nothing hears it.
-    for signal in ["TERM", "INT", "HUP"].into_iter().filter(|signal| !is_ignored(signal)) {
+    for signal in ["TERM", "INT", "HUP"].into_iter().filter(|signal| !wif_test_tools::ignores(signal)) {
         let state = place.path("state");
         let script = format!("trap 'exit 43' {signal}; echo ready; while :; do sleep 0.05; done");
         let mut command = place.wif();
@@ -90,13 +90,6 @@ async fn signals_reach_the_command() {
         let status = tokio::time::timeout(LIMIT, process.wait()).await.expect("it ends").expect("it is waited for");
         assert_eq!(status.code(), Some(43), "{signal}");
     }
-}
-
-/// Whether a shell that is started here has the signal ignored.
-fn is_ignored(signal: &str) -> bool {
-    let script = format!("kill -s {signal} $$; echo alive");
-    let output = Command::new("sh").args(["-c", &script]).output().expect("a shell runs");
-    output.stdout.starts_with(b"alive")
 }
 
 /// As `nohup` and a shell's `&` have it.

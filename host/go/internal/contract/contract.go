@@ -150,16 +150,44 @@ type Entry struct {
 	Value   string `json:"value"`
 }
 
+// List is one of a session's, which is read no further than it may be long: what is decoded takes a hundred times the room of its text.
+type List[T any] []T
+
+// longest is more items than any list of the contract may have.
+const longest = 1_000
+
+// UnmarshalJSON reads the items.
+func (l *List[T]) UnmarshalJSON(text []byte) error {
+	*l = nil
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	if start, err := decoder.Token(); err != nil || start == nil {
+		return err
+	} else if start != json.Delim('[') {
+		return fmt.Errorf("it is no list")
+	}
+	for decoder.More() {
+		if len(*l) == longest {
+			return fmt.Errorf("a list is too long")
+		}
+		var item T
+		if err := decoder.Decode(&item); err != nil {
+			return err
+		}
+		*l = append(*l, item)
+	}
+	return nil
+}
+
 // Output is the answer to one step.
 type Output struct {
-	Access       Access         `json:"access"`
-	Progress     string         `json:"progress"`
-	WaitAtMostMs uint32         `json:"wait-at-most-ms"`
-	Tasks        []NumberedTask `json:"tasks"`
-	Abandon      []uint32       `json:"abandon"`
-	WakeInMs     *uint32        `json:"wake-in-ms"`
-	Journal      *string        `json:"journal"`
-	Notes        []Note         `json:"notes"`
+	Access       Access             `json:"access"`
+	Progress     string             `json:"progress"`
+	WaitAtMostMs uint32             `json:"wait-at-most-ms"`
+	Tasks        List[NumberedTask] `json:"tasks"`
+	Abandon      List[uint32]       `json:"abandon"`
+	WakeInMs     *uint32            `json:"wake-in-ms"`
+	Journal      *string            `json:"journal"`
+	Notes        List[Note]         `json:"notes"`
 }
 
 // Access is what callers may do: one of these.
@@ -215,14 +243,14 @@ func (a *Access) UnmarshalJSON(text []byte) error {
 
 // Usable is a token and how long it serves.
 type Usable struct {
-	ID           string   `json:"id"`
-	Origin       string   `json:"origin"`
-	Set          []Header `json:"set"`
-	Merge        []Header `json:"merge"`
-	RefreshInMs  *uint64  `json:"refresh-in-ms"`
-	HoldInMs     *uint64  `json:"hold-in-ms"`
-	UnusableInMs *uint64  `json:"unusable-in-ms"`
-	Standing     string   `json:"standing"`
+	ID           string       `json:"id"`
+	Origin       string       `json:"origin"`
+	Set          List[Header] `json:"set"`
+	Merge        List[Header] `json:"merge"`
+	RefreshInMs  *uint64      `json:"refresh-in-ms"`
+	HoldInMs     *uint64      `json:"hold-in-ms"`
+	UnusableInMs *uint64      `json:"unusable-in-ms"`
+	Standing     string       `json:"standing"`
 }
 
 // Failure is why there is no token.
@@ -238,10 +266,10 @@ type Failure struct {
 
 // Note is something that changed.
 type Note struct {
-	Code    string  `json:"code"`
-	Level   string  `json:"level"`
-	Message string  `json:"message"`
-	Fields  []Field `json:"fields"`
+	Code    string      `json:"code"`
+	Level   string      `json:"level"`
+	Message string      `json:"message"`
+	Fields  List[Field] `json:"fields"`
 }
 
 // Field is a named detail.
@@ -326,14 +354,14 @@ func (p *Purpose) UnmarshalJSON(text []byte) error {
 
 // HTTPRequest is a request to send. The values of its fields and its body are secret.
 type HTTPRequest struct {
-	Purpose          Purpose  `json:"purpose"`
-	Method           string   `json:"method"`
-	URL              string   `json:"url"`
-	Origin           string   `json:"origin"`
-	Headers          []Header `json:"headers"`
-	Body             string   `json:"body"`
-	TimeoutMs        uint32   `json:"timeout-ms"`
-	MaxResponseBytes uint32   `json:"max-response-bytes"`
+	Purpose          Purpose      `json:"purpose"`
+	Method           string       `json:"method"`
+	URL              string       `json:"url"`
+	Origin           string       `json:"origin"`
+	Headers          List[Header] `json:"headers"`
+	Body             string       `json:"body"`
+	TimeoutMs        uint32       `json:"timeout-ms"`
+	MaxResponseBytes uint32       `json:"max-response-bytes"`
 }
 
 // FileRequest is a file to read. Protection is "any" or "unwritable-by-others".

@@ -49,7 +49,6 @@ type Limits struct {
 	WakeAtLeastMs  int64 `json:"wake-at-least-ms"`
 	WakeAtMostMs   int64 `json:"wake-at-most-ms"`
 	WaitAtMostMs   int64 `json:"wait-at-most-ms"`
-	StepMs         int64 `json:"step-ms"`
 	Rest           int64 `json:"rest"`
 	NotesAtOnce    int   `json:"notes-at-once"`
 	NoteEveryMs    int64 `json:"note-every-ms"`

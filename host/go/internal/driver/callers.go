@@ -33,10 +33,16 @@ func (d *Driver) Current() *Token {
 	if now >= snapshot.nudgeFrom || now >= snapshot.access.end {
 		d.nudge(snapshot, now)
 	}
-	if now >= snapshot.access.end || now >= snapshot.access.hold && snapshot.underway {
+	return snapshot.usable(now)
+}
+
+// Plain is Current, where nothing better is awaited for callers that can wait.
+func (d *Driver) Plain() *Token {
+	token, snapshot := d.Current(), d.snapshot.Load()
+	if token == nil || token.Suspect || snapshot.underway && d.now() >= snapshot.access.hold {
 		return nil
 	}
-	return snapshot.access.token
+	return token
 }
 
 func (d *Driver) nudge(snapshot *Snapshot, now int64) {
@@ -67,7 +73,7 @@ func (d *Driver) hint() {
 
 // Wait waits for a token until the context is done. The error is a *Failed, or the context's.
 func (d *Driver) Wait(ctx context.Context) (*Token, error) {
-	if token := d.Current(); token != nil {
+	if token := d.Plain(); token != nil {
 		return token, nil
 	}
 	if d.waiters.Add(1) > d.maxWaiters.Load() {
@@ -150,7 +156,7 @@ func (d *Driver) wait(ctx context.Context, waiter *waiter) (*Token, error) {
 			if token := d.snapshot.Load().usable(d.now()); token != nil && waiter.rejected == "" && ctx.Err() == context.DeadlineExceeded {
 				return token, nil
 			}
-			return nil, context.Cause(ctx)
+			return nil, ctx.Err()
 		}
 		timer.Stop()
 	}

@@ -1,6 +1,8 @@
 package driver
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
@@ -189,6 +191,35 @@ func shownNote(note contract.Note) contract.Note {
 		fields[i] = contract.Field{Name: contract.Shown(field.Name), Value: contract.Shown(field.Value)}
 	}
 	return contract.Note{Code: contract.Shown(note.Code), Level: note.Level, Message: contract.Shown(note.Message), Fields: fields}
+}
+
+// shownStatus is a status whose texts can be shown.
+func shownStatus(document json.RawMessage) (json.RawMessage, error) {
+	decoder := json.NewDecoder(bytes.NewReader(document))
+	decoder.UseNumber()
+	var status map[string]any
+	if err := decoder.Decode(&status); err != nil || status["state"] == nil {
+		return nil, breach("its status is none")
+	}
+	return contract.JSON(shownValue(status))
+}
+
+func shownValue(value any) any {
+	switch value := value.(type) {
+	case string:
+		return contract.Shown(value)
+	case []any:
+		for i := range value {
+			value[i] = shownValue(value[i])
+		}
+	case map[string]any:
+		shown := make(map[string]any, len(value))
+		for name, inner := range value {
+			shown[contract.Shown(name)] = shownValue(inner)
+		}
+		return shown
+	}
+	return value
 }
 
 func shownFailure(failure contract.Failure) *contract.Failure {

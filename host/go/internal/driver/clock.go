@@ -41,15 +41,17 @@ func (m *Machine) Now() Reading {
 	now := time.Now()
 	wall, plain := now.UnixMilli(), now.Sub(m.start).Milliseconds()
 	if drift := wall - plain - m.offset.Load(); drift >= aJump || drift <= -aJump {
-		m.jumped(wall - plain)
+		m.jumped()
 	}
 	return Reading{wall, plain + m.slept.Load()}
 }
 
-func (m *Machine) jumped(offset int64) {
+func (m *Machine) jumped() {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	// Others may have seen it, too.
+	// Others may have seen it, too; and what was read before the machine slept says nothing any more.
+	now := time.Now()
+	offset := now.UnixMilli() - now.Sub(m.start).Milliseconds()
 	if drift := offset - m.offset.Load(); drift >= aJump {
 		m.slept.Add(drift)
 		m.offset.Store(offset)

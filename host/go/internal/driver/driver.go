@@ -45,6 +45,8 @@ type Listener struct {
 	Access func(kind, detail string, failure *contract.Failure)
 	// Stopped is told why the component was.
 	Stopped func(cause, why string)
+	// Ended is the last that it hears.
+	Ended func()
 }
 
 // Driver drives a session.
@@ -83,9 +85,13 @@ type Driver struct {
 	outstanding int
 	wakeAt      int64
 	journal     *string
-	told        *Snapshot
-	ctx         context.Context
-	cancel      context.CancelFunc
+	// ends: nothing new is to be sent.
+	ends bool
+	// said is the last status that the session told.
+	said   json.RawMessage
+	told   *Snapshot
+	ctx    context.Context
+	cancel context.CancelFunc
 }
 
 type running struct {
@@ -133,6 +139,7 @@ func New(opening Opening, host Host, clock Clock, listener Listener, maxWaiters 
 
 // run goes on until the driver is closed.
 func (d *Driver) run() {
+	defer d.listener.Ended()
 	defer close(d.done)
 	defer d.cancel()
 	d.step(contract.Woken, cause{name: "woken"})
@@ -148,7 +155,8 @@ func (d *Driver) run() {
 			if settleUntil == 0 {
 				settleUntil = d.now() + settleFor.Milliseconds()
 			}
-			if !d.maySpend() && !d.snapshot.Load().underway || d.now() >= settleUntil {
+			d.ends = true
+			if !d.maySpend() || d.now() >= settleUntil {
 				d.end()
 				return
 			}
@@ -187,11 +195,16 @@ func (d *Driver) run() {
 func (d *Driver) nap(ms int64, closing chan struct{}) chan struct{} {
 	timer := time.NewTimer(atMost(ms))
 	defer timer.Stop()
-	select {
-	case <-closing:
-		return nil
-	case <-timer.C:
-		return closing
+	for {
+		select {
+		case <-closing:
+			return nil
+		case <-timer.C:
+			return closing
+		case asker := <-d.statuses:
+			// The component must not be asked.
+			asker <- d.lastStatus()
+		}
 	}
 }
 
@@ -292,15 +305,18 @@ func (d *Driver) accept(answer checked, by cause, now int64) error {
 	if answer.journal != nil {
 		d.journal = answer.journal
 	}
-	access := &answer.snapshot.access
-	nothing := access.kind == "idle" || access.kind == "usable" && access.end < now
-	if nothing && by.name == "needed" && !answer.snapshot.underway {
-		// Whoever asks now would ask for ever.
-		answer.snapshot.access.kind, answer.snapshot.access.failure = "failed", componentStopped("it was asked for a token and did nothing", nil)
+	if next := answer.snapshot; next.access.kind == "idle" && by.name == "needed" && !next.underway {
+		// Whoever asks now would ask for ever. It is asked again later.
+		failure := componentStopped("", nil)
+		failure.Message = "The component was asked for a token and did nothing."
+		next.access, d.wakeAt = access{kind: "failed", failure: failure}, min(d.wakeAt, now+nudgeAgain)
 	}
 	d.publish(answer.snapshot, answer.notes, now)
 	for _, task := range answer.tasks {
-		d.start(task)
+		// Its token would be nobody's.
+		if !d.ends || task.Task.SendRequest == nil {
+			d.start(task)
+		}
 	}
 	return nil
 }
@@ -331,6 +347,7 @@ func (d *Driver) start(task contract.NumberedTask) {
 	session := d.sessions
 	go func() {
 		outcome := contract.Lost
+		defer cancel()
 		defer func() {
 			// The program's function: what it panicked with may hold anything, and is not passed on.
 			if recover() != nil {
@@ -472,11 +489,22 @@ func (d *Driver) status() status {
 		return status{err: &Failed{*componentStopped("it is started again later", nil)}}
 	}
 	document, err := d.session.Status(clockOf(d.clock.Now()))
+	if err == nil {
+		document, err = shownStatus(document)
+	}
 	if err != nil {
 		d.recover(err.Error(), cause{name: "answering"}, d.now())
 		return status{err: &Failed{*componentStopped("it is started again", nil)}}
 	}
+	d.said = document
 	return status{document: document}
+}
+
+func (d *Driver) lastStatus() status {
+	if d.said == nil {
+		return status{err: &Failed{*componentStopped("it has taken too long, and rests", nil)}}
+	}
+	return status{document: d.said}
 }
 
 func clockOf(now Reading) contract.Clock {

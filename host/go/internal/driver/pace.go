@@ -9,8 +9,8 @@ const (
 	// No rest is longer: the machine may have slept in the middle of a step.
 	longestRestMs = 60_000
 	// Steps may take so much time at once, and then the part that a rest leaves them. An interpreted step of an honest session takes up to
-	// 60 ms, and few come together: they need not rest one by one.
-	timeAtOnceMs = 500
+	// 60 ms, on a machine that is throttled many times that, and a cold start has some twenty: they need not rest one by one.
+	timeAtOnceMs = 5_000
 	// So many results of tasks are handed over at once, and then one for each pause. A session asks for a dozen things in an hour.
 	resultsAtOnce, resultEveryMs = 2_500, 1
 )
@@ -18,9 +18,9 @@ const (
 type pace struct {
 	restsUntil int64
 	// busyUntil is the time that steps took, each millisecond for as many as it and its rest are. It is a moment, as in an account.
-	busyUntil                int64
-	notes, journals, results account
-	tasks                    map[string]*account
+	busyUntil      int64
+	notes, results account
+	tasks          map[string]*account
 }
 
 func newPace() *pace {
@@ -29,8 +29,8 @@ func newPace() *pace {
 	requests := account{atOnce: int64(limits.RequestsAtOnce), pauseMs: limits.RequestEveryMs}
 	each := func(a account) *account { return &a }
 	return &pace{
-		notes:    account{atOnce: int64(limits.NotesAtOnce), pauseMs: limits.NoteEveryMs},
-		journals: entries, results: account{atOnce: resultsAtOnce, pauseMs: resultEveryMs},
+		notes:   account{atOnce: int64(limits.NotesAtOnce), pauseMs: limits.NoteEveryMs},
+		results: account{atOnce: resultsAtOnce, pauseMs: resultEveryMs},
 		// What is read on this machine costs time alone; and a program's access token may serve one caller, so that each asks for another.
 		tasks: map[string]*account{
 			"send-request": each(requests), "supply-assertion": each(requests), "sign": each(requests),

@@ -119,6 +119,6 @@ func (bubble) Now() Reading {
 
 func silent() Listener {
 	return Listener{
-		Note: func(contract.Note) {}, Access: func(string, string, *contract.Failure) {}, Stopped: func(string, string) {},
+		Note: func(contract.Note) {}, Access: func(string, string, *contract.Failure) {}, Stopped: func(string, string) {}, Ended: func() {},
 	}
 }

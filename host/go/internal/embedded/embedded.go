@@ -17,7 +17,7 @@ var (
 	Rules []byte
 )
 
-// Platforms has the recipes of guest/recipes/platforms, a file for each.
+// Platforms has the recipes of guest/recipes/documents, a file for each.
 //
 //go:embed platforms/*.json
 var Platforms embed.FS

@@ -57,7 +57,12 @@ func load(module []byte, config wazero.RuntimeConfig) (*code, error) {
 type Session struct {
 	module  api.Module
 	session uint64
+	// stopped is why no call can follow.
+	stopped error
 }
+
+// longestAnswer is in bytes: an output with a journal and an entry, each as long as it may be and written as JSON.
+const longestAnswer = 4 << 20
 
 // Open opens a session. Its error is a *contract.Refusal, or why there is no instance.
 func Open(opening contract.Opening) (*Session, error) {
@@ -170,9 +175,14 @@ func (s *Session) EntryKey() (json.RawMessage, error) {
 }
 
 // Close ends the instance. Its memory goes.
-func (s *Session) Close() {
-	// Nothing can be done about an error, and there is none.
-	_ = s.module.Close(context.Background())
+func (s *Session) Close() { s.stop(errors.New("it was closed")) }
+
+func (s *Session) stop(why error) {
+	if s.stopped == nil {
+		s.stopped = why
+		// Nothing can be done about an error, and there is none.
+		_ = s.module.Close(context.Background())
+	}
 }
 
 func (s *Session) formed(answer []byte, err error) ([]byte, error) {
@@ -189,8 +199,19 @@ func (s *Session) formed(answer []byte, err error) ([]byte, error) {
 	return answer, nil
 }
 
-// call hands texts over and takes an answer. Any error is the end of the instance.
+// call hands texts over and takes an answer. Any error is the end of the instance: nobody knows what it was in the middle of.
 func (s *Session) call(name string, session *uint64, texts ...[]byte) ([]byte, error) {
+	if s.stopped != nil {
+		return nil, fmt.Errorf("no call can follow: %w", s.stopped)
+	}
+	answer, err := s.called(name, session, texts...)
+	if err != nil {
+		s.stop(err)
+	}
+	return answer, err
+}
+
+func (s *Session) called(name string, session *uint64, texts ...[]byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var arguments []uint64
@@ -212,6 +233,9 @@ func (s *Session) call(name string, session *uint64, texts ...[]byte) ([]byte, e
 		return nil, err
 	}
 	address, length := uint32(packed>>32), uint32(packed)
+	if length > longestAnswer {
+		return nil, errors.New("its answer is too long")
+	}
 	view, there := s.module.Memory().Read(address, length)
 	if !there {
 		return nil, errors.New("its answer is outside of its memory")

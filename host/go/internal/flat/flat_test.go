@@ -96,6 +96,43 @@ func TestATextOfAnotherFormIsSaid(t *testing.T) {
 	}
 }
 
+// E3: nobody knows what a trap was in the middle of.
+func TestAfterATrapNoCallFollows(t *testing.T) {
+	session, err := Open(opening())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	output, err := session.Step(clock(), contract.Woken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// More than its memory takes.
+	flood := contract.Content(strings.Repeat("\x00", 3<<20))
+	if _, err := session.Step(clock(), contract.Finished(output.Tasks[0].Number, flood)); err == nil {
+		t.Fatal("it has more memory than it may have")
+	}
+	if _, err := session.Step(clock(), contract.Needed); err == nil || !strings.Contains(err.Error(), "no call can follow") {
+		t.Fatal(err)
+	}
+}
+
+// F1: what a text of some megabytes may become when it is read.
+func TestAListIsReadNoFurtherThanItMayBeLong(t *testing.T) {
+	for _, list := range []string{`"tasks":[%s{}]`, `"notes":[%s{}]`, `"access":{"usable":{"set":[%s{}]}}`} {
+		text := "{" + strings.Replace(list, "%s", strings.Repeat("{},", 1_000_000), 1) + "}"
+		allocations := testing.AllocsPerRun(1, func() {
+			var output contract.Output
+			if err := json.Unmarshal([]byte(text), &output); err == nil || !strings.Contains(err.Error(), "too long") {
+				t.Fatal(err)
+			}
+		})
+		if allocations > 20_000 {
+			t.Fatal(allocations)
+		}
+	}
+}
+
 // E3, F1: whatever a module does, it costs its instance, and the caller gets an error in time.
 func TestAModuleThatMisbehavesEndsItsInstance(t *testing.T) {
 	const i32, i64 = 0x7f, 0x7e
@@ -110,8 +147,10 @@ func TestAModuleThatMisbehavesEndsItsInstance(t *testing.T) {
 		"it traps":                 {1, []function{fine, open(0x00)}, "unreachable"},
 		"it has no such function":  {1, []function{fine}, "no function"},
 		"it gives a place outside": {1, []function{allocate(0x41, 0x7f), open(0x42, 0)}, "outside of its memory"},
-		"its answer is outside":    {1, []function{fine, open(0x42, 0x7f)}, "outside of its memory"},
-		"its answer is nothing":    {1, []function{fine, open(0x42, 0), {"wif_release", []byte{i32, i32}, nil, nil}}, "no JSON"},
+		"its answer is too long":   {1, []function{fine, open(0x42, 0x7f)}, "too long"},
+		// 16 bytes at 0x7fff0000.
+		"its answer is outside": {1, []function{fine, open(0x42, 0x90, 0x80, 0x80, 0x80, 0x80, 0x80, 0xc0, 0xff, 0xff, 0x0)}, "outside of its memory"},
+		"its answer is nothing": {1, []function{fine, open(0x42, 0), {"wif_release", []byte{i32, i32}, nil, nil}}, "no JSON"},
 		// It traps where it gets as much as it asks for.
 		"it asks for more memory than it may": {1, []function{fine, open(0x41, 0xff, 0x01, 0x40, 0, 0x41, 0x7f, 0x47, 0x04, 0x40, 0, 0x0b, 0x42, 0)}, "no function wif_release"},
 		"it calls itself without end":         {1, []function{fine, open(0x41, 0, 0x41, 0, 0x10, 1)}, "stack overflow"},

@@ -83,6 +83,10 @@ func (p *Policy) allow(option string, origins []string, private bool) error {
 		// Many write it with its slash.
 		parsed, err := parseOrigin(strings.TrimSuffix(text, "/"))
 		if err != nil {
+			if strings.Contains(text, "@") {
+				// What stands before it may be a password.
+				return fmt.Errorf("%s: an origin %w", option, err)
+			}
 			return fmt.Errorf("%s: %s %w", option, contract.Shown(text), err)
 		}
 		parsed.private = private

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -205,7 +206,7 @@ func TestAnAnswerHasNoMoreBytesThanWereAsked(t *testing.T) {
 	server := served(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, strings.Repeat("a", length)) })
 	sender := newSender(t, Options{}, places{})
 	most := contract.Authority.Limits.ResponseBytes
-	for _, limits := range []struct{ asked, taken int }{{1_000, 1_000}, {0, 0}, {most, most}, {most + 1, most}, {1<<32 - 1, most}} {
+	for _, limits := range []struct{ asked, taken int }{{1_000, 1_000}, {0, 0}, {most, most}, {most + 1, most}, {math.MaxInt32, most}} {
 		request := post(server.URL)
 		request.MaxResponseBytes = uint32(limits.asked)
 		length = limits.taken

@@ -1,12 +1,9 @@
 //! A session's output, checked. Whatever the component says is treated as if a stranger had said it.
 
-use std::time::Duration;
-
 use http::header::{HeaderName, HeaderValue};
 use zeroize::Zeroize;
 
 use crate::bindings::types::{self, Event, Outcome};
-use crate::clock::millis;
 use crate::limits;
 use crate::policy::{Grants, Policy, is_credential, is_merged, is_whole_credential};
 use crate::secret::Secret;
@@ -17,7 +14,7 @@ use crate::transport::header_field;
 
 /// Callers who say that a token is needed are heard again after this time at the latest, and not at once: what was due has
 /// been done, and the next is due with a wake.
-const NUDGE_AGAIN: Duration = Duration::from_secs(1);
+pub(super) const NUDGE_AGAIN_MS: u64 = 1_000;
 /// A thousand years, in milliseconds: later is never.
 const NEVER_MS: u64 = 31_557_600_000_000;
 
@@ -64,7 +61,7 @@ impl Checked {
         let wake_in = output.wake_in_ms.map(|wake| u64::from(wake).clamp(limits::WAKE_AT_LEAST_MS, limits::WAKE_AT_MOST_MS));
         let wake_at = wake_in.map(|wake| ended + wake);
         // The step that has just ended did all that was due.
-        let soonest_nudge = now + wake_in.unwrap_or(u64::MAX).min(millis(NUDGE_AGAIN));
+        let soonest_nudge = now + wake_in.unwrap_or(u64::MAX).min(NUDGE_AGAIN_MS);
         let nudge_from = match &access {
             Access::Usable { refresh_at, .. } if *refresh_at > now => *refresh_at,
             Access::Usable { .. } | Access::Failed(_) => soonest_nudge,

@@ -61,19 +61,20 @@ impl Grants {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let source = &document["federation"]["identity_token"];
         let fixed = document.get("federation").or(document.get("bearer")).is_some();
-        let base = text(&document["base_url"]).and_then(|url| Url::parse(&url).ok());
-        let base_path = base.as_ref().map(base_path_of);
+        let base = text(&document["base_url"]).map(|url| Url::parse(&url));
+        let base_path = base.as_ref().and_then(|base| base.as_ref().ok()).map(base_path_of);
         let discovers = document.is_object() && !fixed;
         Self {
             discovers,
-            config_dir: text(&document["discover"]["config_dir"]),
+            config_dir: text(&document["discover"]["config_dir"]).filter(|directory| !directory.trim().is_empty()),
             file: text(&source["path"]).filter(|_| source["source"] == "file"),
             variable: text(&source["name"]).filter(|_| source["source"] == "variable"),
             sources: if discovers { Source::discovered() } else { Source::named_by(source) },
             executable: Executable::named_by(source),
             workload_api: WorkloadApi::named_by(source),
             base_path: base_path.or((fixed || !document.is_object()).then(String::new)),
-            base_origin: base.map(|url| url.origin()),
+            // What cannot be read names no origin that there is. The component says what is wrong with it.
+            base_origin: base.map(|base| base.map_or_else(|_| url::Origin::new_opaque(), |url| url.origin())),
             told: Mutex::default(),
             started_in: std::env::current_dir().unwrap_or_default(),
         }
@@ -114,10 +115,17 @@ impl Grants {
     }
 
     /// Whether a request is one of the source that the configuration names, and its way. An `Err` is the rule that refuses.
-    pub(crate) fn check_source(&self, name: &str, method: &str, url: &Url, headers: &[&str]) -> Result<Way, String> {
+    pub(crate) fn check_source(
+        &self,
+        name: &str,
+        method: &str,
+        url: &Url,
+        headers: &[&str],
+        has_body: bool,
+    ) -> Result<Way, String> {
         let source = self.sources.iter().find(|source| source.name() == name);
         let source = source.ok_or_else(|| format!("the configuration does not name the source {name}"))?;
-        source.check_request(method, url, headers)
+        source.check_request(method, url, headers, has_body)
     }
 
     /// Whether this host itself supplies identity tokens, by the callables of its own.
@@ -154,7 +162,7 @@ impl Grants {
             let below = path.strip_prefix(directory.as_str()).and_then(|rest| rest.strip_prefix('/'));
             below.is_some_and(|name| {
                 let profile = name.strip_prefix("configs/").and_then(|name| name.strip_suffix(".json"));
-                name == "active_config" || profile.is_some_and(|name| !name.contains('/'))
+                name == "active_config" || profile.is_some_and(|name| !name.is_empty() && !name.contains('/'))
             })
         };
         self.directories().iter().find(|directory| of_discovery(directory)).map(|directory| self.absolute(directory))
@@ -173,7 +181,7 @@ impl Grants {
                 let below = path.strip_prefix(directory.as_str()).and_then(|rest| rest.strip_prefix("/credentials/"));
                 below
                     .and_then(|name| name.strip_suffix(".json"))
-                    .is_some_and(|name| !name.contains('/') && !name.starts_with('.'))
+                    .is_some_and(|name| !name.is_empty() && !name.contains('/') && !name.starts_with('.'))
             })
         };
         self.discovers
@@ -327,9 +335,17 @@ mod tests {
         for path in ["/etc/anthropic/active_config", "/etc/anthropic/configs/prod.json"] {
             assert_eq!(discovers.check_file(path), Ok(()), "{path}");
         }
-        for path in ["/etc/anthropic/configs/../../shadow", "/etc/anthropic/configs/a/b.json", "/etc/anthropic", "/run/token"] {
+        for path in [
+            "/etc/anthropic/configs/../../shadow",
+            "/etc/anthropic/configs/a/b.json",
+            "/etc/anthropic/configs/.json",
+            "/etc/anthropic",
+            "/run/token",
+        ] {
             assert!(discovers.check_file(path).is_err(), "{path}");
         }
+        let nowhere = grants(r#"{"discover": {"config_dir": " "}}"#);
+        assert!(nowhere.check_file("/active_config").is_err(), "it names no directory, and so not the root");
         discovers.profile_was_read(r#"{"authentication": {"identity_token": {"path": "/run/token"}}}"#);
         assert_eq!(discovers.check_file("/run/token"), Ok(()));
     }
@@ -348,6 +364,7 @@ mod tests {
             "file:/etc/anthropic/credentials/../configs/me.json",
             "file:/etc/anthropic/credentials/a/b.json",
             "file:/etc/anthropic/credentials/.hidden.json",
+            "file:/etc/anthropic/credentials/.json",
             "file:/etc/shadow",
             "file:/var/lib/me.json",
         ] {
@@ -418,6 +435,16 @@ mod tests {
         );
         let without = grants(r#"{"bearer": {"source": "callable"}}"#);
         assert!(check(&without, "POST", "https://api.anthropic.com/x/v1/oauth/token").is_err());
+    }
+
+    /// F9: what cannot be read allows nothing.
+    #[test]
+    fn a_base_url_that_is_none_names_no_origin() {
+        let unreadable = grants(r#"{"base_url": "gateway.example", "bearer": {"source": "callable"}}"#);
+        let url = "https://api.anthropic.com/v1/oauth/token";
+        assert!(unreadable.check_exchange("POST", url, &Url::parse(url).unwrap()).is_err());
+        let api = Origin::parse("https://api.anthropic.com", super::super::Reach::Public).unwrap();
+        assert!(unreadable.check_token_origin(&api).is_err());
     }
 
     #[test]

@@ -108,10 +108,11 @@ impl Source {
     }
 
     /// Whether the recipe sends such a request, and the way that it takes. An `Err` is the rule that refuses.
-    pub(crate) fn check_request(&self, method: &str, url: &Url, headers: &[&str]) -> Result<Way, String> {
+    pub(crate) fn check_request(&self, method: &str, url: &Url, headers: &[&str], has_body: bool) -> Result<Way, String> {
         let readings = self.readings();
         let sends = |request: &&Request| {
             request.method == method
+                && (request.has_body() || !has_body)
                 && fill(&request.url, &readings, true).iter().any(|reading| leads_to(reading, request, url))
                 && headers.iter().all(|header| request.header_names().any(|name| name == *header))
         };
@@ -125,7 +126,16 @@ impl Source {
                 url.host_str().unwrap_or_default()
             )
         })?;
-        let ca_file = request.ca_file.as_ref().and_then(|template| fill(template, &readings, false).into_iter().next());
+        let ca_file = match &request.ca_file {
+            None => None,
+            // Without its file any server that the platform trusts could answer.
+            Some(template) => {
+                let path = fill(template, &readings, false).into_iter().next();
+                Some(path.ok_or_else(|| {
+                    format!("the source {} names a ca_file, and what stands in its path is not known", self.recipe.name)
+                })?)
+            }
+        };
         Ok(Way { reach, ca_file: ca_file.map(PathBuf::from) })
     }
 
@@ -199,7 +209,10 @@ fn leads_to(reading: &str, request: &Request, url: &Url) -> bool {
     let (meant_path, path): (Vec<&str>, Vec<&str>) = (meant.path().split('/').collect(), url.path().split('/').collect());
     let same = |(meant, segment): (&&str, &&str)| match meant.split_once(ANY) {
         Some((before, after)) => {
-            segment.len() > before.len() + after.len() && segment.starts_with(before) && segment.ends_with(after)
+            segment.len() > before.len() + after.len()
+                && segment.starts_with(before)
+                && segment.ends_with(after)
+                && !climbs(segment)
         }
         None => meant == segment,
     };
@@ -208,6 +221,12 @@ fn leads_to(reading: &str, request: &Request, url: &Url) -> bool {
     bare && meant_path.len() == path.len()
         && meant_path.iter().zip(&path).all(same)
         && url.query_pairs().all(|(name, _)| in_query(&name))
+}
+
+/// Whether a server that decodes this part of a path before it takes it apart would find a way up in it.
+fn climbs(segment: &str) -> bool {
+    let decoded = segment.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\");
+    decoded.split(['/', '\\']).any(|part| part == "." || part == "..")
 }
 
 /// Where the URL's host may lead; none where it may not be asked at all.
@@ -249,7 +268,7 @@ mod tests {
     }
 
     fn check(source: &Source, method: &str, url: &str, headers: &[&str]) -> Result<Way, String> {
-        source.check_request(method, &Url::parse(url).unwrap(), headers)
+        source.check_request(method, &Url::parse(url).unwrap(), headers, false)
     }
 
     const IDENTITY: &str = "http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/identity";
@@ -283,9 +302,18 @@ mod tests {
         let role = "http://169.254.169.254/latest/meta-data/iam/security-credentials/role-1";
         let aws = source(&json!({ "source": "aws", "region": "eu-central-1" }));
         assert!(check(&aws, "GET", role, &["x-aws-ec2-metadata-token"]).is_ok());
-        for url in [&format!("{role}/more"), &role.replace("/role-1", ""), "http://169.254.169.254/latest/user-data"] {
+        for url in [
+            &format!("{role}/more"),
+            &role.replace("/role-1", ""),
+            "http://169.254.169.254/latest/user-data",
+            // A server may decode a part of a path before it takes the path apart.
+            &role.replace("role-1", "..%2f..%2f..%2fuser-data"),
+            &role.replace("role-1", "%2E%2e%5Cuser-data"),
+        ] {
             assert!(check(&aws, "GET", url, &["x-aws-ec2-metadata-token"]).is_err(), "{url}");
         }
+        let url = Url::parse(role).unwrap();
+        assert!(aws.check_request("GET", &url, &["x-aws-ec2-metadata-token"], true).is_err(), "the recipe sends no body");
         let own = source(&json!({ "source": "http", "recipe": {
             "name": "aws", "freshness": "minted", "token": "{token}", "steps": [
                 { "request": { "method": "GET", "url": "https://ci.example/where", "take": { "server": "body" } } },

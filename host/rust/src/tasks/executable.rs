@@ -21,11 +21,11 @@ pub(crate) const NAME: &str = "executable";
 /// No program prints more to its standard output, in bytes: a token is a quarter of it at most.
 const MAX_OUTPUT: usize = 64 << 10;
 
-/// So much is read of what it says to its standard error, in bytes.
-const MAX_WORDS: u64 = 4 << 10;
-
-/// So much of it is shown, in bytes.
+/// So much is shown of what it says to its standard error, in bytes.
 const MAX_SHOWN: usize = 500;
+
+/// So much white space before its words does no harm, in bytes.
+const WHITE_SPACE: usize = 4 << 10;
 
 /// A shorter value of a variable is no secret, in bytes.
 const SECRET_FROM: usize = 6;
@@ -79,7 +79,7 @@ impl Executable {
         let child = command.spawn().map_err(|error| format!("{program} cannot be run: {error}"))?;
         let mut running = Running(child);
         let (output, words) = (running.0.stdout.take(), running.0.stderr.take());
-        let (output, words) = tokio::join!(printed(output), words_of(words));
+        let (output, words) = tokio::join!(printed(output), words_of(words, words_read(&passed)));
         if output.len() > MAX_OUTPUT {
             return Err(format!("{program} printed more than {MAX_OUTPUT} bytes, and no token is so long"));
         }
@@ -127,11 +127,17 @@ async fn printed(output: Option<impl AsyncRead + Unpin>) -> Zeroizing<Vec<u8>> {
     bytes
 }
 
-/// The beginning of what it says. The rest is read, too, or the program would stop in the middle.
-async fn words_of(words: Option<impl AsyncRead + Unpin>) -> String {
+/// So much is read of what it says, in bytes, that no value which begins in what is shown can end beyond it.
+fn words_read(passed: &[(&str, String)]) -> usize {
+    let longest = passed.iter().map(|(_, value)| value.len()).max().unwrap_or_default();
+    WHITE_SPACE + MAX_SHOWN + longest
+}
+
+/// The beginning of what it says, so many bytes. The rest is read, too, or the program would stop in the middle.
+async fn words_of(words: Option<impl AsyncRead + Unpin>, at_most: usize) -> String {
     let mut bytes = Vec::new();
     if let Some(mut words) = words {
-        let _read = (&mut words).take(MAX_WORDS).read_to_end(&mut bytes).await;
+        let _read = (&mut words).take(at_most as u64).read_to_end(&mut bytes).await;
         let _rest = tokio::io::copy(&mut words, &mut tokio::io::sink()).await;
     }
     String::from_utf8_lossy(&bytes).trim().to_owned()
@@ -209,7 +215,10 @@ fn said(words: &str, passed: &[(&str, String)]) -> String {
     if words.is_empty() {
         return String::new();
     }
-    if passed.iter().any(|(_, value)| value.len() >= SECRET_FROM && words.contains(value.as_str())) {
+    if passed
+        .iter()
+        .any(|(_, value)| value.len() >= SECRET_FROM && (words.contains(value.as_str()) || words.contains(value.trim())))
+    {
         return ". What it says is withheld, for it repeats a variable".to_owned();
     }
     let end = words.floor_char_boundary(MAX_SHOWN);
@@ -280,6 +289,17 @@ mod tests {
         let refused = in_(r#"{"version": 1, "success": false, "code": "401", "message": "Caller not authorized."}"#);
         assert_eq!(refused, Err(Fault::Refused("says that it failed: 401 Caller not authorized.".to_owned())));
         assert!(token_in(&[0xff, 0xfe]).is_err());
+    }
+
+    /// G: the beginning of a value is a secret, however long it is.
+    #[tokio::test]
+    async fn a_value_that_ends_beyond_what_is_shown_is_withheld() {
+        for (before, length) in [(0, 8_000), (4_000, 600), (WHITE_SPACE + MAX_SHOWN - 1, 100_000)] {
+            let passed = [("LONG", "s".repeat(length))];
+            let text = format!("{}{} and more", " ".repeat(before), passed[0].1);
+            let words = words_of(Some(text.as_bytes()), words_read(&passed)).await;
+            assert!(super::said(&words, &passed).contains("withheld"), "{before} {length}");
+        }
     }
 
     /// F10: no shell, and no variable but those that are named and those of Google's convention.

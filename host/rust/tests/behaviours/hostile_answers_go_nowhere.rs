@@ -104,6 +104,30 @@ async fn a_component_that_does_nothing_when_it_is_asked_is_told_of() {
     refused("answer=idle").await;
 }
 
+/// It may do better the next time; nobody asks for ever in one moment, and nobody waits for ever either.
+#[tokio::test]
+async fn a_component_that_did_nothing_is_asked_again_a_second_later() {
+    let clock = TestClock::new();
+    let script = serde_json::json!([
+        { "access": "idle" },
+        { "on": "needed", "access": "idle" },
+        { "on": "needed", "access": { "usable": { "token": "a" } } },
+    ]);
+    let credential = Credential::builder()
+        .component(guest(wif_test_guests::scripted()).unwrap())
+        .configuration(serde_json::json!({ "session": script }).to_string())
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    for passed in [0, 100, 899] {
+        clock.advance(Duration::from_millis(passed)).await;
+        assert!(matches!(credential.token().await, Err(Error::Unavailable(_))), "after {passed} ms more");
+    }
+    clock.advance(Duration::from_millis(1)).await;
+    settle().await;
+    assert_eq!(credential.token().await.unwrap().id(), "a".repeat(16));
+}
+
 #[tokio::test]
 async fn notes_are_bounded() {
     refused("answer=notes-many").await;
