@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"wif/internal/contract"
+	"wif/internal/files"
 )
 
 const (
@@ -133,7 +133,7 @@ func (p *program) start(ctx context.Context) error {
 	select {
 	case err := <-begun:
 		if err != nil {
-			return fmt.Errorf("cannot be run: %w", reason(err))
+			return fmt.Errorf("cannot be run: %w", files.Reason(err))
 		}
 	case <-ctx.Done():
 		go func() {
@@ -184,7 +184,7 @@ func (p *program) wait(ctx context.Context) error {
 	case err := <-waited:
 		var status *exec.ExitError
 		if err != nil && !errors.As(err, &status) {
-			return fmt.Errorf("cannot be waited for: %w", reason(err))
+			return fmt.Errorf("cannot be waited for: %w", files.Reason(err))
 		}
 		return nil
 	case <-ctx.Done():
@@ -255,17 +255,4 @@ func cut(text string, length int) string {
 		length--
 	}
 	return text[:length]
-}
-
-// reason is the system's word for what failed, without the path.
-func reason(err error) error {
-	var ofPath *fs.PathError
-	var ofCall *os.SyscallError
-	switch {
-	case errors.As(err, &ofPath):
-		return ofPath.Err
-	case errors.As(err, &ofCall):
-		return ofCall.Err
-	}
-	return err
 }

@@ -106,7 +106,7 @@ func digest(content string) string {
 }
 
 // at is the same error, with the file that it is about.
-func at(path string, err error) error { return fmt.Errorf("%s: %w", path, reason(err)) }
+func at(path string, err error) error { return fmt.Errorf("%s: %w", path, Reason(err)) }
 
 // A link in the place of a file would have it made or read elsewhere, and a pipe would hold up whoever opens it.
 func irregular(path string) error { return fmt.Errorf("%s is no regular file: remove it", path) }

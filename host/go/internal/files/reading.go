@@ -93,7 +93,7 @@ func readNow(path string, request contract.FileRequest, within string, places Pl
 	case errors.Is(err, fs.ErrPermission):
 		return contract.Denied("the file's permissions do not let this process read it")
 	}
-	return contract.Failed(reason(err).Error())
+	return contract.Failed(Reason(err).Error())
 }
 
 // isSwapped says that what was there a moment before is gone, or is no link any longer.
@@ -246,8 +246,8 @@ func canonical(path string) (string, error) {
 	return filepath.EvalSymlinks(path)
 }
 
-// reason is the system's word for what failed, without the path.
-func reason(err error) error {
+// Reason is the system's word for what failed, without the path.
+func Reason(err error) error {
 	var ofPath *fs.PathError
 	var ofLink *os.LinkError
 	var ofCall *os.SyscallError

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// metadataHost is the one name behind which a metadata service answers by plain HTTP.
-const metadataHost = "metadata.google.internal"
+// MetadataHost is the one name behind which a metadata service answers by plain HTTP.
+const MetadataHost = "metadata.google.internal"
 
 // origin is a scheme, a host and a port, in their one form.
 type origin struct {
@@ -181,7 +181,7 @@ func parseBase(text string) (place origin, path string, err error) {
 
 // isNear says whether plain HTTP of a source may lead there: this machine, and its metadata service.
 func isNear(place origin) bool {
-	return place.loopback || place.host == metadataHost || place.address.IsValid() && isMetadata(place.address)
+	return place.loopback || place.host == MetadataHost || place.address.IsValid() && IsMetadata(place.address)
 }
 
 // isThisMachine does not take an IPv4 address in the form of IPv6 for one: readers disagree about it.
@@ -189,8 +189,8 @@ func isThisMachine(address netip.Addr) bool {
 	return !address.Is4In6() && address.IsLoopback()
 }
 
-// isMetadata says whether a metadata service answers there: link-local addresses, and those that AWS has for the same in IPv6.
-func isMetadata(address netip.Addr) bool {
+// IsMetadata says whether a metadata service answers there: link-local addresses, and those that AWS has for the same in IPv6.
+func IsMetadata(address netip.Addr) bool {
 	address = address.Unmap()
 	if address.Is4() {
 		return address.IsLinkLocalUnicast()

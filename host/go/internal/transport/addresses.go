@@ -6,10 +6,9 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-)
 
-// metadataHost is the one name behind which a metadata service answers by plain HTTP.
-const metadataHost = "metadata.google.internal"
+	"wif/internal/policy"
+)
 
 // reach is where a host's name may lead.
 type reach int
@@ -37,7 +36,7 @@ func (s *Sender) reachOf(to *url.URL, source bool) (reach, error) {
 		return private, nil
 	case local:
 		return loopback, nil
-	case to.Scheme == "http" && source && (name == metadataHost || literal && isMetadata(address)):
+	case to.Scheme == "http" && source && (name == policy.MetadataHost || literal && policy.IsMetadata(address)):
 		return metadata, nil
 	case to.Scheme == "http" && source:
 		return 0, errors.New("plain http is for this machine and its metadata service only, not for " + name)
@@ -81,22 +80,12 @@ func mayReach(reach reach, address netip.Addr) bool {
 	case loopback:
 		return address.Unmap().IsLoopback()
 	case metadata:
-		return isMetadata(address)
+		return policy.IsMetadata(address)
 	case private:
 		// A proxy or a gateway may stand on this machine too.
 		return scopeOf(address) != scopeNever
 	}
 	return scopeOf(address) == scopePublic
-}
-
-// isMetadata says whether a metadata service answers there: link-local addresses, and those that AWS has for the same in IPv6.
-func isMetadata(address netip.Addr) bool {
-	address = address.Unmap()
-	if address.Is4() {
-		return address.IsLinkLocalUnicast()
-	}
-	bytes := address.As16()
-	return [4]byte(bytes[:4]) == [4]byte{0xfd, 0x00, 0x0e, 0xc2}
 }
 
 type scope int

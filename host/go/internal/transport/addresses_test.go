@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"wif/internal/policy"
 )
 
 func TestAddressesLeadOnlyWhereANameMayLead(t *testing.T) {
@@ -100,8 +102,8 @@ func TestANameThatLeadsWhereItMayNotIsNotDialled(t *testing.T) {
 	}
 	sender := newSender(t, Options{}, places{}).named("localhost", "127.0.0.1", "160.79.104.10")
 	expect(t, send(sender, post("http://localhost:"+port(at))), "unsent", "localhost resolves to 160.79.104.10, which is not this machine")
-	sender = newSender(t, Options{}, places{}).named(metadataHost, "127.0.0.1")
-	expect(t, send(sender, get("http://"+metadataHost+":"+port(at))), "unsent", "resolves to 127.0.0.1")
+	sender = newSender(t, Options{}, places{}).named(policy.MetadataHost, "127.0.0.1")
+	expect(t, send(sender, get("http://"+policy.MetadataHost+":"+port(at))), "unsent", "resolves to 127.0.0.1")
 	if requests.Load() != 0 {
 		t.Fatal("it was dialled")
 	}
