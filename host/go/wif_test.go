@@ -392,6 +392,19 @@ func TestTheLogGoesToSlogWithoutASecret(t *testing.T) {
 	}
 }
 
+// panicking is a handler that cannot.
+type panicking struct{ slog.Handler }
+
+func (panicking) Handle(context.Context, slog.Record) error { panic("as told") }
+
+func TestALoggerThatPanicsHoldsNothingUp(t *testing.T) {
+	world.New(t)
+	credential := discover(t, wif.Options{Logger: slog.New(panicking{slog.NewTextHandler(io.Discard, nil)})})
+	_, err := credential.Token(context.Background())
+	world.Check(t, err)
+	world.Check(t, credential.Close())
+}
+
 func TestACallersOwnCredentialComesOffAndBetasAreMerged(t *testing.T) {
 	world.New(t)
 	token, err := discover(t, wif.Options{}).Token(context.Background())
