@@ -218,8 +218,9 @@ export class Policy {
     const chosen = typeof this.#configDir === "string" ? [this.#configDir] : below("ANTHROPIC_CONFIG_DIR", "");
     const usual = [...below("HOME", "/.config/anthropic"), ...below("XDG_CONFIG_HOME", "/anthropic"), ...below("APPDATA", "/Anthropic")];
     return (chosen.length > 0 ? chosen : usual).find((directory) => {
-      const root = `${directory.replace(/\/+$/, "")}/`;
-      return path.startsWith(root) && rest.test(path.slice(root.length));
+      const root = `${directory.trimEnd().replace(/\/+$/, "")}/`;
+      // The root is nobody's directory of profiles, and a blank names none.
+      return root.trimStart() !== "/" && path.startsWith(root) && rest.test(path.slice(root.length));
     });
   }
 

@@ -4,6 +4,7 @@
 package executable
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"wif/internal/contract"
@@ -22,9 +24,7 @@ import (
 const (
 	// No program prints more to its standard output, in bytes: a token is a quarter of it at most.
 	maxOutput = 64 << 10
-	// So much is read of what it says to its standard error, in bytes.
-	maxWords = 4 << 10
-	// So much of it is shown, in bytes.
+	// So much is shown of what it says to its standard error, in bytes.
 	maxShown = 500
 	// A shorter value of a variable is no secret, in bytes.
 	secretFrom = 6
@@ -211,10 +211,20 @@ func printed(output io.Reader) []byte {
 // wordsOf is the beginning of what it says, with the whole of each value that begins in it. The rest is read, too, or the program would
 // stop in the middle.
 func wordsOf(words io.Reader, longestValue int) []byte {
-	bytes, _ := io.ReadAll(io.LimitReader(words, int64(maxWords+longestValue)))
-	_, _ = io.Copy(io.Discard, words)
+	reader := bufio.NewReader(words)
+	// White space before it is no part of it, however much there is.
+	for next, err := reader.ReadByte(); err == nil; next, err = reader.ReadByte() {
+		if !isSpace(next) {
+			_ = reader.UnreadByte()
+			break
+		}
+	}
+	bytes, _ := io.ReadAll(io.LimitReader(reader, int64(maxShown+longestValue)))
+	_, _ = io.Copy(io.Discard, reader)
 	return bytes
 }
+
+func isSpace(c byte) bool { return c == ' ' || '\t' <= c && c <= '\r' }
 
 func (p *program) longestPassed() (longest int) {
 	for _, variable := range p.passed {
@@ -239,7 +249,7 @@ func said(words []byte, passed []variable) string {
 			return ". What it says is withheld, for it repeats a variable"
 		}
 	}
-	text := strings.TrimSpace(strings.ToValidUTF8(string(words), string(utf8.RuneError)))
+	text := strings.TrimRightFunc(strings.ToValidUTF8(string(words), string(utf8.RuneError)), unicode.IsSpace)
 	if text == "" {
 		return ""
 	}

@@ -184,11 +184,19 @@ func TestAProgramThatGivesNoTokenSaysWhy(t *testing.T) {
 }
 
 func TestNoPartOfALongValueIsShown(t *testing.T) {
-	t.Setenv("LONG_SECRET", "canary"+strings.Repeat("x", 2*maxWords))
+	t.Setenv("LONG_SECRET", "canary"+strings.Repeat("x", 16*maxShown))
 	said := is(t, shell(t.Context(), `printf '%s' "$LONG_SECRET" >&2; exit 1`, "LONG_SECRET"), "failed")
 	contains(t, said, "is withheld")
 	if strings.Contains(said, "canary") {
 		t.Fatal(said)
+	}
+}
+
+func TestWhiteSpaceBeforeAValueHidesNoneOfIt(t *testing.T) {
+	t.Setenv("LONG_SECRET", "canary"+strings.Repeat("x", 600))
+	for _, spaces := range []string{"1", "4097", "70000"} {
+		said := is(t, shell(t.Context(), `printf '%`+spaces+`s%s' '' "$LONG_SECRET" >&2; exit 1`, "LONG_SECRET"), "failed")
+		contains(t, said, "is withheld")
 	}
 }
 

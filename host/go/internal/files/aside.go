@@ -6,12 +6,18 @@ import (
 	"sync"
 )
 
-// So many calls are under way at once in a process, and so many reads of one file. A file system that does not answer keeps the places, and
-// with each a thread.
+// So many calls are under way at once for a credential or a store, and so many reads of one file in a process. A file system that does not
+// answer keeps the places, and with each a thread.
 const (
 	callsAtOnce = 64
 	readsOfOne  = 4
 )
+
+// Calls are the places of a credential or a store: what one of them waits for holds up no other.
+type Calls chan struct{}
+
+// NewCalls are free.
+func NewCalls() Calls { return make(Calls, callsAtOnce) }
 
 var (
 	errNoPlace  = errors.New("earlier calls have not ended yet")
@@ -19,7 +25,6 @@ var (
 )
 
 var (
-	calls   = make(chan struct{}, callsAtOnce)
 	readers = &slots{each: readsOfOne}
 	// Whoever closes a file loses the locks that another goroutine holds of it, where the kernel has no better ones. So one at a time has the
 	// file of a lock.
@@ -28,7 +33,7 @@ var (
 
 // aside does what may never end where it holds up nobody. It waits for a place until waiting is done, and for the end until ctx is done.
 // The work goes on then, and keeps its place.
-func aside[T any](ctx, waiting context.Context, places *slots, name string, work func() T) (T, error) {
+func aside[T any](ctx, waiting context.Context, calls Calls, places *slots, name string, work func() T) (T, error) {
 	var none T
 	release, err := places.take(waiting, name)
 	if err != nil {

@@ -22,7 +22,7 @@ func LoadCredentials(ctx context.Context, path string, places Places) contract.O
 	if refused.Tag != "" {
 		return refused
 	}
-	return read(ctx, place, func() contract.Outcome {
+	return read(ctx, places, place, func() contract.Outcome {
 		if rule := checkCredentials(place, places); rule != "" {
 			return contract.Denied(rule)
 		}
@@ -47,7 +47,7 @@ func SwapCredentials(ctx context.Context, path string, expected *string, value s
 	if refused.Tag != "" {
 		return refused
 	}
-	refused = read(ctx, place, func() (refused contract.Outcome) {
+	refused = read(ctx, places, place, func() (refused contract.Outcome) {
 		if rule := checkCredentials(place, places); rule != "" {
 			refused = contract.Denied(rule)
 		}
@@ -62,7 +62,7 @@ func SwapCredentials(ctx context.Context, path string, expected *string, value s
 		return contract.Unsupported
 	}
 	load := func() (*contract.Entry, error) { return loadCredentials(place) }
-	version, there, err := swap(ctx, place, expected, load, func() (string, error) { return digest(value), replace(place, value) })
+	version, there, err := swap(ctx, places.Calls(), place, expected, load, func() (string, error) { return digest(value), replace(place, value) })
 	switch {
 	case err != nil:
 		return contract.Failed(err.Error())
@@ -95,7 +95,7 @@ func credentialsAt(path string, places Places) (string, contract.Outcome) {
 		rule := fmt.Sprintf("%s is not the credentials file of a profile that the configuration leads to", contract.Shown(path))
 		return "", contract.Denied(rule)
 	}
-	place, ok := absolute(path)
+	place, ok := Absolute(path)
 	if !ok {
 		return "", unplaced
 	}

@@ -19,7 +19,10 @@ import (
 // There is a file for each identity, which its owner alone may read. It is replaced as a whole and written through to the disk. A lock
 // beside it, which ends with the process that holds it, makes the comparison and the replacement one operation. The directory must be on a
 // file system whose locks work (not on every network file system), and nobody else may be able to write to it.
-type Directory struct{ path string }
+type Directory struct {
+	path  string
+	calls Calls
+}
 
 // OpenDirectory is a store in this directory, which is made if it is not there. It is an error if it cannot be made, is no directory, or
 // others than its owner can write to it, and where the system has no locks that other languages see.
@@ -39,7 +42,7 @@ func OpenDirectory(path string) (*Directory, error) {
 	if err != nil {
 		return nil, at(path, err)
 	}
-	return &Directory{resolved}, nil
+	return &Directory{resolved, NewCalls()}, nil
 }
 
 func checkDirectory(path string) error {
@@ -67,7 +70,7 @@ func (d *Directory) Load(ctx context.Context, key string) (*contract.Entry, erro
 		entry *contract.Entry
 		err   error
 	}
-	loaded, err := aside(ctx, ctx, readers, path, func() result {
+	loaded, err := aside(ctx, ctx, d.calls, readers, path, func() result {
 		entry, err := loadEntry(path)
 		return result{entry, err}
 	})
@@ -84,7 +87,7 @@ func (d *Directory) Load(ctx context.Context, key string) (*contract.Entry, erro
 // else writes. It gives the new version. Where that is empty, it gives the entry that is there instead, or nil.
 func (d *Directory) Swap(ctx context.Context, key string, expected *string, value string) (version string, there *contract.Entry, err error) {
 	path := d.fileOf(key)
-	return swap(ctx, path, expected, func() (*contract.Entry, error) { return loadEntry(path) }, func() (string, error) {
+	return swap(ctx, d.calls, path, expected, func() (*contract.Entry, error) { return loadEntry(path) }, func() (string, error) {
 		version := newVersion()
 		return version, replace(path, document(version, value))
 	})
@@ -92,13 +95,13 @@ func (d *Directory) Swap(ctx context.Context, key string, expected *string, valu
 
 // swap replaces what is loaded, under the lock of its file, if it is what is expected.
 func swap(
-	ctx context.Context, path string, expected *string, load func() (*contract.Entry, error), write func() (string, error),
+	ctx context.Context, calls Calls, path string, expected *string, load func() (*contract.Entry, error), write func() (string, error),
 ) (string, *contract.Entry, error) {
 	type result struct {
 		version string
 		there   *contract.Entry
 	}
-	swapped, err := locked(ctx, path, func() (result, error) {
+	swapped, err := locked(ctx, calls, path, func() (result, error) {
 		there, err := load()
 		if err != nil {
 			return result{}, err

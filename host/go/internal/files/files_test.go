@@ -112,6 +112,11 @@ func (p policy) Directories() ([]string, bool) {
 	return p.directories, p.limited
 }
 
+// Calls are the same for all tests.
+func (policy) Calls() Calls { return callsOfTests }
+
+var callsOfTests = NewCalls()
+
 func below(directories ...string) policy { return policy{directories: directories, limited: true} }
 
 // place is a directory of this user's alone, without links.

@@ -21,7 +21,7 @@ var errHeld = errors.New("somebody else holds the lock")
 
 // locked does this while nobody else has the file's lock, in whatever language. Who has given up waiting has nothing done, but what has
 // begun is done to its end.
-func locked[T any](ctx context.Context, path string, work func() (T, error)) (T, error) {
+func locked[T any](ctx context.Context, calls Calls, path string, work func() (T, error)) (T, error) {
 	type result struct {
 		value T
 		err   error
@@ -29,14 +29,15 @@ func locked[T any](ctx context.Context, path string, work func() (T, error)) (T,
 	limit := patience(ctx)
 	waiting, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	var held atomic.Bool
+	// Whoever comes first: the work, or the one who has given up waiting for it.
+	var settled atomic.Bool
 	late := func() error {
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return fmt.Errorf("%s: %w", placeOfLock(path), context.Cause(ctx))
 		}
 		return fmt.Errorf("%s has been locked for %d ms, or its file system has no locks", placeOfLock(path), limit.Milliseconds())
 	}
-	done, err := aside(ctx, waiting, writers, path, func() (done result) {
+	done, err := aside(ctx, waiting, calls, writers, path, func() (done result) {
 		lock, err := lockOf(waiting, path)
 		if errors.Is(err, errHeld) {
 			return result{err: late()}
@@ -45,10 +46,9 @@ func locked[T any](ctx context.Context, path string, work func() (T, error)) (T,
 			return result{err: err}
 		}
 		defer lock.close()
-		if waiting.Err() != nil {
+		if waiting.Err() != nil || !settled.CompareAndSwap(false, true) {
 			return result{err: late()}
 		}
-		held.Store(true)
 		done.value, done.err = work()
 		if err := lock.release(); done.err == nil && err != nil {
 			done.err = at(placeOfLock(path), err)
@@ -56,7 +56,7 @@ func locked[T any](ctx context.Context, path string, work func() (T, error)) (T,
 		return done
 	})
 	switch {
-	case errors.Is(err, errNoPlace), err != nil && !held.Load():
+	case errors.Is(err, errNoPlace), err != nil && settled.CompareAndSwap(false, true):
 		return done.value, late()
 	case err != nil:
 		return done.value, fmt.Errorf("%s: %w", path, context.Cause(ctx))

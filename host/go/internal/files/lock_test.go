@@ -98,7 +98,7 @@ func TestWhoHasGivenUpHasNothingDone(t *testing.T) {
 			t.Fatal("it was done")
 		}
 	}
-	eventually(t, func() bool { return len(calls) == 0 })
+	eventually(t, func() bool { return len(store.calls) == 0 })
 	if load(t, store, key) != nil {
 		t.Fatal("it was done later")
 	}

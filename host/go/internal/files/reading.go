@@ -30,9 +30,11 @@ type Places interface {
 	IsCredentials(path string) bool
 	// Directories are those below which files have to be, if they are limited.
 	Directories() (directories []string, limited bool)
+	// Calls are the places of the credential whose policy this is.
+	Calls() Calls
 }
 
-// What relative paths are relative to; empty if that is not known.
+// startedIn is what relative paths are relative to; empty if that is not known.
 var startedIn, _ = os.Getwd()
 
 var unplaced = contract.Denied("the directory in which this program was started is not known: name the whole path")
@@ -40,7 +42,7 @@ var unplaced = contract.Denied("the directory in which this program was started 
 // Read reads a file that the policy has allowed by name. Its outcome is content, absent, denied or failed. It waits until the context is
 // done, for a file system may never answer.
 func Read(ctx context.Context, request contract.FileRequest, places Places) contract.Outcome {
-	path, ok := absolute(request.Path)
+	path, ok := Absolute(request.Path)
 	if !ok {
 		return unplaced
 	}
@@ -50,7 +52,7 @@ func Read(ctx context.Context, request contract.FileRequest, places Places) cont
 		// A profile opens other files: what it is held to is not for the component to say.
 		request.Protection = unwritableByOthers
 	}
-	return read(ctx, path, func() contract.Outcome {
+	return read(ctx, places, path, func() contract.Outcome {
 		if isCredentials {
 			return readCredentials(path, request, places)
 		}
@@ -59,8 +61,8 @@ func Read(ctx context.Context, request contract.FileRequest, places Places) cont
 }
 
 // read does this for one of those that read at once.
-func read(ctx context.Context, path string, work func() contract.Outcome) contract.Outcome {
-	outcome, err := aside(ctx, ctx, readers, path, work)
+func read(ctx context.Context, places Places, path string, work func() contract.Outcome) contract.Outcome {
+	outcome, err := aside(ctx, ctx, places.Calls(), readers, path, work)
 	switch {
 	case errors.Is(err, errNoPlace):
 		return contract.Failed("the file system has not answered earlier reads yet")
@@ -70,8 +72,8 @@ func read(ctx context.Context, path string, work func() contract.Outcome) contra
 	return outcome
 }
 
-// absolute is the path as this process reads it. What is left out of it here, such as "..", would lead elsewhere behind a link.
-func absolute(path string) (string, bool) {
+// Absolute is the path as this process reads it. What is left out of it here, such as "..", would lead elsewhere behind a link.
+func Absolute(path string) (string, bool) {
 	if filepath.IsAbs(path) {
 		return path, true
 	}
@@ -203,7 +205,7 @@ func checkWithin(resolved, directory string) (contract.Outcome, error) {
 	if directory == "" {
 		return contract.Outcome{}, nil
 	}
-	directory, ok := absolute(directory)
+	directory, ok := Absolute(directory)
 	if !ok {
 		return unplaced, nil
 	}

@@ -180,6 +180,12 @@ func (s *Session) Close() { s.stop(errors.New("it was closed")) }
 func (s *Session) stop(why error) {
 	if s.stopped == nil {
 		s.stopped = why
+		// The token and the journal are in it.
+		if memory := s.module.Memory(); memory != nil {
+			if all, there := memory.Read(0, memory.Size()); there {
+				clear(all)
+			}
+		}
 		// Nothing can be done about an error, and there is none.
 		_ = s.module.Close(context.Background())
 	}

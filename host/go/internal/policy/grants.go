@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"wif/internal/contract"
+	"wif/internal/files"
 )
 
 // defaultAudience is that of identity tokens, unless the configuration says another.
@@ -33,9 +33,7 @@ type grants struct {
 	identityToken             any
 	executable                *executable
 	base                      base
-	// startedIn is what relative paths are relative to; empty if it is not known.
-	startedIn string
-	told      told
+	told                      told
 }
 
 // base is what the configuration says of base_url.
@@ -91,7 +89,6 @@ func newGrants(configuration string) grants {
 			named.base.origin, named.base.path = place.text, path
 		}
 	}
-	named.startedIn, _ = os.Getwd()
 	return named
 }
 
@@ -174,12 +171,11 @@ func (g *grants) checkSource(asked *contract.HTTPRequest, to address) (caFile st
 }
 
 // absolute is the path as this process reads it: a relative one begins where the program was started.
-func (g *grants) absolute(path string) string {
-	if filepath.IsAbs(path) || g.startedIn == "" {
-		return path
+func absolute(path string) string {
+	if absolute, known := files.Absolute(path); known {
+		return absolute
 	}
-	// Not cleaned: what `..` is behind a link, the system knows.
-	return g.startedIn + string(filepath.Separator) + path
+	return path
 }
 
 // directoryOfProfile is the directory of profiles that this file of discovery is in: `active_config`, or a profile.
@@ -189,7 +185,7 @@ func (g *grants) directoryOfProfile(path string) (directory string, is bool) {
 		profile, inConfigs := strings.CutPrefix(name, "configs/")
 		profile, isJSON := strings.CutSuffix(profile, ".json")
 		if below && (name == "active_config" || inConfigs && isJSON && isFileName(profile)) {
-			return g.absolute(directory), true
+			return absolute(directory), true
 		}
 	}
 	return "", false
@@ -222,10 +218,14 @@ func (g *grants) directories() []string {
 	}
 	chosen := g.known("ANTHROPIC_CONFIG_DIR")
 	if g.configDir != nil {
-		chosen = *g.configDir
+		chosen = strings.TrimSpace(*g.configDir)
 	}
 	if chosen != "" {
-		return []string{strings.TrimRight(chosen, "/")}
+		// The root is nobody's directory of profiles.
+		if chosen = strings.TrimRight(chosen, "/"); chosen == "" {
+			return nil
+		}
+		return []string{chosen}
 	}
 	var usual []string
 	for _, one := range profileDirectories {

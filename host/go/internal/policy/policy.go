@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"wif/internal/contract"
+	"wif/internal/files"
 )
 
 // allowLoopback is the variable that allows this machine, for development.
@@ -49,6 +50,7 @@ type Policy struct {
 	origins            []origin
 	loopback           bool
 	loopbackByVariable bool
+	calls              files.Calls
 
 	// For what was told.
 	mutex  sync.Mutex
@@ -58,7 +60,7 @@ type Policy struct {
 // New is the policy for this configuration. The error begins with the option's name. A configuration that is none names nothing, and the
 // component says what is wrong with it.
 func New(configuration string, options Options) (*Policy, error) {
-	policy := &Policy{options: options, loopback: options.AllowLoopback, grants: newGrants(configuration)}
+	policy := &Policy{options: options, calls: files.NewCalls(), loopback: options.AllowLoopback, grants: newGrants(configuration)}
 	if err := policy.allow("AllowOrigins", append([]string{"https://api.anthropic.com"}, options.AllowOrigins...), false); err != nil {
 		return nil, err
 	}
@@ -192,15 +194,18 @@ func (p *Policy) CheckRequest(request *contract.HTTPRequest) error {
 }
 
 // CAFile is the file of the certificates that the server's must lead to, for a request that is granted. It is empty where the platform's
-// count. A server with certificates of its own is near: no proxy leads there.
-func (p *Policy) CAFile(request *contract.HTTPRequest) string {
+// count. A variable may have changed since the request was granted: then the error is the rule that refuses. A server with certificates of its own is near: no proxy leads there.
+func (p *Policy) CAFile(request *contract.HTTPRequest) (string, error) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	if request.Purpose.Name != "source" {
-		return ""
+		return "", nil
 	}
-	caFile, _ := p.checkRequestOfSource(request)
-	return caFile
+	caFile, err := p.checkRequestOfSource(request)
+	if caFile != "" {
+		caFile = absolute(caFile)
+	}
+	return caFile, err
 }
 
 func (p *Policy) checkExchange(request *contract.HTTPRequest) error {
@@ -262,6 +267,9 @@ func (p *Policy) CheckFile(path string) error {
 	}
 	return nil
 }
+
+// Calls are the places of this credential, for what may never end.
+func (p *Policy) Calls() files.Calls { return p.calls }
 
 // Directories are those below which files have to be when all links are followed, where they are limited.
 func (p *Policy) Directories() (directories []string, limited bool) {

@@ -346,14 +346,15 @@ func TestTheCertificatesOfASourceAreThoseOfItsRecipe(t *testing.T) {
 	}
 	const own = "https://10.0.0.1:443/api/v1/namespaces/n/serviceaccounts/a/token"
 	granted(t, own, policy.CheckRequest(asked(own)))
-	if file := policy.CAFile(asked(own)); file != "/run/pod/ca.crt" {
-		t.Error(file)
+	if file, err := policy.CAFile(asked(own)); file != "/run/pod/ca.crt" || err != nil {
+		t.Error(file, err)
 	}
-	for _, request := range []*contract.HTTPRequest{asked(own + "s"), exchange(nil)} {
-		if file := policy.CAFile(request); file != "" {
-			t.Error(file)
-		}
+	if file, err := policy.CAFile(exchange(nil)); file != "" || err != nil {
+		t.Error(file, err)
 	}
+	// What was granted a moment ago is not trusted more widely now.
+	_, err := policy.CAFile(asked(own + "s"))
+	refused(t, "another request", err)
 }
 
 func TestANameMayBePrivateWhereTheOptionsSaySo(t *testing.T) {

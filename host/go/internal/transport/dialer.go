@@ -12,7 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"wif/internal/contract"
@@ -38,7 +38,7 @@ func (s *Sender) connect(ctx context.Context, way *way) (net.Conn, error) {
 }
 
 func (s *Sender) connectTo(ctx context.Context, way *way) (net.Conn, error) {
-	trusted, err := s.trusted(way)
+	trusted, err := s.trusted(ctx, way)
 	if err != nil {
 		return nil, err
 	}
@@ -50,14 +50,14 @@ func (s *Sender) connectTo(ctx context.Context, way *way) (net.Conn, error) {
 }
 
 // trusted is whom the server's certificate must lead to: nobody where none is asked for, for a machine may have no certificates.
-func (s *Sender) trusted(way *way) (*x509.CertPool, error) {
+func (s *Sender) trusted(ctx context.Context, way *way) (*x509.CertPool, error) {
 	switch {
 	case !way.encrypted():
 		return nil, nil
 	case way.caFile != "":
-		return trustedBy(way.caFile)
+		return inTime(ctx, func() (*x509.CertPool, error) { return trustedBy(way.caFile) })
 	}
-	return s.trust()
+	return inTime(ctx, s.trust)
 }
 
 // tunnelOrDial leads to where the way leads, without TLS yet.
@@ -217,9 +217,13 @@ func share(ctx context.Context, of int) time.Duration {
 }
 
 // trusting gives whom connections trust: the platform's certificates and these. They are read when first needed, for that takes longer than
-// everything else at the start.
+// everything else at the start; and once more where that failed.
 func trusting(platform func() (*x509.CertPool, error), roots []*x509.Certificate) func() (*x509.CertPool, error) {
-	return sync.OnceValues(func() (*x509.CertPool, error) {
+	var read atomic.Pointer[x509.CertPool]
+	return func() (*x509.CertPool, error) {
+		if pool := read.Load(); pool != nil {
+			return pool, nil
+		}
 		pool, err := platform()
 		if err != nil {
 			return nil, fmt.Errorf("this machine's root certificates cannot be read: %w", err)
@@ -230,8 +234,28 @@ func trusting(platform func() (*x509.CertPool, error), roots []*x509.Certificate
 		for _, root := range roots {
 			pool.AddCert(root)
 		}
+		read.Store(pool)
 		return pool, nil
-	})
+	}
+}
+
+// inTime waits for certificates until the context is done: a file system may never answer.
+func inTime(ctx context.Context, read func() (*x509.CertPool, error)) (*x509.CertPool, error) {
+	type result struct {
+		pool *x509.CertPool
+		err  error
+	}
+	ended := make(chan result, 1)
+	go func() {
+		pool, err := read()
+		ended <- result{pool, err}
+	}()
+	select {
+	case result := <-ended:
+		return result.pool, result.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("the root certificates could not be read in time: %w", context.Cause(ctx))
+	}
 }
 
 // certificates are those in a PEM text: at least one.

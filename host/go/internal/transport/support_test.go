@@ -36,10 +36,11 @@ func TestMain(m *testing.M) {
 type places struct {
 	private map[string]bool
 	caFile  string
+	refuses error
 }
 
-func (p places) MayBePrivate(origin string) bool     { return p.private[origin] }
-func (p places) CAFile(*contract.HTTPRequest) string { return p.caFile }
+func (p places) MayBePrivate(origin string) bool              { return p.private[origin] }
+func (p places) CAFile(*contract.HTTPRequest) (string, error) { return p.caFile, p.refuses }
 
 func newSender(t *testing.T, options Options, places places) *Sender {
 	t.Helper()

@@ -38,8 +38,8 @@ type Places interface {
 	// address in place of a name.
 	MayBePrivate(origin string) bool
 	// CAFile is the file of certificates that the server's must lead to, in place of the platform's. It is empty where the platform's
-	// count. It is asked for a source only.
-	CAFile(request *contract.HTTPRequest) string
+	// count. It is asked for a source only. Its error is the rule that refuses.
+	CAFile(request *contract.HTTPRequest) (string, error)
 }
 
 // Options are for all requests of a Sender.
@@ -186,7 +186,9 @@ func (s *Sender) way(request *contract.HTTPRequest) (*way, error) {
 		return nil, err
 	}
 	if of && way.encrypted() {
-		way.caFile = s.places.CAFile(request)
+		if way.caFile, err = s.places.CAFile(request); err != nil {
+			return nil, err
+		}
 	}
 	return way, nil
 }

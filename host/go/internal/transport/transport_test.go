@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -199,6 +200,49 @@ func TestAMachineWithoutRootsSpeaksPlainHTTPToItself(t *testing.T) {
 	sender.trust = trusting(func() (*x509.CertPool, error) { return nil, io.ErrUnexpectedEOF }, nil)
 	answer(t, send(sender, post(server.URL)))
 	expect(t, send(sender, post("https://"+nobody(t))), "unsent", "root certificates cannot be read")
+}
+
+// One moment without descriptors is no reason to fail for ever, and a file system that does not answer none to wait for ever.
+func TestRootsThatCouldNotBeReadAreReadOnceMoreAndNotWaitedForWithoutEnd(t *testing.T) {
+	authority := newAuthority(t)
+	at, _, _ := secured(t, authority.of("127.0.0.1"))
+	reads := 0
+	sender := newSender(t, Options{}, places{})
+	sender.trust = trusting(func() (*x509.CertPool, error) {
+		reads++
+		if reads == 1 {
+			return nil, io.ErrUnexpectedEOF
+		}
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM([]byte(authority.pem()))
+		return pool, nil
+	}, nil)
+	expect(t, send(sender, post("https://"+at)), "unsent", "root certificates cannot be read")
+	for range 2 {
+		answer(t, send(sender, post("https://"+at)))
+	}
+	if reads != 2 {
+		t.Fatal(reads)
+	}
+	hung := make(chan struct{})
+	defer close(hung)
+	sender.trust = func() (*x509.CertPool, error) {
+		<-hung
+		return nil, nil
+	}
+	request := post("https://" + at)
+	request.TimeoutMs = 100
+	if outcome := send(sender, request); outcome.Tag != "unsent" {
+		t.Fatal(outcome)
+	}
+}
+
+// A variable that changed may have taken the leave back.
+func TestARequestWhoseLeaveIsTakenBackIsDenied(t *testing.T) {
+	sender := newSender(t, Options{}, places{refuses: errors.New("the source sends no such request")})
+	request := post("https://" + nobody(t))
+	request.Purpose = contract.Purpose{Name: "source", Source: "kubernetes"}
+	expect(t, send(sender, request), "denied", "the source sends no such request")
 }
 
 func TestAnAnswerHasNoMoreBytesThanWereAsked(t *testing.T) {

@@ -66,7 +66,7 @@ impl Grants {
         let discovers = document.is_object() && !fixed;
         Self {
             discovers,
-            config_dir: text(&document["discover"]["config_dir"]).filter(|directory| !directory.trim().is_empty()),
+            config_dir: text(&document["discover"]["config_dir"]),
             file: text(&source["path"]).filter(|_| source["source"] == "file"),
             variable: text(&source["name"]).filter(|_| source["source"] == "variable"),
             sources: if discovers { Source::discovered() } else { Source::named_by(source) },
@@ -225,7 +225,9 @@ impl Grants {
     fn directories(&self) -> Vec<String> {
         let told = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
         if let Some(chosen) = self.config_dir.clone().or_else(|| told("ANTHROPIC_CONFIG_DIR")) {
-            return vec![chosen.trim_end_matches('/').to_owned()];
+            let directory = chosen.trim_end_matches('/');
+            // The root is nobody's directory of profiles, and a blank names none.
+            return if directory.trim().is_empty() { Vec::new() } else { vec![directory.to_owned()] };
         }
         let usual = |(name, path)| told(name).map(|directory| wif_rules::below(&directory, path));
         wif_rules::PROFILE_DIRECTORIES.into_iter().filter_map(usual).collect()
@@ -344,8 +346,11 @@ mod tests {
         ] {
             assert!(discovers.check_file(path).is_err(), "{path}");
         }
-        let nowhere = grants(r#"{"discover": {"config_dir": " "}}"#);
-        assert!(nowhere.check_file("/active_config").is_err(), "it names no directory, and so not the root");
+        for directory in ["", " ", "/", "//"] {
+            let nowhere = grants(&serde_json::json!({ "discover": { "config_dir": directory } }).to_string());
+            assert!(nowhere.check_file("/active_config").is_err(), "{directory:?} names no directory of profiles");
+            assert_eq!(nowhere.directories(), [""; 0], "{directory:?}");
+        }
         discovers.profile_was_read(r#"{"authentication": {"identity_token": {"path": "/run/token"}}}"#);
         assert_eq!(discovers.check_file("/run/token"), Ok(()));
     }

@@ -7,7 +7,7 @@
 use std::process::{ExitStatus, Stdio};
 
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use zeroize::Zeroizing;
 
@@ -23,9 +23,6 @@ const MAX_OUTPUT: usize = 64 << 10;
 
 /// So much is shown of what it says to its standard error, in bytes.
 const MAX_SHOWN: usize = 500;
-
-/// So much white space before its words does no harm, in bytes.
-const WHITE_SPACE: usize = 4 << 10;
 
 /// A shorter value of a variable is no secret, in bytes.
 const SECRET_FROM: usize = 6;
@@ -130,17 +127,26 @@ async fn printed(output: Option<impl AsyncRead + Unpin>) -> Zeroizing<Vec<u8>> {
 /// So much is read of what it says, in bytes, that no value which begins in what is shown can end beyond it.
 fn words_read(passed: &[(&str, String)]) -> usize {
     let longest = passed.iter().map(|(_, value)| value.len()).max().unwrap_or_default();
-    WHITE_SPACE + MAX_SHOWN + longest
+    MAX_SHOWN + longest
 }
 
-/// The beginning of what it says, so many bytes. The rest is read, too, or the program would stop in the middle.
+/// The beginning of what it says, so many bytes after the white space before it. The rest is read, too, or the program would stop in the middle.
 async fn words_of(words: Option<impl AsyncRead + Unpin>, at_most: usize) -> String {
     let mut bytes = Vec::new();
-    if let Some(mut words) = words {
+    if let Some(words) = words {
+        let mut words = BufReader::new(words);
+        while let Ok(read) = words.fill_buf().await {
+            let blank = read.len() - read.trim_ascii_start().len();
+            let is_over = read.is_empty() || blank < read.len();
+            words.consume(blank);
+            if is_over {
+                break;
+            }
+        }
         let _read = (&mut words).take(at_most as u64).read_to_end(&mut bytes).await;
         let _rest = tokio::io::copy(&mut words, &mut tokio::io::sink()).await;
     }
-    String::from_utf8_lossy(&bytes).trim().to_owned()
+    String::from_utf8_lossy(&bytes).trim_end().to_owned()
 }
 
 /// The token in what a program printed.
@@ -294,7 +300,7 @@ mod tests {
     /// G: the beginning of a value is a secret, however long it is.
     #[tokio::test]
     async fn a_value_that_ends_beyond_what_is_shown_is_withheld() {
-        for (before, length) in [(0, 8_000), (4_000, 600), (WHITE_SPACE + MAX_SHOWN - 1, 100_000)] {
+        for (before, length) in [(0, 8_000), (4_097, 600), (70_000, 100_000)] {
             let passed = [("LONG", "s".repeat(length))];
             let text = format!("{}{} and more", " ".repeat(before), passed[0].1);
             let words = words_of(Some(text.as_bytes()), words_read(&passed)).await;
