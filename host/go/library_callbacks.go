@@ -98,6 +98,8 @@ func wifGoLog(handle C.uintptr_t, text *C.char) {
 	for name, value := range line.Fields {
 		attributes = append(attributes, slog.Any(name, value))
 	}
+	// The program's handler: what it panics with is its own affair, and must not go through the library.
+	defer func() { _ = recover() }()
 	cgo.Handle(handle).Value().(*slog.Logger).LogAttrs(context.Background(), level, line.Message, attributes...)
 }
 

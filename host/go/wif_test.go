@@ -324,8 +324,10 @@ func TestFunctionsOfTheProgramAreSources(t *testing.T) {
 func TestAProgramSuppliesIdentityTokensIfItIsAllowed(t *testing.T) {
 	entries := world.New(t)
 	configuration := federation(fmt.Sprintf(`{"source":"executable","command":["/bin/cat",%q]}`, os.Getenv("ANTHROPIC_IDENTITY_TOKEN_FILE")))
+	source := "executable"
 	open := func(allowed ...string) error {
-		credential, err := wif.Open(configuration, wif.Options{AllowLoopback: true, AllowExecutables: allowed})
+		options := wif.Options{AllowLoopback: true, AllowExecutables: allowed, AllowSources: []string{source}}
+		credential, err := wif.Open(configuration, options)
 		world.Check(t, err)
 		defer credential.Close()
 		_, err = credential.Token(context.Background())
@@ -334,6 +336,11 @@ func TestAProgramSuppliesIdentityTokensIfItIsAllowed(t *testing.T) {
 	if err := open("/bin/echo"); !errors.Is(err, &wif.Error{Code: "denied-by-host"}) || len(entries("exchange")) != 0 {
 		t.Fatal(err)
 	}
+	source = "aws"
+	if err := open("/bin/cat"); !errors.Is(err, &wif.Error{Code: "denied-by-host"}) || len(entries("exchange")) != 0 {
+		t.Fatal(err)
+	}
+	source = "executable"
 	world.Check(t, open("/bin/cat"))
 	world.Equal(t, len(entries("exchange")), 1)
 }

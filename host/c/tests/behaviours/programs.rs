@@ -144,15 +144,22 @@ async fn a_function_of_the_program_supplies_the_access_token() {
 async fn a_program_supplies_the_identity_token_if_the_options_allow_it() {
     let Some(world) = World::start(Options::default()).await else { return };
     let source = json!({ "source": "executable", "command": ["/bin/cat", world.file.path()] });
-    let scenario = |name: &str, allowed: &[&str]| {
+    let scenario = |name: &str, program: &str, source_allowed: &str| {
         let mut command = world.scenario(name, &world.configuration(source.clone()), &[]);
-        let policy = json!({ "allow_loopback": true, "allow_executables": allowed });
+        let policy = json!({ "allow_loopback": true, "allow_executables": [program], "allow_sources": [source_allowed] });
         command.env("OPTIONS", json!({ "policy": policy }).to_string());
         command
     };
-    ends_well(scenario("not-allowed", &["/bin/echo"])).await;
+    for (program, source_allowed, rule) in [
+        ("/bin/echo", "executable", "the option policy.allow_executables"),
+        ("/bin/cat", "aws", "the option policy.allow_sources"),
+    ] {
+        let mut command = scenario("not-allowed", program, source_allowed);
+        command.env("RULE", rule);
+        ends_well(command).await;
+    }
     assert_eq!(world.emulator.counts().exchanges, 0);
-    ends_well(scenario("token", &["/bin/cat"])).await;
+    ends_well(scenario("token", "/bin/cat", "executable")).await;
     assert_eq!(world.emulator.exchanges_granted(), 1);
 }
 
