@@ -7,7 +7,7 @@ package wif
 #include <stdint.h>
 #include <stdlib.h>
 #include <wif.h>
-#include "shim.h"
+#include "library_shim.h"
 */
 import "C"
 

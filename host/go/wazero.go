@@ -64,7 +64,6 @@ func open(configuration string, options Options) (backend, error) {
 	driven, err := driver.New(opening, host, driver.NewMachine(), lines.listener(), maxWaiters)
 	if err != nil {
 		lines.end()
-		host.Sender.Close()
 		return nil, errorOf(err)
 	}
 	credential := &wazero{driver: driven, log: lines}
@@ -238,11 +237,11 @@ func errorOf(err error) error {
 	var failed *driver.Failed
 	switch {
 	case errors.As(err, &refused):
-		action := "Mend it."
-		if refused.Field != "" {
-			action = "Mend the field " + contract.Shown(refused.Field) + "."
+		field, message := contract.Shown(refused.Field), contract.Shown(refused.Message)
+		if field == "" {
+			return &Error{Code: "configuration", Message: "The configuration " + message + ".", Action: "Mend it."}
 		}
-		return &Error{Code: "configuration", Message: contract.Shown(refused.Message), Action: action, Field: contract.Shown(refused.Field)}
+		return &Error{Code: "configuration", Message: message, Action: "Mend the field " + field + ".", Field: field}
 	case errors.As(err, &failed):
 		return ofFailure(failed.Failure)
 	}

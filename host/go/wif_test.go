@@ -372,6 +372,9 @@ func TestErrorsAreThoseOfTheContract(t *testing.T) {
 	if !errors.As(err, &problem) || problem.Code != "configuration" || problem.Field != "federation.federation_rule_id" {
 		t.Fatal(err)
 	}
+	if _, err = wif.Open("[]", wif.Options{}); !errors.As(err, &problem) || !strings.HasPrefix(strings.ToLower(problem.Message), "the configuration ") {
+		t.Fatal(err)
+	}
 	source := fmt.Sprintf(`{"source":"file","path":%q}`, os.Getenv("ANTHROPIC_IDENTITY_TOKEN_FILE"))
 	another := strings.Replace(federation(source), os.Getenv("ANTHROPIC_FEDERATION_RULE_ID"), "fdrl_01another", 1)
 	credential, err := wif.Open(another, wif.Options{AllowLoopback: true})

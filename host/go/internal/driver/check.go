@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 
 	"wif/internal/contract"
 )
@@ -147,8 +146,6 @@ func checkUsable(usable contract.Usable, origin string, now int64) (access, erro
 	}, nil
 }
 
-var isName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9a-z-]+$").MatchString
-
 // fields are header fields of which each is a part of a credential: any other would change what a caller's request is.
 func fields(headers []contract.Header, known []string) ([]contract.Header, error) {
 	limits := contract.Authority.Limits
@@ -156,8 +153,8 @@ func fields(headers []contract.Header, known []string) ([]contract.Header, error
 		return nil, breach("too many header fields")
 	}
 	for i, header := range headers {
-		if !isName(header.Name) {
-			return nil, breach("a header's name is none")
+		if err := header.Check(); err != nil {
+			return nil, breach(err.Error())
 		}
 		if !slices.Contains(known, header.Name) {
 			return nil, breach(fmt.Sprintf("the header %.64s is no part of a credential", header.Name))
@@ -165,24 +162,11 @@ func fields(headers []contract.Header, known []string) ([]contract.Header, error
 		if slices.ContainsFunc(headers[:i], func(earlier contract.Header) bool { return earlier.Name == header.Name }) {
 			return nil, breach("a header is there twice")
 		}
-		if !isValue(header.Value) {
-			return nil, breach("the value of the header " + header.Name + " is no field value")
-		}
 		if len(header.Value) > limits.FieldBytes {
 			return nil, breach("the value of the header " + header.Name + " is too long")
 		}
 	}
 	return headers, nil
-}
-
-// isValue says whether it is a field value of visible ASCII, spaces and tabs.
-func isValue(value string) bool {
-	for i := range len(value) {
-		if c := value[i]; c != '\t' && (c < ' ' || c > '~') {
-			return false
-		}
-	}
-	return value == strings.Trim(value, " \t")
 }
 
 func shownNote(note contract.Note) contract.Note {

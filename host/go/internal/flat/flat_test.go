@@ -4,8 +4,10 @@ package flat
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -211,23 +213,89 @@ func module(pages byte, functions []function) []byte {
 	}, nil)
 }
 
-func BenchmarkStep(b *testing.B) {
-	for name, config := range map[string]wasm.RuntimeConfig{"interpreted": wasm.NewRuntimeConfigInterpreter(), "compiled": wasm.NewRuntimeConfig()} {
-		b.Run(name, func(b *testing.B) {
-			code, err := load(embedded.Module, config)
-			if err != nil {
+// The numbers of the README: go test -run '^$' -bench . ./internal/flat
+
+func benchmark(b *testing.B, run func(b *testing.B, config wasm.RuntimeConfig)) {
+	b.Run("interpreted", func(b *testing.B) { run(b, wasm.NewRuntimeConfigInterpreter()) })
+	b.Run("compiled", func(b *testing.B) { run(b, wasm.NewRuntimeConfig()) })
+}
+
+func loaded(b *testing.B, config wasm.RuntimeConfig) *code {
+	b.Helper()
+	code, err := load(embedded.Module, config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return code
+}
+
+func openedIn(b *testing.B, code *code) *Session {
+	b.Helper()
+	text, err := contract.JSON(opening())
+	if err != nil {
+		b.Fatal(err)
+	}
+	session, err := code.open(text)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return session
+}
+
+func BenchmarkFromNothingToASession(b *testing.B) {
+	benchmark(b, func(b *testing.B, config wasm.RuntimeConfig) {
+		for b.Loop() {
+			code := loaded(b, config)
+			openedIn(b, code)
+			if err := code.runtime.Close(b.Context()); err != nil {
 				b.Fatal(err)
 			}
-			text, _ := json.Marshal(opening())
-			session, err := code.open(text)
-			if err != nil {
-				b.Fatal(err)
-			}
-			for b.Loop() {
-				if _, err := session.Step(clock(), contract.Woken); err != nil {
+		}
+	})
+}
+
+func BenchmarkIdentityToken(b *testing.B) { benchmarkEdges(b, true) }
+
+func BenchmarkAnswer(b *testing.B) { benchmarkEdges(b, false) }
+
+// benchmarkEdges measures the step with an identity token of 1 KiB, or the one with the token endpoint's answer.
+func benchmarkEdges(b *testing.B, identityToken bool) {
+	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+	token := part(`{"alg":"ES256","kid":"k"}`) + "." + part(fmt.Sprintf(
+		`{"iss":"https://issuer.example","sub":"workload","aud":"https://api.anthropic.com","jti":"1","iat":1700000000,"exp":1700003600,"ref":%q}`,
+		strings.Repeat("refs/", 105))) + "." + part(strings.Repeat("s", 64))
+	answer := contract.Answered(contract.Response{
+		Status: 200, Headers: []contract.Header{{Name: "request-id", Value: "req_1"}},
+		Body: `{"access_token":"sk-ant-oat01-` + strings.Repeat("a", 86) + `","token_type":"Bearer","expires_in":3600}`,
+	})
+	benchmark(b, func(b *testing.B, config wasm.RuntimeConfig) {
+		code := loaded(b, config)
+		for b.Loop() {
+			b.StopTimer()
+			session := openedIn(b, code)
+			step := func(event contract.Event) contract.Output {
+				output, err := session.Step(clock(), event)
+				if err != nil {
 					b.Fatal(err)
 				}
+				return output
 			}
-		})
-	}
+			first := step(contract.Woken)
+			if identityToken {
+				b.StartTimer()
+			}
+			sends := step(contract.Finished(first.Tasks[0].Number, contract.Content(token)))
+			b.StopTimer()
+			if !identityToken {
+				b.StartTimer()
+			}
+			last := step(contract.Finished(sends.Tasks[0].Number, answer))
+			b.StopTimer()
+			if last.Access.Usable == nil {
+				b.Fatal(last.Access)
+			}
+			session.Close()
+			b.StartTimer()
+		}
+	})
 }

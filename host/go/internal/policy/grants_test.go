@@ -318,14 +318,3 @@ func TestAnExchangeHasItsOwnHeaderFieldsOnly(t *testing.T) {
 		request.Headers = append(request.Headers, contract.Header{Name: "x-api-key", Value: "stolen"})
 	})))
 }
-
-func TestACredentialIsMadeOfTheFieldsOfTheContract(t *testing.T) {
-	for name, is := range map[string][3]bool{
-		"authorization": {true, true, false}, "x-api-key": {true, true, false}, "anthropic-workspace-id": {true, false, false},
-		"anthropic-beta": {false, false, true}, "cookie": {}, "host": {}, "Authorization": {}, "x_api_key": {}, "": {},
-	} {
-		if found := [3]bool{IsCredentialField(name), IsWholeCredential(name), IsMerged(name)}; found != is {
-			t.Errorf("%s: %v", name, found)
-		}
-	}
-}

@@ -87,7 +87,7 @@ func (p *Policy) allow(option string, origins []string, private bool) error {
 		if err != nil {
 			if strings.Contains(text, "@") {
 				// What stands before it may be a password.
-				return fmt.Errorf("%s: an origin %w", option, err)
+				return fmt.Errorf("%s: an entry with user information %w", option, err)
 			}
 			return fmt.Errorf("%s: %s %w", option, contract.Shown(text), err)
 		}
@@ -177,7 +177,7 @@ func (p *Policy) CheckRequest(request *contract.HTTPRequest) error {
 		return errors.New("the request is too large")
 	}
 	for _, field := range request.Headers {
-		if err := CheckField(field); err != nil {
+		if err := field.Check(); err != nil {
 			return err
 		}
 	}

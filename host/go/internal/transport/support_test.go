@@ -48,7 +48,6 @@ func newSender(t *testing.T, options Options, places places) *Sender {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(sender.Close)
 	return sender
 }
 

@@ -86,10 +86,7 @@ func New(options Options, places Places) (*Sender, error) {
 	return &Sender{places, proxy, unused, trusting(x509.SystemCertPool, roots), timeout, lookup}, nil
 }
 
-// Close lets go of idle connections. There is none: a connection serves one request, so none is stale, and no request is sent twice.
-func (s *Sender) Close() {}
-
-// Send sends a request once, and tells what came of it.
+// Send sends a request once, and tells what came of it. A connection serves one request, so none is stale, and no request is sent twice.
 func (s *Sender) Send(ctx context.Context, request *contract.HTTPRequest) contract.Outcome {
 	way, err := s.way(request)
 	if err != nil {

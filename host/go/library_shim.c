@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "_cgo_export.h"
-#include "shim.h"
+#include "library_shim.h"
 
 static void call(void *user, const char *request, wif_answer *answer) { wifGoCall((uintptr_t)user, (char *)request, answer); }
 
