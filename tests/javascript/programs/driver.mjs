@@ -141,10 +141,18 @@ scenario("a journal that sessions survive is not given up, however often they tr
   assert.deepEqual([...new Set(world.opened.slice(1).map(({ from }) => from.tag))], ["resumed"]);
 });
 
-scenario("a session that is asked for a token and does nothing is not asked for ever", () => {
-  const { driver } = drive(() => output({ access: { tag: "idle" }, progress: "resting" }));
-  driver.event({ tag: "needed" });
-  assert.equal(advice(driver.snapshot, driver.time()).failure.code, "component-stopped");
+scenario("a session that is asked for a token and does nothing is asked again a second later, and not for ever at once", () => {
+  const world = drive(() => output({ access: { tag: "idle" }, progress: "resting" }));
+  const told = () => {
+    world.driver.tick();
+    return advice(world.driver.snapshot, world.time);
+  };
+  world.driver.event({ tag: "needed" });
+  assert.equal(told().failure.code, "component-stopped");
+  world.time += 999;
+  assert.equal(told().kind, "refuse");
+  world.time += 1;
+  assert.equal(told().kind, "ask");
 });
 
 for (const [what, lie] of Object.entries({

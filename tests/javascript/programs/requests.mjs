@@ -858,6 +858,14 @@ scenario("what a profile is held to is not for the component to say", async () =
   for (const name of ["open.json", "inner.json"]) assert.deepEqual(await asked(name), { tag: "content", val: "{}" }, name);
 });
 
+scenario("a directory of profiles that is blank or the root is none", () => {
+  for (const directory of ["", " ", "/", "//"]) {
+    const policy = new Policy({}, JSON.stringify({ discover: { config_dir: directory } }));
+    assert.ok(policy.checkFile("/active_config")?.includes("does not name the file"), directory);
+    assert.ok(!policy.isCredentials("/credentials/me.json"), directory);
+  }
+});
+
 scenario("a credentials file that others could read, or that is a link, is refused whatever the component says", async () => {
   const at = path("of-a-login");
   const file = join(at, "credentials/me.json");

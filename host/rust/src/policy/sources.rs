@@ -328,6 +328,24 @@ mod tests {
         }
     }
 
+    /// F9: without the file that its recipe names, any server that the platform trusts could answer.
+    #[test]
+    fn a_request_whose_ca_file_is_not_known_is_refused() {
+        let source = |variable: &str| {
+            source(&json!({ "source": "http", "recipe": {
+                "name": "own", "freshness": "minted", "token": "{token}", "steps": [
+                    { "variable": variable, "as": "folder" },
+                    { "request": { "method": "GET", "url": "https://ci.example/token", "ca_file": "{folder}/ca.crt",
+                        "take": { "token": "body" } } },
+                ],
+            } }))
+        };
+        let way = check(&source("CARGO_MANIFEST_DIR"), "GET", "https://ci.example/token", &[]).unwrap();
+        assert_eq!(way.ca_file, Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("ca.crt")));
+        let refused = check(&source("SET_BY_NOBODY"), "GET", "https://ci.example/token", &[]).unwrap_err();
+        assert!(refused.contains("ca_file"), "{refused}");
+    }
+
     /// F9, B3: plain HTTP leads to this machine and to its metadata service.
     #[test]
     fn plain_http_stays_near() {

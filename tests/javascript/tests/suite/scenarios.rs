@@ -86,14 +86,14 @@ fn what_nobody_holds_is_let_go() {
 /// What leaves through `fetch`, what is asked of the token endpoint, files, variables, stores: see `programs/requests.mjs`.
 #[test]
 fn whatever_leaves_or_enters_is_checked() {
-    hold_everywhere("requests.mjs", 87);
+    hold_everywhere("requests.mjs", 88);
 }
 
 /// Where a streamed body is answered with 401, the `fetch` of this Node throws unless it is told otherwise.
 #[test]
 fn the_same_holds_in_a_newer_node() {
     let newer = workshop().newer_node().unwrap_or_else(|missing| panic!("{missing}"));
-    hold(Command::new(newer).arg(workshop().program("requests.mjs")), 86);
+    hold(Command::new(newer).arg(workshop().program("requests.mjs")), 87);
 }
 
 /// A8, C3, C7, D1. What is lost, late or too much between isolates and the object that has the session: see `programs/shared.mjs`.
