@@ -6,8 +6,8 @@ import (
 	"io"
 )
 
-// Session is a session without a driver, for authors of hosts: the state machine of the component behind the contract's JSON. The rules of
-// wit/session.wit are the caller's to keep. Calls on one session are serial. What goes in and comes out holds secrets.
+// Session is a session without a driver, for authors of hosts: the state machine behind the contract's JSON. The rules of wit/session.wit
+// are the caller's to keep. Calls on one session are serial. What goes in and comes out holds secrets.
 type Session struct{ backend sessionBackend }
 
 // Opening is what a session is opened with.

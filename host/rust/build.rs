@@ -13,6 +13,10 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+// The library's own configuration names the crate as the library knows it.
+#[cfg(feature = "compiler")]
+extern crate wif_compiler as wasmtime;
+
 #[cfg(feature = "compiler")]
 #[path = "src/component/config.rs"]
 #[allow(unreachable_pub, reason = "public in the library, which shares the file")]
@@ -32,6 +36,9 @@ fn build() -> Result<(), String> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/component/config.rs");
     println!("cargo::rerun-if-env-changed={PREBUILT}");
+    if env::var_os("CARGO_FEATURE_SANDBOX").is_none() {
+        return Ok(());
+    }
     if let Some(folder) = packaged()? {
         println!("cargo::rerun-if-changed={}", folder.display());
     }

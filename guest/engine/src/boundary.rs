@@ -1,5 +1,7 @@
-//! The contract's types on both sides of a component's boundary. They differ from the engine's only in that its secrets are a type.
-//! Each world has bindings of its own, in its own crate, and so the conversions are macros.
+//! The contract's types as the engine has them and as a world's bindings do, in a component or in a host. They differ only in that the
+//! engine's secrets are a type. Each world has bindings of its own, in its own crate, and so the conversions are macros.
+
+mod steps;
 
 /// Converts a list.
 pub fn all<A, B: From<A>>(list: Vec<A>) -> Vec<B> {

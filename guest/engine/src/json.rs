@@ -4,10 +4,52 @@
 //! their name; a case with a payload is an object with one key; a list is an array. What leaves a session may hold
 //! secrets, so it is turned into JSON here, by a call, and not by a trait that anybody's logger could find.
 
+use serde::Deserialize;
+use serde_json::error::Category;
 use serde_json::{Map, Value, json};
 
-use crate::Secret;
-use crate::contract::{Access, Clock, Event, Header, HttpRequest, Output, Start, Status, Swap, Task, Usable};
+use crate::contract::{
+    Access, Capability, Clock, ConfigurationError, Event, Header, HttpRequest, Output, Start, Status, Swap, Task, Usable,
+};
+use crate::{Secret, Session};
+
+/// The parameters of the contract's `open`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Opening {
+    /// May hold a literal token.
+    configuration: Secret,
+    seed: u64,
+    can: Vec<Capability>,
+    from: Start,
+}
+
+impl Opening {
+    /// Opens the session.
+    ///
+    /// # Errors
+    ///
+    /// The configuration can never work.
+    pub fn open(self) -> Result<Session, ConfigurationError> {
+        Session::open(self.configuration.reveal(), self.seed, &self.can, self.from)
+    }
+}
+
+/// The parameters of `open` from JSON.
+pub fn opening_from_json(text: &str) -> Result<Opening, serde_json::Error> {
+    serde_json::from_str(text)
+}
+
+/// What is wrong with an argument of this name, and where. The argument may be secret, so nothing of it is in these words.
+#[must_use]
+pub fn fault(name: &str, error: &serde_json::Error) -> String {
+    let wrong = match error.classify() {
+        Category::Data => "is not of the contract's form",
+        Category::Eof => "ends too early",
+        Category::Syntax | Category::Io => "is no JSON",
+    };
+    format!("the {name} {wrong}: line {}, column {}", error.line(), error.column())
+}
 
 /// A clock from JSON.
 pub fn clock_from_json(text: &str) -> Result<Clock, serde_json::Error> {
@@ -218,6 +260,31 @@ pub(crate) fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Val
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_opening_opens_a_session_and_has_no_other_parameters() {
+        let opening = r#"{"configuration": "{\"bearer\": {\"source\": \"literal\", \"value\": \"a\"}}", "seed": 1, "can": ["store"], "from": "lost"}"#;
+        assert!(opening_from_json(opening).unwrap().open().is_ok());
+        let refused = opening_from_json(r#"{"configuration": "[]", "seed": 1, "can": [], "from": "fresh"}"#).unwrap().open();
+        assert!(refused.is_err());
+        for wrong in [
+            r#"{"configuration": "{}", "seed": 1, "can": [], "from": "fresh", "more": 1}"#,
+            r#"{"seed": 1, "can": [], "from": "fresh"}"#,
+        ] {
+            assert!(opening_from_json(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_argument_is_said_without_its_content() {
+        for (text, wrong) in [
+            (r#""sk-ant-secret""#, "the event is not of the contract's form: line 1, column 15"),
+            ("\n{", "the event ends too early: line 2, column 1"),
+            ("sk-ant-secret", "the event is no JSON: line 1, column 1"),
+        ] {
+            assert_eq!(fault("event", &event_from_json(text).unwrap_err()), wrong);
+        }
+    }
 
     #[test]
     fn what_is_written_is_what_the_library_reads() {

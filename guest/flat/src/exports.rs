@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use serde_json::{Value, json};
 use wif_engine::json;
 
-use crate::sessions::{Opening, Sessions, read};
+use crate::sessions::{Sessions, read};
 use crate::texts;
 use crate::wiping::wipe_stack;
 
@@ -36,7 +36,7 @@ extern "C" fn wif_release(address: usize, length: usize) {
 extern "C" fn wif_open(opening: usize, length: usize) -> u64 {
     let opening = argument("opening", opening, length);
     answer(|| {
-        let opening = read("opening", opening?, |text| serde_json::from_str::<Opening>(text))?;
+        let opening = read("opening", opening?, json::opening_from_json)?;
         Ok(match SESSIONS.with_borrow_mut(|sessions| sessions.open(opening)) {
             Ok(number) => json!({ "session": number }),
             Err(refused) => json!({ "refused": refused }),

@@ -2,21 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde_json::error::Category;
-use wif_engine::contract::{Capability, ConfigurationError, Start};
-use wif_engine::{Secret, Session};
-
-/// The parameters of the contract's `open`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Opening {
-    /// May hold a literal token.
-    configuration: Secret,
-    seed: u64,
-    can: Vec<Capability>,
-    from: Start,
-}
+use wif_engine::Session;
+use wif_engine::contract::ConfigurationError;
+use wif_engine::json::{Opening, fault};
 
 /// By number.
 pub(crate) struct Sessions {
@@ -32,8 +20,7 @@ impl Sessions {
 
     /// The number of a new session.
     pub(crate) fn open(&mut self, opening: Opening) -> Result<u32, ConfigurationError> {
-        let Opening { configuration, seed, can, from } = opening;
-        let session = Session::open(configuration.reveal(), seed, &can, from)?;
+        let session = opening.open()?;
         self.last = self.last.checked_add(1).expect("numbers are left");
         self.open.insert(self.last, session);
         Ok(self.last)
@@ -57,12 +44,5 @@ pub(crate) fn read<T>(
     parse: impl FnOnce(&str) -> Result<T, serde_json::Error>,
 ) -> Result<T, String> {
     let text = str::from_utf8(&text).map_err(|error| format!("the {name} is not UTF-8 from byte {} on", error.valid_up_to()))?;
-    parse(text).map_err(|error| {
-        let wrong = match error.classify() {
-            Category::Data => "is not of the contract's form",
-            Category::Eof => "ends too early",
-            Category::Syntax | Category::Io => "is no JSON",
-        };
-        format!("the {name} {wrong}: line {}, column {}", error.line(), error.column())
-    })
+    parse(text).map_err(|error| fault(name, &error))
 }

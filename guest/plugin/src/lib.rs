@@ -1,8 +1,6 @@
 //! The engine as a WebAssembly component that imports nothing: the world `plugin` of `wit/worlds.wit`.
 //!
-//! Nothing is decided here. `convert` carries the engine's types across the boundary.
-
-mod convert;
+//! Nothing is decided here.
 
 use std::cell::RefCell;
 
@@ -14,6 +12,8 @@ use wif_engine::contract;
 mod bindings {
     wit_bindgen::generate!({ path: "../../wit", world: "plugin" });
 }
+
+wif_engine::step_types!(crate::bindings::exports::wif::credential::types);
 
 struct Plugin;
 

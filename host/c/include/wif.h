@@ -19,7 +19,7 @@
  * wif_string_free. `error` itself may be NULL. The document has "code", "message" and "action", and where they are known
  * "retry-in-ms", "rotation-in-ms", "status", "request-id" and "field". README.md has the table of codes. Where nothing failed, *error
  * is left as it was. No error holds a secret. No panic and no exception leaves a function: what should never happen is an error with
- * the code "internal".
+ * the code "internal", and a line on the standard error output that says where.
  *
  * CALLBACKS are called on threads of the library. They may take their time, and may call every function of this header but
  * wif_close. They must return normally: longjmp and C++ exceptions must not pass through the library.
@@ -131,7 +131,8 @@ typedef void wif_send(void *user, const wif_request *request);
  *
  * Does not wait for the network. What depends on variables, files or the network is the first token's error; errors here have the code
  * "configuration" (with "field") or "internal".
- * Returns a credential for wif_close, or NULL. Takes some milliseconds the first time. */
+ * Returns a credential for wif_close, or NULL. In a library with the sandbox it takes ten milliseconds
+ * the first time. */
 wif_credential *wif_open(const char *configuration, const char *options, const wif_callable *callables, size_t count, wif_log *log,
                          void *log_user, char **error);
 
@@ -177,7 +178,7 @@ int wif_fd(wif_credential *credential);
 /* Makes the descriptor unreadable until the next change. Call it before looking at the token, so that no change is missed. */
 void wif_acknowledge(wif_credential *credential);
 
-/* Where the credential stands, as JSON with the names of the contract's `status`: for people and for monitoring. Asks the component,
+/* Where the credential stands, as JSON with the names of the contract's `status`: for people and for monitoring. Asks the session,
  * so it is not for every request; blocks for a moment. For wif_string_free. Holds no secret.
  * Errors: "closed", "component-stopped", "internal". */
 char *wif_status(wif_credential *credential, char **error);
@@ -224,7 +225,7 @@ const char *wif_version(void);
 
 /* ---- A session without a driver ----
  *
- * For authors of hosts: the state machine of the component behind the contract's JSON, without clock, network or threads. The rules of
+ * For authors of hosts: the state machine behind the contract's JSON, without clock, network or threads. The rules of
  * wit/session.wit are the caller's to keep. Calls on one session are serial; different sessions are independent. After an error with the
  * code "component-stopped" the session is of no use: close it, and open another from the newest journal. What goes in and comes out
  * holds secrets. */

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use zeroize::Zeroize as _;
 
+use crate::panics::ours;
 use crate::words::Problem;
 
 /// What the work gives, or this where it panics.
@@ -15,6 +16,7 @@ pub(crate) fn guarded<T>(otherwise: T, work: impl FnOnce() -> T) -> T {
 
 /// What the work gives, or null and an error.
 pub(crate) fn fails<T>(error: *mut *mut c_char, work: impl FnOnce() -> Result<*mut T, Problem>) -> *mut T {
+    let _ours = ours();
     let problem = match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => return value,
         Ok(Err(problem)) => problem,

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use wif::{BoxError, Builder, Secret, SuppliedToken};
 
 use crate::boundary::text;
+use crate::panics::theirs;
 use crate::words::Problem;
 
 /// See the header.
@@ -87,6 +88,7 @@ pub(crate) fn in_a_callback() -> bool {
 /// Calls the program.
 pub(crate) fn calling<T>(call: impl FnOnce() -> T) -> T {
     let outer = IN_A_CALLBACK.replace(true);
+    let _theirs = theirs();
     let given = call();
     IN_A_CALLBACK.set(outer);
     given

@@ -15,7 +15,7 @@ static GENERATION: AtomicU32 = AtomicU32::new(0);
 static BUSY: Mutex<usize> = Mutex::new(0);
 static RESTS: Condvar = Condvar::new();
 
-/// A step of the component ends after a tenth of this.
+/// A step takes microseconds; one in the sandbox ends after a tenth of this.
 const AT_MOST: Duration = Duration::from_secs(1);
 
 thread_local! {
@@ -84,6 +84,7 @@ extern "C" fn in_parent() {
 
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, Relaxed);
+    #[cfg(feature = "sandbox")]
     wif::component::forked();
     let _ = HELD.try_with(|held| {
         if let Some(mut busy) = held.borrow_mut().take() {

@@ -22,6 +22,7 @@ mod handle;
 mod live;
 mod log;
 mod options;
+mod panics;
 mod sender;
 mod session;
 mod signals;

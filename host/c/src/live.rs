@@ -20,7 +20,7 @@ use crate::descriptor::Descriptor;
 use crate::handle::Recipe;
 use crate::token::{self, Prepared, wif_token};
 use crate::words::{self, Problem};
-use crate::{fork, signals};
+use crate::{fork, panics, signals};
 
 /// See the header.
 pub type wif_done = unsafe extern "C" fn(user: *mut c_void, token: *const wif_token, error: *const c_char);
@@ -57,6 +57,7 @@ impl std::fmt::Debug for Prepared {
 impl Live {
     pub(crate) fn start(recipe: &Recipe, start: Start, descriptor: Option<Arc<Descriptor>>) -> Result<Self, Problem> {
         let _busy = fork::busy();
+        let _ours = panics::ours();
         let generation = fork::generation();
         let no_thread = |error: std::io::Error| Problem::internal(&format!("no thread: {error}"));
         let mut builder = recipe.options.builder()?.configuration(recipe.configuration.reveal()).resume(start);
@@ -69,17 +70,19 @@ impl Live {
         let (dispatch, log) = recipe.log.map(crate::log::Log::start).transpose().map_err(no_thread)?.unzip();
         let dispatch = dispatch.unwrap_or_else(Dispatch::none);
         let mut runtime = Runtime::new_current_thread();
-        let runtime = runtime.enable_all().on_thread_park(fork::end).on_thread_unpark(fork::begin).build().map_err(no_thread)?;
+        runtime.enable_all().on_thread_park(fork::end).on_thread_unpark(fork::begin).on_thread_start(panics::a_thread_is_ours);
+        let runtime = runtime.build().map_err(no_thread)?;
         let handle = runtime.handle().clone();
         let credential = {
             let _inside = runtime.enter();
-            // It starts a thread, too.
+            // With the sandbox it starts a thread, too.
             tracing::dispatcher::with_default(&dispatch, || signals::blocked(|| builder.build()))?
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let mut changes = credential.changes();
         let body = move || {
             let busy = fork::busy();
+            let _ours = panics::ours();
             let _logged = tracing::dispatcher::set_default(&dispatch);
             runtime.block_on(async {
                 let raised = async {

@@ -58,6 +58,9 @@ impl Options {
     /// A builder that follows them.
     pub(crate) fn builder(&self) -> Result<Builder, Problem> {
         let mut builder = Credential::builder().policy(self.policy()?);
+        if !cfg!(feature = "sandbox") {
+            builder = builder.native();
+        }
         if let Some(directory) = &self.store_directory {
             let refused = |error: std::io::Error| {
                 Problem::configuration("store_directory", &format!("The store cannot be used: {}: {error}.", directory.display()))

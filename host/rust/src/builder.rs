@@ -10,6 +10,7 @@ use wif_tls::CertificateDer;
 
 use crate::callables::{AssertionRequest, Callables, SignRequest, SuppliedToken, TokenRequest, callable};
 use crate::clock::{Clock, SystemClock};
+#[cfg(feature = "sandbox")]
 use crate::component::Component;
 use crate::credential::{Credential, Listeners};
 use crate::driver::{Driver, Opening, Start};
@@ -18,6 +19,7 @@ use crate::policy::{Grants, Policy};
 use crate::pool::Pool;
 use crate::secret::Secret;
 use crate::sender::{SendError, SendRequest, Sender};
+use crate::session::Engine;
 use crate::snapshot::Published;
 use crate::store::{BoxError, Store};
 use crate::tasks::{Host, Keep, READERS};
@@ -64,7 +66,7 @@ pub struct Builder {
     start: Start,
     journals: Option<Keep>,
     max_waiters: usize,
-    component: Option<Component>,
+    engine: Option<Engine>,
     pool: Option<Pool>,
 }
 
@@ -82,7 +84,7 @@ impl Default for Builder {
             start: Start::Fresh,
             journals: None,
             max_waiters: DEFAULT_MAX_WAITERS,
-            component: None,
+            engine: None,
             pool: None,
         }
     }
@@ -209,9 +211,24 @@ impl Builder {
     }
 
     /// Another component than the built-in one: see [`Component::new`].
+    #[cfg(feature = "sandbox")]
     #[must_use]
     pub fn component(mut self, component: Component) -> Self {
-        self.component = Some(component);
+        self.engine = Some(Engine::Sandboxed(component));
+        self
+    }
+
+    /// Runs the engine in the program itself, in place of the component and also in a [`Pool`] that has one: the same code, compiled for
+    /// this machine. The credential then needs no executable memory, and some 30 KiB less. The policy holds for it as for the component.
+    ///
+    /// There is no sandbox around it. A panic ends this credential's session alone, and another goes on from its journal; but the program's
+    /// panic hook sees its text, which may hold a secret, and with `panic = "abort"` the program ends. A step that took memory without end
+    /// would end the program, too, and one that never ended would hold its thread. Without the feature `sandbox` there is nothing else;
+    /// a program that relies on either form says so, for another crate can turn the feature on.
+    #[cfg(feature = "native")]
+    #[must_use]
+    pub fn native(mut self) -> Self {
+        self.engine = Some(Engine::Native);
         self
     }
 
@@ -235,9 +252,11 @@ impl Builder {
             Some(seed) => seed,
             None => getrandom::u64().map_err(|error| BuildError::Seed(error.to_string()))?,
         };
-        let component = match self.pool.as_ref().and_then(Pool::own_component).cloned().or(self.component) {
-            Some(component) => component,
-            None => Component::try_builtin()?.clone(),
+        let native = self.engine.as_ref().is_some_and(Engine::is_native);
+        let of_the_pool = self.pool.as_ref().filter(|_| !native).and_then(Pool::own_engine);
+        let engine = match of_the_pool.or(self.engine) {
+            Some(engine) => engine,
+            None => Engine::built_in()?,
         };
         let exchanges = self.pool.as_ref().map(Pool::exchanges);
         let grants = Grants::new(&self.configuration);
@@ -256,7 +275,7 @@ impl Builder {
         // What thousands of them hear would be kept for nobody.
         let hears = self.pool.is_none();
         let (pool, configuration, start, can) = (self.pool, self.configuration, self.start, host.capabilities());
-        let opening = Opening { component, pool, configuration, seed, start, can };
+        let opening = Opening { engine, pool, configuration, seed, start, can };
         let (published, generation) = Published::new(self.clock);
         let (commands, receiver) = mpsc::unbounded_channel();
         // It hears everything, for the driver may be at work before anybody can ask for the changes.

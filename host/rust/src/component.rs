@@ -20,8 +20,10 @@ use wasmtime::component::{InstancePre, Linker};
 use crate::bindings::PluginIndices;
 
 pub use configuration::config;
-pub use instance::{Instance, MEMORY_LIMIT_BYTES, STEP_LIMIT_MS, Trap};
-pub(crate) use session::{Occupied, Refused, Session, Stopped};
+pub use instance::{Instance, MEMORY_LIMIT_BYTES, STEP_LIMIT_MS};
+pub(crate) use session::{Entered, Occupied, Session};
+
+pub use crate::session::Trap;
 
 /// The interface that every credential component exports.
 pub const SESSION_INTERFACE: &str = "wif:credential/session@0.2.0";
@@ -136,7 +138,7 @@ impl Component {
             // SAFETY: deserializing runs native code from these bytes. They are what this crate's build script compiled,
             // from the component that it built or was handed, and are part of this binary: nobody can have exchanged them
             // who could not exchange the program.
-            let component = unsafe { wasmtime::component::Component::deserialize(engine(), &*unpacked()) };
+            let component = unsafe { wasmtime::component::Component::deserialize(engine(), unpacked()) };
             Self::new(component.map_err(|error| of_this_machine(&error))?)
         });
         loaded.as_ref().map_err(Clone::clone)

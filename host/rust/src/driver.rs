@@ -16,11 +16,11 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::bindings::types::{self, Event};
-use crate::component::{Component, MEMORY_LIMIT_BYTES, Occupied, Refused, Session, Stopped};
 use crate::error::{BuildError, Error};
 use crate::limits;
 use crate::pool::Pool;
 use crate::secret::Secret;
+use crate::session::{Engine, Refused, Session, Stopped};
 use crate::shared::watch;
 use crate::snapshot::{Access, Published, Snapshot, Words as _, before_the_first_step};
 use crate::status::{Change, Failure, Note, Status, shown};
@@ -39,7 +39,7 @@ pub(crate) enum Command {
 
 /// What a session is opened with, each time.
 pub(crate) struct Opening {
-    pub(crate) component: Component,
+    pub(crate) engine: Engine,
     /// Whose instances it may share. None for one of its own.
     pub(crate) pool: Option<Pool>,
     pub(crate) configuration: Secret,
@@ -413,7 +413,7 @@ impl Driver {
     }
 
     fn open(&mut self) -> Result<Session, Refused> {
-        let Opening { component, pool, configuration, seed, start, can } = &mut self.opening;
+        let Opening { engine, pool, configuration, seed, start, can } = &mut self.opening;
         let this_seed = *seed;
         // Another one for the next session: the constant is the one of the generator SplitMix64.
         *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -424,11 +424,7 @@ impl Driver {
             (None, Start::Resumed(journal)) => types::Start::Resumed(journal.reveal().to_owned()),
             (None, Start::Lost) => types::Start::Lost,
         };
-        let place = match pool {
-            Some(pool) => pool.place(component)?,
-            None => Occupied::new(component, MEMORY_LIMIT_BYTES)?,
-        };
-        let opened = Session::open(place, configuration.reveal(), this_seed, can, &start);
+        let opened = engine.open(pool.as_ref(), configuration.reveal(), this_seed, can, &start);
         if let types::Start::Resumed(journal) = start {
             drop(Secret::from(journal));
         }
@@ -490,14 +486,10 @@ mod tests {
     use crate::callables::Callables;
     use crate::clock::SystemClock;
     use crate::policy::Grants;
-    use crate::tasks::READERS;
+    use crate::tasks::{Keep, READERS};
     use crate::transport::{By, Transport};
 
-    /// A7, F12: of a flood of journals a few are kept, and the one that comes with a task that others learn from is kept all the same.
-    #[test]
-    fn the_journal_before_a_task_is_kept_however_many_came_before() {
-        let kept = Arc::new(Mutex::new(Vec::new()));
-        let keeping = Arc::clone(&kept);
+    fn driver(engine: Engine, journals: Option<Keep>) -> Driver {
         let configuration = Secret::from(r#"{"bearer": {"source": "literal", "value": "a"}}"#);
         let clock = Arc::new(SystemClock::default());
         let host = Host {
@@ -507,17 +499,45 @@ mod tests {
             callables: Callables::default(),
             store: None,
             clock: clock.clone(),
-            journals: Some(Arc::new(move |journal| {
-                keeping.lock().unwrap().push(journal.reveal().to_owned());
-                Ok(())
-            })),
+            journals,
             readers: Arc::new(Semaphore::new(READERS)),
         };
-        let (component, can) = (Component::builtin().clone(), host.capabilities());
-        let opening = Opening { component, pool: None, configuration, seed: 1, start: Start::Fresh, can };
+        let can = host.capabilities();
+        let opening = Opening { engine, pool: None, configuration, seed: 1, start: Start::Fresh, can };
         let (published, generation) = Published::new(clock);
         let (changes, commands) = (broadcast::channel(1).0, mpsc::unbounded_channel().1);
-        let mut driver = Driver::new(opening, Arc::new(host), published, generation, changes, commands).unwrap();
+        Driver::new(opening, Arc::new(host), published, generation, changes, commands).unwrap()
+    }
+
+    /// What a panic does to a session that has no sandbox around it.
+    #[cfg(feature = "native")]
+    #[tokio::test]
+    async fn a_native_session_that_was_stopped_is_opened_again() {
+        let mut driver = driver(Engine::Native, None);
+        driver.step(Event::Woken);
+        let usable = |driver: &Driver| {
+            let now = driver.host.clock.steady_ms();
+            driver.published.snapshot.load().usable(now).map(|token| token.id().to_owned())
+        };
+        let before = usable(&driver).expect("a literal is there at once");
+        driver.session.as_ref().unwrap().enter().stop();
+        driver.step(Event::Changed);
+        assert_eq!(usable(&driver), Some(before), "the token is served on");
+        let session = driver.session.as_ref().expect("there is another session");
+        let now = types::Clock { wall_ms: 0, steady_ms: Some(0) };
+        assert!(session.enter().status(now).is_ok());
+    }
+
+    /// A7, F12: of a flood of journals a few are kept, and the one that comes with a task that others learn from is kept all the same.
+    #[test]
+    fn the_journal_before_a_task_is_kept_however_many_came_before() {
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let keeping = Arc::clone(&kept);
+        let journals: Keep = Arc::new(move |journal| {
+            keeping.lock().unwrap().push(journal.reveal().to_owned());
+            Ok(())
+        });
+        let mut driver = driver(Engine::built_in().unwrap(), Some(journals));
         let told = || kept.lock().unwrap().clone();
         for number in 0..1_000 {
             assert_eq!(driver.keep(Some(Secret::from(number.to_string())), false, 5_000), Ok(()));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use wif_rules::Reply;
 
 use crate::clock::millis;
+#[cfg(feature = "sandbox")]
 use crate::component::ComponentError;
 use crate::status::Failure;
 use crate::vocabulary::PendingReason;
@@ -88,6 +89,7 @@ pub enum BuildError {
     Thread(#[from] std::io::Error),
 }
 
+#[cfg(feature = "sandbox")]
 impl From<ComponentError> for BuildError {
     fn from(error: ComponentError) -> Self {
         Self::Component(error.to_string())

@@ -13,7 +13,7 @@
 //! Everything is decided in a WebAssembly component that can do nothing by itself; its contract is `wit/session.wit`. This
 //! crate loads it, checks what it says against a [`Policy`], does what it asks for, and keeps the current token where
 //! requests find it without a lock. If the component is stopped - it panics, loops, or takes too much memory - it is opened
-//! again from its journal, and the last token is served meanwhile.
+//! again from its journal, and the last token is served meanwhile. `Builder::native` has the same code decide without that sandbox.
 //!
 //! | Where to look | |
 //! | --- | --- |
@@ -27,18 +27,24 @@
 //! | one exchange for many processes, or for many machines | [`Store`], [`DirectoryStore`], `RedisStore` (feature `redis`) |
 //! | programs without tokio | [`blocking`] |
 //! | requests by an HTTP client of one's own | [`Builder::send_requests`], and a build without the feature `http` |
-//! | a driver of one's own | [`component`] |
+//! | no sandbox, and no wasmtime | `Builder::native`, and a build without the feature `sandbox` |
+//! | a driver of one's own | the module `component` |
 
 #![cfg_attr(
     not(feature = "http"),
     allow(dead_code, unused_imports, reason = "what only the client asks for stays where it belongs")
 )]
 
+#[cfg(feature = "sandbox")]
+mod bindings;
+#[cfg(not(feature = "sandbox"))]
+#[path = "bindings/types.rs"]
 mod bindings;
 pub mod blocking;
 mod builder;
 mod callables;
 mod clock;
+#[cfg(feature = "sandbox")]
 pub mod component;
 mod credential;
 mod driver;
@@ -46,10 +52,13 @@ mod environment;
 mod error;
 pub mod layer;
 mod limits;
+#[cfg(feature = "native")]
+mod native;
 mod policy;
 mod pool;
 mod secret;
 mod sender;
+mod session;
 mod shared;
 mod snapshot;
 mod status;

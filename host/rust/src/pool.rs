@@ -1,16 +1,24 @@
 //! Many credentials in one process, such as those of a gateway's tenants.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
+#[cfg(feature = "sandbox")]
+use std::sync::{Mutex, PoisonError, Weak};
 
 use tokio::sync::Semaphore;
 
-use crate::component::{Component, MEMORY_LIMIT_BYTES, Occupied, Stopped};
+#[cfg(feature = "sandbox")]
+use crate::component::{Component, MEMORY_LIMIT_BYTES, Occupied};
+use crate::session::Engine;
+#[cfg(feature = "sandbox")]
+use crate::session::Stopped;
 
 /// So many sessions share an instance. When it is stopped, all of them are opened again.
+#[cfg(feature = "sandbox")]
 const SESSIONS: usize = 200;
 
 /// What an instance may have for all of its sessions, in bytes. A session that is well takes some kilobytes.
+#[cfg(feature = "sandbox")]
 const MEMORY_BYTES: usize = 8 * MEMORY_LIMIT_BYTES;
 
 /// So many exchanges of a pool are under way at once, unless [`Pool::max_exchanges`] says otherwise.
@@ -22,11 +30,13 @@ pub const DEFAULT_MAX_EXCHANGES: usize = 64;
 /// A credential by itself has an instance of its own, of some 30 KiB; in a pool, up to 200 share one, and another one takes about 2 KiB
 /// of it. Two things are bought with that:
 ///
-/// - When one of them stops the instance (a fault of the component: see [`component`](crate::component)), the others that share it are
+/// - When one of them stops the instance (a fault of the component), the others that share it are
 ///   opened again from their journals, too. Their tokens are served on. An exchange that was under way counts as uncertain. Whoever
 ///   stopped it has an instance of its own from then on.
 /// - Their tokens and identity tokens lie in one memory. Do not let tenants share a pool whom a fault of the component must not bring
 ///   together.
+///
+/// [Native](crate::Builder) credentials share the bound for exchanges alone.
 ///
 /// ```no_run
 /// # fn example(tenants: Vec<(String, String)>) -> Result<(), Box<dyn std::error::Error>> {
@@ -40,14 +50,22 @@ pub const DEFAULT_MAX_EXCHANGES: usize = 64;
 /// ```
 #[derive(Clone)]
 pub struct Pool {
+    #[cfg(feature = "sandbox")]
     component: Option<Component>,
+    #[cfg(feature = "sandbox")]
     instances: Arc<Mutex<Vec<Weak<Occupied>>>>,
     exchanges: Arc<Semaphore>,
 }
 
 impl Default for Pool {
     fn default() -> Self {
-        Self { component: None, instances: Arc::default(), exchanges: Arc::new(Semaphore::new(DEFAULT_MAX_EXCHANGES)) }
+        Self {
+            #[cfg(feature = "sandbox")]
+            component: None,
+            #[cfg(feature = "sandbox")]
+            instances: Arc::default(),
+            exchanges: Arc::new(Semaphore::new(DEFAULT_MAX_EXCHANGES)),
+        }
     }
 }
 
@@ -68,6 +86,7 @@ impl Pool {
     }
 
     /// Another component than the built-in one: see [`Component::new`].
+    #[cfg(feature = "sandbox")]
     #[must_use]
     pub fn component(mut self, component: Component) -> Self {
         self.component = Some(component);
@@ -78,11 +97,16 @@ impl Pool {
         Arc::clone(&self.exchanges)
     }
 
-    pub(crate) fn own_component(&self) -> Option<&Component> {
-        self.component.as_ref()
+    /// What runs all that are in it, where the program has said so.
+    pub(crate) fn own_engine(&self) -> Option<Engine> {
+        #[cfg(feature = "sandbox")]
+        return self.component.clone().map(Engine::Sandboxed);
+        #[cfg(not(feature = "sandbox"))]
+        None
     }
 
     /// An instance with room for one more, of this component, which is the pool's.
+    #[cfg(feature = "sandbox")]
     pub(crate) fn place(&self, component: &Component) -> Result<Arc<Occupied>, Stopped> {
         let mut instances = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
         instances.retain(|instance| instance.strong_count() > 0);

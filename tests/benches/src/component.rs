@@ -14,8 +14,9 @@ use wasmtime::Engine;
 use wasmtime::component::{Component as Compiled, InstancePre, Linker};
 
 use crate::bindings::{PluginIndices, types};
+use crate::session::Refused;
 
-pub(crate) use session::{Refused, Session};
+pub(crate) use session::Session;
 
 fn engine() -> &'static Engine {
     wif::component::engine()

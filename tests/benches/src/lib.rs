@@ -71,6 +71,9 @@ mod report;
 mod rig;
 mod rows;
 mod sampler;
+#[path = "../../../host/rust/src/session/stopped.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the host")]
+mod session;
 
 use std::path::{Path, PathBuf};
 

@@ -268,8 +268,43 @@ async fn the_example_gets_a_token_from_the_environment() {
     assert!(printed.starts_with("authorization: ("), "{printed}");
 }
 
-/// And no byte is read or written that is not there. Valgrind makes the component so slow that a busy machine may stop it for taking too
-/// long: then the scenario ends early, and is tried again.
+/// As systemd's `MemoryDenyWriteExecute` does it.
+#[cfg(target_os = "linux")]
+const WITHOUT_EXECUTABLE_MEMORY: &str = "
+import ctypes, os, sys
+PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
+if ctypes.CDLL(None).prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) != 0:
+    sys.exit(77)
+os.execv(sys.argv[1], sys.argv[1:])
+";
+
+/// The library makes nothing executable, for its engine is native. With the sandbox it has to, and says what forbids it.
+#[cfg(target_os = "linux")]
+#[allow(clippy::disallowed_methods, reason = "python3 is where its user has it")]
+#[tokio::test(flavor = "multi_thread")]
+async fn without_executable_memory_a_token_is_got_unless_there_is_a_sandbox() {
+    let Some(world) = World::start(Options::default()).await else { return };
+    let program = world.installed.compiled(&crate_folder().join("examples/token.c"), Link::Shared, &[]);
+    let mut command = world.as_a_workload(std::path::Path::new("/usr/bin/env"));
+    command
+        .args(["python3", "-c", WITHOUT_EXECUTABLE_MEMORY])
+        .arg(program)
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    let output = tokio::task::spawn_blocking(move || command.output().expect("it starts")).await.expect("no panic");
+    // Kernels before 6.3 cannot be asked.
+    if output.status.code() == Some(77) {
+        return;
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if cfg!(feature = "sandbox") {
+        assert!(!output.status.success() && said.contains("this process may not make memory executable"), "{said}");
+    } else {
+        assert!(ended_well(output).contains("token "), "{said}");
+    }
+}
+
+/// And no byte is read or written that is not there. Valgrind makes everything so slow that a busy machine may stop the component for
+/// taking too long, or a deadline may be over: then the scenario ends early, and is tried again.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_leaks_under_valgrind() {
     if !runs("valgrind") {

@@ -14,7 +14,7 @@ Json = Any
 
 
 class Session:
-    """The state machine of the component behind the contract's JSON. The rules of `wit/session.wit` are the caller's to keep.
+    """The state machine behind the contract's JSON. The rules of `wit/session.wit` are the caller's to keep.
 
     Raises `ConfigurationError` if the configuration can never work. Calls on one session are serial.
     """

@@ -7,6 +7,7 @@ use wasmtime::{AsContextMut, Store, StoreLimits, StoreLimitsBuilder, UpdateDeadl
 
 use super::{Component, engine, ticker};
 use crate::bindings::Plugin;
+use crate::session::Trap;
 
 /// An instance may not use more memory than this, in bytes.
 pub const MEMORY_LIMIT_BYTES: usize = 8 << 20;
@@ -26,19 +27,6 @@ const PARTS: usize = 16;
 
 /// Elements of a table: the functions that are called through pointers.
 const TABLE_ELEMENTS: usize = 10_000;
-
-/// The instance cannot be used any more: it panicked, ran into a limit, or broke the contract. Drop it and open a new one
-/// from the newest journal.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the component was stopped: {0}")]
-pub struct Trap(String);
-
-impl Trap {
-    /// What stopped it, without saying that it was stopped.
-    pub(crate) fn why(&self) -> &str {
-        &self.0
-    }
-}
 
 impl From<wasmtime::Error> for Trap {
     fn from(error: wasmtime::Error) -> Self {

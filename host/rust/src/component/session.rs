@@ -1,4 +1,4 @@
-//! One session, typed: what the driver steps. It has an instance of its own, or shares one with other sessions.
+//! A session in an instance of its own, or in one that it shares with other sessions.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::component::ResourceAny;
 
 use super::Component;
-use super::instance::{Instance, Trap, begin};
+use super::instance::{Instance, begin};
 use crate::bindings::types;
+use crate::session::{Refused, Stopped, Trap};
 
 /// An instance, and how many sessions are in it.
 pub(crate) struct Occupied {
@@ -25,29 +26,6 @@ pub(crate) struct Session {
 pub(crate) struct Entered<'a> {
     instance: MutexGuard<'a, Option<Instance>>,
     session: ResourceAny,
-}
-
-/// Why there is no session.
-pub(crate) enum Refused {
-    Stopped(Stopped),
-    Configuration(types::ConfigurationError),
-}
-
-/// Why a session cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Stopped {
-    /// What this session did stopped its instance.
-    #[error("{}", .0.why())]
-    Trapped(#[from] Trap),
-    /// Another session stopped the instance that both were in.
-    #[error("another credential of the pool stopped the component's instance that this one shares")]
-    ByAnother,
-}
-
-impl<T: Into<Stopped>> From<T> for Refused {
-    fn from(stopped: T) -> Self {
-        Self::Stopped(stopped.into())
-    }
 }
 
 impl Occupied {

@@ -19,11 +19,11 @@ use super::{Driver, Opening, Start};
 use crate::bindings::types::{self, Capability, Event, Outcome};
 use crate::callables::Callables;
 use crate::clock::{BoxFuture, Clock, Reading};
-use crate::component::Component;
 use crate::error::BuildError;
 use crate::limits::{WAKE_AT_LEAST_MS, WAKE_AT_MOST_MS};
 use crate::policy::{Grants, Policy};
 use crate::secret::Secret;
+use crate::session::Engine;
 use crate::snapshot::{Access, Published, Words as _};
 use crate::tasks::{Ended, Host, Kind, READERS, Running};
 use crate::transport::{By, Transport};
@@ -92,7 +92,7 @@ impl Machine for Beside {
 }
 
 impl Beside {
-    fn open(opening: &Opened, policy: &Policy, faults: &Rc<RefCell<Vec<String>>>) -> Result<Self, Value> {
+    fn open(opening: &Opened, engine: &Engine, policy: &Policy, faults: &Rc<RefCell<Vec<String>>>) -> Result<Self, Value> {
         let other = Make::Native.open(opening);
         let clock = Arc::new(Hands(Mutex::new(Reading { wall_ms: 0, steady_ms: 0 })));
         let configuration = Secret::from(opening.configuration.clone());
@@ -113,8 +113,7 @@ impl Beside {
             _ => Start::Fresh,
         };
         let can = opening.can.iter().map(|name| capability(name)).collect();
-        let opening =
-            Opening { component: Component::builtin().clone(), pool: None, configuration, seed: opening.seed, start, can };
+        let opening = Opening { engine: engine.clone(), pool: None, configuration, seed: opening.seed, start, can };
         let (published, generation) = Published::new(clock.clone());
         let (changes, commands) = (broadcast::channel(1).0, mpsc::unbounded_channel().1);
         let driver = Driver::new(opening, Arc::new(host), Arc::clone(&published), generation, changes, commands);
@@ -286,6 +285,16 @@ fn steps_of(vector: &Vector) -> String {
 
 #[test]
 fn every_vector_holds() {
+    hold(&Engine::built_in().unwrap());
+}
+
+#[cfg(feature = "native")]
+#[test]
+fn every_vector_holds_without_a_sandbox() {
+    hold(&Engine::Native);
+}
+
+fn hold(engine: &Engine) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     // Nothing runs: what the driver starts is answered by the vector.
     let _inside = runtime.enter();
@@ -297,7 +306,8 @@ fn every_vector_holds() {
         }
         ran += 1;
         let (faults, policy) = (Rc::default(), policy_for(&vector));
-        let open = |opening: &Opened| Beside::open(opening, &policy, &faults).map(|beside| Box::new(beside) as Box<dyn Machine>);
+        let open =
+            |opening: &Opened| Beside::open(opening, engine, &policy, &faults).map(|beside| Box::new(beside) as Box<dyn Machine>);
         let held = vector.run_by(&open);
         if name.starts_with("wrong/") {
             // A suite that cannot fail proves nothing.

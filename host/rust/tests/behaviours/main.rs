@@ -27,6 +27,8 @@ mod the_cases_of_callers_hold;
 mod the_cases_of_requests_hold;
 mod the_clock_governs_all_time;
 mod the_component_is_what_was_promised;
+#[cfg(feature = "native")]
+mod the_engine_runs_natively_too;
 mod the_examples_work;
 mod the_journal_carries_over;
 mod what_changes_is_logged;

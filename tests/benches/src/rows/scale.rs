@@ -1,14 +1,17 @@
 //! A process with many identities, such as a gateway for tenants: from one to ten thousand, in a pool.
 
+use std::hint::black_box;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use wif::{Credential, Pool};
+use wif::{Clock as _, Credential, Pool, SystemClock};
 use wif_emulator::{Emulator, Options};
 
 use super::memory::resident;
@@ -32,11 +35,19 @@ struct Point {
     ready: f64,
     /// Nanoseconds of a request that finds a good token.
     request: f64,
+    /// The same of a header that a program keeps for each by itself.
+    kept: f64,
+}
+
+/// What a program would keep for each identity: a header, and until when it may be sent.
+struct Kept {
+    header: HeaderValue,
+    unusable_at: u64,
 }
 
 pub(crate) fn measure() -> anyhow::Result<Vec<Number>> {
     let points = CURVE.iter().map(|identities| point(*identities)).collect::<anyhow::Result<Vec<_>>>()?;
-    let (Some(one), Some(most)) = (points.first(), points.last()) else { anyhow::bail!("nothing was measured") };
+    let Some(most) = points.last() else { anyhow::bail!("nothing was measured") };
     let curve = |of: fn(&Point) -> f64, unit: f64, name: &str| {
         let told = points.iter().map(|point| format!("{}: {:.1}", point.identities, of(point) / unit));
         format!("By number of identities, in {name}: {}.", told.collect::<Vec<_>>().join(", "))
@@ -54,7 +65,7 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Number>> {
             .remark(curve(|point| point.ready, 1e6, "ms")),
         Number::new("scale.request", "… a request, spread over them", Unit::Nanoseconds)
             .value(most.request)
-            .beside("with one identity", one.request)
+            .beside("a header in an `ArcSwap` for each, and the same clock read", most.kept)
             .remark(curve(|point| point.request, 1.0, "ns")),
     ])
 }
@@ -98,16 +109,30 @@ pub(crate) fn child() -> anyhow::Result<()> {
     let ready = nanoseconds(start);
     let each = before.zip(resident()).map(|(before, after)| (after - before) / f64::from(identities));
     credentials.push(first);
+    let kept = credentials.iter().map(kept).collect::<Vec<_>>();
+    let clock = SystemClock::default();
+    let request = spread(&credentials, |credential| credential.try_current().is_some());
+    let kept = spread(&kept, |kept| {
+        let kept = kept.load();
+        clock.steady_ms() < kept.unusable_at && !black_box(kept.header.clone()).is_empty()
+    });
+    println!("{}", serde_json::to_string(&Point { identities, each, ready, request, kept })?);
+    Ok(())
+}
+
+fn kept(_: &Credential) -> Arc<ArcSwap<Kept>> {
+    let header = HeaderValue::from_str(&format!("Bearer {}", "a".repeat(100))).expect("a header's value");
+    Arc::new(ArcSwap::from_pointee(Kept { header, unusable_at: u64::MAX }))
+}
+
+/// Nanoseconds for each of them, not one after the other in memory.
+fn spread<T>(all: &[T], is_good: impl Fn(&T) -> bool) -> f64 {
     let start = Instant::now();
     for request in 0..REQUESTS {
-        // Not one after the other in memory.
-        let credential = &credentials[request.wrapping_mul(7919) % credentials.len()];
-        anyhow::ensure!(std::hint::black_box(credential.try_current()).is_some(), "a token is gone");
+        assert!(black_box(is_good(&all[request.wrapping_mul(7919) % all.len()])), "a token is gone");
     }
     #[allow(clippy::cast_precision_loss, reason = "less than 2^52")]
-    let request = nanoseconds(start) / REQUESTS as f64;
-    println!("{}", serde_json::to_string(&Point { identities, each, ready, request })?);
-    Ok(())
+    return start.elapsed().as_nanos() as f64 / REQUESTS as f64;
 }
 
 async fn ready(pool: &Pool) -> anyhow::Result<Credential> {

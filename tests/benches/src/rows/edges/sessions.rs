@@ -8,6 +8,7 @@ use wif_engine::{Secret, contract};
 use crate::bindings::types;
 use crate::component;
 use crate::sampler::nanoseconds;
+use crate::session::Refused;
 
 /// A file on every workload's disk.
 const CONFIGURATION: &str = r#"{ "federation": {
@@ -149,8 +150,8 @@ impl Component {
         let can = [types::Capability::ReadFile];
         match component::open(&component, configuration, SEED, &can, &types::Start::Fresh) {
             Ok(session) => Ok(Self(session)),
-            Err(component::Refused::Stopped(stopped)) => Err(stopped.into()),
-            Err(component::Refused::Configuration(error)) => anyhow::bail!("{}: {}", error.field, error.message),
+            Err(Refused::Stopped(stopped)) => Err(stopped.into()),
+            Err(Refused::Configuration(error)) => anyhow::bail!("{}: {}", error.field, error.message),
         }
     }
 }
