@@ -37,9 +37,21 @@ pub struct Number {
     pub met: Option<bool>,
     /// What else should be known: for what is missed, why.
     pub remark: Option<String>,
+    /// The same for other sizes of what was measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub curve: Vec<Point>,
     /// Whether it stands in the file alone, and not in the README.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub detail: bool,
+}
+
+/// What was measured for one size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// The size: how many there were.
+    pub at: u32,
+    /// What was measured for it.
+    pub measured: f64,
 }
 
 /// What a number is compared with.
@@ -78,6 +90,7 @@ impl Number {
             target: None,
             met: None,
             remark: None,
+            curve: Vec::new(),
             detail: false,
         }
     }
@@ -122,6 +135,11 @@ impl Number {
 
     pub(crate) fn remark(mut self, remark: impl Into<String>) -> Self {
         self.remark = Some(remark.into());
+        self
+    }
+
+    pub(crate) fn curve(mut self, points: impl IntoIterator<Item = (u32, f64)>) -> Self {
+        self.curve = points.into_iter().map(|(at, measured)| Point { at, measured: round(measured) }).collect();
         self
     }
 

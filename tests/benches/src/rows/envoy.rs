@@ -375,7 +375,7 @@ fn size_of_the_module(directory: &Path) -> anyhow::Result<Number> {
     }
     #[allow(clippy::cast_precision_loss, reason = "less than 2^52")]
     let (size, component) = (std::fs::metadata(&stripped)?.len() as f64, wif::component::precompiled().len() as f64);
-    Ok(number.value(size).beside("the compiled component in it", component))
+    Ok(number.value(size).beside("the compiled component in it, before it is packed", component))
 }
 
 fn module_file() -> anyhow::Result<PathBuf> {

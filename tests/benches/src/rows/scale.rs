@@ -48,25 +48,23 @@ struct Kept {
 pub(crate) fn measure() -> anyhow::Result<Vec<Number>> {
     let points = CURVE.iter().map(|identities| point(*identities)).collect::<anyhow::Result<Vec<_>>>()?;
     let Some(most) = points.last() else { anyhow::bail!("nothing was measured") };
-    let curve = |of: fn(&Point) -> f64, unit: f64, name: &str| {
-        let told = points.iter().map(|point| format!("{}: {:.1}", point.identities, of(point) / unit));
-        format!("By number of identities, in {name}: {}.", told.collect::<Vec<_>>().join(", "))
-    };
-    let each = |point: &Point| point.each.unwrap_or_default();
+    let curve = |of: fn(&Point) -> Option<f64>| points.iter().filter_map(move |point| Some((point.identities, of(point)?)));
     let memory = Number::new("scale.memory", "10,000 identities in one process: memory for each", Unit::Bytes);
     Ok(vec![
         match most.each {
-            Some(bytes) => memory.value(bytes).remark(curve(each, 1024.0, "KiB")),
+            Some(bytes) => {
+                memory.value(bytes).curve(curve(|point| point.each)).remark("A tenth is the session's: see `missed.md`.")
+            }
             None => memory.remark("This system does not tell what a process has in memory."),
         }
         .at_most("≤ 12 KiB", 12.0 * 1024.0),
         Number::new("scale.ready", "… from the first one made to the last one's token", Unit::Nanoseconds)
             .value(most.ready)
-            .remark(curve(|point| point.ready, 1e6, "ms")),
+            .curve(curve(|point| Some(point.ready))),
         Number::new("scale.request", "… a request, spread over them", Unit::Nanoseconds)
             .value(most.request)
             .beside("a header in an `ArcSwap` for each, and the same clock read", most.kept)
-            .remark(curve(|point| point.request, 1.0, "ns")),
+            .curve(curve(|point| Some(point.request))),
     ])
 }
 
@@ -109,7 +107,7 @@ pub(crate) fn child() -> anyhow::Result<()> {
     let ready = nanoseconds(start);
     let each = before.zip(resident()).map(|(before, after)| (after - before) / f64::from(identities));
     credentials.push(first);
-    let kept = credentials.iter().map(kept).collect::<Vec<_>>();
+    let kept = credentials.iter().map(|_| kept()).collect::<Vec<_>>();
     let clock = SystemClock::default();
     let request = spread(&credentials, |credential| credential.try_current().is_some());
     let kept = spread(&kept, |kept| {
@@ -120,7 +118,7 @@ pub(crate) fn child() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn kept(_: &Credential) -> Arc<ArcSwap<Kept>> {
+fn kept() -> Arc<ArcSwap<Kept>> {
     let header = HeaderValue::from_str(&format!("Bearer {}", "a".repeat(100))).expect("a header's value");
     Arc::new(ArcSwap::from_pointee(Kept { header, unusable_at: u64::MAX }))
 }
