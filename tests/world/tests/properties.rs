@@ -79,6 +79,8 @@ struct Open {
     /// Whether this identity token's outcome was in doubt when it was sent.
     in_doubt: bool,
     at_ms: u64,
+    /// What the environment was when it was asked. A process does not change its variables while they are read.
+    asked_in: u64,
 }
 
 /// The same session three times: natively twice and through the component; and what must hold of it.
@@ -286,7 +288,7 @@ impl Model {
         } else if open.task.get("supply-token").is_some() {
             self.supplied(how)
         } else {
-            self.other(&open.task, how)
+            self.other(&open, how)
         };
         let shown = outcome["content"].as_str().and_then(jwt::claims);
         if let Some(shown) = shown.filter(|_| Self::asks_the_source(&open) && !self.abandoned.contains(&open.number)) {
@@ -380,11 +382,12 @@ impl Model {
         }
     }
 
-    fn other(&mut self, task: &Value, how: &How) -> Value {
+    fn other(&mut self, open: &Open, how: &How) -> Value {
+        let task = &open.task;
         if let (true, Some(name)) = (self.discovers, task["read-variable"].as_str()) {
             return match how {
                 How::Outcome("denied") => json!({"denied": "no"}),
-                _ => environment(self.serial, name).map_or_else(|| json!("absent"), |value| json!({ "content": value })),
+                _ => environment(open.asked_in, name).map_or_else(|| json!("absent"), |value| json!({ "content": value })),
             };
         }
         match how {
@@ -564,7 +567,7 @@ impl Model {
             assert!(gap >= 5_000 || std::mem::take(&mut self.unsent), "{gap} ms between two requests");
             self.last_sent_ms = Some(self.now_ms);
         }
-        self.open.push(Open { number, task: task.clone(), in_doubt, at_ms: self.now_ms });
+        self.open.push(Open { number, task: task.clone(), in_doubt, at_ms: self.now_ms, asked_in: self.serial });
     }
 
     /// From here on everything works: whatever came before, callers are served within the longest pause there is.
