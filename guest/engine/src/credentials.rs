@@ -5,9 +5,9 @@
 //! share, and their access token for the vendor's clients.
 
 use serde_json::{Map, Value};
-use zeroize::Zeroize as _;
 
 use crate::Secret;
+use crate::json::wipe;
 
 /// What the sessions of a federation share. A text, for other programs round numbers, and hide texts in what they tell of a failure.
 const SHARED: &str = "wif_shared";
@@ -82,15 +82,6 @@ impl Document {
 impl Drop for Document {
     fn drop(&mut self) {
         self.0.values_mut().for_each(wipe);
-    }
-}
-
-fn wipe(value: &mut Value) {
-    match value {
-        Value::String(text) => text.zeroize(),
-        Value::Array(items) => items.iter_mut().for_each(wipe),
-        Value::Object(members) => members.values_mut().for_each(wipe),
-        _ => {}
     }
 }
 

@@ -7,6 +7,7 @@
 use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::{Map, Value, json};
+use zeroize::Zeroize as _;
 
 use crate::contract::{
     Access, Capability, Clock, ConfigurationError, Event, Header, HttpRequest, Output, Start, Status, Swap, Task, Usable,
@@ -64,6 +65,16 @@ pub fn start_from_json(text: &str) -> Result<Start, serde_json::Error> {
 /// An event from JSON.
 pub fn event_from_json(text: &str) -> Result<Event, serde_json::Error> {
     serde_json::from_str(text)
+}
+
+/// Wipes the texts of a document, for they may be secrets.
+pub fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(members) => members.values_mut().for_each(wipe),
+        _ => {}
+    }
 }
 
 /// *Secret.* An output as JSON.
@@ -273,6 +284,13 @@ mod tests {
         ] {
             assert!(opening_from_json(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn wherever_a_text_stands_it_is_wiped() {
+        let mut document = json!({"a": "secret", "b": [1, "secret", {"c": "secret"}], "d": null});
+        wipe(&mut document);
+        assert_eq!(document, json!({"a": "", "b": [1, "", {"c": ""}], "d": null}));
     }
 
     #[test]

@@ -12,7 +12,8 @@ use native::Session;
 #[cfg(feature = "sandbox")]
 use sandboxed::Session;
 use serde_json::Value;
-use zeroize::{Zeroize as _, Zeroizing};
+use wif_engine::json::wipe;
+use zeroize::Zeroizing;
 
 use crate::boundary::{emit, fails, guarded, text};
 use crate::words::Problem;
@@ -81,20 +82,11 @@ pub unsafe extern "C" fn wif_session_close(session: *mut wif_session) {
     });
 }
 
-/// The text of a document that may hold secrets. No other copy is left.
+/// The text of a document that may hold secrets, and no other copy of it.
 fn shown(mut document: Value) -> Zeroizing<String> {
     let text = Zeroizing::new(document.to_string());
     wipe(&mut document);
     text
-}
-
-fn wipe(document: &mut Value) {
-    match document {
-        Value::String(text) => text.zeroize(),
-        Value::Array(items) => items.iter_mut().for_each(wipe),
-        Value::Object(members) => members.values_mut().for_each(wipe),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
 }
 
 /// # Safety

@@ -32,6 +32,16 @@ pub use redis::Redis;
 #[cfg(unix)]
 pub use swapped_mount::SwappedMount;
 
+/// A program in Python that runs another one, with its arguments, where no memory can be made executable: as systemd's
+/// `MemoryDenyWriteExecute` does it. It ends with 77 where the kernel cannot be asked, which is before Linux 6.3.
+pub const WITHOUT_EXECUTABLE_MEMORY: &str = "
+import ctypes, os, sys
+PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
+if ctypes.CDLL(None).prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) != 0:
+    sys.exit(77)
+os.execv(sys.argv[1], sys.argv[1:])
+";
+
 /// Why a tool is not there.
 #[derive(Debug, Error)]
 #[non_exhaustive]

@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wif_emulator::{Emulator, Fault, Options, Outcome, Reason, TokenFile};
+#[cfg(target_os = "linux")]
+use wif_test_tools::WITHOUT_EXECUTABLE_MEMORY;
 use wif_test_tools::not_run;
 
 use crate::installed::{Installed, Link, crate_folder, ended_well, runs};
@@ -267,16 +269,6 @@ async fn the_example_gets_a_token_from_the_environment() {
     assert!(printed.contains(&format!("token {id}")), "{printed}");
     assert!(printed.starts_with("authorization: ("), "{printed}");
 }
-
-/// As systemd's `MemoryDenyWriteExecute` does it.
-#[cfg(target_os = "linux")]
-const WITHOUT_EXECUTABLE_MEMORY: &str = "
-import ctypes, os, sys
-PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
-if ctypes.CDLL(None).prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) != 0:
-    sys.exit(77)
-os.execv(sys.argv[1], sys.argv[1:])
-";
 
 /// The library makes nothing executable, for its engine is native. With the sandbox it has to, and says what forbids it.
 #[cfg(target_os = "linux")]

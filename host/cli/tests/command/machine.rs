@@ -2,16 +2,10 @@
 
 use std::process::Command;
 
-use crate::place::{Place, Run};
+#[cfg(target_os = "linux")]
+use wif_test_tools::WITHOUT_EXECUTABLE_MEMORY;
 
-/// As systemd's `MemoryDenyWriteExecute` does it.
-const WITHOUT_EXECUTABLE_MEMORY: &str = "
-import ctypes, os, sys
-PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
-if ctypes.CDLL(None).prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) != 0:
-    sys.exit(77)
-os.execv(sys.argv[1], sys.argv[1:])
-";
+use crate::place::{Place, Run};
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
