@@ -5,7 +5,7 @@ use std::time::Duration;
 use wif::{BuildError, Credential, Error, FailureCode, Pool, Start};
 
 use crate::no_secret_is_shown::Log;
-use crate::support::{Endpoint, Reply, TokenFile, configuration, credential, identity_token, now_s, until};
+use crate::support::{Endpoint, Reply, TokenFile, configuration, credential, guest, identity_token, now_s, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_share_one_exchange() {
@@ -88,6 +88,17 @@ async fn in_a_pool_each_has_its_own_token() {
         ids.insert(open.token().await.unwrap().id().to_owned());
     }
     assert_eq!((ids.len(), endpoint.requests()), (5, 5));
+}
+
+/// Whoever says so has it, whatever component the pool has.
+#[tokio::test]
+async fn a_pools_component_does_not_go_before_it() {
+    let endpoint = Endpoint::start(|_| Reply::token("sk-ant-oat01-x", 3600)).await;
+    let file = TokenFile::new(&identity_token("a", now_s(), 3600));
+    let pool = Pool::new().component(guest(wif_test_guests::crashing()).unwrap());
+    let open = credential(&endpoint, &file).pool(&pool).native().build().unwrap();
+    assert!(open.token_within(Duration::from_secs(20)).await.is_ok());
+    assert_eq!(endpoint.requests(), 1);
 }
 
 #[tokio::test]
